@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory: the only way by which device code reaches the guest's RAM.
+ *
+ * Owned by the program that makes the partition; devices get a const pointer. The table of
+ * regions never changes while devices run, so a span stays valid for the life of the VM.
+ *
+ * Trust: the guest changes these bytes at any moment. Copy once (gmem_read, gmem_load32), check
+ * the copy, then act on the copy. A span is for bulk data whose value decides nothing.
+ *
+ * Invariants:
+ *  1. regions do not overlap and are sorted by gpa; gpa and len are multiples of 4096;
+ *  2. gpa + len does not wrap.
+ */
+#ifndef OYA_BASE_GMEM_H
+#define OYA_BASE_GMEM_H
+
+#include <stdint.h>
+
+#define GMEM_REGIONS_MAX 8
+
+struct gmem_region {
+	uint64_t gpa;
+	uint64_t len;
+	uint8_t *hva;
+};
+
+struct gmem {
+	unsigned count;
+	struct gmem_region region[GMEM_REGIONS_MAX];
+};
+
+/* Adds a region behind the last one; -EINVAL when an invariant would break, -ENOSPC when full. */
+int gmem_add(struct gmem *gm, uint64_t gpa, uint64_t len, void *hva);
+
+/* Host address of [gpa, gpa + len) when it lies wholly within one region, else NULL. */
+void *gmem_span(const struct gmem *gm, uint64_t gpa, uint64_t len);
+
+/* Copies guest memory in or out; 0, or -EFAULT with nothing copied. */
+int gmem_read(const struct gmem *gm, uint64_t gpa, void *dst, uint64_t len);
+int gmem_write(const struct gmem *gm, uint64_t gpa, const void *src, uint64_t len);
+
+/* Zeroes guest memory; 0, or -EFAULT with nothing changed. */
+int gmem_zero(const struct gmem *gm, uint64_t gpa, uint64_t len);
+
+/* One load or store of a word that the guest shares; p lies within a span and is aligned. */
+static inline uint32_t gmem_load32(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void gmem_store32(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+/* Orders earlier stores before later loads of shared words (ring index, then mask). */
+static inline void gmem_full_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+#endif
