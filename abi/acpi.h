@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ACPI tables that this machine has, all integers little endian.
+ * Spec: ACPI 6.3: 5.2.5 (RSDP), 5.2.6 (header), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.12 (MADT).
+ */
+#ifndef OYA_ABI_ACPI_H
+#define OYA_ABI_ACPI_H
+
+#include "abi/packed.h"
+
+struct acpi_rsdp {
+	char signature[8]; /* "RSD PTR " */
+	uint8_t checksum;  /* of the first 20 bytes */
+	char oem_id[6];
+	uint8_t revision;
+	uint32_t rsdt;
+	uint32_t len_bytes;
+	uint64_t xsdt;
+	uint8_t extended_checksum; /* of all 36 bytes */
+	uint8_t reserved[3];
+} OYA_PACKED;
+OYA_SIZE(struct acpi_rsdp, 36);
+OYA_OFFSET(struct acpi_rsdp, xsdt, 24);
+
+#define ACPI_RSDP_V1_BYTES 20u
+
+struct acpi_header {
+	char signature[4];
+	uint32_t len_bytes;
+	uint8_t revision;
+	uint8_t checksum;
+	char oem_id[6];
+	char oem_table_id[8];
+	uint32_t oem_revision;
+	char creator_id[4];
+	uint32_t creator_revision;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_header, 36);
+
+/* Generic address: a register and where it lies. */
+struct acpi_address {
+	uint8_t space;
+	uint8_t bit_width;
+	uint8_t bit_offset;
+	uint8_t access;
+	uint64_t address;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_address, 12);
+
+#define ACPI_SPACE_IO 1u
+#define ACPI_ACCESS_BYTE 1u
+
+struct acpi_fadt {
+	struct acpi_header header;
+	uint32_t facs;
+	uint32_t dsdt;
+	uint8_t reserved0;
+	uint8_t pm_profile;
+	uint16_t sci_interrupt;
+	uint8_t unused_pm[58]; /* SMI command to GPE blocks: all 0 on reduced hardware */
+	uint8_t day_alarm;
+	uint8_t month_alarm;
+	uint8_t century; /* CMOS index */
+	uint16_t boot_flags;
+	uint8_t reserved1;
+	uint32_t flags;
+	struct acpi_address reset;
+	uint8_t reset_value;
+	uint16_t arm_boot_flags;
+	uint8_t minor_version;
+	uint64_t x_facs;
+	uint64_t x_dsdt;
+	struct acpi_address unused_x[8]; /* PM1a event block to GPE1 block */
+	struct acpi_address sleep_control;
+	struct acpi_address sleep_status;
+	uint8_t hypervisor_vendor[8];
+} OYA_PACKED;
+OYA_SIZE(struct acpi_fadt, 276);
+OYA_OFFSET(struct acpi_fadt, sci_interrupt, 46);
+OYA_OFFSET(struct acpi_fadt, century, 108);
+OYA_OFFSET(struct acpi_fadt, boot_flags, 109);
+OYA_OFFSET(struct acpi_fadt, flags, 112);
+OYA_OFFSET(struct acpi_fadt, reset, 116);
+OYA_OFFSET(struct acpi_fadt, x_dsdt, 140);
+OYA_OFFSET(struct acpi_fadt, sleep_control, 244);
+OYA_OFFSET(struct acpi_fadt, hypervisor_vendor, 268);
+
+#define ACPI_FADT_REVISION 6u
+#define ACPI_FADT_MINOR 3u
+#define ACPI_PM_PROFILE_SERVER 4u
+#define ACPI_BOOT_LEGACY_DEVICES 0x0001u
+#define ACPI_BOOT_NO_VGA 0x0004u
+#define ACPI_FADT_WBINVD 0x00000001u
+#define ACPI_FADT_NO_FIXED_POWER_BUTTON 0x00000010u
+#define ACPI_FADT_NO_FIXED_SLEEP_BUTTON 0x00000020u
+#define ACPI_FADT_RESET_REGISTER 0x00000400u
+#define ACPI_FADT_HW_REDUCED 0x00100000u
+
+struct acpi_madt {
+	struct acpi_header header;
+	uint32_t lapic;
+	uint32_t flags; /* bit 0: two 8259 as well; this machine has none */
+} OYA_PACKED;
+OYA_SIZE(struct acpi_madt, 44);
+
+#define ACPI_MADT_REVISION 5u
+#define ACPI_MADT_TYPE_LAPIC 0u
+#define ACPI_MADT_TYPE_IOAPIC 1u
+#define ACPI_MADT_LAPIC_ENABLED 1u
+
+struct acpi_madt_lapic {
+	uint8_t type;
+	uint8_t len_bytes;
+	uint8_t processor_uid;
+	uint8_t apic_id;
+	uint32_t flags;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_madt_lapic, 8);
+
+struct acpi_madt_ioapic {
+	uint8_t type;
+	uint8_t len_bytes;
+	uint8_t id;
+	uint8_t reserved;
+	uint32_t address;
+	uint32_t gsi_base;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_madt_ioapic, 12);
+
+#endif

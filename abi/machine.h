@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine that a guest finds: its fixed I/O ports, memory windows and interrupt pins.
+ *
+ * Invariants:
+ *  1. guests keep these numbers in memory (ACPI tables, page tables, the hypercall page), so they
+ *     are part of every saved state and of live migration: never renumber, only add;
+ *  2. windows do not overlap; guest RAM lies in [0, MACHINE_LOW_GAP) and from MACHINE_HIGH_RAM on.
+ */
+#ifndef OYA_ABI_MACHINE_H
+#define OYA_ABI_MACHINE_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/* I/O ports. */
+#define MACHINE_RTC_PORT 0x70u /* 2 ports: index, data */
+#define MACHINE_RTC_PORTS 2u
+/* Written by the code of the hypercall page, which lives in guest RAM. Four bytes each: the kick
+ * port takes a connection id, the call port one byte that sends the vCPU to the worker. */
+#define MACHINE_HYPERCALL_KICK_PORT 0xE0u
+#define MACHINE_HYPERCALL_CALL_PORT 0xE4u
+#define MACHINE_HYPERCALL_PORT_BYTES 4u
+#define MACHINE_COM1_PORT 0x3F8u
+#define MACHINE_COM1_PORTS 8u
+/* ACPI, reduced hardware: one byte each. */
+#define MACHINE_SLEEP_CONTROL_PORT 0x604u
+#define MACHINE_SLEEP_STATUS_PORT 0x605u
+#define MACHINE_RESET_PORT 0x606u
+
+/* Values that the tables tell the guest to write there. */
+#define MACHINE_SLEEP_TYPE_S5 5u
+#define MACHINE_SLEEP_ENABLE 0x20u /* bit 5; the type is bits 4:2 */
+#define MACHINE_SLEEP_S5 (MACHINE_SLEEP_TYPE_S5 << 2 | MACHINE_SLEEP_ENABLE)
+#define MACHINE_RESET_VALUE 0x01u
+
+static_assert(MACHINE_SLEEP_S5 == 0x34, "guests write 0x34 to power off");
+
+/* Interrupt pins of the IOAPIC; pin and global system interrupt are the same number. */
+#define MACHINE_COM1_GSI 4u
+#define MACHINE_IOAPIC_PINS 24u
+
+/* Guest physical memory. The tables of the firmware lie below 1 MiB, where guests scan. */
+#define MACHINE_ACPI_AREA 0xE0000ull /* RSDP first, on a 16-byte boundary */
+#define MACHINE_ACPI_AREA_BYTES 0x10000ull
+#define MACHINE_SMBIOS_AREA 0xF0000ull
+#define MACHINE_SMBIOS_AREA_BYTES 0x10000ull
+#define MACHINE_LOW_GAP 0xC0000000ull      /* no RAM from here to 4 GiB */
+#define MACHINE_VMBUS_WINDOW 0xE0000000ull /* for frame buffers and the like */
+#define MACHINE_VMBUS_WINDOW_BYTES 0x10000000ull
+#define MACHINE_IOAPIC_BASE 0xFEC00000ull
+#define MACHINE_IOAPIC_BYTES 0x1000ull
+#define MACHINE_LAPIC_BASE 0xFEE00000ull
+#define MACHINE_LAPIC_BYTES 0x1000ull
+#define MACHINE_HIGH_RAM 0x100000000ull
+
+#define MACHINE_CPUS_MAX 64u /* the APIC id of a CPU is its index */
+
+#endif
