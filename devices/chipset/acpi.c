@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Role, trust, spec: see acpi.h.
+ *
+ * The area, each table on a 16-byte boundary:
+ *   RSDP -> XSDT -> { FADT -> DSDT, MADT }
+ *
+ * Hardware-reduced means: no PM1 and GPE blocks, no SCI, no FACS. Power-off goes through the sleep
+ * control register, a restart through the reset register.
+ */
+#include "devices/chipset/acpi.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "abi/acpi.h"
+#include "abi/machine.h"
+#include "base/util.h"
+#include "devices/chipset/dsdt.h"
+#include "devices/chipset/rtc.h"
+
+#define TABLE_ALIGN 16u
+#define MADT_BYTES_MAX                                                                  \
+	(sizeof(struct acpi_madt) + MACHINE_CPUS_MAX * sizeof(struct acpi_madt_lapic) + \
+	 sizeof(struct acpi_madt_ioapic))
+#define XSDT_TABLES 2u
+
+static const char oem_id[6] = {'O', 'Y', 'A', ' ', ' ', ' '};
+
+/* Where the next table goes. */
+struct area {
+	const struct gmem *gm;
+	uint64_t next;
+};
+
+static uint8_t sum_of(const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (uint8_t)(sum + p[i]);
+	return sum;
+}
+
+static void header_fill(struct acpi_header *h, const char *signature, uint8_t revision, size_t len)
+{
+	static const char table_id[8] = {'O', 'Y', 'A', 'M', 'A', 'C', 'H', ' '};
+
+	memcpy(h->signature, signature, sizeof(h->signature));
+	h->len_bytes = (uint32_t)len;
+	h->revision = revision;
+	memcpy(h->oem_id, oem_id, sizeof(oem_id));
+	memcpy(h->oem_table_id, table_id, sizeof(table_id));
+	h->oem_revision = 1;
+	memcpy(h->creator_id, oem_id, sizeof(h->creator_id));
+	h->creator_revision = 1;
+}
+
+static int area_put(struct area *area, const void *bytes, size_t len, uint64_t *ret_gpa)
+{
+	uint64_t gpa = align_up(area->next, TABLE_ALIGN);
+	int err;
+
+	if (!range_within(gpa - MACHINE_ACPI_AREA, len, MACHINE_ACPI_AREA_BYTES))
+		return -EINVAL;
+	err = gmem_write(area->gm, gpa, bytes, len);
+	if (err)
+		return err;
+	area->next = gpa + len;
+	*ret_gpa = gpa;
+	return 0;
+}
+
+/* Puts a table whose header is filled in; its checksum is made here. */
+static int table_put(struct area *area, struct acpi_header *h, uint64_t *ret_gpa)
+{
+	h->checksum = 0;
+	h->checksum = (uint8_t)-sum_of(h, h->len_bytes);
+	return area_put(area, h, h->len_bytes, ret_gpa);
+}
+
+static int put_dsdt(struct area *area, uint64_t *ret_gpa)
+{
+	size_t len;
+	const uint8_t *bytes = dsdt_table(&len);
+
+	return area_put(area, bytes, len, ret_gpa);
+}
+
+static struct acpi_address io_byte(uint16_t port)
+{
+	return (struct acpi_address){
+		.space = ACPI_SPACE_IO,
+		.bit_width = 8,
+		.access = ACPI_ACCESS_BYTE,
+		.address = port,
+	};
+}
+
+static int put_fadt(struct area *area, uint64_t dsdt, uint64_t *ret_gpa)
+{
+	/* The vendor whose interface the hypervisor offers, as in CPUID. */
+	static const uint8_t vendor[8] = {'M', 's', 'H', 'y', 'p', 'e', 'r', 'V'};
+	struct acpi_fadt fadt = {
+		.dsdt = (uint32_t)dsdt,
+		.pm_profile = ACPI_PM_PROFILE_SERVER,
+		.century = RTC_CENTURY,
+		.boot_flags = ACPI_BOOT_LEGACY_DEVICES | ACPI_BOOT_NO_VGA,
+		.flags = ACPI_FADT_WBINVD | ACPI_FADT_NO_FIXED_POWER_BUTTON |
+			 ACPI_FADT_NO_FIXED_SLEEP_BUTTON | ACPI_FADT_RESET_REGISTER |
+			 ACPI_FADT_HW_REDUCED,
+		.reset = io_byte(MACHINE_RESET_PORT),
+		.reset_value = MACHINE_RESET_VALUE,
+		.minor_version = ACPI_FADT_MINOR,
+		.x_dsdt = dsdt,
+		.sleep_control = io_byte(MACHINE_SLEEP_CONTROL_PORT),
+		.sleep_status = io_byte(MACHINE_SLEEP_STATUS_PORT),
+	};
+
+	memcpy(fadt.hypervisor_vendor, vendor, sizeof(vendor));
+	header_fill(&fadt.header, "FACP", ACPI_FADT_REVISION, sizeof(fadt));
+	return table_put(area, &fadt.header, ret_gpa);
+}
+
+static int put_madt(struct area *area, unsigned cpus, uint64_t *ret_gpa)
+{
+	_Alignas(struct acpi_madt) uint8_t bytes[MADT_BYTES_MAX] = {0};
+	struct acpi_madt *madt = (struct acpi_madt *)bytes;
+	struct acpi_madt_ioapic ioapic = {
+		.type = ACPI_MADT_TYPE_IOAPIC,
+		.len_bytes = sizeof(ioapic),
+		.address = (uint32_t)MACHINE_IOAPIC_BASE,
+	};
+	size_t len = sizeof(*madt);
+
+	for (unsigned i = 0; i < cpus; i++) {
+		struct acpi_madt_lapic lapic = {
+			.type = ACPI_MADT_TYPE_LAPIC,
+			.len_bytes = sizeof(lapic),
+			.processor_uid = (uint8_t)i,
+			.apic_id = (uint8_t)i,
+			.flags = ACPI_MADT_LAPIC_ENABLED,
+		};
+
+		memcpy(bytes + len, &lapic, sizeof(lapic));
+		len += sizeof(lapic);
+	}
+	memcpy(bytes + len, &ioapic, sizeof(ioapic));
+	len += sizeof(ioapic);
+	madt->lapic = (uint32_t)MACHINE_LAPIC_BASE;
+	header_fill(&madt->header, "APIC", ACPI_MADT_REVISION, len);
+	return table_put(area, &madt->header, ret_gpa);
+}
+
+static int put_xsdt(struct area *area, const uint64_t tables[XSDT_TABLES], uint64_t *ret_gpa)
+{
+	struct {
+		struct acpi_header header;
+		uint64_t tables[XSDT_TABLES];
+	} OYA_PACKED xsdt = {0};
+
+	memcpy(xsdt.tables, tables, sizeof(xsdt.tables));
+	header_fill(&xsdt.header, "XSDT", 1, sizeof(xsdt));
+	return table_put(area, &xsdt.header, ret_gpa);
+}
+
+static int put_rsdp(const struct gmem *gm, uint64_t gpa, uint64_t xsdt)
+{
+	struct acpi_rsdp rsdp = {
+		.revision = 2,
+		.len_bytes = sizeof(rsdp),
+		.xsdt = xsdt,
+	};
+
+	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
+	memcpy(rsdp.oem_id, oem_id, sizeof(oem_id));
+	rsdp.checksum = (uint8_t)-sum_of(&rsdp, ACPI_RSDP_V1_BYTES);
+	rsdp.extended_checksum = (uint8_t)-sum_of(&rsdp, sizeof(rsdp));
+	return gmem_write(gm, gpa, &rsdp, sizeof(rsdp));
+}
+
+int acpi_build(const struct acpi_config *config, const struct gmem *gm, uint64_t *ret_rsdp)
+{
+	/* The RSDP comes first in the area and last in time. */
+	struct area area = {.gm = gm, .next = MACHINE_ACPI_AREA + sizeof(struct acpi_rsdp)};
+	uint64_t dsdt, xsdt, tables[XSDT_TABLES];
+	int err;
+
+	if (!config->cpus || config->cpus > MACHINE_CPUS_MAX)
+		return -EINVAL;
+	err = gmem_zero(gm, MACHINE_ACPI_AREA, MACHINE_ACPI_AREA_BYTES);
+	if (!err)
+		err = put_dsdt(&area, &dsdt);
+	if (!err)
+		err = put_fadt(&area, dsdt, &tables[0]);
+	if (!err)
+		err = put_madt(&area, config->cpus, &tables[1]);
+	if (!err)
+		err = put_xsdt(&area, tables, &xsdt);
+	if (!err)
+		err = put_rsdp(gm, MACHINE_ACPI_AREA, xsdt);
+	if (!err)
+		*ret_rsdp = MACHINE_ACPI_AREA;
+	return err;
+}
