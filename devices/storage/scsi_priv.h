@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of the SCSI decoder share: scsi.c (dispatch, block commands), scsi_inquiry.c
+ * (who the unit is) and scsi_mode.c (mode pages).
+ */
+#ifndef OYA_DEVICES_STORAGE_SCSI_PRIV_H
+#define OYA_DEVICES_STORAGE_SCSI_PRIV_H
+
+#include "devices/storage/scsi.h"
+
+/* A command whose CDB is as long as its operation code says, the rest zeros. */
+struct scsi_command {
+	uint8_t cdb[SCSI_CDB_MAX];
+	size_t len;
+	uint32_t data_len;
+};
+
+void scsi_check(struct scsi_action *action, enum scsi_sense_key key, enum scsi_sense_code code);
+void scsi_check_field(struct scsi_action *action);
+
+/* Begins a reply: the zeroed buffer of SCSI_REPLY_MAX bytes. */
+uint8_t *scsi_reply_begin(struct scsi_action *action);
+
+/* Ends it: `made` bytes, cut to the command's allocation length and the guest's buffer. */
+void scsi_reply_end(struct scsi_action *action, const struct scsi_command *cmd, uint32_t made,
+		    uint32_t allocation);
+
+void scsi_decode_inquiry(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			 struct scsi_action *ret_action);
+void scsi_decode_inquiry_absent(const struct scsi_command *cmd, struct scsi_action *ret_action);
+void scsi_decode_mode_sense(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			    struct scsi_action *ret_action);
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The channel of the SCSI controller, the sequence by which a driver sets it up, and the table
+ * of units. See storvsp.h.
+ */
+#include "devices/storage/storvsp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cursor.h"
+#include "base/state.h"
+#include "base/util.h"
+#include "devices/storage/storvsp_priv.h"
+
+#define PACKET_VERSION_MIN 16u /* header and version */
+
+/* Packets taken in one call of ready(), so that one guest cannot hold the thread. */
+#define BATCH_MAX 256u
+
+enum storvsp_state {
+	STATE_IDLE,
+	STATE_BEGUN,
+	STATE_VERSIONED,
+	STATE_QUERIED,
+	STATE_READY,
+	STATE_COUNT,
+};
+
+static const char *const state_labels[STATE_COUNT] = {
+	[STATE_IDLE] = "idle",       [STATE_BEGUN] = "begun", [STATE_VERSIONED] = "versioned",
+	[STATE_QUERIED] = "queried", [STATE_READY] = "ready",
+};
+
+static const uint32_t state_next[STATE_COUNT] = {
+	[STATE_IDLE] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_BEGUN),
+	[STATE_BEGUN] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_VERSIONED),
+	[STATE_VERSIONED] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_QUERIED),
+	[STATE_QUERIED] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_READY),
+	[STATE_READY] = STATE_BIT(STATE_IDLE),
+};
+
+static const struct state_table states = {
+	.name = "storvsp",
+	.count = STATE_COUNT,
+	.labels = state_labels,
+	.next = state_next,
+};
+
+/* --- the channel's protocol ------------------------------------------------------------- */
+
+static uint32_t advance(struct storvsp *sp, enum storvsp_state to)
+{
+	return state_move(&states, &sp->state, to) == 0 ? STORVSC_STATUS_OK
+							: STORVSC_STATUS_INVALID_STATE;
+}
+
+static bool version_supported(uint16_t version)
+{
+	return version == STORVSC_VERSION_6_2 || version == STORVSC_VERSION_6_0 ||
+	       version == STORVSC_VERSION_5_1;
+}
+
+static uint32_t query_version(struct storvsp *sp, const struct storvsc_packet *in, uint32_t len,
+			      struct storvsc_packet *reply)
+{
+	if (len < PACKET_VERSION_MIN)
+		return STORVSC_STATUS_INVALID_PARAMETER;
+	if (!state_allows(&states, sp->state, STATE_VERSIONED))
+		return STORVSC_STATUS_INVALID_STATE;
+	reply->version.major_minor = in->version.major_minor;
+	if (!version_supported(in->version.major_minor))
+		return STORVSC_STATUS_REVISION_MISMATCH;
+	return advance(sp, STATE_VERSIONED);
+}
+
+static uint32_t query_properties(struct storvsp *sp, struct storvsc_packet *reply)
+{
+	uint32_t status = advance(sp, STATE_QUERIED);
+
+	if (status == STORVSC_STATUS_OK)
+		reply->properties.max_transfer_bytes = SCSI_TRANSFER_MAX;
+	return status;
+}
+
+/* A driver takes the answer to a reset to mean that no command is under way any more, so the
+ * answer waits for those that are, and packets behind it wait for the answer. */
+static void begin_reset(struct storvsp_request *req)
+{
+	struct storvsp *sp = req->sp;
+
+	if (sp->inflight)
+		sp->reset = req;
+	else
+		storvsp_request_finish(req);
+}
+
+/* What needs the driver to have finished its set-up; true when it took the request. */
+static bool handle_ready_operation(struct storvsp_request *req, const struct vmbus_packet *packet,
+				   const struct storvsc_packet *in)
+{
+	if (req->sp->state != STATE_READY) {
+		req->reply.status = STORVSC_STATUS_INVALID_STATE;
+		return false;
+	}
+	if (in->operation != STORVSC_OP_EXECUTE_SRB) {
+		begin_reset(req);
+		return true;
+	}
+	if (packet->payload_len < STORVSC_SRB_PACKET_MIN) {
+		req->reply.status = STORVSC_STATUS_INVALID_PARAMETER;
+		return false;
+	}
+	storvsp_execute(req, packet, &in->srb);
+	return true;
+}
+
+static void handle_packet(struct storvsp *sp, const struct vmbus_packet *packet)
+{
+	struct cursor payload = cursor_of(packet->payload, packet->payload_len);
+	struct storvsp_request *req = storvsp_request_get(sp, packet->transaction);
+	struct storvsc_packet *reply = &req->reply;
+	struct storvsc_packet in;
+
+	cursor_copy_padded(&payload, &in, sizeof(in));
+	switch (in.operation) {
+	case STORVSC_OP_EXECUTE_SRB:
+	case STORVSC_OP_RESET_LUN:
+	case STORVSC_OP_RESET_ADAPTER:
+	case STORVSC_OP_RESET_BUS:
+		if (handle_ready_operation(req, packet, &in))
+			return;
+		break;
+	case STORVSC_OP_BEGIN_INITIALIZATION:
+		reply->status = advance(sp, STATE_BEGUN);
+		break;
+	case STORVSC_OP_QUERY_PROTOCOL_VERSION:
+		reply->status = query_version(sp, &in, packet->payload_len, reply);
+		break;
+	case STORVSC_OP_QUERY_PROPERTIES:
+		reply->status = query_properties(sp, reply);
+		break;
+	case STORVSC_OP_END_INITIALIZATION:
+		reply->status = advance(sp, STATE_READY);
+		break;
+	case STORVSC_OP_CREATE_SUB_CHANNELS: /* more than the none that were announced */
+		reply->status = STORVSC_STATUS_INVALID_PARAMETER;
+		break;
+	default:
+		reply->status = STORVSC_STATUS_INVALID_REQUEST;
+		break;
+	}
+	storvsp_request_finish(req);
+}
+
+static bool packet_check(struct vmbus_channel *ch, const struct vmbus_packet *packet)
+{
+	if (packet->type != VMBUS_PACKET_INBAND && packet->type != VMBUS_PACKET_GPA_DIRECT) {
+		vmbus_channel_fault(ch, "a packet of type %u", packet->type);
+		return false;
+	}
+	if (packet->payload_len < STORVSC_HEADER_BYTES) {
+		vmbus_channel_fault(ch, "a packet of %u bytes", packet->payload_len);
+		return false;
+	}
+	if (!packet->wants_completion) {
+		vmbus_channel_fault(ch, "a request that wants no answer");
+		return false;
+	}
+	return true;
+}
+
+static void receive_batch(struct storvsp *sp, struct vmbus_channel *ch)
+{
+	struct vmbus_packet packet;
+
+	/* Each call on the channel may end in its fault and close. */
+	for (unsigned n = 0; sp->channel == ch; n++) {
+		if (sp->reset)
+			return; /* its answer resumes */
+		if (n == BATCH_MAX) {
+			vmbus_channel_resume(ch);
+			return;
+		}
+		if (!list_empty(&sp->unsent) || !storvsp_request_available(sp)) {
+			sp->stalled = true; /* until a slot is put back */
+			return;
+		}
+		if (vmbus_channel_receive(ch, &packet) < 0 || !packet_check(ch, &packet))
+			return;
+		handle_packet(sp, &packet);
+	}
+}
+
+static int on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
+{
+	struct storvsp *sp = dev;
+
+	(void)user;
+	sp->channel = ch;
+	return 0;
+}
+
+static void on_ready(void *dev, struct vmbus_channel *ch)
+{
+	struct storvsp *sp = dev;
+
+	sp->in_ready = true;
+	if (storvsp_send_unsent(sp))
+		receive_batch(sp, ch);
+	storvsp_kick(sp);
+	sp->in_ready = false;
+}
+
+static void put_all(struct list *requests)
+{
+	struct list *link;
+
+	while ((link = list_pop(requests)))
+		storvsp_request_put(CONTAINER_OF(link, struct storvsp_request, link));
+}
+
+static void on_close(void *dev, struct vmbus_channel *ch)
+{
+	struct storvsp *sp = dev;
+
+	(void)ch;
+	sp->channel = NULL;
+	sp->generation++;
+	sp->stalled = false;
+	(void)state_move(&states, &sp->state, STATE_IDLE); /* allowed from each state */
+	put_all(&sp->unsent);
+	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
+		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
+			if (sp->unit[target][lun])
+				put_all(&sp->unit[target][lun]->waiting);
+	if (sp->reset)
+		storvsp_request_put(sp->reset);
+	sp->reset = NULL;
+}
+
+static const struct vmbus_device_ops storvsp_ops = {
+	.name = "storvsp",
+	.open = on_open,
+	.ready = on_ready,
+	.close = on_close,
+};
+
+/* --- units ------------------------------------------------------------------------------ */
+
+static bool address_ok(unsigned target, unsigned lun)
+{
+	return target < STORVSP_TARGETS_MAX && lun < SCSI_LUNS_MAX;
+}
+
+static bool blockdev_ok(const struct blockdev *dev)
+{
+	uint32_t sector = dev->sector_bytes, physical = dev->physical_sector_bytes;
+
+	return (sector == 512 || sector == 4096) && physical >= sector &&
+	       (physical & (physical - 1)) == 0 && physical / sector <= UINT16_MAX &&
+	       dev->size_bytes >= sector && dev->size_bytes <= INT64_MAX;
+}
+
+int storvsp_attach(struct storvsp *sp, unsigned target, unsigned lun,
+		   const struct blockdev *blockdev, const struct scsi_identity *identity)
+{
+	struct storvsp_unit *unit;
+
+	if (!address_ok(target, lun))
+		return -ERANGE;
+	if (sp->unit[target][lun])
+		return -EEXIST;
+	if (!blockdev_ok(blockdev) || scsi_identity_check(identity) < 0)
+		return -EINVAL;
+	unit = calloc(1, sizeof(*unit));
+	if (!unit)
+		return -ENOMEM;
+	unit->blockdev = blockdev;
+	unit->scsi = (struct scsi_unit){
+		.identity = *identity,
+		.sectors = blockdev->size_bytes / blockdev->sector_bytes,
+		.sector_bytes = blockdev->sector_bytes,
+		.physical_sector_bytes = blockdev->physical_sector_bytes,
+		.read_only = blockdev->read_only,
+		.luns = &sp->luns[target],
+	};
+	list_init(&unit->waiting);
+	sp->unit[target][lun] = unit;
+	sp->luns[target] |= UINT64_C(1) << lun;
+	return 0;
+}
+
+int storvsp_detach(struct storvsp *sp, unsigned target, unsigned lun)
+{
+	struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
+
+	if (!unit)
+		return -ENOENT;
+	unit->leaving = true;
+	sp->luns[target] &= ~(UINT64_C(1) << lun);
+	if (unit->inflight)
+		return -EBUSY;
+	sp->unit[target][lun] = NULL;
+	free(unit);
+	return 0;
+}
+
+const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigned target,
+					       unsigned lun)
+{
+	const struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
+
+	return unit ? &unit->stats : NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------- */
+
+struct storvsp *storvsp_new(struct vmbus *bus, const struct storvsp_config *config)
+{
+	struct storvsp *sp = calloc(1, sizeof(*sp));
+	struct vmbus_offer offer = {
+		.type = STORVSC_SCSI_INTERFACE,
+		.instance = config->instance,
+		.flags = VMBUS_OFFER_ENUMERATE,
+		.ops = &storvsp_ops,
+		.dev = sp,
+	};
+
+	if (!sp)
+		return NULL;
+	sp->bus = bus;
+	list_init(&sp->unsent);
+	list_init(&sp->kicks);
+	if (storvsp_requests_init(sp) < 0 || vmbus_offer_channel(bus, &offer, &sp->offer) < 0) {
+		storvsp_free(sp);
+		return NULL;
+	}
+	return sp;
+}
+
+void storvsp_free(struct storvsp *sp)
+{
+	if (!sp)
+		return;
+	if (sp->offer)
+		vmbus_rescind(sp->offer);
+	assert(sp->inflight == 0);
+	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
+		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
+			free(sp->unit[target][lun]);
+	storvsp_requests_done(sp);
+	free(sp);
+}
+
+unsigned storvsp_inflight(const struct storvsp *sp)
+{
+	return sp->inflight;
+}

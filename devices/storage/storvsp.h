@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The synthetic SCSI controller: a VMBus device with block devices as its units.
+ *
+ * Made by the program that makes the partition, which also owns the bus and the block devices;
+ * both outlive the controller.
+ *
+ * Trust: packets are a hostile guest's, copied in by the bus; each is copied once more into a
+ * zeroed structure and checked. Data pages are only ever a source or target of bytes.
+ *
+ * Threads: all calls, and the completions of the block devices, with the lock of the devices.
+ *
+ * Invariants:
+ *  1. a packet is taken from the ring only when a request slot and a long vector are free, so
+ *     that each packet taken is answered without an allocation;
+ *  2. a request belongs to one opening of the channel; its answer is dropped once that is over;
+ *  3. a slot is free, or at the back end, or waiting at its unit, or waiting to be sent.
+ *
+ * Spec: abi/storvsc.h; the commands are those of devices/storage/scsi.h.
+ */
+#ifndef OYA_DEVICES_STORAGE_STORVSP_H
+#define OYA_DEVICES_STORAGE_STORVSP_H
+
+#include "base/blockdev.h"
+#include "base/guid.h"
+#include "devices/storage/scsi.h"
+#include "devices/vmbus/vmbus.h"
+
+#define STORVSP_TARGETS_MAX 2u /* what Linux's driver looks for */
+
+struct storvsp;
+
+struct storvsp_config {
+	struct guid instance;
+};
+
+struct storvsp_stats {
+	uint64_t reads, read_bytes; /* completed without error */
+	uint64_t writes, written_bytes;
+	uint64_t flushes;
+	uint64_t errors; /* of the back end */
+};
+
+/* Makes a controller without units and offers it on the bus. NULL when there is no memory or no
+ * room on the bus. */
+struct storvsp *storvsp_new(struct vmbus *bus, const struct storvsp_config *config);
+
+/* Takes the offer back and frees the controller and its units. Nothing may be under way: see
+ * storvsp_inflight(). */
+void storvsp_free(struct storvsp *sp);
+
+/* Adds a unit; blockdev is borrowed until storvsp_detach() returns 0 or the controller is freed.
+ * 0; -ERANGE for an address that cannot be; -EEXIST when it is taken; -EINVAL for an identity
+ * that scsi_identity_check() refuses or a block device of a wrong shape; -ENOMEM. */
+int storvsp_attach(struct storvsp *sp, unsigned target, unsigned lun,
+		   const struct blockdev *blockdev, const struct scsi_identity *identity);
+
+/* Removes a unit. From the first call on the guest finds no unit there. 0; -ENOENT; -EBUSY while
+ * requests of it are at the back end: call again once they have completed. */
+int storvsp_detach(struct storvsp *sp, unsigned target, unsigned lun);
+
+/* Number of requests at the back ends, those of a closed channel included. */
+unsigned storvsp_inflight(const struct storvsp *sp);
+
+/* Counters of a unit since it was attached; NULL when there is none. */
+const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigned target,
+					       unsigned lun);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of the SCSI controller share: storvsp.c (the channel, its protocol, the units)
+ * and storvsp_io.c (requests). Trust, threads and invariants: storvsp.h.
+ */
+#ifndef OYA_DEVICES_STORAGE_STORVSP_PRIV_H
+#define OYA_DEVICES_STORAGE_STORVSP_PRIV_H
+
+#include "abi/storvsc.h"
+#include "base/list.h"
+#include "devices/storage/storvsp.h"
+
+#define STORVSP_SLOTS 256u
+#define STORVSP_IOV_SHORT 64u
+#define STORVSP_IOV_LONG (SCSI_TRANSFER_MAX / VMBUS_PAGE + 1)
+#define STORVSP_LONG_MAX 16u /* vectors of STORVSP_IOV_LONG, 32 KiB each */
+
+struct storvsp_unit {
+	struct scsi_unit scsi;
+	const struct blockdev *blockdev;
+	struct storvsp_stats stats;
+	unsigned inflight;   /* at the back end */
+	bool leaving;        /* no new commands */
+	struct list waiting; /* requests that the back end had no room for; inflight > 0 then */
+	struct list kick;    /* on storvsp.kicks: submitted to since the last kick */
+};
+
+struct storvsp_request {
+	struct block_request block;
+	struct list link; /* unit's waiting or storvsp.unsent */
+	struct storvsp *sp;
+	struct storvsp_unit *unit;
+	uint64_t generation;
+	uint64_t transaction;
+	struct storvsc_packet reply;
+	uint64_t offset; /* of the data on the unit */
+	uint32_t len;
+	unsigned iov_count;
+	uint8_t sense_max; /* room for sense in the guest's request */
+	bool truncated;
+	bool flush_first;     /* a read that wants what it reads to be stable */
+	struct iovec *longer; /* NULL when iov_short does */
+	struct iovec iov_short[STORVSP_IOV_SHORT];
+};
+
+struct storvsp {
+	struct vmbus *bus;
+	struct vmbus_channel *offer;
+	struct vmbus_channel *channel; /* NULL while closed */
+	uint64_t generation;           /* of the channel's openings */
+	unsigned state;
+	bool in_ready; /* the bus signals the guest when ready() returns */
+	bool stalled;  /* packets may wait for a slot or a long vector */
+	unsigned inflight;
+	struct storvsp_request *reset; /* answered once nothing is under way */
+	struct list unsent;            /* answers that wait for room in the ring */
+	struct list kicks;
+	uint64_t luns[STORVSP_TARGETS_MAX];
+	struct storvsp_unit *unit[STORVSP_TARGETS_MAX][SCSI_LUNS_MAX];
+	unsigned free_count;
+	uint16_t free_slot[STORVSP_SLOTS];
+	unsigned long_made, long_free_count;
+	struct iovec *long_free[STORVSP_LONG_MAX];
+	struct storvsp_request slot[STORVSP_SLOTS];
+};
+
+/* Fills the free list and makes the first long vector; 0 or -ENOMEM. */
+int storvsp_requests_init(struct storvsp *sp);
+void storvsp_requests_done(struct storvsp *sp);
+
+/* Whether one more packet can be taken (invariant 1). */
+bool storvsp_request_available(struct storvsp *sp);
+
+/* A request with a zeroed reply; only after storvsp_request_available(). */
+struct storvsp_request *storvsp_request_get(struct storvsp *sp, uint64_t transaction);
+void storvsp_request_put(struct storvsp_request *req);
+
+/* Sends the answer, or queues it, or drops it; the request is no longer the caller's. */
+void storvsp_request_finish(struct storvsp_request *req);
+
+/* Sends what waits in storvsp.unsent; false when the ring is full again. */
+bool storvsp_send_unsent(struct storvsp *sp);
+
+/* Carries out an EXECUTE_SRB packet; srb is the private copy. */
+void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *packet,
+		     const struct storvsc_srb *srb);
+
+/* Pushes what was submitted since the last call. */
+void storvsp_kick(struct storvsp *sp);
+
+#endif
