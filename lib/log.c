@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lib/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LOG_LINE_MAX 1024
+
+static const char *log_program = "oya";
+static enum log_level log_max = LOG_LEVEL_INFO;
+static bool log_journal;
+
+void log_init(const char *program, enum log_level max)
+{
+	log_program = program;
+	log_max = max;
+	log_journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+/* Control characters come from guests and files: they become question marks. */
+static void make_printable(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 64];
+	va_list args;
+	int len;
+
+	if (level > log_max)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	make_printable(text);
+	if (log_journal)
+		len = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, text);
+	else
+		len = snprintf(line, sizeof(line), "%s: %s\n", log_program, text);
+	/* One write, so that lines of several threads do not mix; nothing is to be done when
+	 * standard error is gone. */
+	if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
+		return;
+}
+
+bool log_limit_pass(struct log_limit *l, uint64_t now_ns, unsigned *ret_suppressed)
+{
+	*ret_suppressed = 0;
+	if (now_ns - l->begun_ns >= l->period_ns) {
+		*ret_suppressed = l->suppressed;
+		l->begun_ns = now_ns;
+		l->passed = l->suppressed = 0;
+	}
+	if (l->passed >= l->burst) {
+		l->suppressed++;
+		return false;
+	}
+	l->passed++;
+	return true;
+}
