@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where things go in guest memory: the constants below, then the kernel where it wants to be
+ * (16 MiB for Debian's), then the RAM disk as high as it may be, below the MMIO gap.
+ *
+ * Trust: the files are hostile: they are read whole into private memory, decoded with bounds
+ * (linux_image.h), and written through gmem only.
+ */
+#include "worker/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/linux_boot.h"
+#include "abi/machine.h"
+#include "base/bytes.h"
+#include "base/util.h"
+#include "worker/linux_image.h"
+
+#define GDT_AT 0x500u
+#define ZERO_PAGE_AT 0x7000u
+#define PAGE_TABLES_AT 0x9000u /* 6 pages */
+#define COMMAND_LINE_AT 0x20000u
+#define COMMAND_LINE_ROOM 0x10000u
+#define LOW_RAM_END 0xA0000u
+#define KERNEL_MIN_AT 0x100000u
+#define FILE_MAX (UINT64_C(1) << 32)
+#define UNPACKED_MAX ((size_t)1 << 30)
+
+struct file {
+	uint8_t *data;
+	size_t len;
+};
+
+static void file_done(struct file *file)
+{
+	free(file->data);
+}
+
+/* Opens a regular file for reading, with its size. */
+static int open_file(const char *path, const char *role, uint64_t *ret_len, struct failure *f)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return fail(f, -errno, "cannot open the %s %s: %s", role, path, strerror(errno));
+	if (fstat(fd, &st) < 0)
+		r = fail(f, -errno, "cannot read the %s %s: %s", role, path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		r = fail(f, -EINVAL, "the %s %s is not a regular file", role, path);
+	else if (st.st_size == 0)
+		r = fail(f, -EINVAL, "the %s %s is empty; copy it anew", role, path);
+	else if ((uint64_t)st.st_size > FILE_MAX)
+		r = fail(f, -EFBIG, "the %s %s is larger than 4 GiB", role, path);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_len = (uint64_t)st.st_size;
+	return fd;
+}
+
+static int read_all(int fd, uint8_t *to, uint64_t len, const char *role, const char *path,
+		    struct failure *f)
+{
+	uint64_t at = 0;
+
+	while (at < len) {
+		ssize_t n = pread(fd, to + at, len - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(f, -errno, "cannot read the %s %s: %s", role, path,
+				    strerror(errno));
+		if (n == 0)
+			return fail(f, -EIO, "the %s %s became shorter while it was read", role,
+				    path);
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int read_kernel(const char *path, struct file *ret_file, struct failure *f)
+{
+	uint64_t len;
+	int fd = open_file(path, "kernel", &len, f), r;
+
+	if (fd < 0)
+		return fd;
+	ret_file->data = malloc(len);
+	ret_file->len = len;
+	r = ret_file->data ? read_all(fd, ret_file->data, len, "kernel", path, f)
+			   : fail(f, -ENOMEM, "cannot read the kernel %s: out of memory", path);
+	close(fd);
+	return r;
+}
+
+static int too_small(const struct gmem *gm, const char *what, struct failure *f)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < gm->count; i++)
+		bytes += gm->region[i].len;
+	return fail(f, -ENOSPC,
+		    "the %s does not fit into the VM's %llu MiB of memory; give it more", what,
+		    (unsigned long long)(bytes >> 20));
+}
+
+static int load_elf(const struct file *file, const struct gmem *gm, struct boot_entry *entry,
+		    uint64_t *ret_end, const char *path, struct failure *f)
+{
+	struct elf_image image;
+	int r = elf_decode(file->data, file->len, &image);
+
+	if (r == -ENOTSUP)
+		return fail(f, r, "the kernel %s is not an executable for 64-bit x86", path);
+	if (r < 0)
+		return fail(f, r, "the kernel %s is damaged or cut short; copy it anew", path);
+	*ret_end = 0;
+	for (unsigned i = 0; i < image.count; i++) {
+		const struct elf_segment *s = &image.segment[i];
+
+		if (s->gpa < KERNEL_MIN_AT || !gmem_span(gm, s->gpa, s->len))
+			return too_small(gm, "kernel", f);
+		gmem_write(gm, s->gpa, file->data + s->file_at, s->file_len);
+		if (s->gpa + s->len > *ret_end)
+			*ret_end = s->gpa + s->len;
+	}
+	entry->rip = image.entry;
+	return 0;
+}
+
+/* The kernel as it is in the file: it decompresses itself. */
+static int load_packed(const struct file *file, const struct bzimage *image, const struct gmem *gm,
+		       struct boot_entry *entry, uint64_t *ret_end, struct failure *f)
+{
+	uint64_t room = image->init_bytes > image->code_len ? image->init_bytes : image->code_len;
+
+	if (image->preferred < KERNEL_MIN_AT || !gmem_span(gm, image->preferred, room))
+		return too_small(gm, "kernel", f);
+	gmem_write(gm, image->preferred, file->data + image->code_at, image->code_len);
+	entry->rip = image->preferred + SETUP_ENTRY_64;
+	*ret_end = image->preferred + room;
+	return 0;
+}
+
+static int load_bzimage(const struct boot_source *source, const struct file *file,
+			const struct bzimage *image, const struct gmem *gm,
+			struct boot_entry *entry, uint64_t *ret_end, struct failure *f)
+{
+	struct file unpacked = {0};
+	int r = source->unpack ? image_unpack(file->data + image->payload_at, image->payload_len,
+					      UNPACKED_MAX, &unpacked.data, &unpacked.len)
+			       : -ENOTSUP;
+
+	/* What we cannot decompress, the guest can. */
+	if (r == -ENOTSUP)
+		return load_packed(file, image, gm, entry, ret_end, f);
+	if (r == -ENOMEM)
+		return fail(f, r, "cannot decompress the kernel %s: out of memory", source->kernel);
+	if (r < 0)
+		return fail(f, r, "the kernel %s is damaged or cut short; copy it anew",
+			    source->kernel);
+	r = load_elf(&unpacked, gm, entry, ret_end, source->kernel, f);
+	file_done(&unpacked);
+	/* The kernel needs its work space too: the header tells how much. */
+	if (r == 0 && !gmem_span(gm, image->preferred, image->init_bytes))
+		return too_small(gm, "kernel", f);
+	if (r == 0 && image->preferred + image->init_bytes > *ret_end)
+		*ret_end = image->preferred + image->init_bytes;
+	return r;
+}
+
+static void e820_add(uint8_t *zero_page, uint64_t gpa, uint64_t len, uint32_t type)
+{
+	uint8_t *e =
+		zero_page + ZERO_PAGE_E820 + zero_page[ZERO_PAGE_E820_COUNT] * E820_ENTRY_BYTES;
+
+	le64_store(e, gpa);
+	le64_store(e + 8, len);
+	le32_store(e + 16, type);
+	zero_page[ZERO_PAGE_E820_COUNT]++;
+}
+
+static void fill_e820(uint8_t *zero_page, const struct gmem *gm)
+{
+	e820_add(zero_page, 0, LOW_RAM_END, E820_RAM);
+	e820_add(zero_page, MACHINE_ACPI_AREA, KERNEL_MIN_AT - MACHINE_ACPI_AREA, E820_RESERVED);
+	for (unsigned i = 0; i < gm->count; i++) {
+		uint64_t start = gm->region[i].gpa ? gm->region[i].gpa : KERNEL_MIN_AT;
+
+		e820_add(zero_page, start, gm->region[i].gpa + gm->region[i].len - start, E820_RAM);
+	}
+}
+
+/* As high as the kernel allows, in the RAM below the gap, above the kernel's end. */
+static int load_initrd(const char *path, const struct gmem *gm, uint64_t kernel_end, uint64_t max,
+		       uint8_t *zero_page, struct failure *f)
+{
+	uint64_t len, top = min_u64(gm->region[0].len, max + 1), at;
+	int fd = open_file(path, "initrd", &len, f), r;
+
+	if (fd < 0)
+		return fd;
+	at = len < top ? (top - len) & ~UINT64_C(0xfff) : 0;
+	if (at < kernel_end || !gmem_span(gm, at, len))
+		r = too_small(gm, "initrd", f);
+	else
+		r = read_all(fd, gmem_span(gm, at, len), len, "initrd", path, f);
+	close(fd);
+	if (r < 0)
+		return r;
+	le32_store(zero_page + SETUP_RAMDISK, (uint32_t)at);
+	le32_store(zero_page + SETUP_RAMDISK_BYTES, (uint32_t)len);
+	return 0;
+}
+
+static int load_command_line(const char *text, uint32_t max, const struct gmem *gm,
+			     uint8_t *zero_page, struct failure *f)
+{
+	size_t len = strlen(text);
+
+	if (len > max || len >= COMMAND_LINE_ROOM)
+		return fail(f, -E2BIG,
+			    "the kernel command line has %zu characters, this kernel takes %u", len,
+			    max);
+	le32_store(zero_page + SETUP_COMMAND_LINE, COMMAND_LINE_AT);
+	return gmem_write(gm, COMMAND_LINE_AT, text, len + 1);
+}
+
+/* Flat segments (accessed bits set: some processors' emulation wants to write them otherwise)
+ * and a one-to-one map of the first 4 GiB in 2 MiB pages. */
+static int load_cpu_tables(const struct gmem *gm, struct boot_entry *entry)
+{
+	static const uint64_t gdt[] = {
+		0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x008f8b000000ffff, 0};
+	uint64_t *tables = gmem_span(gm, PAGE_TABLES_AT, 6 * 4096);
+
+	if (!tables || gmem_write(gm, GDT_AT, gdt, sizeof(gdt)) < 0)
+		return -EFAULT;
+	tables[0] = (PAGE_TABLES_AT + 4096) | 3;
+	for (uint64_t i = 0; i < 4; i++)
+		tables[512 + i] = (PAGE_TABLES_AT + (2 + i) * 4096) | 3;
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		tables[1024 + i] = i << 21 | 0x83;
+	entry->cr3 = PAGE_TABLES_AT;
+	entry->gdt = GDT_AT;
+	entry->gdt_limit = sizeof(gdt) - 1;
+	return 0;
+}
+
+static int load_rest(const struct boot_source *source, const struct gmem *gm, uint64_t kernel_end,
+		     uint64_t ramdisk_max, uint32_t command_line_max, uint8_t *zero_page,
+		     struct boot_entry *entry, struct failure *f)
+{
+	int r = 0;
+
+	zero_page[SETUP_LOADER_TYPE] = SETUP_LOADER_UNDEFINED;
+	zero_page[SETUP_LOAD_FLAGS] |= SETUP_LOADED_HIGH;
+	le64_store(zero_page + ZERO_PAGE_RSDP, source->rsdp);
+	fill_e820(zero_page, gm);
+	if (source->initrd)
+		r = load_initrd(source->initrd, gm, kernel_end, ramdisk_max, zero_page, f);
+	if (r == 0)
+		r = load_command_line(source->command_line, command_line_max, gm, zero_page, f);
+	if (r == 0 && (load_cpu_tables(gm, entry) < 0 ||
+		       gmem_write(gm, ZERO_PAGE_AT, zero_page, ZERO_PAGE_BYTES) < 0))
+		r = too_small(gm, "kernel", f);
+	entry->rsi = ZERO_PAGE_AT;
+	return r;
+}
+
+static int load_kernel_file(const struct boot_source *source, const struct file *file,
+			    const struct gmem *gm, struct boot_entry *entry, struct failure *f)
+{
+	uint8_t zero_page[ZERO_PAGE_BYTES] = {0};
+	struct bzimage image = {.ramdisk_max = 0x7fffffff, .command_line_max = 2047};
+	uint64_t end = 0;
+	int r;
+
+	switch (image_kind(file->data, file->len)) {
+	case IMAGE_BZIMAGE:
+		r = bzimage_decode(file->data, file->len, &image);
+		if (r == -ENOTSUP)
+			return fail(f, r,
+				    "the kernel %s is not for 64-bit x86, or older than "
+				    "Linux 3.8",
+				    source->kernel);
+		if (r < 0)
+			return fail(f, r, "the kernel %s is damaged or cut short; copy it anew",
+				    source->kernel);
+		memcpy(zero_page + SETUP_SECTORS, file->data + SETUP_SECTORS, image.header_len);
+		r = load_bzimage(source, file, &image, gm, entry, &end, f);
+		break;
+	case IMAGE_ELF:
+		le16_store(zero_page + SETUP_BOOT_FLAG, 0xAA55);
+		le32_store(zero_page + SETUP_MAGIC, SETUP_MAGIC_VALUE);
+		le16_store(zero_page + SETUP_VERSION, SETUP_VERSION_MIN);
+		r = load_elf(file, gm, entry, &end, source->kernel, f);
+		break;
+	default:
+		return fail(f, -ENOEXEC,
+			    "%s is not a Linux kernel (neither bzImage nor ELF); use "
+			    "the vmlinuz from /boot",
+			    source->kernel);
+	}
+	if (r < 0)
+		return r;
+	return load_rest(source, gm, end, image.ramdisk_max, image.command_line_max, zero_page,
+			 entry, f);
+}
+
+int boot_load(const struct boot_source *source, const struct gmem *gm, struct boot_entry *ret_entry,
+	      struct failure *f)
+{
+	struct boot_entry entry = {0};
+	struct file file = {0};
+	int r = read_kernel(source->kernel, &file, f);
+
+	if (r == 0)
+		r = load_kernel_file(source, &file, gm, &entry, f);
+	file_done(&file);
+	if (r == 0)
+		*ret_entry = entry;
+	return r;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "abi/vmbus.h"
+#include "base/util.h"
+
+#define OR_INVALID(f, ...) fail(f, -EINVAL, "cannot use the VM's configuration: " __VA_ARGS__)
+
+struct key {
+	const char *name;
+	json_type type;
+};
+
+/* Every member of obj is one of the keys, with its type; unknown ones are refused, so that a
+ * misspelt setting is not silently lost. */
+static int check_keys(json_t *obj, const char *where, const struct key *keys, size_t count,
+		      struct failure *f)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(obj))
+		return OR_INVALID(f, "%s is not an object", where);
+	json_object_foreach(obj, name, value)
+	{
+		size_t i = 0;
+
+		while (i < count && strcmp(keys[i].name, name) != 0)
+			i++;
+		if (i == count)
+			return OR_INVALID(f, "%s has no setting '%.64s'", where, name);
+		if (json_typeof(value) != keys[i].type &&
+		    !(json_is_boolean(value) && keys[i].type == JSON_TRUE))
+			return OR_INVALID(f, "'%s' of %s has the wrong type", name, where);
+	}
+	return 0;
+}
+
+/* Copies a string member; an absent one leaves *ret as it is. */
+static int take_string(json_t *obj, const char *name, char **ret)
+{
+	const char *text = json_string_value(json_object_get(obj, name));
+	char *copy;
+
+	if (!text)
+		return 0;
+	copy = strdup(text);
+	if (!copy)
+		return -ENOMEM;
+	free(*ret);
+	*ret = copy;
+	return 0;
+}
+
+static int take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
+		       struct failure *f)
+{
+	json_t *value = json_object_get(obj, name);
+	json_int_t n = json_integer_value(value);
+
+	if (!value)
+		return 0;
+	if (n < 0 || (uint64_t)n < min || (uint64_t)n > max)
+		return OR_INVALID(f, "'%s' is %lld, allowed are %llu to %llu", name, (long long)n,
+				  (unsigned long long)min, (unsigned long long)max);
+	*ret = (uint64_t)n;
+	return 0;
+}
+
+static void take_bool(json_t *obj, const char *name, bool *ret)
+{
+	json_t *value = json_object_get(obj, name);
+
+	if (value)
+		*ret = json_is_true(value);
+}
+
+static int decode_mac(const char *text, uint8_t mac[6])
+{
+	unsigned b[6];
+	char end;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &end) != 6 ||
+	    strlen(text) != 17)
+		return -EINVAL;
+	if (b[0] & 1)
+		return -EINVAL; /* a group address is no station */
+	for (int i = 0; i < 6; i++)
+		mac[i] = (uint8_t)b[i];
+	return 0;
+}
+
+static int decode_boot(json_t *obj, struct config *c, struct failure *f)
+{
+	static const struct key keys[] = {
+		{"kernel", JSON_STRING},
+		{"initrd", JSON_STRING},
+		{"append", JSON_STRING},
+		{"unpack", JSON_TRUE},
+	};
+	int r = check_keys(obj, "'boot'", keys, ARRAY_LEN(keys), f);
+
+	if (r < 0)
+		return r;
+	take_bool(obj, "unpack", &c->unpack);
+	r = take_string(obj, "kernel", &c->kernel);
+	if (r == 0)
+		r = take_string(obj, "initrd", &c->initrd);
+	if (r == 0)
+		r = take_string(obj, "append", &c->append);
+	return r;
+}
+
+static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
+{
+	static const struct key keys[] = {
+		{"path", JSON_STRING}, {"read_only", JSON_TRUE}, {"cache", JSON_STRING}};
+	const char *cache = json_string_value(json_object_get(obj, "cache"));
+	int r = check_keys(obj, "a disk", keys, ARRAY_LEN(keys), f);
+
+	if (r < 0)
+		return r;
+	d->direct = true;
+	if (cache && strcmp(cache, "writeback") == 0)
+		d->direct = false;
+	else if (cache && strcmp(cache, "none") != 0)
+		return OR_INVALID(f, "'cache' of a disk is '%.32s', allowed are none and writeback",
+				  cache);
+	take_bool(obj, "read_only", &d->read_only);
+	r = take_string(obj, "path", &d->path);
+	if (r == 0 && !d->path)
+		return OR_INVALID(f, "a disk has no 'path'");
+	return r;
+}
+
+static int decode_forwards(json_t *list, struct config_port *p, struct failure *f)
+{
+	size_t count = json_array_size(list);
+
+	if (count > CONFIG_FORWARDS_MAX)
+		return OR_INVALID(f, "a NIC forwards %zu ports, at most %u are possible", count,
+				  CONFIG_FORWARDS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+
+		if (!text)
+			return OR_INVALID(f, "'forward' of a NIC holds something else than text");
+		p->forward[i] = strdup(text);
+		if (!p->forward[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
+{
+	static const struct key keys[] = {{"type", JSON_STRING},
+					  {"mac", JSON_STRING},
+					  {"ifname", JSON_STRING},
+					  {"forward", JSON_ARRAY}};
+	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
+	const char *type = json_string_value(json_object_get(obj, "type"));
+	const char *mac = json_string_value(json_object_get(obj, "mac"));
+
+	if (r < 0)
+		return r;
+	if (type && strcmp(type, "tap") == 0)
+		p->type = NIC_TAP;
+	else if (!type || strcmp(type, "user") != 0)
+		return OR_INVALID(f, "'type' of a NIC is '%.32s', allowed are user and tap",
+				  type ? type : "");
+	if (mac && decode_mac(mac, p->mac) < 0)
+		return OR_INVALID(f, "'%.32s' is no MAC address of a station, such as %s", mac,
+				  "00:15:5d:00:00:01");
+	if (!mac) { /* Microsoft's prefix, as guests of Hyper-V have it */
+		p->mac[1] = 0x15;
+		p->mac[2] = 0x5d;
+		if (getrandom(p->mac + 3, 3, 0) != 3)
+			return -EIO;
+	}
+	r = take_string(obj, "ifname", &p->ifname);
+	if (r == 0 && p->type == NIC_TAP && !p->ifname)
+		return OR_INVALID(f, "a NIC of type tap has no 'ifname'");
+	return r < 0 ? r : decode_forwards(json_object_get(obj, "forward"), p, f);
+}
+
+static int decode_console(json_t *obj, struct config *c, struct failure *f)
+{
+	static const struct key keys[] = {{"type", JSON_STRING}, {"path", JSON_STRING}};
+	static const char *const types[] = {
+		[CONSOLE_NONE] = "none",
+		[CONSOLE_STDIO] = "stdio",
+		[CONSOLE_SOCKET] = "socket",
+		[CONSOLE_PTY] = "pty",
+	};
+	int r = check_keys(obj, "'console'", keys, ARRAY_LEN(keys), f);
+	const char *type = json_string_value(json_object_get(obj, "type"));
+	unsigned i = 0;
+
+	if (r < 0)
+		return r;
+	while (i < ARRAY_LEN(types) && (!type || strcmp(type, types[i]) != 0))
+		i++;
+	if (i == ARRAY_LEN(types))
+		return OR_INVALID(f,
+				  "'type' of the console is '%.32s', allowed are none, stdio, "
+				  "socket and pty",
+				  type ? type : "");
+	c->console = (enum config_console)i;
+	r = take_string(obj, "path", &c->console_path);
+	if (r == 0 && c->console == CONSOLE_SOCKET && !c->console_path)
+		return OR_INVALID(f, "a console of type socket has no 'path'");
+	return r;
+}
+
+static int decode_lists(json_t *root, struct config *c, struct failure *f)
+{
+	json_t *disks = json_object_get(root, "disks"), *nics = json_object_get(root, "nics");
+	int r = 0;
+
+	if (json_array_size(disks) > CONFIG_DISKS_MAX)
+		return OR_INVALID(f, "%zu disks, at most %u are possible", json_array_size(disks),
+				  CONFIG_DISKS_MAX);
+	if (json_array_size(nics) > CONFIG_NICS_MAX)
+		return OR_INVALID(f, "%zu NICs, at most %u are possible", json_array_size(nics),
+				  CONFIG_NICS_MAX);
+	while (r == 0 && c->disk_count < json_array_size(disks)) {
+		json_t *disk = json_array_get(disks, c->disk_count);
+
+		r = decode_disk(disk, &c->disk[c->disk_count++], f);
+	}
+	while (r == 0 && c->nic_count < json_array_size(nics)) {
+		json_t *nic = json_array_get(nics, c->nic_count);
+
+		r = decode_nic(nic, &c->nic[c->nic_count++], f);
+	}
+	return r;
+}
+
+static int decode_identity(json_t *root, struct config *c, struct failure *f)
+{
+	const char *uuid = json_string_value(json_object_get(root, "uuid"));
+	const char *vmbus = json_string_value(json_object_get(root, "vmbus_max_version"));
+	unsigned major, minor;
+	char end;
+
+	if (uuid && guid_parse(uuid, &c->uuid) < 0)
+		return OR_INVALID(f, "'%.48s' is no UUID", uuid);
+	if (!uuid && getrandom(&c->uuid, sizeof(c->uuid), 0) != sizeof(c->uuid))
+		return -EIO;
+	if (vmbus) {
+		if (sscanf(vmbus, "%u.%u%c", &major, &minor, &end) != 2 || major > 5 || minor > 9)
+			return OR_INVALID(f, "'%.16s' is no version of VMBus, such as 4.0", vmbus);
+		c->vmbus_max_version = VMBUS_VERSION(major, minor);
+	}
+	return 0;
+}
+
+static int decode_root(json_t *root, struct config *c, struct failure *f)
+{
+	static const struct key keys[] = {
+		{"version", JSON_INTEGER}, {"name", JSON_STRING},
+		{"uuid", JSON_STRING},     {"memory_mib", JSON_INTEGER},
+		{"cpus", JSON_INTEGER},    {"device", JSON_STRING},
+		{"boot", JSON_OBJECT},     {"disks", JSON_ARRAY},
+		{"nics", JSON_ARRAY},      {"console", JSON_OBJECT},
+		{"control", JSON_STRING},  {"vmbus_max_version", JSON_STRING},
+	};
+	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
+	uint64_t version = 0, cpus = 1, memory = 1024;
+	int r = check_keys(root, "the configuration", keys, ARRAY_LEN(keys), f);
+
+	if (r == 0)
+		r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
+	if (r == 0 && version != CONFIG_VERSION)
+		return OR_INVALID(f, "it has no 'version'; this worker reads version %d",
+				  CONFIG_VERSION);
+	if (r == 0)
+		r = take_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
+	if (r == 0)
+		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
+				&memory, f);
+	c->cpus = (unsigned)cpus;
+	c->memory_bytes = memory << 20;
+	if (r == 0)
+		r = decode_identity(root, c, f);
+	if (r == 0)
+		r = take_string(root, "name", &c->name);
+	if (r == 0)
+		r = take_string(root, "device", &c->device);
+	if (r == 0)
+		r = take_string(root, "control", &c->control_path);
+	if (r == 0 && boot)
+		r = decode_boot(boot, c, f);
+	if (r == 0 && console)
+		r = decode_console(console, c, f);
+	if (r == 0)
+		r = decode_lists(root, c, f);
+	if (r == 0 && !c->kernel)
+		return OR_INVALID(f, "'boot' names no kernel; give one with --kernel");
+	return r;
+}
+
+static int config_defaults(struct config *c)
+{
+	c->unpack = true;
+	c->name = strdup("vm");
+	c->device = strdup("/dev/kvm");
+	c->append = strdup("");
+	return c->name && c->device && c->append ? 0 : -ENOMEM;
+}
+
+int config_decode(const char *json, size_t len, struct config **ret_config, struct failure *f)
+{
+	json_error_t error;
+	json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &error);
+	struct config *c = root ? calloc(1, sizeof(*c)) : NULL;
+	int r;
+
+	if (!root)
+		return OR_INVALID(f, "line %d is not JSON: %s", error.line, error.text);
+	f->text[0] = '\0';
+	r = c ? config_defaults(c) : -ENOMEM;
+	if (r == 0)
+		r = decode_root(root, c, f);
+	json_decref(root);
+	if (r < 0) {
+		config_free(c);
+		if (!f->text[0])
+			fail(f, r, "cannot read the VM's configuration: %s", strerror(-r));
+		return r;
+	}
+	*ret_config = c;
+	return 0;
+}
+
+int config_load(const char *path, struct config **ret_config, struct failure *f)
+{
+	int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	char *text = malloc(CONFIG_BYTES_MAX);
+	size_t len = 0;
+	ssize_t n = 0;
+	int r;
+
+	if (fd < 0 || !text)
+		r = fail(f, -errno, "cannot read the configuration %s: %s", path, strerror(errno));
+	else {
+		while (len < CONFIG_BYTES_MAX &&
+		       (n = read(fd, text + len, CONFIG_BYTES_MAX - len)) > 0)
+			len += (size_t)n;
+		if (n < 0)
+			r = fail(f, -errno, "cannot read the configuration %s: %s", path,
+				 strerror(errno));
+		else if (len == CONFIG_BYTES_MAX)
+			r = fail(f, -EFBIG, "the configuration %s is longer than 1 MiB", path);
+		else
+			r = config_decode(text, len, ret_config, f);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(text);
+	return r;
+}
+
+void config_free(struct config *c)
+{
+	if (!c)
+		return;
+	for (unsigned i = 0; i < c->disk_count; i++)
+		free(c->disk[i].path);
+	for (unsigned i = 0; i < c->nic_count; i++) {
+		free(c->nic[i].ifname);
+		for (unsigned k = 0; k < CONFIG_FORWARDS_MAX; k++)
+			free(c->nic[i].forward[k]);
+	}
+	free(c->name);
+	free(c->device);
+	free(c->kernel);
+	free(c->initrd);
+	free(c->append);
+	free(c->console_path);
+	free(c->control_path);
+	free(c);
+}

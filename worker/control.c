@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/listen.h"
+#include "lib/log.h"
+#include "worker/control_verbs.h"
+#include "worker/vm.h"
+
+struct client {
+	struct control *all;
+	int fd; /* -1: the place is free */
+	struct loop_source source;
+	size_t len;
+	char line[CONTROL_LINE_MAX];
+};
+
+struct control {
+	struct vm *vm;
+	int fd;
+	char *path;
+	struct loop_source source;
+	struct client client[CONTROL_CLIENTS_MAX];
+};
+
+static void drop(struct client *c)
+{
+	loop_remove(&c->source);
+	close(c->fd);
+	c->fd = -1;
+	c->len = 0;
+}
+
+/* An answer is short against a socket's buffer: a client that does not read its answers is let
+ * go rather than waited for. */
+static int send_answer(struct client *c, json_t *answer)
+{
+	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0;
+	int r = -ENOMEM;
+
+	if (text) {
+		text[len++] = '\n';
+		r = send(c->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -EIO;
+	}
+	free(text);
+	json_decref(answer);
+	return r;
+}
+
+/* The connection becomes the console's; what follows on it is the guest's serial line. */
+static void become_console(struct client *c)
+{
+	int fd = c->fd;
+
+	loop_remove(&c->source);
+	c->fd = -1;
+	c->len = 0;
+	if (console_attach(c->all->vm->console, fd) < 0)
+		close(fd);
+}
+
+/* Answers the lines that are complete; false when the client is gone. */
+static bool answer_lines(struct client *c)
+{
+	char *end;
+
+	while ((end = memchr(c->line, '\n', c->len))) {
+		size_t len = (size_t)(end - c->line);
+		bool console = false;
+		json_t *answer = control_answer(c->all->vm, c->line, len, &console);
+
+		if (send_answer(c, answer) < 0) {
+			drop(c);
+			return false;
+		}
+		if (console) {
+			become_console(c);
+			return false;
+		}
+		c->len -= len + 1;
+		memmove(c->line, end + 1, c->len);
+	}
+	return true;
+}
+
+static void on_client(void *owner, uint32_t events)
+{
+	struct client *c = owner;
+	ssize_t n = recv(c->fd, c->line + c->len, sizeof(c->line) - c->len, MSG_DONTWAIT);
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop(c);
+		return;
+	}
+	c->len += (size_t)n;
+	if (answer_lines(c) && c->len == sizeof(c->line))
+		drop(c); /* a line longer than any request */
+}
+
+static void on_connect(void *owner, uint32_t events)
+{
+	struct control *all = owner;
+	int fd = accept4(all->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &all->client[i];
+
+		if (c->fd >= 0)
+			continue;
+		if (loop_add(all->vm->loop, &c->source, fd, EPOLLIN, on_client, c) < 0)
+			break;
+		c->fd = fd;
+		return;
+	}
+	close(fd);
+}
+
+int control_new(const char *path, struct vm *vm, struct control **ret_control, struct failure *f)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return fail(f, -ENOMEM, "cannot make the control socket: out of memory");
+	c->vm = vm;
+	c->source.fd = -1;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		c->client[i] = (struct client){.all = c, .fd = -1, .source.fd = -1};
+	r = listen_unix(path, "control", &c->fd, f);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->path = strdup(path);
+	r = c->path ? loop_add(vm->loop, &c->source, c->fd, EPOLLIN, on_connect, c) : -ENOMEM;
+	if (r < 0) {
+		control_free(c);
+		return fail(f, r, "cannot watch the control socket %s: %s", path, strerror(-r));
+	}
+	*ret_control = c;
+	return 0;
+}
+
+void control_free(struct control *c)
+{
+	if (!c)
+		return;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (c->client[i].fd >= 0)
+			drop(&c->client[i]);
+	}
+	loop_remove(&c->source);
+	close(c->fd);
+	if (c->path)
+		unlink(c->path);
+	free(c->path);
+	free(c);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/control_verbs.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "worker/control.h"
+#include "worker/vm.h"
+
+struct request {
+	struct vm *vm;
+	json_t *arguments; /* the request itself */
+	bool console;
+};
+
+struct verb {
+	const char *name;
+	/* 0 and *ret_result (may stay NULL), or -errno and the sentence. */
+	int (*act)(struct request *r, json_t **ret_result, struct failure *f);
+};
+
+static int wrong_state(const struct vm *vm, const char *what, int code, struct failure *f)
+{
+	return fail(f, code, "cannot %s the VM '%s': it is %s", what, vm->config->name,
+		    vm_state_label(vm));
+}
+
+static json_t *version_text(uint32_t version)
+{
+	return version ? json_sprintf("%u.%u", version >> 16, version & 0xffff) : json_null();
+}
+
+static json_t *channels(const struct vm *vm)
+{
+	struct vmbus_channel_info info;
+	json_t *list = json_array();
+
+	for (uint32_t relid = 1; vmbus_channel_info(vm->machine.bus, &relid, &info) == 0; relid++)
+		json_array_append_new(
+			list, json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "relid",
+					(int)relid, "device", info.device, "state", info.state,
+					"sub_channel", (int)info.sub_channel_index, "packets_in",
+					(json_int_t)info.packets_in, "packets_out",
+					(json_int_t)info.packets_out, "kicks",
+					(json_int_t)info.kicks, "signals", (json_int_t)info.signals,
+					"ring_full", (json_int_t)info.ring_full));
+	return list;
+}
+
+static json_t *services(const struct vm *vm)
+{
+	struct heartbeat_state heartbeat;
+	struct shutdown_state down;
+	struct timesync_state timesync;
+	struct kvp_state kvp;
+
+	heartbeat_state(vm->integration.heartbeat, &heartbeat);
+	shutdown_state(vm->integration.shutdown, &down);
+	timesync_state(vm->integration.timesync, &timesync);
+	kvp_state(vm->integration.kvp, &kvp);
+	return json_pack("{s:{s:s, s:o, s:I}, s:{s:s, s:o}, s:{s:s, s:o, s:I}, s:{s:s, s:o, s:i}}",
+			 "heartbeat", "state", heartbeat.label, "version",
+			 version_text(heartbeat.version), "answers", (json_int_t)heartbeat.answers,
+			 "shutdown", "state", down.label, "version", version_text(down.version),
+			 "timesync", "state", timesync.label, "version",
+			 version_text(timesync.version), "syncs", (json_int_t)timesync.syncs, "kvp",
+			 "state", kvp.channel, "version", version_text(kvp.version), "entries",
+			 (int)kvp.entries);
+}
+
+static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const struct vm *vm = r->vm;
+	const char *pty = console_pty(vm->console);
+
+	(void)f;
+	*ret_result = json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o}", "version",
+		CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm), "reason",
+		vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets, "crashes",
+		(json_int_t)vm->crashes, "vmbus", version_text(vmbus_version(vm->machine.bus)),
+		"integration", services(vm), "cpus", (int)vm->config->cpus, "memory_bytes",
+		(json_int_t)vm->config->memory_bytes, "console",
+		pty ? json_string(pty) : json_null());
+	return *ret_result ? 0 : -ENOMEM;
+}
+
+static json_t *disks(const struct vm *vm)
+{
+	json_t *list = json_array();
+
+	for (unsigned n = 0; n < vm->storage.count; n++) {
+		const struct storvsp_stats *s = storvsp_unit_stats(vm->storage.controller, 0, n);
+
+		if (s)
+			json_array_append_new(
+				list,
+				json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
+					  vm->config->disk[n].path, "reads", (json_int_t)s->reads,
+					  "read_bytes", (json_int_t)s->read_bytes, "writes",
+					  (json_int_t)s->writes, "written_bytes",
+					  (json_int_t)s->written_bytes, "flushes",
+					  (json_int_t)s->flushes, "errors", (json_int_t)s->errors));
+	}
+	return list;
+}
+
+static int verb_statistics(struct request *r, json_t **ret_result, struct failure *f)
+{
+	struct vcpu_stats s = vm_vcpu_stats(r->vm);
+
+	(void)f;
+	*ret_result = json_pack("{s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "processors",
+				"exits", (json_int_t)s.exits, "port", (json_int_t)s.port_exits,
+				"mmio", (json_int_t)s.mmio_exits, "msr", (json_int_t)s.msr_exits,
+				"hypercalls", (json_int_t)s.hypercalls, "interruptions",
+				(json_int_t)s.interruptions, "channels", channels(r->vm), "disks",
+				disks(r->vm), "nics", network_statistics(&r->vm->network));
+	return *ret_result ? 0 : -ENOMEM;
+}
+
+static int verb_guest(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const char *key, *value;
+	json_t *pairs = json_object();
+
+	(void)f;
+	for (unsigned n = 0; kvp_entry(r->vm->integration.kvp, n, &key, &value) == 0; n++)
+		json_object_set_new(pairs, key, json_string(value));
+	*ret_result = pairs;
+	return pairs ? 0 : -ENOMEM;
+}
+
+static int verb_pause(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return vm_pause(r->vm) < 0 ? wrong_state(r->vm, "pause", -EPROTO, f) : 0;
+}
+
+static int verb_resume(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return vm_resume(r->vm) < 0 ? wrong_state(r->vm, "resume", -EPROTO, f) : 0;
+}
+
+static int verb_reset(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return vm_request_reset(r->vm, "a user asked for it") < 0
+		       ? wrong_state(r->vm, "reset", -EPROTO, f)
+		       : 0;
+}
+
+static int verb_stop(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return vm_request_stop(r->vm, "a user switched it off") < 0
+		       ? wrong_state(r->vm, "switch off", -EPROTO, f)
+		       : 0;
+}
+
+static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return vm_nmi(r->vm) < 0 ? wrong_state(r->vm, "send an NMI to", -EPROTO, f) : 0;
+}
+
+static int ask_guest(struct request *r, enum shutdown_kind kind, const char *what,
+		     struct failure *f)
+{
+	const char *reason = json_string_value(json_object_get(r->arguments, "reason"));
+	bool force = json_is_true(json_object_get(r->arguments, "force"));
+	int e = shutdown_request(r->vm->integration.shutdown, kind, reason, force);
+
+	if (e < 0)
+		return fail(f, e,
+			    "cannot ask the guest of the VM '%s' to %s: its shutdown service is "
+			    "not ready (%s); wait until it is up, or use stop",
+			    r->vm->config->name, what, strerror(-e));
+	return 0;
+}
+
+static int verb_shutdown(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return ask_guest(r, SHUTDOWN_OFF, "shut down", f);
+}
+
+static int verb_reboot(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return ask_guest(r, SHUTDOWN_REBOOT, "reboot", f);
+}
+
+static int verb_console(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	(void)f;
+	r->console = true;
+	return 0;
+}
+
+static const struct verb verbs[] = {
+	{"status", verb_status},     {"statistics", verb_statistics},
+	{"guest", verb_guest},       {"pause", verb_pause},
+	{"resume", verb_resume},     {"reset", verb_reset},
+	{"stop", verb_stop},         {"nmi", verb_nmi},
+	{"shutdown", verb_shutdown}, {"reboot", verb_reboot},
+	{"console", verb_console},
+};
+
+static int act(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const char *name = json_string_value(json_object_get(r->arguments, "verb"));
+
+	if (!name)
+		return fail(f, -EINVAL, "a request is an object with a 'verb'");
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (strcmp(verbs[i].name, name) == 0)
+			return verbs[i].act(r, ret_result, f);
+	}
+	return fail(f, -ENOSYS, "there is no verb '%.32s'", name);
+}
+
+json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_console)
+{
+	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL)};
+	struct failure f = {"out of memory"};
+	json_t *result = NULL, *answer;
+	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");
+
+	if (e < 0)
+		answer = json_pack("{s:b, s:s}", "ok", 0, "error", f.text);
+	else if (result)
+		answer = json_pack("{s:b, s:O}", "ok", 1, "result", result);
+	else
+		answer = json_pack("{s:b}", "ok", 1);
+	json_decref(result);
+	json_decref(r.arguments);
+	*ret_console = r.console;
+	return answer;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoders of kernel images: what is where in a bzImage or an ELF file. Pure: they look at bytes
+ * and change nothing.
+ *
+ * Trust: the file is hostile; every offset and length that comes out lies within it.
+ */
+#ifndef OYA_WORKER_LINUX_IMAGE_H
+#define OYA_WORKER_LINUX_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ELF_SEGMENTS_MAX 16u
+
+struct bzimage {
+	uint32_t header_len;            /* bytes from SETUP_SECTORS on that go into the zero page */
+	size_t code_at, code_len;       /* protected-mode part within the file */
+	size_t payload_at, payload_len; /* the compressed kernel within the file */
+	uint64_t preferred;
+	uint64_t init_bytes;  /* that the kernel needs at its address before it can allocate */
+	uint32_t ramdisk_max; /* highest address that a RAM disk may reach */
+	uint32_t command_line_max;
+};
+
+struct elf_segment {
+	uint64_t file_at, file_len, gpa, len; /* len >= file_len; the rest is zero */
+};
+
+struct elf_image {
+	uint64_t entry;
+	unsigned count;
+	struct elf_segment segment[ELF_SEGMENTS_MAX];
+};
+
+enum image_kind { IMAGE_UNKNOWN, IMAGE_BZIMAGE, IMAGE_ELF };
+
+enum image_kind image_kind(const uint8_t *file, size_t len);
+
+/* 0; -EBADMSG: cut short or damaged; -ENOTSUP: no 64-bit kernel, or a protocol before 2.12. */
+int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image);
+
+/* 0; -EBADMSG; -ENOTSUP: not a 64-bit x86 executable, or with too many segments. */
+int elf_decode(const uint8_t *file, size_t len, struct elf_image *ret_image);
+
+/* Decompresses gzip, xz, zstd or LZ4 (legacy frame), told apart by their magic numbers.
+ * *ret_data is malloc'ed, at most max bytes. 0; -ENOTSUP: another format; -EBADMSG; -E2BIG;
+ * -ENOMEM. */
+int image_unpack(const uint8_t *packed, size_t len, size_t max, uint8_t **ret_data,
+		 size_t *ret_len);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * oya-worker: one virtual machine, from a configuration to its end.
+ * Exit status: 0 the guest powered off or was switched off, 1 it failed, 2 wrong use.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "worker/vm.h"
+
+static const char usage[] = "usage: oya-worker --config FILE|- [--debug]\n"
+			    "       oya-worker --version\n";
+
+struct signals {
+	int fd;
+	struct vm *vm;
+	struct loop_source source;
+};
+
+/* SIGTERM and SIGINT switch the VM off. */
+static void on_signal(void *owner, uint32_t events)
+{
+	struct signals *s = owner;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(s->fd, &info, sizeof(info)) == sizeof(info))
+		vm_request_stop(s->vm, info.ssi_signo == SIGINT ? "interrupted" : "terminated");
+}
+
+/* SIGTERM and SIGINT come through the loop; a vanished reader of the console is no reason to
+ * end. Before any thread is made, so that all inherit the mask. */
+static int take_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int run(const struct config *config)
+{
+	struct signals signals = {.fd = take_signals()};
+	struct failure f = {"unknown"};
+	struct vm *vm;
+	int r = vm_new(config, &vm, &f);
+
+	if (r == 0) {
+		signals.vm = vm;
+		loop_add(vm->loop, &signals.source, signals.fd, EPOLLIN, on_signal, &signals);
+		r = vm_run(vm, &f);
+		vm_free(vm);
+	}
+	if (signals.fd >= 0)
+		close(signals.fd);
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"debug", no_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	enum log_level level = LOG_LEVEL_INFO;
+	const char *path = NULL;
+	struct config *config;
+	struct failure f;
+	int option, status;
+
+	while ((option = getopt_long(argc, argv, "c:dhV", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'd':
+			level = LOG_LEVEL_DEBUG;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("oya-worker " OYA_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (!path || optind != argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	log_init("oya-worker", level);
+	if (config_load(path, &config, &f) < 0) {
+		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+		return EXIT_FAILURE;
+	}
+	status = run(config);
+	config_free(config);
+	return status;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/partition.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "abi/hv.h"
+#include "base/util.h"
+
+#define IOAPIC_PINS 24u
+#define TSS_ADDRESS 0xfffbd000u /* three pages that Intel's real mode needs, in the MMIO gap */
+
+struct need {
+	int capability;
+	const char *what;
+};
+
+static const struct need needs[] = {
+	{KVM_CAP_USER_MEMORY, "user memory"},
+	{KVM_CAP_SPLIT_IRQCHIP, "a split interrupt controller"},
+	{KVM_CAP_SIGNAL_MSI, "message-signalled interrupts"},
+	{KVM_CAP_IOEVENTFD, "ioeventfd"},
+	{KVM_CAP_X86_USER_SPACE_MSR, "MSRs in user space"},
+	{KVM_CAP_X86_MSR_FILTER, "MSR filters"},
+	{KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
+	{KVM_CAP_SYNC_REGS, "shared registers"},
+};
+
+static int check_device(int fd, const char *path, struct failure *f)
+{
+	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+
+	if (version != KVM_API_VERSION)
+		return fail(f, -ENOTTY,
+			    "%s does not speak the KVM interface (version 12); name another with "
+			    "--device",
+			    path);
+	for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
+		if (ioctl(fd, KVM_CHECK_EXTENSION, needs[i].capability) <= 0)
+			return fail(f, -EOPNOTSUPP,
+				    "%s does not offer %s, which Oya needs; run a kernel of "
+				    "version 6.1 or later",
+				    path, needs[i].what);
+	}
+	return 0;
+}
+
+int partition_open_device(const char *path, int *ret_fd, struct failure *f)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return fail(f, -ENOENT,
+			    "cannot make a VM: there is no %s; load the module kvm_amd or "
+			    "kvm_intel, and switch virtualisation on in the firmware",
+			    path);
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return fail(f, -errno,
+			    "cannot make a VM: no permission for %s; run as root or join the "
+			    "group that owns it (usually kvm)",
+			    path);
+	if (fd < 0)
+		return fail(f, -errno, "cannot make a VM: opening %s failed: %s", path,
+			    strerror(errno));
+	r = check_device(fd, path, f);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int enable(int vm_fd, uint32_t capability, uint64_t argument)
+{
+	struct kvm_enable_cap cap = {.cap = capability, .args = {argument}};
+
+	return ioctl(vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? -errno : 0;
+}
+
+/* Sends every access to Hyper-V's MSRs to us, on a KVM that knows them too. */
+static int filter_msrs(int vm_fd)
+{
+	static uint8_t nothing[HV_MSR_COUNT / 8];
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] =
+			{
+				.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+				.base = HV_MSR_FIRST,
+				.nmsrs = HV_MSR_COUNT,
+				.bitmap = nothing,
+			},
+	};
+	int r = enable(vm_fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+
+	if (r < 0)
+		return r;
+	return ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0 ? -errno : 0;
+}
+
+static int map_memory(int vm_fd, const struct gmem *gmem)
+{
+	for (unsigned i = 0; i < gmem->count; i++) {
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = gmem->region[i].gpa,
+			.memory_size = gmem->region[i].len,
+			.userspace_addr = (uintptr_t)gmem->region[i].hva,
+		};
+
+		if (ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int partition_create(struct partition *p, int device_fd, const struct gmem *gmem, struct failure *f)
+{
+	int r;
+
+	*p = (struct partition){.device_fd = device_fd, .vm_fd = -1};
+	p->run_bytes = ioctl(device_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	p->vm_fd = ioctl(device_fd, KVM_CREATE_VM, 0);
+	if (p->vm_fd < 0 || p->run_bytes <= 0)
+		return fail(f, -errno,
+			    "cannot make a partition: %s; another hypervisor may hold the "
+			    "processor, or memory is short",
+			    strerror(errno));
+	/* Intel only; harmless where it is not needed. */
+	(void)ioctl(p->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_ADDRESS);
+	r = enable(p->vm_fd, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
+	if (r == 0)
+		r = filter_msrs(p->vm_fd);
+	if (r == 0)
+		r = map_memory(p->vm_fd, gmem);
+	if (r < 0) {
+		partition_destroy(p);
+		return fail(f, r, "cannot set up the partition: %s", strerror(-r));
+	}
+	return 0;
+}
+
+void partition_destroy(struct partition *p)
+{
+	if (p->vm_fd >= 0)
+		close(p->vm_fd);
+	p->vm_fd = -1;
+}
+
+void partition_msi(void *ctx, uint64_t address, uint32_t data)
+{
+	const struct partition *p = ctx;
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)address,
+		.address_hi = (uint32_t)(address >> 32),
+		.data = data,
+	};
+
+	/* Fails only for a message that no APIC takes, as on a real bus. */
+	(void)ioctl(p->vm_fd, KVM_SIGNAL_MSI, &msi);
+}
+
+static int bind_event(const struct partition *p, uint16_t port, uint32_t value, int fd,
+		      uint32_t flags)
+{
+	struct kvm_ioeventfd event = {
+		.datamatch = value,
+		.addr = port,
+		.len = 4,
+		.fd = fd,
+		.flags = KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH | flags,
+	};
+
+	return ioctl(p->vm_fd, KVM_IOEVENTFD, &event) < 0 ? -errno : 0;
+}
+
+int partition_bind(struct partition *p, uint16_t port, uint32_t value, int event_fd)
+{
+	return bind_event(p, port, value, event_fd, 0);
+}
+
+int partition_unbind(struct partition *p, uint16_t port, uint32_t value, int event_fd)
+{
+	return bind_event(p, port, value, event_fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+int partition_set_routes(struct partition *p, const struct partition_route *routes, unsigned count)
+{
+	size_t bytes =
+		sizeof(struct kvm_irq_routing) + count * sizeof(struct kvm_irq_routing_entry);
+	struct kvm_irq_routing *table = calloc(1, bytes);
+	int r = 0;
+
+	if (!table)
+		return -ENOMEM;
+	for (unsigned pin = 0; pin < count; pin++) {
+		struct kvm_irq_routing_entry *e = &table->entries[table->nr];
+
+		if (!routes[pin].used)
+			continue;
+		e->gsi = pin;
+		e->type = KVM_IRQ_ROUTING_MSI;
+		e->u.msi.address_lo = (uint32_t)routes[pin].address;
+		e->u.msi.address_hi = (uint32_t)(routes[pin].address >> 32);
+		e->u.msi.data = routes[pin].data;
+		table->nr++;
+	}
+	if (ioctl(p->vm_fd, KVM_SET_GSI_ROUTING, table) < 0)
+		r = -errno;
+	free(table);
+	return r;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A partition on the KVM ioctl ABI: the only file besides vcpu.c and cpuid.c that knows it. Made
+ * for each start of the guest and thrown away at its end or reset, so that a reset leaves
+ * nothing behind.
+ *
+ * Threads: partition_msi, _bind and _unbind from any; the rest by the thread that owns the VM.
+ */
+#ifndef OYA_WORKER_PARTITION_H
+#define OYA_WORKER_PARTITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/gmem.h"
+#include "base/irq.h"
+#include "lib/fail.h"
+
+struct kvm_cpuid2;
+struct kvm_run;
+
+struct partition {
+	int device_fd; /* /dev/kvm, not owned */
+	int vm_fd;
+	int run_bytes; /* of the page shared with each virtual processor */
+};
+
+/* Opens the device and checks that it offers what the worker needs; -errno and the sentence. */
+int partition_open_device(const char *path, int *ret_fd, struct failure *f);
+
+/* Makes a partition with its RAM mapped and an in-kernel local APIC per processor. */
+int partition_create(struct partition *p, int device_fd, const struct gmem *gmem,
+		     struct failure *f);
+void partition_destroy(struct partition *p);
+
+/* irq_ops.msi with a struct partition as context. */
+void partition_msi(void *ctx, uint64_t address, uint32_t data);
+
+/* Connects 4-byte OUTs of `value` to `port` with an eventfd, in the kernel. 0 or -errno. */
+int partition_bind(struct partition *p, uint16_t port, uint32_t value, int event_fd);
+int partition_unbind(struct partition *p, uint16_t port, uint32_t value, int event_fd);
+
+/* Tells the kernel of the message that IOAPIC pin `pin` sends, so that it reports the EOI of
+ * level-triggered ones. 0 or -errno. */
+struct partition_route {
+	uint64_t address;
+	uint32_t data;
+	bool used;
+};
+int partition_set_routes(struct partition *p, const struct partition_route *routes, unsigned count);
+
+/* CPUID as the processor `index` of `count` sees it, Hyper-V's leaves aside, with room for
+ * `extra` further entries. The caller frees it. */
+int partition_cpuid(int device_fd, unsigned index, unsigned count, unsigned extra,
+		    struct kvm_cpuid2 **ret_cpuid, struct failure *f);
+
+#endif

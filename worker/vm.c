@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/state.h"
+#include "base/util.h"
+#include "lib/log.h"
+#include "worker/control.h"
+
+static const char *const labels[] = {
+	[VM_BUILT] = "built",         [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+	[VM_RESETTING] = "resetting", [VM_STOPPED] = "stopped",
+};
+
+static const uint32_t next_states[] = {
+	[VM_BUILT] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
+	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED),
+	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED),
+	[VM_RESETTING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
+	[VM_STOPPED] = 0,
+};
+
+static const struct state_table vm_states = {
+	.name = "VM",
+	.count = ARRAY_LEN(labels),
+	.labels = labels,
+	.next = next_states,
+};
+
+#define MSI_ALL_NMI_ADDRESS 0xfee00000u
+#define MSI_DELIVERY_NMI (4u << 8)
+
+static void note(struct vm *vm, const char *reason)
+{
+	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+}
+
+static void on_machine_event(void *ctx, enum machine_event event, const char *text)
+{
+	struct vm *vm = ctx;
+
+	note(vm, text);
+	if (event == MACHINE_RESET) {
+		vm->want_reset = true;
+	} else {
+		vm->want_stop = true;
+		vm->failed = event != MACHINE_POWER_OFF;
+	}
+	loop_wake(vm->loop);
+}
+
+static void on_crash(void *ctx, const struct hv_crash *crash)
+{
+	struct vm *vm = ctx;
+	const char *line = crash->text;
+
+	vm->crashes++;
+	snprintf(vm->crash, sizeof(vm->crash), "%.*s", (int)sizeof(vm->crash) - 1, crash->text);
+	log_line(LOG_LEVEL_WARNING, "the guest crashed: %016llx %016llx %016llx %016llx %016llx",
+		 (unsigned long long)crash->parameter[0], (unsigned long long)crash->parameter[1],
+		 (unsigned long long)crash->parameter[2], (unsigned long long)crash->parameter[3],
+		 (unsigned long long)crash->parameter[4]);
+	while (*line) {
+		size_t len = strcspn(line, "\n");
+
+		if (len)
+			log_line(LOG_LEVEL_WARNING, "guest: %.*s", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+/* Everything that one run of the guest needs; undone by end_run(). */
+static int begin_run(struct vm *vm, struct failure *f)
+{
+	const struct config *c = vm->config;
+	struct boot_source source = {
+		.kernel = c->kernel,
+		.initrd = c->initrd,
+		.command_line = c->append,
+		.unpack = c->unpack,
+	};
+	struct boot_entry entry;
+	int r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
+
+	if (r == 0)
+		r = vcpus_new(&vm->partition, c->cpus, &machine_vcpu_ops, &vm->machine, &vm->vcpus,
+			      f);
+	if (r == 0)
+		r = machine_begin(&vm->machine, c, &vm->partition, vm->vcpus, &source.rsdp, f);
+	if (r == 0)
+		r = boot_load(&source, &vm->memory.gmem, &entry, f);
+	if (r == 0)
+		r = vcpus_set_up(vm->vcpus, vm->machine.hv, &entry, f);
+	if (r == 0) {
+		r = vcpus_start(vm->vcpus);
+		if (r < 0)
+			fail(f, r, "cannot start the processors' threads: %s", strerror(-r));
+	}
+	return r;
+}
+
+static void add_stats(struct vcpu_stats *to, const struct vcpu_stats *from)
+{
+	to->exits += from->exits;
+	to->port_exits += from->port_exits;
+	to->mmio_exits += from->mmio_exits;
+	to->msr_exits += from->msr_exits;
+	to->hypercalls += from->hypercalls;
+	to->interruptions += from->interruptions;
+}
+
+/* Without the lock, since the processors' threads may be waiting for it. */
+static void end_run(struct vm *vm)
+{
+	struct vcpu_stats last = vm->vcpus ? vcpus_stats(vm->vcpus) : (struct vcpu_stats){0};
+	struct vcpus *vcpus = vm->vcpus;
+
+	if (vcpus)
+		vcpus_pause(vcpus);
+	pthread_mutex_lock(&vm->lock);
+	machine_end(&vm->machine);
+	vm->vcpus = NULL;
+	storage_drain(&vm->storage);
+	pthread_mutex_unlock(&vm->lock);
+	vcpus_free(vcpus);
+	partition_destroy(&vm->partition);
+	add_stats(&vm->past, &last);
+}
+
+int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	struct machine_host host = {
+		.event = on_machine_event,
+		.crash = on_crash,
+		.ctx = vm,
+		.console = console_serial_ops,
+	};
+	int r;
+
+	if (!vm)
+		return fail(f, -ENOMEM, "cannot make the VM: out of memory");
+	vm->config = config;
+	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
+	vm->storage.source.fd = -1;
+	pthread_mutex_init(&vm->lock, NULL);
+	r = loop_new(&vm->lock, &vm->loop);
+	if (r < 0)
+		fail(f, r, "cannot make the event loop: %s", strerror(-r));
+	if (r == 0)
+		r = partition_open_device(config->device, &vm->device_fd, f);
+	if (r == 0)
+		r = memory_init(&vm->memory, config->memory_bytes, f);
+	if (r == 0)
+		r = console_new(config, vm->loop, &vm->console, f);
+	host.console_ctx = vm->console;
+	if (r == 0)
+		r = machine_init(&vm->machine, config, &vm->lock, vm->loop, &vm->memory.gmem, &host,
+				 f);
+	if (r == 0) {
+		console_set_port(vm->console, vm->machine.serial);
+		r = storage_init(&vm->storage, config, vm->machine.bus, vm->loop, f);
+	}
+	if (r == 0)
+		r = network_init(&vm->network, config, vm->machine.bus, vm->loop, f);
+	if (r == 0)
+		r = integration_init(&vm->integration, &vm->machine, f);
+	if (r == 0 && config->control_path)
+		r = control_new(config->control_path, vm, &vm->control, f);
+	if (r == 0)
+		r = begin_run(vm, f);
+	if (r < 0) {
+		vm_free(vm);
+		return r;
+	}
+	*ret_vm = vm;
+	return 0;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->machine.bus)
+		end_run(vm);
+	control_free(vm->control);
+	integration_done(&vm->integration);
+	network_done(&vm->network);
+	storage_done(&vm->storage);
+	if (vm->machine.bus)
+		machine_done(&vm->machine);
+	console_free(vm->console);
+	memory_done(&vm->memory);
+	if (vm->device_fd >= 0)
+		close(vm->device_fd);
+	loop_free(vm->loop);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
+}
+
+static int do_reset(struct vm *vm, struct failure *f)
+{
+	int r;
+
+	log_line(LOG_LEVEL_INFO, "reset: %s", vm->reason);
+	vm->want_reset = false;
+	vm->resets++;
+	end_run(vm);
+	r = memory_clear(&vm->memory);
+	if (r < 0)
+		return fail(f, r, "cannot clear the VM's memory for its reset: %s", strerror(-r));
+	r = begin_run(vm, f);
+	if (r == 0) {
+		state_move(&vm_states, &vm->state, VM_RUNNING);
+		vcpus_resume(vm->vcpus);
+	}
+	return r;
+}
+
+struct run_context {
+	struct vm *vm;
+	struct failure *f;
+	int result;
+};
+
+/* Between two waits of the loop, without the lock. */
+static void carry_out(void *owner)
+{
+	struct run_context *run = owner;
+	struct vm *vm = run->vm;
+	bool reset;
+
+	pthread_mutex_lock(&vm->lock);
+	machine_run_deferred(&vm->machine);
+	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {
+		loop_stop(vm->loop);
+		run->result = vm->failed ? fail(run->f, -EIO, "the VM '%s' stopped: %s",
+						vm->config->name, vm->reason)
+					 : 0;
+	}
+	reset = vm->want_reset && state_move(&vm_states, &vm->state, VM_RESETTING) == 0;
+	pthread_mutex_unlock(&vm->lock);
+	if (!reset)
+		return;
+	run->result = do_reset(vm, run->f);
+	if (run->result < 0) {
+		vm->state = VM_STOPPED;
+		loop_stop(vm->loop);
+	}
+}
+
+int vm_run(struct vm *vm, struct failure *f)
+{
+	struct run_context run = {.vm = vm, .f = f};
+	int r;
+
+	state_move(&vm_states, &vm->state, VM_RUNNING);
+	vcpus_resume(vm->vcpus);
+	r = loop_run(vm->loop, carry_out, &run);
+	if (r < 0)
+		return fail(f, r, "the event loop failed: %s", strerror(-r));
+	console_drain(vm->console);
+	return run.result;
+}
+
+int vm_pause(struct vm *vm)
+{
+	int r = state_move(&vm_states, &vm->state, VM_PAUSED);
+
+	if (r < 0)
+		return r;
+	/* A processor on its way out of an exit needs the lock. */
+	pthread_mutex_unlock(&vm->lock);
+	vcpus_pause(vm->vcpus);
+	pthread_mutex_lock(&vm->lock);
+	return 0;
+}
+
+int vm_resume(struct vm *vm)
+{
+	int r = vm->state == VM_PAUSED ? state_move(&vm_states, &vm->state, VM_RUNNING) : -EPROTO;
+
+	if (r == 0)
+		vcpus_resume(vm->vcpus);
+	return r;
+}
+
+int vm_request_reset(struct vm *vm, const char *reason)
+{
+	if (!state_allows(&vm_states, vm->state, VM_RESETTING))
+		return -EPROTO;
+	note(vm, reason);
+	vm->want_reset = true;
+	loop_wake(vm->loop);
+	return 0;
+}
+
+int vm_request_stop(struct vm *vm, const char *reason)
+{
+	if (!state_allows(&vm_states, vm->state, VM_STOPPED))
+		return -EPROTO;
+	note(vm, reason);
+	vm->want_stop = true;
+	loop_wake(vm->loop);
+	return 0;
+}
+
+int vm_nmi(struct vm *vm)
+{
+	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+		return -EPROTO;
+	for (uint64_t i = 0; i < vm->config->cpus; i++)
+		partition_msi(&vm->partition, MSI_ALL_NMI_ADDRESS | i << 12, MSI_DELIVERY_NMI);
+	return 0;
+}
+
+const char *vm_state_label(const struct vm *vm)
+{
+	return state_label(&vm_states, vm->state);
+}
+
+struct vcpu_stats vm_vcpu_stats(const struct vm *vm)
+{
+	struct vcpu_stats sum = vm->vcpus ? vcpus_stats(vm->vcpus) : (struct vcpu_stats){0};
+
+	add_stats(&sum, &vm->past);
+	return sum;
+}

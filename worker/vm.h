@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtual machine from its configuration to its end.
+ *
+ * States: built -> running <-> paused; from these two a reset goes through `resetting` back to
+ * running, and everything ends in stopped. The loop's thread owns them; processors and control
+ * clients only leave a request, which the loop carries out between two waits.
+ */
+#ifndef OYA_WORKER_VM_H
+#define OYA_WORKER_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/fail.h"
+#include "lib/loop.h"
+#include "worker/config.h"
+#include "worker/console.h"
+#include "worker/integration.h"
+#include "worker/machine.h"
+#include "worker/memory.h"
+#include "worker/network.h"
+#include "worker/storage.h"
+
+enum vm_state { VM_BUILT, VM_RUNNING, VM_PAUSED, VM_RESETTING, VM_STOPPED };
+
+struct vm {
+	const struct config *config;
+	pthread_mutex_t lock; /* of the devices */
+	struct loop *loop;
+	int device_fd;
+	struct memory memory;
+	struct partition partition;
+	struct vcpus *vcpus;
+	struct machine machine;
+	struct console *console;
+	struct storage storage;
+	struct network network;
+	struct integration integration;
+	struct control *control;
+	unsigned state; /* enum vm_state */
+	bool want_stop, want_reset;
+	bool failed;      /* it ended otherwise than by the guest's or a user's wish */
+	char reason[256]; /* why it stopped or was reset last */
+	char crash[1024]; /* what the guest said when it crashed last; "" for never */
+	uint64_t resets, crashes;
+	struct vcpu_stats past; /* counts of earlier runs */
+};
+
+/* Opens and makes everything; nothing runs yet. 0, or -errno and the sentence. */
+int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f);
+void vm_free(struct vm *vm);
+
+/* Runs the guest until it ends. 0 when it powered off or was told to; -errno and the sentence
+ * when it broke or could not start. */
+int vm_run(struct vm *vm, struct failure *f);
+
+/* Requests, from the loop's thread with the lock held: 0, or -EPROTO in a state that does not
+ * allow it. Reset and stop happen before the loop waits again. */
+int vm_pause(struct vm *vm);
+int vm_resume(struct vm *vm);
+int vm_request_reset(struct vm *vm, const char *reason);
+int vm_request_stop(struct vm *vm, const char *reason);
+
+/* A non-maskable interrupt for every processor. */
+int vm_nmi(struct vm *vm);
+
+const char *vm_state_label(const struct vm *vm);
+struct vcpu_stats vm_vcpu_stats(const struct vm *vm);
+
+#endif
