@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/foreground.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#ifndef OYA_LIBEXEC
+#define OYA_LIBEXEC "/usr/libexec/oya"
+#endif
+
+#define ESCAPE 0x1d /* Ctrl-] */
+#define CHUNK 4096
+
+struct foreground {
+	pid_t worker;
+	int console; /* our end of the console's socket pair, -1: none */
+	char control[108];
+	char directory[64]; /* private, of the control socket; "" when it is the user's */
+	bool terminal;      /* standard input is one, and raw now */
+	struct termios before;
+	bool escaped;
+};
+
+/* ---- commands on the console ---- */
+
+/* Sends one verb to the control socket and shows the answer when it is a refusal. */
+static void control_verb(const struct foreground *fg, const char *verb)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char line[64], answer[1024];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int len = snprintf(line, sizeof(line), "{\"verb\":\"%s\"}\n", verb);
+	ssize_t n = -1;
+
+	memcpy(address.sun_path, fg->control, sizeof(address.sun_path));
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    send(fd, line, (size_t)len, MSG_NOSIGNAL) == len)
+		n = recv(fd, answer, sizeof(answer) - 1, 0);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0) {
+		fprintf(stderr, "\r\noya: the VM does not answer\r\n");
+		return;
+	}
+	answer[n] = '\0';
+	if (strstr(answer, "\"ok\":true") == NULL) {
+		json_t *object = json_loads(answer, 0, NULL);
+		const char *text = json_string_value(json_object_get(object, "error"));
+
+		fprintf(stderr, "\r\noya: %s\r\n", text ? text : answer);
+		json_decref(object);
+	}
+}
+
+static void command(const struct foreground *fg, char key)
+{
+	switch (key) {
+	case 's':
+		control_verb(fg, "shutdown");
+		break;
+	case 'r':
+		control_verb(fg, "reset");
+		break;
+	case 'n':
+		control_verb(fg, "nmi");
+		break;
+	case 'q':
+		kill(fg->worker, SIGTERM);
+		break;
+	default:
+		fprintf(stderr, "\r\noya: s shut down, r reset, n NMI, q switch off, "
+				"Ctrl-] itself\r\n");
+		break;
+	}
+}
+
+static void send_all(int fd, const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		bytes += n;
+		len -= (size_t)n;
+	}
+}
+
+/* Keys to the guest; those after the escape to us. Only a terminal has an escape. */
+static void type(struct foreground *fg, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool escape = fg->terminal && bytes[i] == ESCAPE;
+
+		if (fg->escaped) {
+			fg->escaped = false;
+			if (!escape) {
+				command(fg, bytes[i]);
+				continue;
+			}
+		} else if (escape) {
+			fg->escaped = true;
+			continue;
+		}
+		send_all(fg->console, &bytes[i], 1);
+	}
+}
+
+/* ---- carrying bytes ---- */
+
+static void write_out(const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = write(STDOUT_FILENO, bytes, len);
+
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return;
+		if (n > 0) {
+			bytes += n;
+			len -= (size_t)n;
+		}
+	}
+}
+
+/* Until the worker closes its end, which it does by ending. */
+static void relay(struct foreground *fg)
+{
+	struct pollfd p[2] = {
+		{.fd = fg->console, .events = POLLIN},
+		{.fd = STDIN_FILENO, .events = POLLIN},
+	};
+	char bytes[CHUNK];
+
+	for (;;) {
+		ssize_t n;
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (p[0].revents) {
+			n = recv(fg->console, bytes, sizeof(bytes), 0);
+			if (n <= 0)
+				return;
+			write_out(bytes, (size_t)n);
+		}
+		if (p[1].revents) {
+			n = read(STDIN_FILENO, bytes, fg->terminal ? sizeof(bytes) : 64);
+			if (n > 0)
+				type(fg, bytes, (size_t)n);
+			else
+				p[1].fd = -1; /* the end of input is not the end of the VM */
+		}
+	}
+}
+
+static void terminal_raw(struct foreground *fg)
+{
+	struct termios raw;
+
+	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &fg->before) < 0)
+		return;
+	raw = fg->before;
+	cfmakeraw(&raw);
+	fg->terminal = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+	if (fg->terminal)
+		fprintf(stderr, "oya: Ctrl-] ? lists the commands of this console\r\n");
+}
+
+/* ---- the worker ---- */
+
+/* Beside us in a build tree, else where it is installed. */
+static void worker_path(char path[PATH_MAX])
+{
+	const char *named = getenv("OYA_WORKER");
+	char self[PATH_MAX - 64] = "";
+	char *slash;
+
+	if (named) {
+		snprintf(path, PATH_MAX, "%s", named);
+		return;
+	}
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) > 0 &&
+	    (slash = strrchr(self, '/'))) {
+		*slash = '\0';
+		snprintf(path, PATH_MAX, "%s/oya-worker", self);
+		if (access(path, X_OK) == 0)
+			return;
+		snprintf(path, PATH_MAX, "%s/../worker/oya-worker", self);
+		if (access(path, X_OK) == 0)
+			return;
+	}
+	snprintf(path, PATH_MAX, "%s/oya-worker", OYA_LIBEXEC);
+}
+
+static int config_descriptor(json_t *config, struct failure *f)
+{
+	char *text = json_dumps(config, JSON_COMPACT);
+	int fd = memfd_create("vm-config", 0);
+	size_t len = text ? strlen(text) : 0;
+
+	if (fd < 0 || !text || write(fd, text, len) != (ssize_t)len ||
+	    lseek(fd, 0, SEEK_SET) != 0) {
+		free(text);
+		if (fd >= 0)
+			close(fd);
+		return fail(f, -ENOMEM, "cannot hand the configuration to the worker: %s",
+			    strerror(errno));
+	}
+	free(text);
+	return fd;
+}
+
+static int spawn_worker(struct foreground *fg, int config_fd, int worker_console, struct failure *f)
+{
+	char path[PATH_MAX], config[32];
+	pid_t parent = getpid();
+
+	worker_path(path);
+	if (access(path, X_OK) < 0)
+		return fail(f, -errno,
+			    "cannot find the worker %s: %s; install the package oya or set "
+			    "OYA_WORKER",
+			    path, strerror(errno));
+	fg->worker = fork();
+	if (fg->worker < 0)
+		return fail(f, -errno, "cannot start the worker: %s", strerror(errno));
+	if (fg->worker > 0)
+		return 0;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	setpgid(0, 0); /* Ctrl-C on a terminal that is not raw is for us to pass on */
+	if (worker_console >= 0) {
+		dup2(worker_console, STDIN_FILENO);
+		dup2(worker_console, STDOUT_FILENO);
+	}
+	snprintf(config, sizeof(config), "/proc/self/fd/%d", config_fd);
+	execl(path, "oya-worker", "--config", config, (char *)NULL);
+	_exit(127);
+}
+
+static int private_control(struct foreground *fg, struct failure *f)
+{
+	snprintf(fg->directory, sizeof(fg->directory), "/tmp/oya-run-XXXXXX");
+	if (!mkdtemp(fg->directory)) {
+		fg->directory[0] = '\0';
+		return fail(f, -errno, "cannot make a directory in /tmp: %s", strerror(errno));
+	}
+	snprintf(fg->control, sizeof(fg->control), "%s/control", fg->directory);
+	return 0;
+}
+
+static volatile sig_atomic_t worker_to_end;
+
+static void pass_on(int signal)
+{
+	if (worker_to_end > 0)
+		kill((pid_t)worker_to_end, signal);
+}
+
+static void pass_signals_on(pid_t worker)
+{
+	struct sigaction action = {.sa_handler = pass_on};
+
+	worker_to_end = worker;
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+static int wait_worker(const struct foreground *fg, struct failure *f)
+{
+	int status;
+
+	while (waitpid(fg->worker, &status, 0) < 0) {
+		if (errno != EINTR)
+			return fail(f, -errno, "lost the worker: %s", strerror(errno));
+	}
+	if (WIFSIGNALED(status))
+		return fail(f, -EIO, "the worker was ended by signal %d (%s)", WTERMSIG(status),
+			    strsignal(WTERMSIG(status)));
+	return WEXITSTATUS(status);
+}
+
+static int run_with(struct foreground *fg, json_t *config, bool stdio, struct failure *f)
+{
+	int pair[2] = {-1, -1}, config_fd, r;
+
+	if (stdio && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail(f, -errno, "cannot make the console: %s", strerror(errno));
+	config_fd = config_descriptor(config, f);
+	r = config_fd < 0 ? config_fd : spawn_worker(fg, config_fd, pair[1], f);
+	if (config_fd >= 0)
+		close(config_fd);
+	if (pair[1] >= 0)
+		close(pair[1]);
+	if (r == 0) {
+		pass_signals_on(fg->worker);
+		if (stdio) {
+			fg->console = pair[0];
+			terminal_raw(fg);
+			relay(fg);
+			if (fg->terminal)
+				tcsetattr(STDIN_FILENO, TCSANOW, &fg->before);
+		}
+		r = wait_worker(fg, f);
+	}
+	if (pair[0] >= 0)
+		close(pair[0]);
+	return r;
+}
+
+int foreground_run(json_t *config, const char *control, bool stdio, struct failure *f)
+{
+	struct foreground fg = {.console = -1};
+	int r = 0;
+
+	if (!control)
+		r = private_control(&fg, f);
+	else if (strlen(control) >= sizeof(fg.control))
+		return fail(f, -ENAMETOOLONG, "the path of the control socket %s is too long",
+			    control);
+	else
+		snprintf(fg.control, sizeof(fg.control), "%s", control);
+	if (r == 0) {
+		json_object_set_new(config, "control", json_string(fg.control));
+		r = run_with(&fg, config, stdio, f);
+	}
+	if (fg.directory[0]) {
+		unlink(fg.control); /* left behind only when the worker was killed */
+		rmdir(fg.directory);
+	}
+	return r;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * oya run: one VM in the foreground, with its console on the terminal. The options become the
+ * worker's configuration (docs/format/worker-config.md); whether they make sense together is for
+ * the worker to say.
+ */
+#include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/cli.h"
+#include "cli/foreground.h"
+#include "lib/fail.h"
+
+enum option_id {
+	OPT_KERNEL = 1,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_DISK,
+	OPT_NET,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_NAME,
+	OPT_UUID,
+	OPT_CONSOLE,
+	OPT_CONTROL,
+	OPT_DEVICE,
+	OPT_NO_UNPACK,
+	OPT_VMBUS,
+	OPT_HELP,
+};
+
+static const struct option options[] = {
+	{"kernel", required_argument, NULL, OPT_KERNEL},
+	{"initrd", required_argument, NULL, OPT_INITRD},
+	{"append", required_argument, NULL, OPT_APPEND},
+	{"disk", required_argument, NULL, OPT_DISK},
+	{"net", required_argument, NULL, OPT_NET},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"uuid", required_argument, NULL, OPT_UUID},
+	{"console", required_argument, NULL, OPT_CONSOLE},
+	{"control", required_argument, NULL, OPT_CONTROL},
+	{"device", required_argument, NULL, OPT_DEVICE},
+	{"no-unpack", no_argument, NULL, OPT_NO_UNPACK},
+	{"vmbus", required_argument, NULL, OPT_VMBUS},
+	{"help", no_argument, NULL, OPT_HELP},
+	{0},
+};
+
+static const char help_text[] =
+	"usage: oya run --kernel FILE [OPTION...]\n"
+	"\n"
+	"Runs one VM in the foreground until its guest powers off.\n"
+	"\n"
+	"  --kernel FILE     Linux kernel: vmlinuz (bzImage) or ELF\n"
+	"  --initrd FILE     its initial RAM disk\n"
+	"  --append TEXT     its command line; may be given more than once\n"
+	"  --disk FILE[,ro][,cache=none|writeback]\n"
+	"                    raw image or block device; up to 64\n"
+	"  --net user[,mac=MAC][,forward=tcp:[ADDRESS:]PORT:GUESTPORT...]\n"
+	"                    NIC with user-mode networking; nothing is set up on the host\n"
+	"  --net tap=IF[,mac=MAC]\n"
+	"                    NIC on the tap interface IF\n"
+	"  --memory SIZE     such as 512M or 4G; default 1G\n"
+	"  --cpus N          virtual processors, 1 to 64; default 1\n"
+	"  --name NAME       for messages; default vm\n"
+	"  --uuid UUID       identity that the guest sees; default a new one\n"
+	"  --console stdio|pty|none|socket=PATH\n"
+	"                    where the serial port leads; default stdio\n"
+	"  --control PATH    control socket\n"
+	"  --device PATH     interface to the processors; default /dev/kvm\n"
+	"  --no-unpack       let the guest decompress its kernel\n"
+	"  --vmbus VERSION   offer VMBus up to this version only, such as 4.0\n"
+	"\n"
+	"On the console, Ctrl-] begins a command: s asks the guest to shut down, r resets,\n"
+	"n sends an NMI, q switches off, ? lists these, Ctrl-] sends itself.\n";
+
+struct run_options {
+	json_t *config, *boot, *disks, *nics;
+	char *append;
+	char *control;
+	bool stdio;
+};
+
+/* Takes the next part of a comma-separated list; a NULL value when it has no '='. */
+static bool next_part(char **rest, char **ret_name, char **ret_value)
+{
+	char *part = strsep(rest, ",");
+
+	if (!part)
+		return false;
+	*ret_name = part;
+	*ret_value = strchr(part, '=');
+	if (*ret_value)
+		*(*ret_value)++ = '\0';
+	return true;
+}
+
+static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *name, *value;
+	json_t *disk = json_object();
+	int status = 0;
+
+	json_object_set_new(disk, "path", json_string(strsep(&rest, ",")));
+	while (status == 0 && next_part(&rest, &name, &value)) {
+		if (strcmp(name, "ro") == 0 && !value)
+			json_object_set_new(disk, "read_only", json_true());
+		else if (strcmp(name, "cache") == 0 && value)
+			json_object_set_new(disk, "cache", json_string(value));
+		else
+			status = cli_usage(verb, "a disk has no option '%s'", name);
+	}
+	json_array_append_new(o->disks, disk);
+	free(copy);
+	return status;
+}
+
+static int add_nic(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *name, *value;
+	json_t *nic = json_object(), *forwards = json_array();
+	int status = 0;
+
+	while (status == 0 && next_part(&rest, &name, &value)) {
+		if (strcmp(name, "user") == 0 && !value) {
+			json_object_set_new(nic, "type", json_string("user"));
+		} else if (strcmp(name, "tap") == 0 && value) {
+			json_object_set_new(nic, "type", json_string("tap"));
+			json_object_set_new(nic, "ifname", json_string(value));
+		} else if (strcmp(name, "mac") == 0 && value) {
+			json_object_set_new(nic, "mac", json_string(value));
+		} else if (strcmp(name, "forward") == 0 && value) {
+			json_array_append_new(forwards, json_string(value));
+		} else {
+			status = cli_usage(verb, "a NIC has no option '%s'", name);
+		}
+	}
+	if (json_array_size(forwards))
+		json_object_set(nic, "forward", forwards);
+	json_decref(forwards);
+	json_array_append_new(o->nics, nic);
+	free(copy);
+	return status;
+}
+
+static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *end;
+	unsigned long long n = strtoull(argument, &end, 10);
+	unsigned shift = 0; /* from the unit to MiB */
+
+	if (end == argument || *argument == '-')
+		return cli_usage(verb, "'%s' is no size, such as 512M or 4G", argument);
+	if (strcmp(end, "G") == 0)
+		shift = 10;
+	else if (strcmp(end, "M") != 0)
+		return cli_usage(verb, "'%s' is no size: M and G are its units", argument);
+	if (n > (UINT32_MAX >> shift))
+		return cli_usage(verb, "'%s' of memory is more than any VM can have", argument);
+	json_object_set_new(o->config, "memory_mib", json_integer((json_int_t)(n << shift)));
+	return 0;
+}
+
+static int set_cpus(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *end;
+	long n = strtol(argument, &end, 10);
+
+	if (end == argument || *end || n < 0)
+		return cli_usage(verb, "'%s' is no number of processors", argument);
+	json_object_set_new(o->config, "cpus", json_integer(n));
+	return 0;
+}
+
+static int set_console(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	const char *path = strncmp(argument, "socket=", 7) == 0 ? argument + 7 : NULL;
+	json_t *console = json_object();
+
+	o->stdio = strcmp(argument, "stdio") == 0;
+	if (path) {
+		json_object_set_new(console, "path", json_string(path));
+		argument = "socket";
+	}
+	json_object_set_new(console, "type", json_string(argument));
+	json_object_set_new(o->config, "console", console);
+	return strchr("snp", argument[0])
+		       ? 0
+		       : cli_usage(verb, "'%s' is no console: stdio, pty, none or socket=PATH",
+				   argument);
+}
+
+static int add_append(struct run_options *o, const char *text)
+{
+	char *joined = NULL;
+
+	if (asprintf(&joined, "%s%s%s", o->append ? o->append : "", o->append ? " " : "", text) < 0)
+		return EXIT_FAILURE;
+	free(o->append);
+	o->append = joined;
+	return 0;
+}
+
+static int take_option(const struct cli_verb *verb, struct run_options *o, int id)
+{
+	switch ((enum option_id)id) {
+	case OPT_KERNEL:
+		return json_object_set_new(o->boot, "kernel", json_string(optarg));
+	case OPT_INITRD:
+		return json_object_set_new(o->boot, "initrd", json_string(optarg));
+	case OPT_APPEND:
+		return add_append(o, optarg);
+	case OPT_DISK:
+		return add_disk(verb, o, optarg);
+	case OPT_NET:
+		return add_nic(verb, o, optarg);
+	case OPT_MEMORY:
+		return set_memory(verb, o, optarg);
+	case OPT_CPUS:
+		return set_cpus(verb, o, optarg);
+	case OPT_NAME:
+		return json_object_set_new(o->config, "name", json_string(optarg));
+	case OPT_UUID:
+		return json_object_set_new(o->config, "uuid", json_string(optarg));
+	case OPT_CONSOLE:
+		return set_console(verb, o, optarg);
+	case OPT_CONTROL:
+		free(o->control);
+		o->control = strdup(optarg);
+		return 0;
+	case OPT_DEVICE:
+		return json_object_set_new(o->config, "device", json_string(optarg));
+	case OPT_NO_UNPACK:
+		return json_object_set_new(o->boot, "unpack", json_false());
+	case OPT_VMBUS:
+		return json_object_set_new(o->config, "vmbus_max_version", json_string(optarg));
+	case OPT_HELP:
+	default:
+		return cli_usage(verb, "wrong option");
+	}
+}
+
+static int take_options(const struct cli_verb *verb, struct run_options *o, int argc, char **argv)
+{
+	int id, status = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (status == 0 && (id = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (id == '?')
+			status = cli_usage(verb, "'%s' is no option or lacks its argument",
+					   argv[optind - 1]);
+		else
+			status = take_option(verb, o, id);
+	}
+	if (status == 0 && optind < argc)
+		status = cli_usage(verb, "'%s' is not expected", argv[optind]);
+	if (status == 0 && !json_object_get(o->boot, "kernel"))
+		status = cli_usage(verb, "--kernel is missing");
+	return status < 0 ? EXIT_FAILURE : status;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void default_console(struct run_options *o)
+{
+	if (!json_object_get(o->config, "console"))
+		json_object_set_new(o->config, "console", json_pack("{s:s}", "type", "stdio"));
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct run_options o = {
+		.config = json_pack("{s:i}", "version", 1),
+		.boot = json_object(),
+		.disks = json_array(),
+		.nics = json_array(),
+		.stdio = true,
+	};
+	struct failure f;
+	int status;
+
+	if (wants_help(argc, argv)) {
+		fputs(verb->help, stdout);
+		return EXIT_SUCCESS;
+	}
+	status = take_options(verb, &o, argc, argv);
+	if (status == 0) {
+		if (o.append)
+			json_object_set_new(o.boot, "append", json_string(o.append));
+		json_object_set(o.config, "boot", o.boot);
+		json_object_set(o.config, "disks", o.disks);
+		json_object_set(o.config, "nics", o.nics);
+		default_console(&o);
+		status = foreground_run(o.config, o.control, o.stdio, &f);
+		if (status < 0) {
+			fprintf(stderr, "oya: %s\n", f.text);
+			status = EXIT_FAILURE;
+		}
+	}
+	json_decref(o.config);
+	json_decref(o.boot);
+	json_decref(o.disks);
+	json_decref(o.nics);
+	free(o.append);
+	free(o.control);
+	return status;
+}
+
+const struct cli_verb cli_verb_run = {
+	.name = "run",
+	.summary = "run one VM in the foreground",
+	.help = help_text,
+	.run = run,
+};
