@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import images
+from . import images, vm
 from .hosts import Host, Hosts, hosts
 from .process import LabError, say
 
@@ -63,6 +63,7 @@ class Session:
         self.build = build
         self.tmp = Path(tempfile.gettempdir())
         self.used_host = False
+        self.vms: list[vm.Vm] = []
         self._shared: Host | None = None
         self._stack = contextlib.ExitStack()
 
@@ -80,6 +81,13 @@ class Session:
     def hosts(self, n: int = 1, **options: Any) -> contextlib.AbstractContextManager[Hosts]:
         """Hosts of this test alone; the arguments of `lab.hosts`."""
         return hosts(n, **options)
+
+    def vm(self, script: str = "true", host: Host | None = None, **options: Any) -> vm.Vm:
+        """A VM of ours in `host` (the shared one by default); arguments of `lab.vm.start`. It ends with the test."""
+        self.binary("worker/oya-worker")
+        made = vm.start(host or self.host, self.build, self.tmp, script=script, **options)
+        self.vms.append(made)
+        return made
 
     def guest(self, suite: str = "bookworm") -> images.GuestImage:
         """Kernel, initrd and disk of a stock guest."""
@@ -166,6 +174,10 @@ def run_one(session: Session, name: str, file: str, test: _Test) -> Outcome:
             result, text = "skipped", str(reason)
         except (Exception, TooSlow):
             result, text = "failed", traceback.format_exc()
+        for made in session.vms:
+            with contextlib.suppress(LabError):
+                made.end()
+        session.vms.clear()
     if result == "failed" and session.used_host:
         session.drop_host()
     return Outcome(name, file, result, round(time.monotonic() - start, 2), text)

@@ -86,18 +86,16 @@ static void take_bool(json_t *obj, const char *name, bool *ret)
 
 static int decode_mac(const char *text, uint8_t mac[6])
 {
-	unsigned b[6];
-	char end;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end) != 6 ||
-	    strlen(text) != 17)
+	if (strspn(text, "0123456789abcdefABCDEF:") != 17 || text[17] != '\0')
 		return -EINVAL;
-	if (b[0] & 1)
-		return -EINVAL; /* a group address is no station */
-	for (int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)b[i];
-	return 0;
+	for (int i = 0; i < 6; i++) {
+		char *end;
+
+		mac[i] = (uint8_t)strtoul(text + 3 * i, &end, 16);
+		if (end != text + 3 * i + 2 || *end != (i < 5 ? ':' : '\0'))
+			return -EINVAL;
+	}
+	return mac[0] & 1 ? -EINVAL : 0; /* a group address is no station */
 }
 
 static int decode_boot(json_t *obj, struct config *c, struct failure *f)

@@ -224,6 +224,20 @@ static int act(struct request *r, json_t **ret_result, struct failure *f)
 	return fail(f, -ENOSYS, "there is no verb '%.32s'", name);
 }
 
+/* Names are cut at a number of bytes, which may split a character: JSON takes whole ones only. */
+static json_t *sentence(char *text)
+{
+	json_t *whole = json_string(text);
+
+	if (whole)
+		return whole;
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	}
+	return json_string(text);
+}
+
 json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_console)
 {
 	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL)};
@@ -232,7 +246,7 @@ json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_co
 	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");
 
 	if (e < 0)
-		answer = json_pack("{s:b, s:s}", "ok", 0, "error", f.text);
+		answer = json_pack("{s:b, s:o}", "ok", 0, "error", sentence(f.text));
 	else if (result)
 		answer = json_pack("{s:b, s:O}", "ok", 1, "result", result);
 	else

@@ -114,11 +114,17 @@ static void on_kick(void *ctx, uint32_t connection_id)
 	vmbus_signal(m->bus, connection_id);
 }
 
+/* The guest's TSC in units of the reference counter. */
+static uint64_t scaled_tsc(const struct machine *m)
+{
+	return (uint64_t)(((unsigned __int128)(__rdtsc() + m->tsc_offset) * m->tsc_scale) >> 64);
+}
+
 uint64_t machine_reference_time(const struct machine *m)
 {
 	if (!m->tsc_common)
 		return (loop_now_ns() - m->started_ns) / 100;
-	return (uint64_t)(((unsigned __int128)(__rdtsc() + m->tsc_offset) * m->tsc_scale) >> 64);
+	return scaled_tsc(m) - m->tsc_base;
 }
 
 static uint64_t reference_time(void *ctx)
@@ -437,10 +443,31 @@ static int make_hv(struct machine *m, struct failure *f)
 	m->tsc_common = clock.common;
 	m->tsc_offset = clock.tsc_offset;
 	m->tsc_scale = (uint64_t)(((unsigned __int128)10000000 << 64) / clock.tsc_hz);
+	m->tsc_base = scaled_tsc(m); /* the counter begins at 0 */
+	config.tsc_offset = 0 - m->tsc_base;
 	if (hv_new(&config, &m->hv) < 0)
 		return fail(f, -EINVAL, "cannot make the Hyper-V interface: a clock of %llu Hz",
 			    (unsigned long long)clock.tsc_hz);
 	return 0;
+}
+
+/* Real-mode code at the reset vector: mov $port, %dx; mov $value, %al; out %al, %dx; hlt; and
+ * the halt again, should something wake it. */
+static int write_reset_vector(const struct gmem *gmem)
+{
+	static const uint8_t code[] = {
+		0xba,
+		MACHINE_RESET_PORT & 0xff,
+		MACHINE_RESET_PORT >> 8,
+		0xb0,
+		MACHINE_RESET_VALUE,
+		0xee,
+		0xf4,
+		0xeb,
+		0xfd,
+	};
+
+	return gmem_write(gmem, MACHINE_RESET_VECTOR, code, sizeof(code));
 }
 
 int machine_begin(struct machine *m, const struct config *config, struct partition *partition,
@@ -461,7 +488,8 @@ int machine_begin(struct machine *m, const struct config *config, struct partiti
 	guid_format(&config->uuid, serial);
 	m->partition = partition;
 	m->vcpus = vcpus;
-	if (acpi_build(&acpi, m->gmem, ret_rsdp) < 0 || smbios_build(&smbios, m->gmem, &entry) < 0)
+	if (acpi_build(&acpi, m->gmem, ret_rsdp) < 0 ||
+	    smbios_build(&smbios, m->gmem, &entry) < 0 || write_reset_vector(m->gmem) < 0)
 		return fail(f, -EINVAL, "cannot write the VM's firmware tables");
 	update_routes(m);
 	return make_hv(m, f);

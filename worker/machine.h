@@ -58,7 +58,7 @@ struct machine {
 	struct guestlog log;
 	struct log_limit log_limit;
 	struct serial_host serial_host;
-	uint64_t tsc_scale, tsc_offset, started_ns;
+	uint64_t tsc_scale, tsc_offset, tsc_base, started_ns;
 	bool tsc_common;
 	bool deferred, routes_changed;
 	unsigned cpus;

@@ -24,7 +24,7 @@ struct signals {
 	struct loop_source source;
 };
 
-/* SIGTERM and SIGINT switch the VM off. */
+/* SIGTERM, SIGINT and SIGHUP switch the VM off. */
 static void on_signal(void *owner, uint32_t events)
 {
 	struct signals *s = owner;
@@ -35,8 +35,8 @@ static void on_signal(void *owner, uint32_t events)
 		vm_request_stop(s->vm, info.ssi_signo == SIGINT ? "interrupted" : "terminated");
 }
 
-/* SIGTERM and SIGINT come through the loop; a vanished reader of the console is no reason to
- * end. Before any thread is made, so that all inherit the mask. */
+/* SIGTERM, SIGINT and SIGHUP come through the loop; a vanished reader of the console is no reason
+ * to end. Before any thread is made, so that all inherit the mask. */
 static int take_signals(void)
 {
 	sigset_t set;
@@ -44,6 +44,7 @@ static int take_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -80,6 +80,7 @@ static int open_backend(struct nic *nic, const struct config_port *c, struct fai
 			.ctx = nic,
 		};
 
+		memcpy(passt.mac, c->mac, sizeof(passt.mac));
 		while (c->forward[passt.forward_count])
 			passt.forward_count++;
 		r = net_passt_open(&passt, &nic->passt, err, sizeof(err));

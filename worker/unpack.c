@@ -17,6 +17,7 @@
 #include "worker/linux_image.h"
 
 #define LZ4_LEGACY_BLOCK (8u << 20)
+#define XZ_MEMORY_MAX (UINT64_C(512) << 20) /* kernels are built with up to 128 MiB */
 
 struct span {
 	const uint8_t *in;
@@ -44,7 +45,7 @@ static int unpack_gzip(struct span s)
 
 static int unpack_xz(struct span s)
 {
-	uint64_t memory = UINT64_MAX;
+	uint64_t memory = XZ_MEMORY_MAX;
 	size_t in_at = 0, out_at = 0;
 	lzma_ret r = lzma_stream_buffer_decode(&memory, 0, NULL, s.in, &in_at, s.in_len, s.out,
 					       &out_at, s.out_len);
@@ -121,9 +122,11 @@ int image_unpack(const uint8_t *packed, size_t len, size_t max, uint8_t **ret_da
 	if (!format)
 		return -ENOTSUP;
 	s.out_len = le32_load(packed + len - 4);
+	if (!s.out_len)
+		return -EBADMSG;
 	if (s.out_len > max)
 		return -E2BIG;
-	s.out = malloc(s.out_len ? s.out_len : 1);
+	s.out = malloc(s.out_len);
 	if (!s.out)
 		return -ENOMEM;
 	r = format->unpack(s);

@@ -61,7 +61,7 @@ static void on_crash(void *ctx, const struct hv_crash *crash)
 	const char *line = crash->text;
 
 	vm->crashes++;
-	snprintf(vm->crash, sizeof(vm->crash), "%.*s", (int)sizeof(vm->crash) - 1, crash->text);
+	memcpy(vm->crash, crash->text, sizeof(vm->crash));
 	log_line(LOG_LEVEL_WARNING, "the guest crashed: %016llx %016llx %016llx %016llx %016llx",
 		 (unsigned long long)crash->parameter[0], (unsigned long long)crash->parameter[1],
 		 (unsigned long long)crash->parameter[2], (unsigned long long)crash->parameter[3],

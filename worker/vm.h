@@ -42,7 +42,7 @@ struct vm {
 	bool want_stop, want_reset;
 	bool failed;      /* it ended otherwise than by the guest's or a user's wish */
 	char reason[256]; /* why it stopped or was reset last */
-	char crash[1024]; /* what the guest said when it crashed last; "" for never */
+	char crash[HV_CRASH_TEXT_MAX]; /* what the guest said when it crashed last; "" for never */
 	uint64_t resets, crashes;
 	struct vcpu_stats past; /* counts of earlier runs */
 };

@@ -1,0 +1,145 @@
+"""VMs of ours within an emulated host: `vm = start(host, build, script="dmesg"); vm.finish()`.
+
+A VM has the stock kernel of a guest image and either the tiny initrd, whose script runs at once,
+or the guest's own initrd and root disk with systemd, where the script is a job disk. Its console
+is the output of `oya run` in the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from .hosts import Host
+from .images import guest_image, guest_initrd, initrd_with_job, job_disk
+from .process import LabError, run
+
+HOME = "/opt/oya"
+ROOT_APPEND = "root=LABEL=oya-root ro console=ttyS0 quiet"
+TINY_APPEND = "console=ttyS0 quiet"
+_CONTROL = """import json, socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])
+s.sendall((sys.argv[2] + "\\n").encode())
+text = b""
+while not text.endswith(b"\\n"):
+    more = s.recv(65536)
+    if not more: break
+    text += more
+sys.stdout.write(text.decode())
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A VM that ended: exit code of `oya run`, the console's text, what it wrote to its log."""
+
+    rc: int
+    console: str
+    log: str
+
+
+class Vm:
+    """A running VM. `directory` is its folder in the host, with the control socket `control`."""
+
+    def __init__(self, host: Host, directory: str, command: str) -> None:
+        self.host = host
+        self.directory = directory
+        self._process = host.spawn(f"cd {directory}; exec {command} </dev/null 2>log")
+
+    def console(self) -> str:
+        """What the guest has written to its console."""
+        return self._process.output()
+
+    def log(self) -> str:
+        """What the worker has logged."""
+        return self.host.run(f"cat {self.directory}/log").out
+
+    def wait_for(self, text: str, timeout: float = 120.0) -> str:
+        """The console once it contains `text`; LabError when the VM ends or time passes before."""
+        return self._process.wait_for(text, timeout)
+
+    def running(self) -> bool:
+        """Whether `oya run` still runs."""
+        return self._process.running()
+
+    def control(self, verb: str, **arguments: Any) -> Any:
+        """The result of one verb of the control socket; LabError when it is refused."""
+        request = json.dumps({"verb": verb, **arguments})
+        answer = json.loads(
+            self.host.run(f"python3 {HOME}/control.py {self.directory}/control {shlex.quote(request)}").out
+        )
+        if not answer["ok"]:
+            raise LabError(answer["error"])
+        return answer.get("result")
+
+    def finish(self, timeout: float = 180.0) -> Done:
+        """Wait for the end of the VM."""
+        rc = self._process.wait(timeout)
+        return Done(rc, self.console(), self.log())
+
+    def end(self) -> None:
+        """Switch it off when it still runs."""
+        if self.running():
+            self._process.stop()
+
+
+def install(host: Host, build: Path) -> None:
+    """Put our programs of the build folder into the host, once."""
+    if host.run(f"test -e {HOME}/control.py", check=False).rc == 0:
+        return
+    host.run(f"mkdir -p {HOME}/vms")
+    for name in ("cli/oya", "worker/oya-worker"):
+        host.put(build / name, f"{HOME}/{Path(name).name}")
+    host.run(f"cat >{HOME}/control.py", stdin=_CONTROL)
+
+
+def kernel(host: Host, suite: str) -> tuple[str, str]:
+    """Paths in the host of the stock kernel and initrd of a guest, from its disk, mounted there."""
+    folder = f"{HOME}/{suite}"
+    if host.run(f"mountpoint -q {folder}", check=False).rc:
+        device = host.attach(guest_image(suite).disk, f"guest-{suite}")
+        host.run(f"mkdir -p {folder} && mount -o ro {device} {folder}")
+    found = host.run(f"ls {folder}/boot/vmlinuz-* {folder}/boot/initrd.img-*").out.split()
+    return next(p for p in found if "vmlinuz" in p), next(p for p in found if "initrd" in p)
+
+
+def start(
+    host: Host,
+    build: Path,
+    tmp: Path,
+    name: str = "vm",
+    suite: str = "bookworm",
+    script: str = "true",
+    root: bool = False,
+    keep: bool = False,
+    cpus: int = 1,
+    memory: str = "512M",
+    append: str = "",
+    options: str = "",
+) -> Vm:
+    """Start a VM whose guest runs `script` and powers off (with `keep` and `root` it stays up).
+
+    root: the guest's own root disk (/dev/sda or sdb) and systemd; else the tiny initrd. `append`
+    is added to the kernel's command line, `options` to that of `oya run`.
+    """
+    install(host, build)
+    vmlinuz, initrd = kernel(host, suite)
+    directory = f"{HOME}/vms/{name}"
+    host.run(f"rm -rf {directory} && mkdir -p {directory}")
+    command = [f"{HOME}/oya run --name {name} --control control --cpus {cpus} --memory {memory} --kernel {vmlinuz}"]
+    if root:
+        disk = tmp / f"{name}.raw"
+        run(["cp", "--sparse=always", str(guest_image(suite).disk), str(disk)], timeout=120)
+        host.put(job_disk(tmp / f"{name}.job", script, keep), f"{directory}/job.raw")
+        device = host.attach(disk, f"{name}-root", read_only=False)
+        command.append(f"--initrd {initrd} --disk {device} --disk job.raw --append {shlex.quote(ROOT_APPEND)}")
+    else:
+        initrd_with_job(guest_initrd(suite), script, tmp / f"{name}.initrd")
+        host.put(tmp / f"{name}.initrd", f"{directory}/initrd")
+        command.append(f"--initrd initrd --append {shlex.quote(TINY_APPEND)}")
+    if append:
+        command.append(f"--append {shlex.quote(append)}")
+    return Vm(host, directory, " ".join([*command, options]))
