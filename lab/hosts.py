@@ -38,6 +38,8 @@ class Host:
     took, `restored` whether it began from a memory snapshot.
     """
 
+    home = "/opt/oya"  # folder there for our programs and VMs
+
     def __init__(self, shape: Shape, directory: Path, switch: Path) -> None:
         self.name = shape.name
         self.address = f"10.77.0.{9 + shape.index}"

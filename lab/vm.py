@@ -15,9 +15,9 @@ from typing import Any
 
 from .hosts import Host
 from .images import guest_image, guest_initrd, initrd_with_job, job_disk
+from .local import LocalHost
 from .process import LabError, run
 
-HOME = "/opt/oya"
 ROOT_APPEND = "root=LABEL=oya-root ro console=ttyS0 quiet"
 TINY_APPEND = "console=ttyS0 quiet"
 _CONTROL = """import json, socket, sys
@@ -41,10 +41,13 @@ class Done:
     log: str
 
 
+Place = Host | LocalHost
+
+
 class Vm:
     """A running VM. `directory` is its folder in the host, with the control socket `control`."""
 
-    def __init__(self, host: Host, directory: str, command: str) -> None:
+    def __init__(self, host: Place, directory: str, command: str) -> None:
         self.host = host
         self.directory = directory
         self._process = host.spawn(f"cd {directory}; exec {command} </dev/null 2>log")
@@ -69,7 +72,7 @@ class Vm:
         """The result of one verb of the control socket; LabError when it is refused."""
         request = json.dumps({"verb": verb, **arguments})
         answer = json.loads(
-            self.host.run(f"python3 {HOME}/control.py {self.directory}/control {shlex.quote(request)}").out
+            self.host.run(f"python3 {self.host.home}/control.py {self.directory}/control {shlex.quote(request)}").out
         )
         if not answer["ok"]:
             raise LabError(answer["error"])
@@ -86,28 +89,31 @@ class Vm:
             self._process.stop()
 
 
-def install(host: Host, build: Path) -> None:
+def install(host: Place, build: Path) -> None:
     """Put our programs of the build folder into the host, once."""
-    if host.run(f"test -e {HOME}/control.py", check=False).rc == 0:
+    if host.run(f"test -e {host.home}/control.py", check=False).rc == 0:
         return
-    host.run(f"mkdir -p {HOME}/vms")
+    host.run(f"mkdir -p {host.home}/vms")
     for name in ("cli/oya", "worker/oya-worker"):
-        host.put(build / name, f"{HOME}/{Path(name).name}")
-    host.run(f"cat >{HOME}/control.py", stdin=_CONTROL)
+        host.put(build / name, f"{host.home}/{Path(name).name}")
+    host.run(f"cat >{host.home}/control.py", stdin=_CONTROL)
 
 
-def kernel(host: Host, suite: str) -> tuple[str, str]:
+def kernel(host: Place, suite: str) -> tuple[str, str]:
     """Paths in the host of the stock kernel and initrd of a guest, from its disk, mounted there."""
-    folder = f"{HOME}/{suite}"
+    image = guest_image(suite)
+    if isinstance(host, LocalHost):
+        return str(image.kernel), str(image.initrd)
+    folder = f"{host.home}/{suite}"
     if host.run(f"mountpoint -q {folder}", check=False).rc:
-        device = host.attach(guest_image(suite).disk, f"guest-{suite}")
+        device = host.attach(image.disk, f"guest-{suite}")
         host.run(f"mkdir -p {folder} && mount -o ro {device} {folder}")
     found = host.run(f"ls {folder}/boot/vmlinuz-* {folder}/boot/initrd.img-*").out.split()
     return next(p for p in found if "vmlinuz" in p), next(p for p in found if "initrd" in p)
 
 
 def start(
-    host: Host,
+    host: Place,
     build: Path,
     tmp: Path,
     name: str = "vm",
@@ -127,9 +133,9 @@ def start(
     """
     install(host, build)
     vmlinuz, initrd = kernel(host, suite)
-    directory = f"{HOME}/vms/{name}"
+    directory = f"{host.home}/vms/{name}"
     host.run(f"rm -rf {directory} && mkdir -p {directory}")
-    command = [f"{HOME}/oya run --name {name} --control control --cpus {cpus} --memory {memory} --kernel {vmlinuz}"]
+    command = [f"{host.home}/oya run --name {name} --control control --cpus {cpus} --memory {memory} --kernel {vmlinuz}"]
     if root:
         disk = tmp / f"{name}.raw"
         run(["cp", "--sparse=always", str(guest_image(suite).disk), str(disk)], timeout=120)

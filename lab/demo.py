@@ -1,0 +1,153 @@
+"""The demo: a stock Debian in a VM of ours, used through its own Hyper-V drivers.
+
+`python3 -m lab.demo [--build DIR] [--emulated]`. On a machine whose KVM carries a whole guest the VM runs on the machine
+itself, else inside an emulated host. Exit code 1 when a step failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import vm
+from .hosts import hosts
+from .images import guest_image
+from .local import LocalHost
+from .machine import accel
+from .process import LabError, say
+
+PROJECT = Path(__file__).resolve().parent.parent
+SUITE = "bookworm"
+ADDRESS = "192.0.2.1"  # of documentation (RFC 5737): nobody's
+PAGE = "This page came over the virtual NIC."
+INTERFACE = "oya-demo"
+
+GUEST_SCRIPT = f"""section() {{ echo; echo "== $1"; }}
+section "what the guest's kernel says"
+dmesg | grep -E 'Hypervisor detected|Vmbus version|Attached SCSI disk|netvsc|IC version' | sed 's/^\\[ *[0-9.]*\\] //' | sort -u
+section "a file on the VMBus disk"
+head -c 16M /dev/urandom >/root/file; sync; a=$(md5sum </root/file); echo 3 >/proc/sys/vm/drop_caches; b=$(md5sum </root/file)
+[ "$a" = "$b" ] && echo "FILE-OK 16 MiB written, read back from $(findmnt -no SOURCE /)"
+section "a page over the VMBus NIC"
+for n in $(seq 60); do ip -4 -br addr show dev eth0 | grep -q '\\.' && break; sleep 0.5; done
+ip -4 -br addr show dev eth0
+curl -sS --retry 5 --retry-connrefused --max-time 20 http://{ADDRESS}:8000/ && echo
+"""
+
+
+class Steps:
+    """The steps of the demo, with what each found and how long it took."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, bool, str]] = []
+        self._began = time.monotonic()
+
+    def check(self, name: str, good: bool, detail: str) -> None:
+        """Record and print one step."""
+        self._rows.append((name, good, detail))
+        print(f"  {'ok    ' if good else 'FAILED'}  {name}: {detail}", flush=True)
+
+    def summary(self) -> int:
+        """Print the end; the exit code."""
+        failed = sum(not good for _, good, _ in self._rows)
+        seconds = time.monotonic() - self._began
+        print(f"\nSummary: {len(self._rows) - failed} of {len(self._rows)} steps done, {seconds:.0f} s.")
+        return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def place(emulated: bool) -> Iterator[vm.Place]:
+    """Where the VM runs; everything there is undone at the end."""
+    if emulated:
+        say("this machine cannot carry a whole guest: the VM runs in an emulated host (expect a tenth of the speed)")
+        with hosts(memory_mib=3072) as hs:
+            yield hs[0]
+        return
+    with tempfile.TemporaryDirectory(prefix="oya-demo.") as folder:
+        host = LocalHost(Path(folder))
+        try:
+            yield host
+        finally:
+            host.run(f"ip link del {INTERFACE}", check=False)
+
+
+def serve(host: vm.Place) -> None:
+    """A web server of the host at ADDRESS."""
+    host.run(f"ip link add {INTERFACE} type dummy && ip addr add {ADDRESS}/32 dev {INTERFACE} && ip link set {INTERFACE} up")
+    host.run(f"mkdir -p {host.home}/www && echo '{PAGE}' >{host.home}/www/index.html")
+    host.spawn(f"exec python3 -m http.server --directory {host.home}/www --bind {ADDRESS} 8000")
+
+
+def line_with(console: str, text: str) -> str:
+    """The first line of the console with `text`, without its timestamp; "" when there is none."""
+    found = next((line for line in console.splitlines() if text in line), "")
+    return found.rsplit("] ", 1)[-1].strip()
+
+
+def use(machine: vm.Vm, steps: Steps) -> None:
+    """Watch the guest come up, and look at it from outside."""
+    console = machine.wait_for("OYA-JOB-END", timeout=240)
+    started = console.find("== what the guest")
+    print("\n".join("    " + line.strip("\r") for line in console[started:].splitlines()), flush=True)
+    for name, text in (
+        ("hypervisor", "Hypervisor detected: Microsoft Hyper-V"),
+        ("bus", "Vmbus version:5.3"),
+        ("disk", "Attached SCSI disk"),
+        ("NIC", "hv_netvsc"),
+        ("heartbeat", "Heartbeat IC version"),
+        ("shutdown service", "Shutdown IC version"),
+        ("time synchronisation", "TimeSync IC version"),
+        ("file written and read back", "FILE-OK"),
+        ("page fetched", PAGE),
+    ):
+        steps.check(name, bool(line_with(console, text)), line_with(console, text) or f"no line with {text!r}")
+    console = machine.wait_for("root@guest", timeout=120)
+    steps.check("login", True, "root@guest, on the serial console")
+    facts: dict[str, str] = {}
+    for _ in range(40):
+        facts = machine.control("guest")
+        if facts.get("NetworkAddressIPv4"):
+            break
+        time.sleep(1)
+    told = f"{facts.get('OSName', 'nothing')} at {facts.get('NetworkAddressIPv4', 'no address')}"
+    steps.check("key-value exchange, seen from the host", "OSName" in facts, told)
+    status = machine.control("status")["integration"]["heartbeat"]
+    steps.check("heartbeat, seen from the host", status["state"] == "ok", f"{status['answers']} answers")
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="demo", description="Boots a stock Debian in a VM of ours and uses it.")
+    parser.add_argument("--build", type=Path, default=PROJECT / "build" / "release")
+    parser.add_argument("--emulated", action="store_true", help="inside an emulated host, even with hardware KVM")
+    args = parser.parse_args(argv)
+    guest_image(SUITE)
+    steps = Steps()
+    emulated = args.emulated or accel(nested=False) == "tcg"
+    try:
+        with place(emulated) as host, tempfile.TemporaryDirectory() as tmp:
+            serve(host)
+            say("booting a stock Debian 12: its own kernel, initrd and root disk, 2 processors, 1 GiB")
+            machine = vm.start(
+                host, args.build, Path(tmp), script=GUEST_SCRIPT, suite=SUITE, root=True, keep=True,
+                cpus=2, memory="1G", options="--net user",
+            )  # fmt: skip
+            try:
+                use(machine, steps)
+                machine.control("shutdown", reason="the demo is over")
+                done = machine.finish(timeout=120)
+                steps.check("shut down by the guest's own service", done.rc == 0, line_with(done.console, "Power down"))
+            finally:
+                machine.end()
+    except LabError as error:
+        steps.check("demo", False, str(error))
+    return steps.summary()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
