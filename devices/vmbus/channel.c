@@ -226,14 +226,17 @@ void vmbus_channel_fault(struct vmbus_channel *ch, const char *why, ...)
 		     "channel %u stopped, the guest broke its protocol: %s", ch->relid, text);
 }
 
-/* Did draining make the room that a waiting sender in the guest asked for? */
+/* Did draining make the room that a waiting sender in the guest asked for? The sender may have
+ * filled the ring while we drained it, so the room that it found is judged by what it has written
+ * up to now. */
 static bool channel_sender_waits(struct vmbus_channel *ch)
 {
-	uint32_t wanted = gmem_load32(&ch->up.control->pending_send_bytes), used;
+	uint32_t wanted = gmem_load32(&ch->up.control->pending_send_bytes), used, room;
 
 	if (!wanted || ring_used(&ch->up, &used) < 0)
 		return false;
-	return ch->up_free_before <= wanted && ch->up.size - used > wanted;
+	room = ch->up.size - used;
+	return room > wanted && room <= wanted + ch->up_taken;
 }
 
 static void channel_set_mask(struct vmbus_channel *ch, uint32_t masked)
@@ -253,13 +256,12 @@ static bool channel_has_input(const struct vmbus_channel *ch)
 void channel_service(struct vmbus_channel *ch)
 {
 	unsigned round = 0;
-	uint32_t used;
 
 	if (ch->state != CHANNEL_OPEN || ch->in_ready)
 		return;
 	ch->in_ready = true;
 	gmem_store32(&ch->down.control->pending_send_bytes, 0);
-	ch->up_free_before = ring_used(&ch->up, &used) < 0 ? 0 : ch->up.size - used;
+	ch->up_taken = 0;
 	do {
 		channel_set_mask(ch, 1);
 		ch->drained = false;
@@ -364,6 +366,7 @@ static int channel_copy_packet(struct vmbus_channel *ch, uint32_t *ret_len)
 		      bus->packet + sizeof(head), len - (uint32_t)sizeof(head));
 	ch->up.own_index = ring_advance(&ch->up, ch->up.own_index, len + VMBUS_PACKET_TRAILER);
 	gmem_store32(&ch->up.control->read_index, ch->up.own_index);
+	ch->up_taken += len + VMBUS_PACKET_TRAILER;
 	*ret_len = len;
 	return 0;
 }
@@ -375,6 +378,12 @@ int vmbus_channel_receive(struct vmbus_channel *ch, struct vmbus_packet *ret_pac
 
 	if (ch->state != CHANNEL_OPEN)
 		return -EPROTO;
+	/* A guest that writes as fast as we read must not keep us here: after a ring's worth the
+	 * others get their turn. */
+	if (ch->up_taken >= ch->up.size) {
+		vmbus_channel_resume(ch);
+		return -EAGAIN;
+	}
 	r = channel_copy_packet(ch, &len);
 	if (r == 0)
 		r = packet_decode(ch->bus->packet, len, ret_packet);

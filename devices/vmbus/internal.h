@@ -68,7 +68,7 @@ struct vmbus_channel {
 	bool resume;          /* service again when deferred work runs */
 	bool signal_wanted;   /* the guest is to be signalled at the next flush */
 	bool in_ready;
-	uint32_t up_free_before; /* room in the upstream ring when draining began */
+	uint64_t up_taken; /* bytes taken off the upstream ring since draining began */
 	uint64_t packets_in, packets_out, kicks, signals, ring_full;
 };
 

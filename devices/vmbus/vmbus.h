@@ -81,7 +81,8 @@ int vmbus_offer_channel(struct vmbus *bus, const struct vmbus_offer *offer,
 void vmbus_rescind(struct vmbus_channel *ch);
 
 /* Takes the next packet off the guest's ring. 0 and *ret_packet, valid until the next call on any
- * channel of the bus; -EAGAIN when there is none; -EPROTO when the ring is broken (faulted). */
+ * channel of the bus; -EAGAIN when there is none, or when other devices get their turn first (the
+ * bus calls ready() again); -EPROTO when the ring is broken (faulted). */
 int vmbus_channel_receive(struct vmbus_channel *ch, struct vmbus_packet *ret_packet);
 
 /* Puts a packet into the ring to the guest. 0; -EAGAIN when there is no room (ready() is called
