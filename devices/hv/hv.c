@@ -119,6 +119,15 @@ static int write_assist_page(struct hv *hv, struct hv_vp *vp, uint64_t value)
 	return 0;
 }
 
+/* What a terminal or a JSON decoder could stumble over becomes a question mark. */
+static void make_plain(char *text)
+{
+	for (; *text; text++) {
+		if ((*text < ' ' || *text > '~') && *text != '\n')
+			*text = *text == '\t' || *text == '\r' ? ' ' : '?';
+	}
+}
+
 static void report_crash(struct hv *hv, uint64_t control)
 {
 	struct hv_crash crash = {{0}, ""};
@@ -128,6 +137,7 @@ static void report_crash(struct hv *hv, uint64_t control)
 	if ((control & HV_CRASH_MESSAGE) && len && len < HV_CRASH_TEXT_MAX &&
 	    gmem_read(hv->config.gmem, hv->crash_parameter[3], crash.text, len) < 0)
 		crash.text[0] = '\0';
+	make_plain(crash.text);
 	hv->config.world->crash(hv->config.world_ctx, &crash);
 }
 
@@ -179,13 +189,15 @@ static uint64_t call_post_message(struct hv *hv, uint64_t control, uint64_t inpu
 {
 	struct hv_post_message msg;
 	uint64_t status = decode_post_message(hv, control, input, &msg);
+	int r;
 
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	if (hv->config.world->message(hv->config.world_ctx, msg.connection_id, msg.payload,
-				      msg.payload_bytes) < 0)
-		return HV_STATUS_INVALID_PARAMETER;
-	return HV_STATUS_SUCCESS;
+	r = hv->config.world->message(hv->config.world_ctx, msg.connection_id, msg.payload,
+				      msg.payload_bytes);
+	if (r == -ENOENT)
+		return HV_STATUS_INVALID_CONNECTION_ID;
+	return r < 0 ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
 }
 
 static uint64_t call_signal_event(struct hv *hv, uint64_t control, uint64_t input)

@@ -29,13 +29,13 @@ struct hv;
 
 struct hv_crash {
 	uint64_t parameter[5];
-	char text[HV_CRASH_TEXT_MAX]; /* the guest's message; "" when it gave none */
+	char text[HV_CRASH_TEXT_MAX]; /* lines of printable ASCII; "" when the guest gave none */
 };
 
 struct hv_world_ops {
 	/* The partition's reference time, in 100 ns since its start. */
 	uint64_t (*reference_time)(void *ctx);
-	/* The guest posted a message (a private copy). 0, or -EINVAL. */
+	/* The guest posted a message (a private copy). 0; -EINVAL; -ENOENT: no such connection. */
 	int (*message)(void *ctx, uint32_t connection_id, const void *payload, size_t len);
 	/* The guest signalled an event of a connection. 0 or -ENOENT. */
 	int (*event)(void *ctx, uint32_t connection_id);

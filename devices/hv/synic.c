@@ -55,10 +55,13 @@ int synic_read(const struct hv_vp *vp, uint32_t msr, uint64_t *ret_value)
 	}
 }
 
-/* The page is zeroed when it is switched on, as a guest may find rubbish in it otherwise. */
+/* The page is zeroed when it is switched on or moved, as a guest may find rubbish in it otherwise.
+ */
 static int place_page(struct hv *hv, uint64_t *reg, uint64_t value)
 {
-	if ((value & HV_PAGE_ENABLE) && !(*reg & HV_PAGE_ENABLE) &&
+	bool placed = ((value ^ *reg) & (~PAGE_MASK | HV_PAGE_ENABLE)) != 0;
+
+	if ((value & HV_PAGE_ENABLE) && placed &&
 	    gmem_zero(hv->config.gmem, value & ~PAGE_MASK, 4096) < 0)
 		return -EPERM;
 	*reg = value;
