@@ -410,7 +410,7 @@ static struct raw_disk *disk_new(struct disk_ring *ring, int fd, bool read_only)
 int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *options,
 		struct raw_disk **ret_disk, enum raw_reason *ret_reason)
 {
-	enum raw_reason unused, *reason = ret_reason ? ret_reason : &unused;
+	enum raw_reason unused = RAW_REASON_SYSTEM, *reason = ret_reason ? ret_reason : &unused;
 	struct raw_disk *disk;
 	int r;
 

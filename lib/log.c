@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX 1024
@@ -12,11 +14,23 @@ static const char *log_program = "oya";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static bool log_journal;
 
+/* The variable is inherited by whole desktop sessions: it counts only while it names the file that
+ * standard error is. */
+static bool stderr_is_journal(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 void log_init(const char *program, enum log_level max)
 {
 	log_program = program;
 	log_max = max;
-	log_journal = getenv("JOURNAL_STREAM") != NULL;
+	log_journal = stderr_is_journal();
 }
 
 /* Control characters come from guests and files: they become question marks. */
@@ -26,6 +40,14 @@ static void make_printable(char *text)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
 			*text = '?';
 	}
+}
+
+/* A terminal that is raw, since it is a VM's console too, does not return the carriage. */
+static const char *line_end(void)
+{
+	struct termios t;
+
+	return tcgetattr(STDERR_FILENO, &t) == 0 && !(t.c_oflag & OPOST) ? "\r\n" : "\n";
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -43,7 +65,7 @@ void log_line(enum log_level level, const char *format, ...)
 	if (log_journal)
 		len = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, text);
 	else
-		len = snprintf(line, sizeof(line), "%s: %s\n", log_program, text);
+		len = snprintf(line, sizeof(line), "%s: %s%s", log_program, text, line_end());
 	/* One write, so that lines of several threads do not mix; nothing is to be done when
 	 * standard error is gone. */
 	if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)

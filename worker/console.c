@@ -24,7 +24,8 @@ struct console {
 	struct serial *port;
 	enum config_console kind;
 	int in_fd, out_fd, listen_fd; /* -1: none; out_fd may be in_fd */
-	bool own_fds;
+	bool own_fds, is_pty;
+	bool more_input; /* its end was not met yet */
 	bool out_always; /* a regular file: epoll cannot watch it, and it never blocks */
 	struct loop_source in, out, listener;
 	char pty[64];
@@ -38,6 +39,24 @@ struct console {
 static void on_input(void *owner, uint32_t events);
 static void on_output(void *owner, uint32_t events);
 
+/*
+ * A descriptor is watched only while we have use for it: one whose other end is gone is always
+ * ready, whatever events were asked for, and would keep the loop busy for nothing.
+ */
+static int watch_input(struct console *c)
+{
+	if (c->in.fd >= 0)
+		return 0;
+	return loop_add(c->loop, &c->in, c->in_fd, EPOLLIN, on_input, c);
+}
+
+static int watch_output(struct console *c)
+{
+	if (c->out.fd >= 0)
+		return 0;
+	return loop_add(c->loop, &c->out, c->out_fd, EPOLLOUT, on_output, c);
+}
+
 static void detach(struct console *c)
 {
 	loop_remove(&c->in);
@@ -49,17 +68,18 @@ static void detach(struct console *c)
 			close(c->in_fd);
 	}
 	c->in_fd = c->out_fd = -1;
-	c->own_fds = c->out_always = false;
+	c->own_fds = c->is_pty = c->out_always = c->more_input = false;
 	c->pending_len = 0;
 }
 
 /* The other end is gone: a socket waits for the next one, standard input just ends. */
 static void on_end(struct console *c)
 {
-	if (c->own_fds && c->kind != CONSOLE_PTY)
+	if (c->own_fds && !c->is_pty)
 		detach(c);
 	else
 		loop_remove(&c->in);
+	c->more_input = false;
 }
 
 /* Writes what it takes without blocking; true when nothing is left. */
@@ -88,7 +108,7 @@ static void on_output(void *owner, uint32_t events)
 
 	(void)events;
 	if (write_some(c))
-		loop_set_events(&c->out, 0);
+		loop_remove(&c->out);
 }
 
 static void give_pending(struct console *c)
@@ -111,10 +131,6 @@ static void on_input(void *owner, uint32_t events)
 	ssize_t n;
 
 	(void)events;
-	if (c->pending_len) {
-		loop_set_events(&c->in, 0);
-		return;
-	}
 	n = read(c->in_fd, c->pending, READ_CHUNK);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
@@ -126,7 +142,7 @@ static void on_input(void *owner, uint32_t events)
 	c->pending_len = (size_t)n;
 	give_pending(c);
 	if (c->pending_len)
-		loop_set_events(&c->in, 0);
+		loop_remove(&c->in);
 }
 
 static void console_output(void *ctx, const uint8_t *bytes, size_t n)
@@ -142,7 +158,7 @@ static void console_output(void *ctx, const uint8_t *bytes, size_t n)
 	if (c->out_always)
 		write_some(c);
 	else
-		loop_set_events(&c->out, EPOLLOUT);
+		watch_output(c); /* without memory for it, with the next byte */
 }
 
 static void console_input_room(void *ctx)
@@ -150,8 +166,8 @@ static void console_input_room(void *ctx)
 	struct console *c = ctx;
 
 	give_pending(c);
-	if (!c->pending_len && c->in.fd >= 0)
-		loop_set_events(&c->in, EPOLLIN);
+	if (!c->pending_len && c->more_input)
+		watch_input(c);
 }
 
 const struct serial_host console_serial_ops = {
@@ -162,8 +178,7 @@ const struct serial_host console_serial_ops = {
 /* The two directions get a descriptor each, as epoll watches one only once. */
 static int watch(struct console *c)
 {
-	int r = loop_add(c->loop, &c->out, c->out_fd, c->head != c->tail ? EPOLLOUT : 0, on_output,
-			 c);
+	int r = watch_output(c);
 
 	if (r == -EPERM) { /* a regular file or /dev/null */
 		c->out_always = true;
@@ -171,8 +186,13 @@ static int watch(struct console *c)
 	} else if (r < 0) {
 		return r;
 	}
-	r = loop_add(c->loop, &c->in, c->in_fd, EPOLLIN, on_input, c);
-	return r == -EPERM ? 0 : r; /* input from a file: none */
+	r = watch_input(c);
+	c->more_input = r == 0;
+	if (r == -EPERM) /* input from a file: none */
+		return 0;
+	if (r < 0)
+		loop_remove(&c->out);
+	return r;
 }
 
 int console_attach(struct console *c, int fd)
@@ -232,9 +252,10 @@ static int open_pty(struct console *c, struct failure *f)
 		cfmakeraw(&raw);
 		tcsetattr(side, TCSANOW, &raw);
 	}
-	return console_attach(c, fd) < 0
-		       ? fail(f, -EIO, "cannot watch the console's pseudo terminal")
-		       : 0;
+	if (console_attach(c, fd) < 0)
+		return fail(f, -EIO, "cannot watch the console's pseudo terminal");
+	c->is_pty = true;
+	return 0;
 }
 
 int console_new(const struct config *config, struct loop *loop, struct console **ret_console,

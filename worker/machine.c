@@ -137,7 +137,7 @@ static int on_message(void *ctx, uint32_t connection_id, const void *payload, si
 	struct machine *m = ctx;
 
 	if (connection_id != VMBUS_CONNECTION_ID && connection_id != VMBUS_CONNECTION_ID_V5)
-		return -EINVAL;
+		return -ENOENT;
 	return vmbus_message(m->bus, connection_id, payload, len);
 }
 

@@ -249,6 +249,12 @@ int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *
 	return 0;
 }
 
+/* Written by the processor's own thread only, read by others. */
+static void count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 static void exit_port(struct vcpu *c)
 {
 	struct kvm_run *run = c->run;
@@ -256,12 +262,12 @@ static void exit_port(struct vcpu *c)
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	unsigned bytes = run->io.size;
 
-	c->stats.port_exits++;
+	count(&c->stats.port_exits);
 	if (run->io.port == MACHINE_HYPERCALL_CALL_PORT && run->io.direction == KVM_EXIT_IO_OUT &&
 	    bytes == MACHINE_HYPERCALL_PORT_BYTES) {
 		struct kvm_regs *regs = &run->s.regs.regs;
 
-		c->stats.hypercalls++;
+		count(&c->stats.hypercalls);
 		regs->rax = ops->hypercall(c->all->ctx, regs->rcx, regs->rdx);
 		run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 		return;
@@ -285,7 +291,7 @@ static void exit_mmio(struct vcpu *c)
 	uint64_t value = 0;
 	unsigned bytes = run->mmio.len <= 8 ? run->mmio.len : 8;
 
-	c->stats.mmio_exits++;
+	count(&c->stats.mmio_exits);
 	if (run->mmio.is_write) {
 		memcpy(&value, run->mmio.data, bytes);
 		c->all->ops->mmio_write(c->all->ctx, run->mmio.phys_addr, bytes, value);
@@ -301,7 +307,7 @@ static void exit_msr(struct vcpu *c, bool write)
 	uint64_t value = run->msr.data;
 	int r;
 
-	c->stats.msr_exits++;
+	count(&c->stats.msr_exits);
 	if (write)
 		r = c->all->ops->msr_write(c->all->ctx, c->index, run->msr.index, value);
 	else
@@ -335,7 +341,7 @@ static void exit_unexpected(struct vcpu *c)
 
 static void handle_exit(struct vcpu *c)
 {
-	c->stats.exits++;
+	count(&c->stats.exits);
 	switch (c->run->exit_reason) {
 	case KVM_EXIT_IO:
 		exit_port(c);
@@ -397,7 +403,7 @@ static void *vcpu_thread(void *arg)
 		if (ioctl(c->fd, KVM_RUN, 0) == 0) {
 			handle_exit(c);
 		} else if (errno == EINTR || errno == EAGAIN) {
-			c->stats.interruptions++;
+			count(&c->stats.interruptions);
 		} else {
 			char text[128];
 
@@ -490,12 +496,12 @@ struct vcpu_stats vcpus_stats(const struct vcpus *v)
 	for (unsigned i = 0; i < v->count; i++) {
 		const struct vcpu_stats *s = &v->vcpu[i].stats;
 
-		sum.exits += s->exits;
-		sum.port_exits += s->port_exits;
-		sum.mmio_exits += s->mmio_exits;
-		sum.msr_exits += s->msr_exits;
-		sum.hypercalls += s->hypercalls;
-		sum.interruptions += s->interruptions;
+		sum.exits += __atomic_load_n(&s->exits, __ATOMIC_RELAXED);
+		sum.port_exits += __atomic_load_n(&s->port_exits, __ATOMIC_RELAXED);
+		sum.mmio_exits += __atomic_load_n(&s->mmio_exits, __ATOMIC_RELAXED);
+		sum.msr_exits += __atomic_load_n(&s->msr_exits, __ATOMIC_RELAXED);
+		sum.hypercalls += __atomic_load_n(&s->hypercalls, __ATOMIC_RELAXED);
+		sum.interruptions += __atomic_load_n(&s->interruptions, __ATOMIC_RELAXED);
 	}
 	return sum;
 }

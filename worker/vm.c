@@ -34,6 +34,8 @@ static const struct state_table vm_states = {
 };
 
 #define MSI_ALL_NMI_ADDRESS 0xfee00000u
+#define CRASH_LOG_BURST 3u
+#define CRASH_LOG_PERIOD_NS UINT64_C(60000000000)
 #define MSI_DELIVERY_NMI (4u << 8)
 
 static void note(struct vm *vm, const char *reason)
@@ -59,9 +61,15 @@ static void on_crash(void *ctx, const struct hv_crash *crash)
 {
 	struct vm *vm = ctx;
 	const char *line = crash->text;
+	unsigned suppressed;
 
 	vm->crashes++;
 	memcpy(vm->crash, crash->text, sizeof(vm->crash));
+	/* A hostile guest crashes without end, a whole text each time. */
+	if (!log_limit_pass(&vm->crash_limit, loop_now_ns(), &suppressed))
+		return;
+	if (suppressed)
+		log_line(LOG_LEVEL_WARNING, "%u crashes of the guest were left out", suppressed);
 	log_line(LOG_LEVEL_WARNING, "the guest crashed: %016llx %016llx %016llx %016llx %016llx",
 		 (unsigned long long)crash->parameter[0], (unsigned long long)crash->parameter[1],
 		 (unsigned long long)crash->parameter[2], (unsigned long long)crash->parameter[3],
@@ -118,11 +126,13 @@ static void add_stats(struct vcpu_stats *to, const struct vcpu_stats *from)
 /* Without the lock, since the processors' threads may be waiting for it. */
 static void end_run(struct vm *vm)
 {
-	struct vcpu_stats last = vm->vcpus ? vcpus_stats(vm->vcpus) : (struct vcpu_stats){0};
 	struct vcpus *vcpus = vm->vcpus;
+	struct vcpu_stats last = {0};
 
-	if (vcpus)
+	if (vcpus) {
 		vcpus_pause(vcpus);
+		last = vcpus_stats(vcpus);
+	}
 	pthread_mutex_lock(&vm->lock);
 	machine_end(&vm->machine);
 	vm->vcpus = NULL;
@@ -149,6 +159,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 	vm->config = config;
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
 	vm->storage.source.fd = -1;
+	vm->crash_limit =
+		(struct log_limit){.period_ns = CRASH_LOG_PERIOD_NS, .burst = CRASH_LOG_BURST};
 	pthread_mutex_init(&vm->lock, NULL);
 	r = loop_new(&vm->lock, &vm->loop);
 	if (r < 0)
@@ -208,10 +220,11 @@ static int do_reset(struct vm *vm, struct failure *f)
 {
 	int r;
 
+	end_run(vm);
+	/* Now that no processor is left that could ask or give a reason. */
 	log_line(LOG_LEVEL_INFO, "reset: %s", vm->reason);
 	vm->want_reset = false;
 	vm->resets++;
-	end_run(vm);
 	r = memory_clear(&vm->memory);
 	if (r < 0)
 		return fail(f, r, "cannot clear the VM's memory for its reset: %s", strerror(-r));
@@ -286,7 +299,8 @@ int vm_resume(struct vm *vm)
 {
 	int r = vm->state == VM_PAUSED ? state_move(&vm_states, &vm->state, VM_RUNNING) : -EPROTO;
 
-	if (r == 0)
+	/* A guest that ended itself while it was being paused must not run on. */
+	if (r == 0 && !vm->want_stop && !vm->want_reset)
 		vcpus_resume(vm->vcpus);
 	return r;
 }

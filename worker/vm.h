@@ -40,9 +40,10 @@ struct vm {
 	struct control *control;
 	unsigned state; /* enum vm_state */
 	bool want_stop, want_reset;
-	bool failed;      /* it ended otherwise than by the guest's or a user's wish */
-	char reason[256]; /* why it stopped or was reset last */
+	bool failed;                   /* it ended otherwise than by the guest's or a user's wish */
+	char reason[256];              /* why it stopped or was reset last */
 	char crash[HV_CRASH_TEXT_MAX]; /* what the guest said when it crashed last; "" for never */
+	struct log_limit crash_limit;
 	uint64_t resets, crashes;
 	struct vcpu_stats past; /* counts of earlier runs */
 };
