@@ -5,11 +5,13 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -27,8 +29,8 @@ struct foreground {
 	pid_t worker;
 	int console; /* our end of the console's socket pair, -1: none */
 	char control[108];
-	char directory[64]; /* private, of the control socket; "" when it is the user's */
-	bool terminal;      /* standard input is one, and raw now */
+	bool own_control; /* the control socket is ours, not one that the user asked for */
+	bool terminal;    /* standard input is one, and raw now */
 	struct termios before;
 	bool escaped;
 };
@@ -254,21 +256,26 @@ static int spawn_worker(struct foreground *fg, int config_fd, int worker_console
 
 static int private_control(struct foreground *fg, struct failure *f)
 {
-	snprintf(fg->directory, sizeof(fg->directory), "/tmp/oya-run-XXXXXX");
-	if (!mkdtemp(fg->directory)) {
-		fg->directory[0] = '\0';
-		return fail(f, -errno, "cannot make a directory in /tmp: %s", strerror(errno));
-	}
-	snprintf(fg->control, sizeof(fg->control), "%s/control", fg->directory);
+	uint64_t name;
+
+	if (getrandom(&name, sizeof(name), 0) != sizeof(name))
+		return fail(f, -EIO, "cannot name the control socket: no random numbers");
+	/* No folder around it, which would stay when we are killed: the worker removes only the
+	 * socket, to which it alone gives access. */
+	snprintf(fg->control, sizeof(fg->control), "/tmp/oya-run-%016llx",
+		 (unsigned long long)name);
+	fg->own_control = true;
 	return 0;
 }
 
 static volatile sig_atomic_t worker_to_end;
 
+/* Whatever ends us, the worker is told the one thing that it tidies up after. */
 static void pass_on(int signal)
 {
+	(void)signal;
 	if (worker_to_end > 0)
-		kill((pid_t)worker_to_end, signal);
+		kill((pid_t)worker_to_end, SIGTERM);
 }
 
 static void pass_signals_on(pid_t worker)
@@ -279,6 +286,7 @@ static void pass_signals_on(pid_t worker)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a VM runs on when nobody reads its console any more */
 }
 
 static int wait_worker(const struct foreground *fg, struct failure *f)
@@ -339,9 +347,7 @@ int foreground_run(json_t *config, const char *control, bool stdio, struct failu
 		json_object_set_new(config, "control", json_string(fg.control));
 		r = run_with(&fg, config, stdio, f);
 	}
-	if (fg.directory[0]) {
+	if (fg.own_control)
 		unlink(fg.control); /* left behind only when the worker was killed */
-		rmdir(fg.directory);
-	}
 	return r;
 }

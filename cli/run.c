@@ -285,7 +285,7 @@ static void default_console(struct run_options *o)
 		json_object_set_new(o->config, "console", json_pack("{s:s}", "type", "stdio"));
 }
 
-static int run(const struct cli_verb *verb, int argc, char **argv)
+static int run_vm(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct run_options o = {
 		.config = json_pack("{s:i}", "version", 1),
@@ -295,13 +295,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 		.stdio = true,
 	};
 	struct failure f;
-	int status;
+	int status = take_options(verb, &o, argc, argv);
 
-	if (wants_help(argc, argv)) {
-		fputs(verb->help, stdout);
-		return EXIT_SUCCESS;
-	}
-	status = take_options(verb, &o, argc, argv);
 	if (status == 0) {
 		if (o.append)
 			json_object_set_new(o.boot, "append", json_string(o.append));
@@ -322,6 +317,14 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 	free(o.append);
 	free(o.control);
 	return status;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+	if (!wants_help(argc, argv))
+		return run_vm(verb, argc, argv);
+	fputs(verb->help, stdout);
+	return EXIT_SUCCESS;
 }
 
 const struct cli_verb cli_verb_run = {
