@@ -90,3 +90,7 @@ class LocalHost:
         """An image is its own path here."""
         del name, read_only
         return str(Path(path).resolve(strict=True))
+
+    def detach(self, name: str) -> None:
+        """Nothing was plugged in."""
+        del name

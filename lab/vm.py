@@ -47,9 +47,10 @@ Place = Host | LocalHost
 class Vm:
     """A running VM. `directory` is its folder in the host, with the control socket `control`."""
 
-    def __init__(self, host: Place, directory: str, command: str) -> None:
+    def __init__(self, host: Place, directory: str, command: str, attached: str = "") -> None:
         self.host = host
         self.directory = directory
+        self._attached = attached
         self._process = host.spawn(f"cd {directory}; exec {command} </dev/null 2>log")
 
     def console(self) -> str:
@@ -84,9 +85,12 @@ class Vm:
         return Done(rc, self.console(), self.log())
 
     def end(self) -> None:
-        """Switch it off when it still runs."""
+        """Switch it off when it still runs, and unplug its disk from the host."""
         if self.running():
             self._process.stop()
+        if self._attached:
+            self.host.detach(self._attached)
+            self._attached = ""
 
 
 def install(host: Place, build: Path) -> None:
@@ -135,12 +139,14 @@ def start(
     vmlinuz, initrd = kernel(host, suite)
     directory = f"{host.home}/vms/{name}"
     host.run(f"rm -rf {directory} && mkdir -p {directory}")
+    attached = ""
     command = [f"{host.home}/oya run --name {name} --control control --cpus {cpus} --memory {memory} --kernel {vmlinuz}"]
     if root:
         disk = tmp / f"{name}.raw"
         run(["cp", "--sparse=always", str(guest_image(suite).disk), str(disk)], timeout=120)
         host.put(job_disk(tmp / f"{name}.job", script, keep), f"{directory}/job.raw")
-        device = host.attach(disk, f"{name}-root", read_only=False)
+        attached = f"{name}-root"
+        device = host.attach(disk, attached, read_only=False)
         command.append(f"--initrd {initrd} --disk {device} --disk job.raw --append {shlex.quote(ROOT_APPEND)}")
     else:
         initrd_with_job(guest_initrd(suite), script, tmp / f"{name}.initrd")
@@ -148,4 +154,4 @@ def start(
         command.append(f"--initrd initrd --append {shlex.quote(TINY_APPEND)}")
     if append:
         command.append(f"--append {shlex.quote(append)}")
-    return Vm(host, directory, " ".join([*command, options]))
+    return Vm(host, directory, " ".join([*command, options]), attached)

@@ -20,7 +20,7 @@ def test_a_disk_and_a_nic_work_in_the_tiny_guest(lab):
     lab.host.run("truncate -s 64M /tmp/d.raw; head -c 1M /dev/urandom >/tmp/page; dd if=/tmp/page of=/tmp/d.raw conv=notrunc status=none")
     server = lab.host.spawn("cd /tmp; python3 -m http.server 8000 --bind 192.0.2.1")
     script = f"""{GUEST_ADDRESS}
-head -c 1M /dev/sda | md5sum
+head -c 1048576 /dev/sda | md5sum
 wget -q -O - http://192.0.2.1:8000/page | dd of=/dev/sda bs=1M seek=1 conv=fsync 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
 dd if=/dev/sda bs=1M skip=1 count=1 2>/dev/null | md5sum
