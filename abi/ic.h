@@ -8,8 +8,8 @@
 #ifndef OYA_ABI_IC_H
 #define OYA_ABI_IC_H
 
+#include "abi/guid.h"
 #include "abi/packed.h"
-#include "base/guid.h"
 
 /* Interface types, and the instances by which Hyper-V offers them. */
 #define IC_SHUTDOWN_TYPE GUID_INIT(0x0e0b6031, 0x5213, 0x4934, 0x818b, 0x38d90ced39db)

@@ -34,7 +34,7 @@
 #define SETUP_PAYLOAD_BYTES 0x24Cu
 #define SETUP_PREFERRED 0x258u
 #define SETUP_INIT_BYTES 0x260u
-#define SETUP_ROOM_END 0x290u /* of the zero page's copy */
+#define SETUP_ROOM_END 0x290u   /* of the zero page's copy */
 #define SETUP_HEADER_END 0x264u /* what we read lies before it */
 
 #define SETUP_MAGIC_VALUE 0x53726448u

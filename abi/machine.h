@@ -45,8 +45,8 @@ static_assert(MACHINE_SLEEP_S5 == 0x34, "guests write 0x34 to power off");
 #define MACHINE_ACPI_AREA_BYTES 0x10000ull
 #define MACHINE_SMBIOS_AREA 0xF0000ull
 #define MACHINE_SMBIOS_AREA_BYTES 0x10000ull
-/* Where a processor starts after a reset, and where Linux jumps to restart a machine of reduced
- * hardware without EFI: code of ours that writes to the reset port. */
+/* F000:FFF0 in real mode, where Linux jumps to restart a machine of reduced hardware without EFI:
+ * code of ours that writes to the reset port. */
 #define MACHINE_RESET_VECTOR 0xFFFF0ull
 #define MACHINE_LOW_GAP 0xC0000000ull      /* no RAM from here to 4 GiB */
 #define MACHINE_VMBUS_WINDOW 0xE0000000ull /* for frame buffers and the like */

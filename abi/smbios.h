@@ -7,8 +7,8 @@
 #ifndef OYA_ABI_SMBIOS_H
 #define OYA_ABI_SMBIOS_H
 
+#include "abi/guid.h"
 #include "abi/packed.h"
-#include "base/guid.h"
 
 struct smbios_entry {
 	char anchor[4];   /* "_SM_" */

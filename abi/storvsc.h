@@ -8,8 +8,8 @@
 #ifndef OYA_ABI_STORVSC_H
 #define OYA_ABI_STORVSC_H
 
+#include "abi/guid.h"
 #include "abi/packed.h"
-#include "base/guid.h"
 
 /* Interface type of the offer: ba6163d9-04a1-4d29-b605-72e2ffb1dc7f. */
 #define STORVSC_SCSI_INTERFACE GUID_INIT(0xba6163d9, 0x04a1, 0x4d29, 0xb605, 0x72e2ffb1dc7f)

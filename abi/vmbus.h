@@ -7,8 +7,8 @@
 #ifndef OYA_ABI_VMBUS_H
 #define OYA_ABI_VMBUS_H
 
+#include "abi/guid.h"
 #include "abi/packed.h"
-#include "base/guid.h"
 
 /* Connections of HvPostMessage: 1 up to version 4.1, 4 from 5.0 on. */
 #define VMBUS_CONNECTION_ID 1u
