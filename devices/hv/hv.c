@@ -176,7 +176,9 @@ int hv_msr_write(struct hv *hv, unsigned vp, uint32_t msr, uint64_t value)
 static uint64_t decode_post_message(struct hv *hv, uint64_t control, uint64_t input,
 				    struct hv_post_message *ret_msg)
 {
-	if ((control & HV_CONTROL_FAST) || !is_aligned(input, 8))
+	if (control & HV_CONTROL_FAST) /* no message fits into the registers */
+		return HV_STATUS_INVALID_INPUT;
+	if (!is_aligned(input, 8))
 		return HV_STATUS_INVALID_ALIGNMENT;
 	if (gmem_read(hv->config.gmem, input, ret_msg, sizeof(*ret_msg)) < 0)
 		return HV_STATUS_INVALID_PARAMETER;

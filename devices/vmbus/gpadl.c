@@ -163,7 +163,7 @@ static int gpadl_decode_header(const uint8_t *message, size_t len, struct gpadl 
 
 void gpadl_on_header(struct vmbus *bus, const uint8_t *message, size_t len)
 {
-	struct gpadl decoded, *g;
+	struct gpadl decoded = {0}, *g;
 	struct cursor rest;
 	int r = gpadl_decode_header(message, len, &decoded, &rest);
 	const struct vmbus_channel *ch = channel_by_relid(bus, decoded.relid);
