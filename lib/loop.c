@@ -25,10 +25,16 @@ struct loop {
 	pthread_mutex_t *lock;
 	struct timerq timers;
 	int epoll_fd, wake_fd;
-	bool stop;
+	bool stop, timers_held;
 	struct slot *slot;
 	uint32_t slot_count;
 };
+
+void loop_hold_timers(struct loop *l, bool hold)
+{
+	l->timers_held = hold;
+	loop_wake(l);
+}
 
 uint64_t loop_now_ns(void)
 {
@@ -178,7 +184,7 @@ static int loop_timeout(struct loop *l)
 	uint64_t due, now;
 
 	pthread_mutex_lock(l->lock);
-	due = timerq_next(&l->timers);
+	due = l->timers_held ? TIMERQ_NEVER : timerq_next(&l->timers);
 	pthread_mutex_unlock(l->lock);
 	if (due == TIMERQ_NEVER)
 		return -1;
@@ -225,7 +231,8 @@ int loop_run(struct loop *l, void (*idle)(void *owner), void *owner)
 			return -errno;
 		pthread_mutex_lock(l->lock);
 		loop_dispatch(l, batch, n);
-		timerq_run(&l->timers, loop_now_ns());
+		if (!l->timers_held)
+			timerq_run(&l->timers, loop_now_ns());
 		pthread_mutex_unlock(l->lock);
 	}
 	return 0;

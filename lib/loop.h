@@ -36,6 +36,9 @@ void loop_free(struct loop *l);
 struct timerq *loop_timers(struct loop *l);
 uint64_t loop_now_ns(void);
 
+/* While held, no timer fires; afterwards those that are due fire at once, late. */
+void loop_hold_timers(struct loop *l, bool hold);
+
 /* Registers s->fd for `events`; the source must stay where it is until removed. 0 or -errno. */
 int loop_add(struct loop *l, struct loop_source *s, int fd, uint32_t events,
 	     void (*ready)(void *owner, uint32_t events), void *owner);
@@ -49,6 +52,7 @@ void loop_wake(struct loop *l);
 
 /* Runs until loop_stop(). idle(owner) runs without the lock before each wait. */
 int loop_run(struct loop *l, void (*idle)(void *owner), void *owner);
+/* From a callback or `idle`: on the loop's thread only. */
 void loop_stop(struct loop *l);
 
 #endif

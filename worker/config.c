@@ -95,7 +95,8 @@ static int decode_mac(const char *text, uint8_t mac[6])
 		if (end != text + 3 * i + 2 || *end != (i < 5 ? ':' : '\0'))
 			return -EINVAL;
 	}
-	return mac[0] & 1 ? -EINVAL : 0; /* a group address is no station */
+	/* Neither a group address nor no address at all is a station's. */
+	return mac[0] & 1 || !memcmp(mac, (const uint8_t[6]){0}, 6) ? -EINVAL : 0;
 }
 
 static int decode_boot(json_t *obj, struct config *c, struct failure *f)
@@ -187,9 +188,15 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 			return -EIO;
 	}
 	r = take_string(obj, "ifname", &p->ifname);
-	if (r == 0 && p->type == NIC_TAP && !p->ifname)
+	if (r < 0)
+		return r;
+	if (p->type == NIC_TAP && !p->ifname)
 		return OR_INVALID(f, "a NIC of type tap has no 'ifname'");
-	return r < 0 ? r : decode_forwards(json_object_get(obj, "forward"), p, f);
+	if (p->type == NIC_TAP && json_object_get(obj, "forward"))
+		return OR_INVALID(f, "a NIC of type tap forwards no ports; that is for type user");
+	if (p->type == NIC_USER && p->ifname)
+		return OR_INVALID(f, "a NIC of type user has no 'ifname'; that is for type tap");
+	return decode_forwards(json_object_get(obj, "forward"), p, f);
 }
 
 static int decode_console(json_t *obj, struct config *c, struct failure *f)
@@ -245,6 +252,19 @@ static int decode_lists(json_t *root, struct config *c, struct failure *f)
 	return r;
 }
 
+/* Version 4 of RFC 4122, in the wire form. */
+static int random_uuid(struct guid *ret_uuid)
+{
+	struct guid g;
+
+	if (getrandom(&g, sizeof(g), 0) != sizeof(g))
+		return -EIO;
+	g.b[7] = (uint8_t)((g.b[7] & 0x0f) | 0x40);
+	g.b[8] = (uint8_t)((g.b[8] & 0x3f) | 0x80);
+	*ret_uuid = g;
+	return 0;
+}
+
 static int decode_identity(json_t *root, struct config *c, struct failure *f)
 {
 	const char *uuid = json_string_value(json_object_get(root, "uuid"));
@@ -254,11 +274,14 @@ static int decode_identity(json_t *root, struct config *c, struct failure *f)
 
 	if (uuid && guid_parse(uuid, &c->uuid) < 0)
 		return OR_INVALID(f, "'%.48s' is no UUID", uuid);
-	if (!uuid && getrandom(&c->uuid, sizeof(c->uuid), 0) != sizeof(c->uuid))
+	if (!uuid && random_uuid(&c->uuid) < 0)
 		return -EIO;
 	if (vmbus) {
-		if (sscanf(vmbus, "%u.%u%c", &major, &minor, &end) != 2 || major > 5 || minor > 9)
-			return OR_INVALID(f, "'%.16s' is no version of VMBus, such as 4.0", vmbus);
+		if (sscanf(vmbus, "%u.%u%c", &major, &minor, &end) != 2 || major > 5 || minor > 9 ||
+		    VMBUS_VERSION(major, minor) < VMBUS_VERSION(2, 4))
+			return OR_INVALID(f,
+					  "'%.16s' is no version of VMBus from 2.4 on, such as 4.0",
+					  vmbus);
 		c->vmbus_max_version = VMBUS_VERSION(major, minor);
 	}
 	return 0;

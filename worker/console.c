@@ -29,6 +29,7 @@ struct console {
 	bool out_always; /* a regular file: epoll cannot watch it, and it never blocks */
 	struct loop_source in, out, listener;
 	char pty[64];
+	int pty_side; /* the other end, held open: reading fails while nobody is there otherwise */
 	char *socket_path;
 	uint8_t pending[READ_CHUNK]; /* input that the port had no room for */
 	size_t pending_at, pending_len;
@@ -239,18 +240,17 @@ static int open_socket(struct console *c, const char *path, struct failure *f)
 
 static int open_pty(struct console *c, struct failure *f)
 {
-	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), side;
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios raw;
 
 	if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 ||
 	    ptsname_r(fd, c->pty, sizeof(c->pty)) != 0)
 		return fail(f, -errno, "cannot open a pseudo terminal for the console: %s",
 			    strerror(errno));
-	/* Held open by ourselves too, else reading fails while nobody is there. */
-	side = open(c->pty, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (side >= 0 && tcgetattr(side, &raw) == 0) {
+	c->pty_side = open(c->pty, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->pty_side >= 0 && tcgetattr(c->pty_side, &raw) == 0) {
 		cfmakeraw(&raw);
-		tcsetattr(side, TCSANOW, &raw);
+		tcsetattr(c->pty_side, TCSANOW, &raw);
 	}
 	if (console_attach(c, fd) < 0)
 		return fail(f, -EIO, "cannot watch the console's pseudo terminal");
@@ -268,7 +268,7 @@ int console_new(const struct config *config, struct loop *loop, struct console *
 		return fail(f, -ENOMEM, "cannot make the console: out of memory");
 	c->loop = loop;
 	c->kind = config->console;
-	c->in_fd = c->out_fd = c->listen_fd = -1;
+	c->in_fd = c->out_fd = c->listen_fd = c->pty_side = -1;
 	c->in.fd = c->out.fd = c->listener.fd = -1;
 	if (c->kind == CONSOLE_SOCKET)
 		r = open_socket(c, config->console_path, f);
@@ -297,6 +297,8 @@ void console_free(struct console *c)
 	loop_remove(&c->listener);
 	if (c->listen_fd >= 0)
 		close(c->listen_fd);
+	if (c->pty_side >= 0)
+		close(c->pty_side);
 	if (c->socket_path)
 		unlink(c->socket_path);
 	free(c->socket_path);

@@ -15,7 +15,7 @@
 #include "lib/log.h"
 #include "worker/vm.h"
 
-static const char usage[] = "usage: oya-worker --config FILE|- [--debug]\n"
+static const char usage[] = "usage: oya-worker --config FILE|-\n"
 			    "       oya-worker --version\n";
 
 struct signals {
@@ -74,24 +74,19 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
-		{"debug", no_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	enum log_level level = LOG_LEVEL_INFO;
 	const char *path = NULL;
 	struct config *config;
 	struct failure f;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:dhV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
-			break;
-		case 'd':
-			level = LOG_LEVEL_DEBUG;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -108,7 +103,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	log_init("oya-worker", level);
+	log_init("oya-worker", LOG_LEVEL_INFO);
 	if (config_load(path, &config, &f) < 0) {
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 		return EXIT_FAILURE;

@@ -231,6 +231,7 @@ static int do_reset(struct vm *vm, struct failure *f)
 	r = begin_run(vm, f);
 	if (r == 0) {
 		state_move(&vm_states, &vm->state, VM_RUNNING);
+		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}
 	return r;
@@ -292,6 +293,7 @@ int vm_pause(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 	vcpus_pause(vm->vcpus);
 	pthread_mutex_lock(&vm->lock);
+	loop_hold_timers(vm->loop, true); /* a guest that stands still misses no heartbeat */
 	return 0;
 }
 
@@ -300,8 +302,10 @@ int vm_resume(struct vm *vm)
 	int r = vm->state == VM_PAUSED ? state_move(&vm_states, &vm->state, VM_RUNNING) : -EPROTO;
 
 	/* A guest that ended itself while it was being paused must not run on. */
-	if (r == 0 && !vm->want_stop && !vm->want_reset)
+	if (r == 0 && !vm->want_stop && !vm->want_reset) {
+		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
+	}
 	return r;
 }
 
