@@ -66,7 +66,7 @@ static const char help_text[] =
 	"  --append TEXT     its command line; may be given more than once\n"
 	"  --disk FILE[,ro][,cache=none|writeback]\n"
 	"                    raw image or block device; up to 64\n"
-	"  --net user[,mac=MAC][,forward=tcp:[ADDRESS:]PORT:GUESTPORT...]\n"
+	"  --net user[,mac=MAC][,forward=tcp|udp:[ADDRESS:]PORT:GUESTPORT...]\n"
 	"                    NIC with user-mode networking; nothing is set up on the host\n"
 	"  --net tap=IF[,mac=MAC]\n"
 	"                    NIC on the tap interface IF\n"
@@ -88,7 +88,7 @@ struct run_options {
 	json_t *config, *boot, *disks, *nics;
 	char *append;
 	char *control;
-	bool stdio;
+	bool stdio, help;
 };
 
 /* Takes the next part of a comma-separated list; a NULL value when it has no '='. */
@@ -105,18 +105,25 @@ static bool next_part(char **rest, char **ret_name, char **ret_value)
 	return true;
 }
 
+/* Sets a text; what is not UTF-8 cannot be handed on. */
+static int set_text(const struct cli_verb *verb, json_t *obj, const char *key, const char *text)
+{
+	if (json_object_set_new(obj, key, json_string(text)) < 0)
+		return cli_usage(verb, "the %s is not UTF-8 text", key);
+	return 0;
+}
+
 static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
 	char *copy = strdup(argument), *rest = copy, *name, *value;
 	json_t *disk = json_object();
-	int status = 0;
+	int status = set_text(verb, disk, "path", strsep(&rest, ","));
 
-	json_object_set_new(disk, "path", json_string(strsep(&rest, ",")));
 	while (status == 0 && next_part(&rest, &name, &value)) {
 		if (strcmp(name, "ro") == 0 && !value)
 			json_object_set_new(disk, "read_only", json_true());
 		else if (strcmp(name, "cache") == 0 && value)
-			json_object_set_new(disk, "cache", json_string(value));
+			status = set_text(verb, disk, "cache", value);
 		else
 			status = cli_usage(verb, "a disk has no option '%s'", name);
 	}
@@ -136,9 +143,9 @@ static int add_nic(const struct cli_verb *verb, struct run_options *o, const cha
 			json_object_set_new(nic, "type", json_string("user"));
 		} else if (strcmp(name, "tap") == 0 && value) {
 			json_object_set_new(nic, "type", json_string("tap"));
-			json_object_set_new(nic, "ifname", json_string(value));
+			status = set_text(verb, nic, "ifname", value);
 		} else if (strcmp(name, "mac") == 0 && value) {
-			json_object_set_new(nic, "mac", json_string(value));
+			status = set_text(verb, nic, "mac", value);
 		} else if (strcmp(name, "forward") == 0 && value) {
 			json_array_append_new(forwards, json_string(value));
 		} else {
@@ -184,20 +191,23 @@ static int set_cpus(const struct cli_verb *verb, struct run_options *o, const ch
 
 static int set_console(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
+	static const char *const types[] = {"stdio", "pty", "none"};
 	const char *path = strncmp(argument, "socket=", 7) == 0 ? argument + 7 : NULL;
 	json_t *console = json_object();
+	int status = 0;
+	size_t i = 0;
 
-	o->stdio = strcmp(argument, "stdio") == 0;
-	if (path) {
-		json_object_set_new(console, "path", json_string(path));
-		argument = "socket";
-	}
-	json_object_set_new(console, "type", json_string(argument));
 	json_object_set_new(o->config, "console", console);
-	return strchr("snp", argument[0])
-		       ? 0
-		       : cli_usage(verb, "'%s' is no console: stdio, pty, none or socket=PATH",
-				   argument);
+	while (!path && i < ARRAY_LEN(types) && strcmp(argument, types[i]) != 0)
+		i++;
+	if (i == ARRAY_LEN(types) || (path && !*path))
+		return cli_usage(verb, "'%s' is no console: stdio, pty, none or socket=PATH",
+				 argument);
+	o->stdio = !path && i == 0;
+	json_object_set_new(console, "type", json_string(path ? "socket" : types[i]));
+	if (path)
+		status = set_text(verb, console, "path", path);
+	return status;
 }
 
 static int add_append(struct run_options *o, const char *text)
@@ -215,9 +225,9 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 {
 	switch ((enum option_id)id) {
 	case OPT_KERNEL:
-		return json_object_set_new(o->boot, "kernel", json_string(optarg));
+		return set_text(verb, o->boot, "kernel", optarg);
 	case OPT_INITRD:
-		return json_object_set_new(o->boot, "initrd", json_string(optarg));
+		return set_text(verb, o->boot, "initrd", optarg);
 	case OPT_APPEND:
 		return add_append(o, optarg);
 	case OPT_DISK:
@@ -229,9 +239,9 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 	case OPT_CPUS:
 		return set_cpus(verb, o, optarg);
 	case OPT_NAME:
-		return json_object_set_new(o->config, "name", json_string(optarg));
+		return set_text(verb, o->config, "name", optarg);
 	case OPT_UUID:
-		return json_object_set_new(o->config, "uuid", json_string(optarg));
+		return set_text(verb, o->config, "uuid", optarg);
 	case OPT_CONSOLE:
 		return set_console(verb, o, optarg);
 	case OPT_CONTROL:
@@ -239,14 +249,15 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 		o->control = strdup(optarg);
 		return 0;
 	case OPT_DEVICE:
-		return json_object_set_new(o->config, "device", json_string(optarg));
+		return set_text(verb, o->config, "device", optarg);
 	case OPT_NO_UNPACK:
 		return json_object_set_new(o->boot, "unpack", json_false());
 	case OPT_VMBUS:
-		return json_object_set_new(o->config, "vmbus_max_version", json_string(optarg));
+		return set_text(verb, o->config, "vmbus_max_version", optarg);
 	case OPT_HELP:
 	default:
-		return cli_usage(verb, "wrong option");
+		o->help = true;
+		return 0;
 	}
 }
 
@@ -256,27 +267,22 @@ static int take_options(const struct cli_verb *verb, struct run_options *o, int 
 
 	opterr = 0;
 	optind = 1;
-	while (status == 0 && (id = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (id == '?')
-			status = cli_usage(verb, "'%s' is no option or lacks its argument",
-					   argv[optind - 1]);
+	while (status == 0 && !o->help &&
+	       (id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (id == ':')
+			status = cli_usage(verb, "'%s' lacks its argument", argv[optind - 1]);
+		else if (id == '?')
+			status = cli_usage(verb, "'%s' is no option", argv[optind - 1]);
 		else
 			status = take_option(verb, o, id);
 	}
+	if (o->help)
+		return 0;
 	if (status == 0 && optind < argc)
 		status = cli_usage(verb, "'%s' is not expected", argv[optind]);
 	if (status == 0 && !json_object_get(o->boot, "kernel"))
 		status = cli_usage(verb, "--kernel is missing");
 	return status < 0 ? EXIT_FAILURE : status;
-}
-
-static bool wants_help(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0)
-			return true;
-	}
-	return false;
 }
 
 static void default_console(struct run_options *o)
@@ -285,7 +291,27 @@ static void default_console(struct run_options *o)
 		json_object_set_new(o->config, "console", json_pack("{s:s}", "type", "stdio"));
 }
 
-static int run_vm(const struct cli_verb *verb, int argc, char **argv)
+/* Hands the options to a worker and waits for its end. */
+static int run_vm(const struct cli_verb *verb, struct run_options *o)
+{
+	struct failure f;
+	int status;
+
+	if (o->append && set_text(verb, o->boot, "append", o->append) != 0)
+		return EXIT_USAGE;
+	json_object_set(o->config, "boot", o->boot);
+	json_object_set(o->config, "disks", o->disks);
+	json_object_set(o->config, "nics", o->nics);
+	default_console(o);
+	status = foreground_run(o->config, o->control, o->stdio, &f);
+	if (status < 0) {
+		fprintf(stderr, "oya: %s\n", f.text);
+		status = EXIT_FAILURE;
+	}
+	return status;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct run_options o = {
 		.config = json_pack("{s:i}", "version", 1),
@@ -294,22 +320,12 @@ static int run_vm(const struct cli_verb *verb, int argc, char **argv)
 		.nics = json_array(),
 		.stdio = true,
 	};
-	struct failure f;
 	int status = take_options(verb, &o, argc, argv);
 
-	if (status == 0) {
-		if (o.append)
-			json_object_set_new(o.boot, "append", json_string(o.append));
-		json_object_set(o.config, "boot", o.boot);
-		json_object_set(o.config, "disks", o.disks);
-		json_object_set(o.config, "nics", o.nics);
-		default_console(&o);
-		status = foreground_run(o.config, o.control, o.stdio, &f);
-		if (status < 0) {
-			fprintf(stderr, "oya: %s\n", f.text);
-			status = EXIT_FAILURE;
-		}
-	}
+	if (o.help)
+		fputs(verb->help, stdout);
+	else if (status == 0)
+		status = run_vm(verb, &o);
 	json_decref(o.config);
 	json_decref(o.boot);
 	json_decref(o.disks);
@@ -317,14 +333,6 @@ static int run_vm(const struct cli_verb *verb, int argc, char **argv)
 	free(o.append);
 	free(o.control);
 	return status;
-}
-
-static int run(const struct cli_verb *verb, int argc, char **argv)
-{
-	if (!wants_help(argc, argv))
-		return run_vm(verb, argc, argv);
-	fputs(verb->help, stdout);
-	return EXIT_SUCCESS;
 }
 
 const struct cli_verb cli_verb_run = {
