@@ -86,7 +86,9 @@ sleep 2; ping -i 0.2 -c 40 -q 192.0.2.1; wait"""
 
 
 def test_a_guest_is_reached_through_a_forwarded_port(lab):
-    script = """ip link set eth0 up; udhcpc -i eth0 -q -n -t 10 >/dev/null 2>&1 || ip addr show eth0
+    script = """ip link set eth0 up
+printf '#!/bin/sh\\n[ "$1" != bound ] || { ip addr add $ip/$mask dev $interface; ip route add default via $router; }\\n' >/u
+chmod +x /u; udhcpc -i eth0 -s /u -q -n -t 10; ip addr show dev eth0
 mkdir -p /w; echo from-the-guest >/w/index.html; httpd -p 80 -h /w; echo SERVING; sleep 25"""
     vm = lab.vm(script, options="--net user,forward=tcp:8081:80")
     vm.wait_for("SERVING")
@@ -120,5 +122,20 @@ def test_statistics_tell_of_the_channels(lab):
     assert statistics["disks"][0]["flushes"] >= 1
     storage = next(c for c in statistics["channels"] if "stor" in c["device"])
     assert storage["state"] == "open" and storage["kicks"] > 0
+    vm.control("stop")
+    assert vm.finish().rc == 0
+
+
+def test_a_long_pause_is_no_lost_heartbeat(lab):
+    vm = lab.vm("echo READY; sleep 60")
+    vm.wait_for("READY")
+    vm.host.run("sleep 5")
+    assert vm.control("status")["integration"]["heartbeat"]["state"] == "ok"
+    vm.control("pause")
+    vm.host.run("sleep 20")
+    vm.control("resume")
+    vm.host.run("sleep 5")
+    assert vm.control("status")["integration"]["heartbeat"]["state"] == "ok"
+    assert "does not answer heartbeats" not in vm.log()
     vm.control("stop")
     assert vm.finish().rc == 0

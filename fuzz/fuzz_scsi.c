@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The SCSI decoder: any unit, CDB and data length; the invariants of an action must hold.
+ * Input: flags, sectors (u64), data length (u32), CDB.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/util.h"
+#include "devices/storage/scsi.h"
+
+#define FLAG_4096 0x01u
+#define FLAG_READ_ONLY 0x02u
+#define FLAG_ABSENT 0x04u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void check(const struct scsi_unit *unit, const struct scsi_action *a, uint32_t data_len)
+{
+	uint64_t size = unit->sectors * unit->sector_bytes;
+
+	switch (a->kind) {
+	case SCSI_ACT_WRITE:
+		must(!unit->read_only && !a->truncated);
+		__attribute__((fallthrough));
+	case SCSI_ACT_READ:
+		must(range_within(a->offset, a->len, size));
+		must(is_aligned(a->offset | a->len, unit->sector_bytes));
+		must(a->len > 0 && a->len <= data_len && a->len <= SCSI_TRANSFER_MAX);
+		break;
+	case SCSI_ACT_REPLY:
+		must(a->reply_len <= data_len && a->reply_len <= SCSI_REPLY_MAX);
+		break;
+	case SCSI_ACT_CHECK:
+		must(a->key != SCSI_KEY_NO_SENSE && a->code != SCSI_SENSE_NONE);
+		break;
+	case SCSI_ACT_DONE:
+	case SCSI_ACT_FLUSH:
+		break;
+	default:
+		abort();
+	}
+}
+
+static bool same(const struct scsi_action *a, const struct scsi_action *b)
+{
+	return a->kind == b->kind && a->fua == b->fua && a->truncated == b->truncated &&
+	       a->offset == b->offset && a->len == b->len && a->key == b->key &&
+	       a->code == b->code && a->reply_len == b->reply_len &&
+	       (a->kind != SCSI_ACT_REPLY || memcmp(a->reply, b->reply, a->reply_len) == 0);
+}
+
+static void decode(const struct scsi_unit *unit, bool absent, const struct cursor *cdb,
+		   uint32_t data_len, struct scsi_action *ret)
+{
+	if (absent)
+		scsi_decode_absent(*unit->luns, cdb->at, cdb->left, data_len, ret);
+	else
+		scsi_decode(unit, cdb->at, cdb->left, data_len, ret);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct cursor c = cursor_of(data, size);
+	uint8_t flags = cursor_u8(&c), sense[SCSI_SENSE_FIXED_BYTES];
+	uint64_t sectors = cursor_u64(&c), luns = sectors | 1;
+	uint32_t data_len = cursor_u32(&c);
+	struct scsi_unit unit = {
+		.identity = {"Oya", "Virtual Disk", "1.0", "fuzzed"},
+		.sector_bytes = flags & FLAG_4096 ? 4096 : 512,
+		.physical_sector_bytes = 4096,
+		.read_only = (flags & FLAG_READ_ONLY) != 0,
+		.luns = &luns,
+	};
+	struct scsi_action a, b;
+
+	if (!cursor_ok(&c))
+		return 0;
+	/* What a block device can have: its size in bytes is a positive int64. */
+	unit.sectors = sectors % ((uint64_t)INT64_MAX / unit.sector_bytes) + 1;
+	/* Bytes that the decoder forgets to set must not decide anything. */
+	memset(&a, 0x00, sizeof(a));
+	memset(&b, 0xFF, sizeof(b));
+	decode(&unit, flags & FLAG_ABSENT, &c, data_len, &a);
+	decode(&unit, flags & FLAG_ABSENT, &c, data_len, &b);
+	must(same(&a, &b));
+	check(&unit, &a, data_len);
+	if (flags & FLAG_ABSENT)
+		must(a.kind == SCSI_ACT_REPLY || a.kind == SCSI_ACT_CHECK);
+	scsi_sense_encode(&a, sense);
+	return 0;
+}

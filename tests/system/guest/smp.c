@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The second processor, interrupts between the two, and a channel whose interrupts go there. */
+#include <string.h>
+
+#include "abi/hv.h"
+#include "abi/ic.h"
+#include "abi/machine.h"
+#include "base/bytes.h"
+#include "tests/system/guest/vmbus.h"
+
+#define TRAMPOLINE_AT 0x10000u
+#define PING_VECTOR 0x40u
+#define PONG_VECTOR 0x41u
+
+extern const uint8_t trampoline[], trampoline_cr3[], trampoline_gdt[], trampoline_end[];
+
+static volatile uint64_t second_vp = UINT64_MAX, second_apic = UINT64_MAX;
+static volatile bool second_ready;
+
+void second_main(void);
+
+static void on_ping(void)
+{
+	apic_send(0, PONG_VECTOR);
+}
+
+void second_main(void)
+{
+	trap_load();
+	apic_enable();
+	second_vp = msr(HV_MSR_VP_INDEX);
+	second_apic = apic_id();
+	trap_handle(PING_VECTOR, on_ping);
+	synic_enable(1);
+	second_ready = true;
+	for (;;)
+		interrupt_wait();
+}
+
+bool smp_start(void)
+{
+	uint8_t *at = (uint8_t *)(uintptr_t)TRAMPOLINE_AT;
+	uint64_t cr3, until = reference_time() + 3 * UNITS_PER_S;
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) gdt;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+	__asm__ volatile("sgdt %0" : "=m"(gdt));
+	memcpy(at, trampoline, (size_t)(trampoline_end - trampoline));
+	le32_store(at + (trampoline_cr3 - trampoline), (uint32_t)cr3);
+	le16_store(at + (trampoline_gdt - trampoline), gdt.limit);
+	le32_store(at + (trampoline_gdt - trampoline) + 2, (uint32_t)gdt.base);
+	apic_start_processor(1, TRAMPOLINE_AT >> 12);
+	while (!second_ready && reference_time() < until)
+		;
+	return second_ready;
+}
+
+static bool within_a_second(volatile uint64_t *value, uint64_t at_least)
+{
+	uint64_t until = reference_time() + UNITS_PER_S;
+
+	while (*value < at_least && reference_time() < until)
+		;
+	return *value >= at_least;
+}
+
+const char *test_smp(void)
+{
+	static const struct guid type = IC_HEARTBEAT_TYPE;
+	static struct channel channel;
+	static struct packet packet;
+	uint64_t before;
+	const char *why;
+
+	hv_identify();
+	REQUIRE(smp_start(), "the second processor did not start");
+	REQUIRE(second_vp == 1, "the second processor has another VP index");
+	REQUIRE(second_apic == 1, "the second processor has another APIC id");
+	interrupts_on();
+	apic_send(1, PING_VECTOR);
+	REQUIRE(within_a_second(&trap_count[PONG_VECTOR], 1), "interrupts between processors");
+	/* Messages go to the second processor, whose handler queues them for us. */
+	REQUIRE(vmbus_connect(VMBUS_VERSION(5, 3), 1), "no version in common");
+	vmbus_take_offers();
+	REQUIRE(synic_interrupts[0] == 0, "messages came to the first processor");
+	REQUIRE(synic_interrupts[1] > 2, "messages came to no processor");
+	before = synic_interrupts[1];
+	why = channel_open(&channel, &type, 1);
+	if (why)
+		return why;
+	while (!channel_receive(&channel, &packet))
+		;
+	REQUIRE(within_a_second(&synic_interrupts[1], before + 3), "no interrupt of the channel");
+	REQUIRE(synic_interrupts[0] == 0, "the channel signals the first processor");
+	return NULL;
+}
+
+const char *test_x2apic(void)
+{
+	apic_use_x2apic();
+	apic_enable();
+	interrupts_on();
+	REQUIRE(apic_id() == 0, "another APIC id");
+	apic_send(0, PING_VECTOR);
+	REQUIRE(within_a_second(&trap_count[PING_VECTOR], 1), "an interrupt to oneself");
+	hv_identify();
+	synic_enable(0);
+	REQUIRE(vmbus_connect(VMBUS_VERSION(5, 3), 0), "no version in common");
+	REQUIRE(vmbus_take_offers() > 0, "nothing is offered");
+	return NULL;
+}

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signals and sudden deaths: nothing may be left behind."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from harness import (
+    Failed,
+    Paths,
+    Skipped,
+    alive,
+    check,
+    children,
+    connected,
+    is_socket,
+    marked,
+    one_sentence,
+    test,
+    wait_for,
+)
+
+
+def halted(place, *arguments, **options):
+    vm = place.vm("halted", *arguments, **options)
+    vm.expect("READY")
+    return vm
+
+
+@test("sigterm_switches_the_vm_off")
+def sigterm(place):
+    vm = halted(place)
+    vm.process.send_signal(signal.SIGTERM)
+    check(vm.wait() == 0, "exit status")
+    check(vm.errors() == "", vm.errors())
+
+
+@test("sigint_and_sighup_switch_the_vm_off")
+def sigint(place):
+    for number in (signal.SIGINT, signal.SIGHUP):
+        vm = halted(place)
+        vm.process.send_signal(number)
+        check(vm.wait() == 0, f"exit status after {number.name}")
+
+
+@test("sigterm_after_a_key_that_nobody_echoes_ends_at_once")
+def sigterm_after_key(place):
+    vm = halted(place)
+    vm.type("k")
+    time.sleep(0.2)
+    vm.process.send_signal(signal.SIGTERM)
+    check(vm.wait(5) == 0, "exit status")
+
+
+@test("sigterm_ends_a_worker_without_oya")
+def sigterm_worker(place):
+    vm = halted(place, worker={})
+    vm.process.send_signal(signal.SIGTERM)
+    check(vm.wait() == 0, "exit status")
+
+
+@test("sigterm_ends_a_paused_vm")
+def sigterm_paused(place):
+    vm = halted(place)
+    vm.result("pause")
+    vm.process.send_signal(signal.SIGTERM)
+    check(vm.wait() == 0, "exit status")
+
+
+@test("killed_worker_is_told_in_a_sentence")
+def worker_killed(place):
+    vm = halted(place)
+    os.kill(vm.worker_pid(), signal.SIGKILL)
+    check(vm.wait() == 1, "exit status")
+    check("signal 9" in one_sentence(vm.errors()), vm.errors())
+    if is_socket(vm.control):
+        os.unlink(vm.control)  # a named one, the user's
+
+
+def without_control(place):
+    """oya with a control socket of its own choice, its guest halted."""
+    p = place.spawn(
+        [Paths.oya, "run", "--kernel", Paths.guest, "--append", "test=halted", "--memory", "64M"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    check(p.stdout.readline() == b"READY\n", "the guest is not ready")
+    return p
+
+
+@test("killed_worker_leaves_no_private_control_socket")
+def worker_killed_private(place):
+    p = without_control(place)
+    os.kill(children(p.pid)[0], signal.SIGKILL)
+    _, errors = p.communicate(timeout=10)
+    check(p.returncode == 1, "exit status")
+    one_sentence(errors.decode())
+
+
+@test("killed_oya_leaves_no_private_control_socket")
+def oya_killed_private(place):
+    p = without_control(place)
+    p.kill()
+    p.communicate(timeout=10)
+
+
+def need_passt():
+    if not shutil.which("passt"):
+        raise Skipped("needs passt")
+
+
+@test("user_network_ends_with_its_vm")
+def passt_ends(place):
+    need_passt()
+    vm = halted(place, "--net", "user")
+    check(len(marked(place.mark)) >= 3, "there is no passt")
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")
+
+
+@test("user_network_ends_with_a_killed_worker")
+def passt_orphaned(place):
+    need_passt()
+    vm = halted(place, "--net", "user")
+    os.kill(vm.worker_pid(), signal.SIGKILL)
+    check(vm.wait() == 1, "exit status")
+    one_sentence(vm.errors())
+    if is_socket(vm.control):
+        os.unlink(vm.control)  # a named one, the user's
+
+
+@test("death_of_the_user_network_is_told_and_the_vm_runs_on")
+def passt_killed(place):
+    need_passt()
+    vm = halted(place, "--net", "user")
+    worker = vm.worker_pid()
+    others = [p for p in marked(place.mark) if p not in (worker, vm.process.pid)]
+    check(others, "there is no passt")
+    for pid in others:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "network" in vm.errors() or "passt" in vm.errors(), "it is not told")
+    one_sentence(vm.errors())
+    check(vm.result("status")["state"] == "running", "it does not run")
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")
+
+
+@test("control_socket_is_for_its_owner_alone")
+def control_mode(place):
+    vm = halted(place)
+    check(os.stat(vm.control).st_mode & 0o777 == 0o600, oct(os.stat(vm.control).st_mode))
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")
+
+
+@test("crowds_and_wild_clients_of_the_control_socket_do_not_harm_it")
+def control_crowd(place):
+    vm = halted(place)
+    crowd = []
+    for n in range(100):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(vm.control)
+        s.settimeout(5)
+        crowd.append(s)
+        try:
+            s.sendall([b"", b'{"verb":', b"x" * 20000, b"\n\n\n", b"\0\xff\n"][n % 5])
+        except OSError:
+            pass  # a full house turns further clients away
+    for s in crowd:
+        s.close()
+    wait_for(lambda: answers(vm), "it does not answer any more")
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")
+
+
+def answers(vm):
+    try:
+        return vm.ask("status")["ok"]
+    except (OSError, Failed):  # a full house turns us away
+        return False
+
+
+@test("killed_oya_takes_its_worker_along")
+def oya_killed(place):
+    for console in ((), ("--console", "none")):
+        vm = place.vm("halted", *console)
+        worker = vm.worker_pid()
+        wait_for(lambda v=vm: v.result("status")["state"] == "running", "it does not run")
+        vm.process.kill()
+        vm.process.wait()
+        wait_for(lambda w=worker: not alive(w), "the worker lives on")
+        wait_for(lambda v=vm: not is_socket(v.control), "the control socket stays")
+
+
+@test("stale_control_socket_is_taken_over")
+def stale_socket(place):
+    vm = halted(place, worker={})
+    vm.process.kill()
+    vm.process.wait()
+    check(is_socket(vm.control), "the control socket is gone")
+    other = halted(place, worker={"control": vm.control})
+    other.control = vm.control
+    other.result("stop")
+    check(other.wait() == 0, "exit status")
+
+
+@test("console_on_a_socket_serves_one_client_after_another")
+def console_socket(place):
+    path = place.path("console")
+    vm = place.vm("echo", "--console", f"socket={path}", stdio=False)
+    talk(path, b"", b"READY\n")
+    talk(path, b"one", b"ONE")
+    talk(path, b"two", b"TWO")
+    talk(path, b"q", b"PASS echo")
+    check(vm.wait() == 0, "exit status")
+
+
+def talk(path, text, answer):
+    with wait_for(lambda: connected(path), "no console socket") as s:
+        s.sendall(text)
+        seen = b""
+        while answer not in seen:
+            more = s.recv(4096)
+            if not more:
+                raise Failed(f"the console ends after {seen!r}")
+            seen += more
+
+
+@test("console_over_the_control_socket")
+def console_verb(place):
+    vm = place.vm("echo", "--console", "none", stdio=False)
+    with wait_for(lambda: connected(vm.control), "no control socket") as s:
+        s.sendall(b'{"verb":"console"}\n')
+        stream = s.makefile("rb")
+        check(json.loads(stream.readline())["ok"], "it is refused")
+        check(stream.readline() == b"READY\n", "the backlog is not shown")
+        s.sendall(b"hiq")
+        check(stream.read(3) == b"HIQ", "no echo")
+    check(vm.wait() == 0, "exit status")
+
+
+@test("console_on_a_pseudo_terminal")
+def console_pty(place):
+    vm = place.vm("echo", "--console", "pty", stdio=False)
+    fd = os.open(vm.result("status")["console"], os.O_RDWR | os.O_NOCTTY)
+    try:
+        seen = b""
+        while b"READY\n" not in seen:
+            seen += os.read(fd, 4096)
+        os.write(fd, b"hi")
+        while b"HI" not in seen:
+            seen += os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    fd = os.open(vm.result("status")["console"], os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, b"q")
+    check(vm.wait() == 0, "exit status")
+    os.close(fd)
+
+
+@test("reader_that_stops_does_not_stop_the_guest")
+def slow_reader(place):
+    """The guest floods a pipe that nobody reads; the control socket must still answer."""
+    vm = place.vm("flood")
+    for _ in range(3):
+        vm.result("status")
+    vm.expect("PASS flood", 15)
+    vm.passed()
+
+
+@test("output_to_a_closed_pipe_does_not_end_the_vm")
+def closed_reader(place):
+    vm = place.vm("ticks")
+    vm.expect("TICK 2")
+    vm.process.stdout.close()
+    vm.process.stdout = None
+    vm.result("pause")
+    vm.result("resume")
+    check(vm.result("status")["state"] == "running", "it does not run")
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System tests: whole VMs with a tiny guest on this machine's /dev/kvm. TAP on standard output.
+
+usage: run.py [--build DIR] [--guest FILE] [--list] [NAME...]
+NAME picks the tests whose name contains it.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+import harness  # noqa: E402
+import guest_tests  # noqa: E402,F401
+import life_tests  # noqa: E402,F401
+import sentence_tests  # noqa: E402,F401
+import terminal_tests  # noqa: E402,F401
+
+LIMIT_S = 20
+
+
+def why_not():
+    """The reason for which no VM can run here, or None."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as e:
+        return f"/dev/kvm cannot be opened: {e.strerror}"
+    for path in (harness.Paths.oya, harness.Paths.worker, harness.Paths.guest):
+        if not os.access(path, os.X_OK):
+            return f"{path} is not built"
+    return None
+
+
+def on_alarm(_signal, _frame):
+    raise harness.Failed(f"took longer than {LIMIT_S} s")
+
+
+def run_one(function):
+    """What TAP says of the test: whether it is fine, the directive, the reason."""
+    place = harness.Place()
+    signal.alarm(LIMIT_S)
+    try:
+        function(place)
+        place.nothing_left()
+        return True, "", ""
+    except harness.Skipped as e:
+        return True, f" # SKIP {e}", ""
+    except harness.Failed as e:
+        return False, "", str(e)
+    except Exception as e:  # a test that broke is a failed test
+        return False, "", f"{type(e).__name__}: {e}"
+    finally:
+        signal.alarm(0)
+        place.clean()
+
+
+def main():
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default=os.path.join(root, "build", "release"))
+    parser.add_argument("--guest")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    build = os.path.abspath(options.build)
+    harness.Paths.oya = os.path.join(build, "cli", "oya")
+    harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
+    harness.Paths.guest = os.path.abspath(
+        options.guest or os.path.join(build, "tests", "system", "oya-test-guest")
+    )
+    chosen = [
+        t for t in harness.tests if not options.names or any(n in t[0] for n in options.names)
+    ]
+    if options.list:
+        print("\n".join(name for name, _ in chosen))
+        return 0
+    reason = why_not()
+    if reason:
+        print(f"1..0 # SKIP {reason}")
+        return 0
+    signal.signal(signal.SIGALRM, on_alarm)
+    print(f"1..{len(chosen)}", flush=True)
+    failures = 0
+    for number, (name, function) in enumerate(chosen, 1):
+        begun = time.monotonic()
+        fine, directive, reason = run_one(function)
+        seconds = time.monotonic() - begun
+        failures += not fine
+        print(f"{'ok' if fine else 'not ok'} {number} - {name} ({seconds:.1f} s){directive}")
+        if reason:
+            print("\n".join("# " + line for line in reason.splitlines()))
+        sys.stdout.flush()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

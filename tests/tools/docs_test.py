@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Code and documents name the same options, verbs and settings; links in documents lead somewhere."""
+
+import re
+import subprocess
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def inside(text, begin, end, what):
+    """The text between two patterns; AssertionError when there is none."""
+    found = re.search(f"{begin}(.*?){end}", text, re.DOTALL | re.MULTILINE)
+    if not found:
+        raise AssertionError(f"the test does not find {what} any more")
+    return found[1]
+
+
+def options_of_help():
+    """The options that begin a line of `oya run --help`."""
+    text = inside(read("cli/run.c"), r"^static const char help_text\[\] =", r";$", "the help of oya run")
+    lines = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', text)).split(r"\n")
+    return {found[1] for line in lines if (found := re.match(r"  (--[\w-]+)", line))}
+
+
+def options_of_getopt(name):
+    """The long options that a program takes."""
+    text = inside(read(name), r"struct option options\[\] = \{", r"\{0\},", f"the options of {name}")
+    return {f"--{word}" for word in re.findall(r'\{"([\w-]+)",', text)}
+
+
+def options_of_manual(name):
+    """The options that begin an item (.TP) of the sections OPTIONS."""
+    text = inside(read(name), r"^\.SH OPTIONS$", r"^\.SH ", f"the options of {name}").replace("\\-", "-")
+    items = re.findall(r"^\.TP\n(.*)$", text, re.MULTILINE)
+    return {found[0] for item in items if (found := re.search(r"--[\w-]+", item))}
+
+
+def sections(text, level):
+    """Title to text of each section of a document in Markdown."""
+    parts = re.split(rf"^{'#' * level} (.*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+class Commands(unittest.TestCase):
+    def test_help_of_run_names_the_options_that_it_takes(self):
+        self.assertEqual(options_of_help() | {"--help"}, options_of_getopt("cli/run.c"))
+
+    def test_manual_page_of_run_has_the_options_that_it_takes(self):
+        self.assertEqual(options_of_manual("man/oya-run.1"), options_of_getopt("cli/run.c"))
+
+    def test_manual_page_of_the_worker_has_the_options_that_it_takes(self):
+        self.assertEqual(options_of_manual("man/oya-worker.8"), options_of_getopt("worker/main.c"))
+
+    def test_manual_page_of_oya_has_its_verbs(self):
+        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        text = inside(read("man/oya.1"), r"^\.SH VERBS$", r"^\.SH ", "the verbs of oya.1")
+        self.assertEqual(
+            set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE)), set(re.findall(r"&cli_verb_(\w+)", table))
+        )
+
+    def test_completion_has_the_options_of_run(self):
+        self.assertEqual(self._complete("oya run --"), options_of_getopt("cli/run.c"))
+
+    def test_completion_has_the_verbs(self):
+        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        self.assertEqual(self._complete("oya "), {*re.findall(r"&cli_verb_(\w+)", table), "help", "--help", "--version"})
+
+    def test_no_argument_of_an_option_is_completed_as_an_option(self):
+        text = inside(read("cli/run.c"), r"struct option options\[\] = \{", r"\{0\},", "the options of oya run")
+        for option in re.findall(r'\{"([\w-]+)", required_argument', text):
+            self.assertNotIn("--kernel", self._complete(f"oya run --{option} "), option)
+
+    def test_completion_goes_on_behind_a_comma_and_an_equals_sign(self):
+        for line, last, expected in (
+            ("oya run --disk a,", "a,", {"a,ro", "a,cache=none", "a,cache=writeback"}),
+            ("oya run --disk a,ro,cache=w", "w", {"writeback"}),
+            ("oya run --net user,m", "user,m", {"user,mac="}),
+            ("oya run --net tap=t,m", "t,m", {"t,mac="}),
+            ("oya run --console p", "p", {"pty"}),
+        ):
+            self.assertEqual(self._complete(line, last), expected, line)
+
+    def _complete(self, line, last=None):
+        """What bash would offer; `last` is the part of the line that it replaces."""
+        if last is None:
+            last = line.rpartition(" ")[2]
+        script = 'compopt() { :; }; . completion/oya; COMP_LINE=$1; COMP_POINT=${#1}; _oya oya "$2"'
+        done = subprocess.run(
+            ["bash", "-c", script + '; printf "%s\\n" "${COMPREPLY[@]}"', "bash", line, last],
+            cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        self.assertEqual(done.stderr, "")
+        return set(done.stdout.split())
+
+
+class Formats(unittest.TestCase):
+    def test_document_of_the_control_socket_has_its_verbs(self):
+        table = inside(
+            read("worker/control_verbs.c"), r"^static const struct verb verbs\[\] = \{", r"^\};", "the table of verbs"
+        )
+        verbs = sections(sections(read("docs/format/control.md"), 2)["Verbs"], 3)
+        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"(\w+)",', table)))
+
+    def test_document_of_the_control_socket_has_its_limits(self):
+        text = read("worker/control.h")
+        document = read("docs/format/control.md")
+        for name, sentence in (
+            ("CONTROL_VERSION", "# The control socket, version {}"),
+            ("CONTROL_LINE_MAX", "at most {} bytes"),
+            ("CONTROL_CLIENTS_MAX", "At most {} clients"),
+        ):
+            number = inside(text, rf"^#define {name} ", r"u?$", name)
+            self.assertIn(sentence.format(number), document)
+
+    def test_document_of_the_configuration_has_its_settings(self):
+        # By object, since settings of two objects may have the same name.
+        code = read("worker/config.c")
+        objects = {
+            "The configuration": "decode_root",
+            "`boot`": "decode_boot",
+            "A member of `disks`": "decode_disk",
+            "A member of `nics`": "decode_nic",
+            "`console`": "decode_console",
+        }
+        documented = sections(read("docs/format/worker-config.md").split("## Example")[0], 3)
+        self.assertEqual(set(documented), set(objects))
+        self.assertEqual(len(re.findall(r"struct key keys\[\]", code)), len(objects))
+        for title, function in objects.items():
+            body = inside(code, rf"^static int {function}\(", r"^\}", function)
+            keys = inside(body, r"struct key keys\[\] = \{", r"\};", f"the keys of {function}")
+            self.assertEqual(
+                set(re.findall(r"^\| `(\w+)` \|", documented[title], re.MULTILINE)),
+                set(re.findall(r'\{"(\w+)", JSON_', keys)),
+                title,
+            )
+
+    def test_document_of_the_configuration_has_its_limits(self):
+        text = read("worker/config.h")
+        document = read("docs/format/worker-config.md")
+        for name, sentence in (
+            ("CONFIG_VERSION", "# The worker's configuration, version {}"),
+            ("CONFIG_DISKS_MAX", "| `disks` | array of objects | none | at most {};"),
+            ("CONFIG_NICS_MAX", "| `nics` | array of objects | none | at most {} |"),
+            ("CONFIG_FORWARDS_MAX", "of type `user`, at most {};"),
+            ("CONFIG_CPUS_MAX", "| `cpus` | integer | 1 | 1 to {} |"),
+            ("CONFIG_MEMORY_MIN_MIB", "| `memory_mib` | integer | 1024 | {} to "),
+        ):
+            self.assertIn(sentence.format(inside(text, rf"^#define {name} ", r"u?$", name)), document)
+
+    def test_document_of_the_machine_has_the_code_of_the_hypercall_page(self):
+        code = inside(read("devices/hv/pages.c"), r"hypercall_code\[\] = \{", r"\};", "the hypercall page")
+        code = re.sub(r"/\*.*?\*/", "", code, flags=re.DOTALL)
+        built = [int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2})", code)]
+        ports = dict(re.findall(r"MACHINE_HYPERCALL_(KICK|CALL)_PORT (0x\w+?)u", read("abi/machine.h")))
+        for name, port in ports.items():
+            place = inside(read("devices/hv/pages.c"), rf"#define {name}_PORT_AT ", r"\s", name)
+            built[int(place)] = int(port, 16)
+        listing = inside(read("docs/format/machine.md"), r"### The hypercall page.*?```\n", r"```", "the listing")
+        told = []
+        for line in listing.splitlines():
+            place, numbers = re.match(r"\s*(\d+)  ((?:[0-9a-f]{2} )+)", line).groups()
+            self.assertEqual(int(place), len(told), line)
+            told += [int(byte, 16) for byte in numbers.split()]
+        self.assertEqual(told, built)
+
+
+class Links(unittest.TestCase):
+    def test_relative_links_lead_somewhere(self):
+        for path in self._documents():
+            text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+            for target in re.findall(r"\]\(([^)\s]+)\)", text):
+                if re.match(r"[a-z]+:|#", target):
+                    continue
+                there = path.parent / target.partition("#")[0]
+                self.assertTrue(there.exists(), f"{path.relative_to(ROOT)} leads to {target}")
+
+    def test_every_folder_of_the_tree_has_a_readme(self):
+        named = "abi base lib disk devices worker cli lab tests fuzz docs".split()
+        for folder in named + [f"devices/{p.name}" for p in (ROOT / "devices").iterdir() if p.is_dir()]:
+            self.assertTrue((ROOT / folder / "README.md").exists(), folder)
+
+    def _documents(self):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if listed.returncode == 0:
+            paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+        else:
+            paths = [path for path in ROOT.rglob("*.md") if "build" not in path.relative_to(ROOT).parts]
+        return [path for path in paths if path.exists()]
+
+
+if __name__ == "__main__":
+    unittest.main()

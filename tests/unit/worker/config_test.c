@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The worker's configuration: defaults, every setting, and every sentence that tells what is wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#undef fail /* lib/fail.h has one of its own */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi/vmbus.h"
+#include "base/util.h"
+#include "worker/config.h"
+
+#define BOOT "\"version\": 1, \"boot\": {\"kernel\": \"k\"}"
+#define PREFIX "cannot use the VM's configuration: "
+
+static struct config *good(const char *json)
+{
+	struct config *c = NULL;
+	struct failure f = {""};
+
+	config_decode(json, strlen(json), &c, &f);
+	assert_string_equal(f.text, "");
+	assert_non_null(c);
+	return c;
+}
+
+static void assert_refused(const char *json, const char *sentence)
+{
+	struct config *c = NULL;
+	struct failure f = {"?"};
+	char whole[FAIL_TEXT_MAX];
+
+	snprintf(whole, sizeof(whole), PREFIX "%s", sentence);
+	assert_int_equal(config_decode(json, strlen(json), &c, &f), -EINVAL);
+	assert_null(c);
+	assert_string_equal(f.text, whole);
+}
+
+static void the_smallest_configuration_has_defaults_for_the_rest(void **state)
+{
+	struct config *c = good("{" BOOT "}"), *other = good("{" BOOT "}");
+
+	(void)state;
+	assert_string_equal(c->name, "vm");
+	assert_string_equal(c->device, "/dev/kvm");
+	assert_string_equal(c->kernel, "k");
+	assert_string_equal(c->append, "");
+	assert_null(c->initrd);
+	assert_true(c->unpack);
+	assert_int_equal(c->cpus, 1);
+	assert_int_equal(c->memory_bytes, UINT64_C(1) << 30);
+	assert_int_equal(c->disk_count + c->nic_count, 0);
+	assert_int_equal(c->console, CONSOLE_NONE);
+	assert_null(c->control_path);
+	assert_int_equal(c->vmbus_max_version, 0);
+	assert_false(guid_equal(&c->uuid, &other->uuid));
+	config_free(c);
+	config_free(other);
+	config_free(NULL);
+}
+
+static void every_setting_is_taken(void **state)
+{
+	struct config *c =
+		good("{\"version\": 1, \"name\": \"büro\", \"uuid\": "
+		     "\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"memory_mib\": 32, \"cpus\": 64, "
+		     "\"device\": \"/dev/x\", \"control\": \"/c\", \"vmbus_max_version\": \"4.1\", "
+		     "\"boot\": {\"kernel\": \"k\", \"initrd\": \"i\", \"append\": \"a b\", "
+		     "\"unpack\": false}, \"console\": {\"type\": \"socket\", \"path\": \"/s\"}, "
+		     "\"disks\": [{\"path\": \"d0\"}, {\"path\": \"d1\", \"read_only\": true, "
+		     "\"cache\": \"writeback\"}, {\"path\": \"d2\", \"cache\": \"none\"}], "
+		     "\"nics\": [{\"type\": \"tap\", \"ifname\": \"t0\", \"mac\": "
+		     "\"00:15:5D:01:fe:0a\"}, {\"type\": \"user\", \"forward\": "
+		     "[\"tcp:1:2\", \"udp:3:4\"]}]}");
+	static const uint8_t mac[] = {0x00, 0x15, 0x5d, 0x01, 0xfe, 0x0a};
+	char uuid[GUID_TEXT_LEN];
+
+	(void)state;
+	guid_format(&c->uuid, uuid);
+	assert_string_equal(uuid, "6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+	assert_string_equal(c->name, "büro");
+	assert_int_equal(c->memory_bytes, 32u << 20);
+	assert_int_equal(c->cpus, 64);
+	assert_string_equal(c->device, "/dev/x");
+	assert_string_equal(c->control_path, "/c");
+	assert_int_equal(c->vmbus_max_version, VMBUS_VERSION(4, 1));
+	assert_string_equal(c->initrd, "i");
+	assert_string_equal(c->append, "a b");
+	assert_false(c->unpack);
+	assert_int_equal(c->console, CONSOLE_SOCKET);
+	assert_string_equal(c->console_path, "/s");
+	assert_int_equal(c->disk_count, 3);
+	assert_true(c->disk[0].direct && !c->disk[0].read_only);
+	assert_true(!c->disk[1].direct && c->disk[1].read_only);
+	assert_true(c->disk[2].direct);
+	assert_int_equal(c->nic_count, 2);
+	assert_int_equal(c->nic[0].type, NIC_TAP);
+	assert_string_equal(c->nic[0].ifname, "t0");
+	assert_memory_equal(c->nic[0].mac, mac, sizeof(mac));
+	assert_int_equal(c->nic[1].type, NIC_USER);
+	assert_memory_equal(c->nic[1].mac, mac, 3); /* Microsoft's prefix */
+	assert_string_equal(c->nic[1].forward[1], "udp:3:4");
+	assert_null(c->nic[1].forward[2]);
+	config_free(c);
+}
+
+static void what_is_not_json_is_told_with_its_line(void **state)
+{
+	(void)state;
+	assert_refused("", "line 1 is not JSON: '[' or '{' expected near end of file");
+	assert_refused("{\n\n\"a\": }", "line 3 is not JSON: unexpected token near '}'");
+	assert_refused("{} x", "line 1 is not JSON: end of file expected near 'x'");
+	assert_refused("{\"version\": 1, \"version\": 1}",
+		       "line 1 is not JSON: duplicate object key near '\"version\"'");
+	assert_refused("[]", "the configuration is not an object");
+}
+
+static void unknown_settings_are_refused_wherever_they_stand(void **state)
+{
+	(void)state;
+	assert_refused("{" BOOT ", \"memory\": 5}", "the configuration has no setting 'memory'");
+	assert_refused("{\"version\": 1, \"boot\": {\"kernal\": \"k\"}}",
+		       "'boot' has no setting 'kernal'");
+	assert_refused("{" BOOT ", \"disks\": [{\"file\": \"d\"}]}",
+		       "a disk has no setting 'file'");
+	assert_refused("{" BOOT ", \"nics\": [{\"bridge\": \"b\"}]}",
+		       "a NIC has no setting 'bridge'");
+	assert_refused("{" BOOT ", \"console\": {\"kind\": \"pty\"}}",
+		       "'console' has no setting 'kind'");
+	assert_refused("{\"\": 1}", "the configuration has no setting ''");
+}
+
+static void settings_of_a_wrong_type_are_refused(void **state)
+{
+	(void)state;
+	assert_refused("{\"version\": \"1\"}", "'version' of the configuration has the wrong type");
+	assert_refused("{" BOOT ", \"name\": 5}", "'name' of the configuration has the wrong type");
+	assert_refused("{" BOOT ", \"cpus\": 1.5}",
+		       "'cpus' of the configuration has the wrong type");
+	assert_refused("{" BOOT ", \"uuid\": null}",
+		       "'uuid' of the configuration has the wrong type");
+	assert_refused("{\"version\": 1, \"boot\": \"k\"}",
+		       "'boot' of the configuration has the wrong type");
+	assert_refused("{\"version\": 1, \"boot\": {\"kernel\": \"k\", \"unpack\": 1}}",
+		       "'unpack' of 'boot' has the wrong type");
+	assert_refused("{" BOOT ", \"disks\": {}}",
+		       "'disks' of the configuration has the wrong type");
+	assert_refused("{" BOOT ", \"disks\": [5]}", "a disk is not an object");
+	assert_refused("{" BOOT ", \"nics\": [null]}", "a NIC is not an object");
+	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"user\", \"forward\": [7]}]}",
+		       "'forward' of a NIC holds something else than text");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\", \"read_only\": \"no\"}]}",
+		       "'read_only' of a disk has the wrong type");
+}
+
+static void the_version_is_insisted_on(void **state)
+{
+	(void)state;
+	assert_refused("{\"boot\": {\"kernel\": \"k\"}}",
+		       "it has no 'version'; this worker reads version 1");
+	assert_refused("{\"version\": 2}", "'version' is 2, allowed are 1 to 1");
+	assert_refused("{\"version\": 0}", "'version' is 0, allowed are 1 to 1");
+}
+
+static void numbers_out_of_range_are_told_with_the_range(void **state)
+{
+	(void)state;
+	assert_refused("{" BOOT ", \"cpus\": 0}", "'cpus' is 0, allowed are 1 to 64");
+	assert_refused("{" BOOT ", \"cpus\": 65}", "'cpus' is 65, allowed are 1 to 64");
+	assert_refused("{" BOOT ", \"cpus\": -1}", "'cpus' is -1, allowed are 1 to 64");
+	assert_refused("{" BOOT ", \"memory_mib\": 31}",
+		       "'memory_mib' is 31, allowed are 32 to 4194304");
+	assert_refused("{" BOOT ", \"memory_mib\": 9223372036854775807}",
+		       "'memory_mib' is 9223372036854775807, allowed are 32 to 4194304");
+	assert_refused("{" BOOT ", \"memory_mib\": -9223372036854775808}",
+		       "'memory_mib' is -9223372036854775808, allowed are 32 to 4194304");
+}
+
+static void missing_parts_are_told(void **state)
+{
+	(void)state;
+	assert_refused("{\"version\": 1}", "'boot' names no kernel; give one with --kernel");
+	assert_refused("{\"version\": 1, \"boot\": {}}",
+		       "'boot' names no kernel; give one with --kernel");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\"}, {}]}", "a disk has no 'path'");
+	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"tap\"}]}",
+		       "a NIC of type tap has no 'ifname'");
+	assert_refused("{" BOOT ", \"console\": {\"type\": \"socket\"}}",
+		       "a console of type socket has no 'path'");
+}
+
+static void words_that_are_not_allowed_are_told_with_those_that_are(void **state)
+{
+	(void)state;
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\", \"cache\": \"unsafe\"}]}",
+		       "'cache' of a disk is 'unsafe', allowed are none and writeback");
+	assert_refused("{" BOOT ", \"nics\": [{}]}",
+		       "'type' of a NIC is '', allowed are user and tap");
+	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"bridge\"}]}",
+		       "'type' of a NIC is 'bridge', allowed are user and tap");
+	assert_refused("{" BOOT ", \"console\": {\"type\": \"vga\"}}",
+		       "'type' of the console is 'vga', allowed are none, stdio, socket and pty");
+	assert_refused("{" BOOT ", \"console\": {}}",
+		       "'type' of the console is '', allowed are none, stdio, socket and pty");
+}
+
+static void identities_are_checked(void **state)
+{
+	static const char *const uuids[] = {"",
+					    "6ba7b810",
+					    "6ba7b810-9dad-11d1-80b4-00c04fd430c",
+					    "6ba7b810-9dad-11d1-80b4-00c04fd430c8x",
+					    "6ba7b8109dad-11d1-80b4-00c04fd430c8-",
+					    "gba7b810-9dad-11d1-80b4-00c04fd430c8"};
+	static const char *const versions[] = {"",     "4", "4.",  "6.0", "4.10",
+					       "4.0x", "x", "0.0", "2.3"};
+	char json[256], text[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(uuids); i++) {
+		snprintf(json, sizeof(json), "{" BOOT ", \"uuid\": \"%s\"}", uuids[i]);
+		snprintf(text, sizeof(text), "'%s' is no UUID", uuids[i]);
+		assert_refused(json, text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		snprintf(json, sizeof(json), "{" BOOT ", \"vmbus_max_version\": \"%s\"}",
+			 versions[i]);
+		snprintf(text, sizeof(text), "'%s' is no version of VMBus from 2.4 on, such as 4.0",
+			 versions[i]);
+		assert_refused(json, text);
+	}
+}
+
+static void addresses_that_are_no_station_are_refused(void **state)
+{
+	static const char *const macs[] = {"",
+					   "00:15:5d:00:00",
+					   "00:15:5d:00:00:001",
+					   "00:15:5d:00:00:0g",
+					   "00-15-5d-00-00-01",
+					   "01:00:5e:00:00:01", /* a group */
+					   "ff:ff:ff:ff:ff:ff",
+					   " 0:15:5d:00:00:01",
+					   "00:15: d:00:00:01",
+					   "-2:15:5d:00:00:01",
+					   "+2:15:5d:00:00:01",
+					   "0:015:5d:00:00:01",
+					   "00:00:00:00:00:00"};
+	char json[256], text[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(macs); i++) {
+		snprintf(json, sizeof(json),
+			 "{" BOOT ", \"nics\": [{\"type\": \"user\", \"mac\": \"%s\"}]}", macs[i]);
+		snprintf(text, sizeof(text),
+			 "'%s' is no MAC address of a station, such as 00:15:5d:00:00:01", macs[i]);
+		assert_refused(json, text);
+	}
+}
+
+/* {BOOT, "key": [item, item, ...]} with count items. */
+static char *list(const char *key, const char *item, unsigned count)
+{
+	size_t room = 256 + count * (strlen(item) + 2);
+	char *json = malloc(room);
+	size_t len;
+
+	len = (size_t)snprintf(json, room, "{" BOOT ", \"%s\": [", key);
+	for (unsigned i = 0; i < count; i++)
+		len += (size_t)snprintf(json + len, room - len, "%s%s", i ? ", " : "", item);
+	snprintf(json + len, room - len, "]}");
+	return json;
+}
+
+static void lists_are_bounded(void **state)
+{
+	static const struct {
+		const char *key, *item, *sentence;
+		unsigned max;
+	} lists[] = {
+		{"disks", "{\"path\": \"d\"}", "65 disks, at most 64 are possible",
+		 CONFIG_DISKS_MAX},
+		{"nics", "{\"type\": \"user\"}", "9 NICs, at most 8 are possible", CONFIG_NICS_MAX},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		char *fits = list(lists[i].key, lists[i].item, lists[i].max);
+		char *more = list(lists[i].key, lists[i].item, lists[i].max + 1);
+
+		config_free(good(fits));
+		assert_refused(more, lists[i].sentence);
+		free(fits);
+		free(more);
+	}
+}
+
+static void forwards_are_bounded(void **state)
+{
+	char json[1024] = "{" BOOT ", \"nics\": [{\"type\": \"user\", \"forward\": [\"tcp:1:1\"";
+
+	(void)state;
+	for (unsigned i = 1; i < CONFIG_FORWARDS_MAX; i++)
+		strcat(json, ", \"tcp:1:1\"");
+	strcat(json, "]}]}");
+	config_free(good(json));
+	json[strlen(json) - 4] = '\0';
+	strcat(json, ", \"tcp:1:1\"]}]}");
+	assert_refused(json, "a NIC forwards 17 ports, at most 16 are possible");
+}
+
+static void a_file_is_read_up_to_its_limit(void **state)
+{
+	char path[] = "/tmp/config_test.XXXXXX";
+	int fd = mkstemp(path);
+	struct config *c = NULL;
+	struct failure f;
+	FILE *file = fdopen(fd, "w");
+
+	(void)state;
+	fputs("{" BOOT "}", file);
+	fflush(file);
+	assert_int_equal(config_load(path, &c, &f), 0);
+	config_free(c);
+	assert_int_equal(ftruncate(fd, CONFIG_BYTES_MAX), 0);
+	assert_int_equal(config_load(path, &c, &f), -EFBIG);
+	assert_non_null(strstr(f.text, "is longer than 1 MiB"));
+	fclose(file);
+	unlink(path);
+	assert_int_equal(config_load(path, &c, &f), -ENOENT);
+	assert_non_null(strstr(f.text, "cannot read the configuration /tmp/config_test."));
+	assert_int_equal(config_load("/", &c, &f), -EISDIR);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_smallest_configuration_has_defaults_for_the_rest),
+		cmocka_unit_test(every_setting_is_taken),
+		cmocka_unit_test(what_is_not_json_is_told_with_its_line),
+		cmocka_unit_test(unknown_settings_are_refused_wherever_they_stand),
+		cmocka_unit_test(settings_of_a_wrong_type_are_refused),
+		cmocka_unit_test(the_version_is_insisted_on),
+		cmocka_unit_test(numbers_out_of_range_are_told_with_the_range),
+		cmocka_unit_test(missing_parts_are_told),
+		cmocka_unit_test(words_that_are_not_allowed_are_told_with_those_that_are),
+		cmocka_unit_test(identities_are_checked),
+		cmocka_unit_test(addresses_that_are_no_station_are_refused),
+		cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(forwards_are_bounded),
+		cmocka_unit_test(a_file_is_read_up_to_its_limit),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket's verbs and lines, against a VM that does not run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#undef fail /* lib/fail.h has one of its own */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "tests/lib/stillvm.h"
+#include "worker/control.h"
+#include "worker/control_verbs.h"
+
+static int set_up(void **state)
+{
+	*state = stillvm_new();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	stillvm_free(*state);
+	return 0;
+}
+
+static json_t *ask(struct stillvm *s, const char *line, bool *ret_console)
+{
+	json_t *answer = control_answer(&s->vm, line, strlen(line), ret_console);
+
+	assert_true(json_is_object(answer));
+	return answer;
+}
+
+static void assert_error(struct stillvm *s, const char *line, const char *sentence)
+{
+	bool console = false;
+	json_t *answer = ask(s, line, &console);
+
+	assert_true(json_is_false(json_object_get(answer, "ok")));
+	assert_string_equal(json_string_value(json_object_get(answer, "error")), sentence);
+	assert_false(console);
+	json_decref(answer);
+}
+
+static void requests_that_are_none_are_refused(void **state)
+{
+	assert_error(*state, "", "the request is not JSON");
+	assert_error(*state, "status", "the request is not JSON");
+	assert_error(*state, "{\"verb\": \"status\"", "the request is not JSON");
+	assert_error(*state, "\"status\"", "the request is not JSON");
+	assert_error(*state, "[]", "a request is an object with a 'verb'");
+	assert_error(*state, "{}", "a request is an object with a 'verb'");
+	assert_error(*state, "{\"verb\": 5}", "a request is an object with a 'verb'");
+	assert_error(*state, "{\"verb\": \"explode\"}", "there is no verb 'explode'");
+}
+
+/* The name is cut after 32 bytes, in the middle of a character. */
+static void a_verb_cut_within_a_character_still_gets_an_answer(void **state)
+{
+	char line[128] = "{\"verb\": \"x";
+	char sentence[] = "there is no verb 'x...............................'";
+
+	for (unsigned i = 0; i < 20; i++)
+		strcat(line, "é");
+	strcat(line, "\"}");
+	memset(strchr(sentence, '.'), '?', 31);
+	assert_error(*state, line, sentence);
+}
+
+static void a_name_that_fills_the_sentence_still_gets_an_answer(void **state)
+{
+	struct stillvm *s = *state;
+	char name[1025] = "";
+	bool console;
+	json_t *answer;
+
+	for (unsigned i = 0; i < 512; i++)
+		strcat(name, "ü");
+	s->config.name = name;
+	answer = ask(s, "{\"verb\": \"pause\"}", &console);
+	assert_non_null(json_string_value(json_object_get(answer, "error")));
+	json_decref(answer);
+}
+
+static void a_vm_that_does_not_run_refuses_what_needs_a_running_one(void **state)
+{
+	assert_error(*state, "{\"verb\": \"pause\"}", "cannot pause the VM 'still': it is built");
+	assert_error(*state, "{\"verb\": \"resume\"}", "cannot resume the VM 'still': it is built");
+	assert_error(*state, "{\"verb\": \"reset\"}", "cannot reset the VM 'still': it is built");
+	assert_error(*state, "{\"verb\": \"nmi\"}",
+		     "cannot send an NMI to the VM 'still': it is built");
+}
+
+static void status_statistics_and_guest_are_told(void **state)
+{
+	struct stillvm *s = *state;
+	static const char *const verbs[] = {"{\"verb\": \"status\"}", "{\"verb\": \"statistics\"}",
+					    "{\"verb\": \"guest\"}"};
+	bool console;
+
+	strcpy(s->vm.crash, "Oops: here\nthere");
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		json_t *answer = ask(s, verbs[i], &console);
+		json_t *result = json_object_get(answer, "result");
+
+		assert_true(json_is_true(json_object_get(answer, "ok")));
+		assert_true(json_is_object(result));
+		if (i == 0) {
+			assert_string_equal(json_string_value(json_object_get(result, "state")),
+					    "built");
+			assert_string_equal(json_string_value(json_object_get(result, "crash")),
+					    "Oops: here\nthere");
+			assert_true(json_is_null(json_object_get(result, "vmbus")));
+		}
+		json_decref(answer);
+	}
+}
+
+static void stop_is_left_for_the_loop(void **state)
+{
+	struct stillvm *s = *state;
+	bool console;
+
+	json_decref(ask(s, "{\"verb\": \"stop\"}", &console));
+	assert_true(s->vm.want_stop);
+	assert_string_equal(s->vm.reason, "a user switched it off");
+}
+
+static void console_hands_the_connection_over(void **state)
+{
+	bool console = false;
+
+	json_decref(ask(*state, "{\"verb\": \"console\"}", &console));
+	assert_true(console);
+}
+
+/* ---- the socket ---- */
+
+/* Some turns of the loop: enough for everything that is ready. */
+struct turn {
+	struct stillvm *s;
+	unsigned left;
+};
+
+static void count_down(void *owner)
+{
+	struct turn *t = owner;
+
+	if (!t->left--)
+		loop_stop(t->s->vm.loop);
+	loop_wake(t->s->vm.loop);
+}
+
+static void run_loop(struct stillvm *s)
+{
+	struct turn turn = {.s = s, .left = 5};
+
+	assert_int_equal(loop_run(s->vm.loop, count_down, &turn), 0);
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void lines_are_answered_in_turn_and_a_line_without_end_is_cut_off(void **state)
+{
+	struct stillvm *s = *state;
+	char path[64], text[8192], *line = text;
+	struct control *control;
+	struct failure f;
+	unsigned answers = 0;
+	int fd, flood;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/tmp/control_test.%d", (int)getpid());
+	assert_int_equal(control_new(path, &s->vm, &control, &f), 0);
+	fd = connect_to(path);
+	flood = connect_to(path);
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(send(flood, text, sizeof(text), MSG_NOSIGNAL), sizeof(text));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(write(fd, "{\"verb\":\"guest\"}\n{\"ve", 21), 21);
+		assert_int_equal(write(fd, "rb\":\"guest\"}\n", 13), 13);
+	}
+	run_loop(s);
+	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	text[n] = '\0';
+	while ((line = strchr(line, '\n'))) {
+		line++;
+		answers++;
+	}
+	assert_int_equal(answers, 6);
+	assert_true(recv(flood, text, 1, MSG_DONTWAIT) <= 0);
+	assert_int_not_equal(errno, EAGAIN);
+	close(fd);
+	close(flood);
+	control_free(control);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(requests_that_are_none_are_refused),
+		TEST(a_verb_cut_within_a_character_still_gets_an_answer),
+		TEST(a_name_that_fills_the_sentence_still_gets_an_answer),
+		TEST(a_vm_that_does_not_run_refuses_what_needs_a_running_one),
+		TEST(status_statistics_and_guest_are_told),
+		TEST(stop_is_left_for_the_loop),
+		TEST(console_hands_the_connection_over),
+		TEST(lines_are_answered_in_turn_and_a_line_without_end_is_cut_off),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
