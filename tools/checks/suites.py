@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The suites, and which of them guard a landing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from . import builds, style, tree
+from .builds import CLANG_FUZZ, CLANG_SAN, CLANG_TSAN, GCC_SAN, RELEASE, SANITIZER_ENV, SANITIZER_PREFIX, Build
+from .process import ROOT, Ended, tail
+from .result import FAILED, PASSED, SKIPPED
+from .session import CHECK, LOGS, Part, Suite, Task
+
+_PROGRAM_LIMIT_S = 180.0  # of one test program
+_FUZZ_RUNS = 20000
+_FUZZ_SECONDS = 10
+_FUZZ_SEED = 1
+_FUZZ_MEMORY_MIB = 2048
+
+
+def _programs(part: Part, build: Build, suite: str, prefix: str) -> list[Task]:
+    """One task for each program of a meson suite, built here."""
+    tests = builds.tests_of(build, suite, part.run)
+    made = _make(part, build, tests)
+
+    def task(name: str, binary: str) -> Task:
+        full = f"{prefix}{name}"
+
+        def run(part: Part) -> None:
+            if not made and not builds.up_to_date(build, binary):
+                part.report(f"{full}/(it builds)", FAILED)
+                return
+            argv = [*SANITIZER_PREFIX, str(build.binary(binary))]
+            part.tap(full, argv, full.replace("/", "-"), _PROGRAM_LIMIT_S, SANITIZER_ENV)
+
+        return Task(full, run)
+
+    return [task(name, binary) for name, binary in tests.items()]
+
+
+def _make(part: Part, build: Build, tests: dict[str, str]) -> bool:
+    """Build programs; when some cannot be built, the compiler's words are a failed test."""
+    made = builds.make(build, part.run, list(tests.values()))
+    if not made.good:
+        lines = made.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if re.search(r"error:|undefined reference|FAILED:", line)]
+        part.report(f"all of build/{build.name} builds", FAILED, made.seconds, "\n".join(told[-40:]))
+    return made.good
+
+
+def _unit(part: Part) -> list[Task]:
+    return [*_programs(part, GCC_SAN, "unit", "gcc/"), *_programs(part, CLANG_SAN, "unit", "clang/")]
+
+
+def _sim(part: Part) -> list[Task]:
+    return _programs(part, CLANG_TSAN, "sim", "tsan/")
+
+
+def _tools(part: Part) -> list[Task]:
+    """Python tests of our own tools: unittest's lines are turned into results."""
+
+    def task(path: str) -> Task:
+        name = Path(path).stem.removesuffix("_test")
+        line_of = re.compile(r"^(?:test_)?(\w+) \(.*\)(?:\s*\n?.*)? \.\.\. (ok|FAIL|ERROR|skipped '(.*)')$")
+
+        def run(part: Part) -> None:
+            end = part.run([sys.executable, "-m", "unittest", "-v", path], log=name, limit_s=120, fresh=True)
+            seen = 0
+            for line in tail(end.log, 100000).splitlines():
+                match = line_of.match(line)
+                if not match:
+                    continue
+                seen += 1
+                outcome = {"ok": PASSED, "FAIL": FAILED, "ERROR": FAILED}.get(match[2], SKIPPED)
+                part.report(f"{name}/{match[1]}", outcome, text=match[3] or "")
+            if not end.good or not seen:
+                part.report(f"{name}/(all of it)", FAILED, end.seconds, f"{tail(end.log)}\n{end.why()}")
+
+        return Task(name, run)
+
+    return [task(path) for path in tree.matching("_test.py") if path.startswith("tests/tools/")]
+
+
+_figures: list[str] = []  # of the fuzzers, for the end of the suite
+
+
+def _fuzz(part: Part) -> list[Task]:
+    """Each harness with libFuzzer, and its corpus once more through gcc's build."""
+    _figures.clear()
+    tests = builds.tests_of(CLANG_FUZZ, "fuzz", part.run)
+    replays = builds.tests_of(GCC_SAN, "fuzz", part.run)
+    made = _make(part, CLANG_FUZZ, tests)
+    replay_made = _make(part, GCC_SAN, replays)
+    return [
+        *(_fuzz_task(name, binary, made) for name, binary in tests.items()),
+        *(_replay_task(name, binary, replay_made) for name, binary in replays.items()),
+    ]
+
+
+def _replay_task(name: str, binary: str, made: bool) -> Task:
+    title = f"{name} replays its corpus with gcc"
+
+    def run(part: Part) -> None:
+        if not made and not builds.up_to_date(GCC_SAN, binary):
+            part.report(f"{title} (it builds)", FAILED)
+            return
+        argv = [*SANITIZER_PREFIX, str(GCC_SAN.binary(binary)), f"fuzz/corpus/{name}"]
+        part.ended(title, part.run(argv, log=title, limit_s=_PROGRAM_LIMIT_S, env=SANITIZER_ENV))
+
+    return Task(title, run)
+
+
+def _fuzz_task(name: str, binary: str, made: bool) -> Task:
+    corpus = f"fuzz/corpus/{name}"
+
+    def run(part: Part) -> None:
+        seconds = part.options.fuzz_seconds
+        title = f"{name} survives " + (f"{seconds} s" if seconds else f"{_FUZZ_RUNS} runs (seed {_FUZZ_SEED})")
+        if not made and not builds.up_to_date(CLANG_FUZZ, binary):
+            part.report(f"{title} (it builds)", FAILED)
+            return
+        # A short run starts from the seeds alone; a long one goes on from what others found.
+        found = builds.BUILD / ("fuzz-corpus" if seconds else "check/fuzz") / name
+        if not seconds:
+            shutil.rmtree(found, ignore_errors=True)
+        found.mkdir(parents=True, exist_ok=True)
+        argv = [
+            *SANITIZER_PREFIX, str(CLANG_FUZZ.binary(binary)), str(found), corpus, "-print_final_stats=1",
+            "-timeout=20", f"-rss_limit_mb={_FUZZ_MEMORY_MIB}", f"-artifact_prefix={CHECK}/fuzz-{name}-",
+            f"-max_total_time={seconds or _FUZZ_SECONDS}",
+        ]  # fmt: skip
+        argv += [] if seconds else [f"-runs={_FUZZ_RUNS}", f"-seed={_FUZZ_SEED}"]
+        dictionary = ROOT / "fuzz" / f"{name}.dict"
+        argv += [f"-dict={dictionary}"] if dictionary.exists() else []
+        end = part.run(argv, log=f"fuzz-{name}", limit_s=(seconds or _FUZZ_SECONDS) + 120, env=SANITIZER_ENV, fresh=True)
+        part.ended(title, end)
+        _figures.append(_fuzz_figures(name, end))
+
+    return Task(f"{name} with libFuzzer", run)
+
+
+def _fuzz_figures(name: str, end: Ended) -> str:
+    text = tail(end.log, 100000)
+    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
+    states = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
+    coverage, features, inputs = states[-1] if states else ("?", "?", "?")
+    return (
+        f"   fuzz {name}: {runs[1] if runs else '?'} executions in {end.seconds:.0f} s, "
+        f"{coverage} edges, {features} features, {inputs} inputs kept"
+    )
+
+
+def _system(part: Part) -> list[Task]:
+    """Whole VMs on this machine's KVM, by the release build."""
+    builds.make_release(part.run)
+    argv = [sys.executable, "tests/system/run.py", "--build", str(RELEASE.folder)]
+    return [Task("system", lambda part: part.tap("system", argv, "system", part.left_s()))]
+
+
+def _lab_task(name: str, prefix: str, arguments: list[str]) -> Task:
+    argv = [sys.executable, "-m", "lab.runner", "--build", str(RELEASE.folder), "--json", f"{LOGS}/{prefix}/{name}.json"]
+    return Task(name, lambda part: part.tap(prefix, [*argv, *arguments], name, part.left_s()))
+
+
+def _lab_quick(part: Part) -> list[Task]:
+    builds.make_release(part.run)
+    return [_lab_task("quick", "lab-quick", ["--quick"])]
+
+
+def _lab(part: Part) -> list[Task]:
+    """A task for each file, so that a resumed run need not begin anew."""
+    builds.make_release(part.run)
+    files = [path for path in tree.matching(".py") if Path(path).parent == Path("tests/lab")]
+    return [_lab_task(Path(path).stem, "lab", [Path(path).name]) for path in files]
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite("style", 150, "layout, includes, lone headers, linters", style.tasks, parallel=True),
+        Suite("tools", 60, "Python tests of check, bench and set-up", _tools, parallel=True),
+        Suite("unit", 330, "tests/unit by gcc and clang, address and undefined sanitizers", _unit, parallel=True),
+        Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
+        Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
+        Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
+        Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
+        Suite("lab", 7200, "all tests on emulated hosts", _lab),
+    )
+}
+LANDING = ["style", "tools", "unit", "sim", "fuzz", "system", "lab-quick"]
+FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "lab"]
