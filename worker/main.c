@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "worker/control.h"
 #include "worker/vm.h"
 
 static const char usage[] = "usage: oya-worker --config FILE|-\n"
@@ -50,21 +51,43 @@ static int take_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* The VM with what asks it to do things from outside: signals and the control socket. */
+static int run_vm(struct vm *vm, const struct config *config, int signal_fd, struct failure *f)
+{
+	struct signals signals = {.fd = signal_fd, .vm = vm};
+	struct control *control = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&vm->lock);
+	if (config->control_path)
+		r = control_new(config->control_path, vm, &control, f);
+	if (r == 0) {
+		r = loop_add(vm->loop, &signals.source, signals.fd, EPOLLIN, on_signal, &signals);
+		if (r < 0)
+			fail(f, r, "cannot take signals: %s", strerror(-r));
+	}
+	pthread_mutex_unlock(&vm->lock);
+	if (r == 0)
+		r = vm_run(vm, f);
+	pthread_mutex_lock(&vm->lock); /* its processors may not have ended yet */
+	control_free(control);
+	pthread_mutex_unlock(&vm->lock);
+	return r;
+}
+
 static int run(const struct config *config)
 {
-	struct signals signals = {.fd = take_signals()};
 	struct failure f = {"unknown"};
+	int signal_fd = take_signals(), r;
 	struct vm *vm;
-	int r = vm_new(config, &vm, &f);
 
+	r = vm_new(config, &vm, &f);
 	if (r == 0) {
-		signals.vm = vm;
-		loop_add(vm->loop, &signals.source, signals.fd, EPOLLIN, on_signal, &signals);
-		r = vm_run(vm, &f);
+		r = run_vm(vm, config, signal_fd, &f);
 		vm_free(vm);
 	}
-	if (signals.fd >= 0)
-		close(signals.fd);
+	if (signal_fd >= 0)
+		close(signal_fd);
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

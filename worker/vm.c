@@ -11,7 +11,6 @@
 #include "base/state.h"
 #include "base/util.h"
 #include "lib/log.h"
-#include "worker/control.h"
 
 static const char *const labels[] = {
 	[VM_BUILT] = "built",         [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
@@ -183,8 +182,6 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		r = network_init(&vm->network, config, vm->machine.bus, vm->loop, f);
 	if (r == 0)
 		r = integration_init(&vm->integration, &vm->machine, f);
-	if (r == 0 && config->control_path)
-		r = control_new(config->control_path, vm, &vm->control, f);
 	if (r == 0)
 		r = begin_run(vm, f);
 	if (r < 0) {
@@ -201,7 +198,6 @@ void vm_free(struct vm *vm)
 		return;
 	if (vm->machine.bus)
 		end_run(vm);
-	control_free(vm->control);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
 	storage_done(&vm->storage);

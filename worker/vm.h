@@ -37,7 +37,6 @@ struct vm {
 	struct storage storage;
 	struct network network;
 	struct integration integration;
-	struct control *control;
 	unsigned state; /* enum vm_state */
 	bool want_stop, want_reset;
 	bool failed;                   /* it ended otherwise than by the guest's or a user's wish */
