@@ -20,13 +20,18 @@ enum block_op {
 	BLOCK_READ,
 	BLOCK_WRITE,
 	BLOCK_FLUSH, /* all writes completed before it are on stable storage afterwards */
+	/* Both make the range read as zeros, without data and without an iovec. A discard gives its
+	 * space back; zeroing keeps it. Neither is stable before a flush. -EOPNOTSUPP, with nothing
+	 * changed, when the image cannot: BLOCK_WRITE always can. */
+	BLOCK_DISCARD,
+	BLOCK_ZERO,
 };
 
 struct block_request {
 	enum block_op op;
 	bool fua; /* write: stable before it completes */
 	uint64_t offset;
-	uint64_t len;      /* sum of the iovec; 0 for a flush */
+	uint64_t len;      /* sum of the iovec; 0 for a flush; of a discard or zeroing any */
 	struct iovec *iov; /* the back end may change the entries */
 	unsigned iov_count;
 	void (*done)(struct block_request *req, int result); /* 0 or -errno */
@@ -49,6 +54,9 @@ struct blockdev {
 	uint32_t sector_bytes;          /* 512 or 4096: what the guest is told */
 	uint32_t physical_sector_bytes; /* best granularity of writes */
 	bool read_only;
+	/* Best granularity of a discard, a multiple of sector_bytes; 0: it cannot, or must not.
+	 * Becomes 0 when the first discard shows that it cannot. */
+	uint32_t discard_bytes;
 };
 
 static inline int block_submit(const struct blockdev *dev, struct block_request *req)

@@ -49,6 +49,7 @@ struct raw_disk {
 	struct disk_ring *ring;
 	int fd;
 	bool direct;
+	bool is_device;
 	int flush_error;
 	unsigned inflight;
 	struct list free;
@@ -60,6 +61,12 @@ struct raw_disk {
 };
 
 static void step(struct raw_io *io);
+
+/* Operations without an iovec, done in one step, whose result is no number of bytes. */
+static bool has_no_data(enum block_op op)
+{
+	return op == BLOCK_FLUSH || op == BLOCK_DISCARD || op == BLOCK_ZERO;
+}
 
 /* --- requests --------------------------------------------------------------------------- */
 
@@ -151,7 +158,7 @@ static bool step_bounced(struct raw_io *io)
 /* Queues the next kernel operation of the request. */
 static void step(struct raw_io *io)
 {
-	if (io->req->op != BLOCK_FLUSH) {
+	if (!has_no_data(io->req->op)) {
 		io->op.offset = io->req->offset + io->moved;
 		if (!io->misaligned) {
 			io->op.iov = io->iov;
@@ -171,6 +178,21 @@ static void retry(struct raw_io *io)
 		step(io);
 }
 
+/* What a failed step means to the caller. */
+static int error_of(struct raw_io *io, int result)
+{
+	enum block_op op = io->req->op;
+
+	if (op != BLOCK_DISCARD && op != BLOCK_ZERO)
+		return result;
+	/* -EINVAL: a kernel whose io_uring knows no fallocate; the range has been checked. */
+	if (result != -EOPNOTSUPP && result != -ENOSYS && result != -ENODEV && result != -EINVAL)
+		return result;
+	if (op == BLOCK_DISCARD)
+		io->disk->dev.discard_bytes = 0;
+	return -EOPNOTSUPP;
+}
+
 static void on_step_done(struct disk_op *op, int result)
 {
 	struct raw_io *io = CONTAINER_OF(op, struct raw_io, op);
@@ -181,8 +203,8 @@ static void on_step_done(struct disk_op *op, int result)
 		retry(io);
 		return;
 	}
-	if (result < 0 || io->req->op == BLOCK_FLUSH) {
-		finish(io, result < 0 ? result : 0);
+	if (result < 0 || has_no_data(io->req->op)) {
+		finish(io, result < 0 ? error_of(io, result) : 0);
 		return;
 	}
 	if (result == 0) { /* the file has become shorter than the disk */
@@ -218,12 +240,16 @@ static int check_request(const struct raw_disk *disk, const struct block_request
 		return disk->flush_error;
 	if (req->op == BLOCK_FLUSH)
 		return 0;
-	if (req->op == BLOCK_WRITE && disk->dev.read_only)
+	if (req->op != BLOCK_READ && disk->dev.read_only)
 		return -EROFS;
 	if (!range_within(req->offset, req->len, disk->dev.size_bytes))
 		return -ERANGE;
 	if (!req->len || !is_aligned(req->offset | req->len, sector))
 		return -EINVAL;
+	if (req->op == BLOCK_DISCARD && !disk->dev.discard_bytes)
+		return -EOPNOTSUPP;
+	if (has_no_data(req->op))
+		return req->len <= INT64_MAX ? 0 : -EINVAL;
 	for (unsigned i = 0; i < req->iov_count; i++) {
 		const struct iovec *iov = &req->iov[i];
 
@@ -238,9 +264,9 @@ static int check_request(const struct raw_disk *disk, const struct block_request
 static int raw_submit(void *ctx, struct block_request *req)
 {
 	static const enum disk_op_kind kinds[] = {
-		[BLOCK_READ] = DISK_OP_READ,
-		[BLOCK_WRITE] = DISK_OP_WRITE,
-		[BLOCK_FLUSH] = DISK_OP_SYNC,
+		[BLOCK_READ] = DISK_OP_READ,  [BLOCK_WRITE] = DISK_OP_WRITE,
+		[BLOCK_FLUSH] = DISK_OP_SYNC, [BLOCK_DISCARD] = DISK_OP_DISCARD,
+		[BLOCK_ZERO] = DISK_OP_ZERO,
 	};
 	struct raw_disk *disk = ctx;
 	struct list *link;
@@ -255,7 +281,11 @@ static int raw_submit(void *ctx, struct block_request *req)
 		return -EAGAIN;
 	io = CONTAINER_OF(link, struct raw_io, link);
 	*io = (struct raw_io){
-		.op = {.kind = kinds[req->op], .fd = disk->fd, .done = on_step_done},
+		.op = {.kind = kinds[req->op],
+		       .fd = disk->fd,
+		       .offset = req->offset,
+		       .len = req->len,
+		       .done = on_step_done},
 		.disk = disk,
 		.req = req,
 		.iov = req->iov,
@@ -319,15 +349,35 @@ static int shape_of_device(int fd, struct blockdev *dev, enum raw_reason *reason
 	return 0;
 }
 
-static int find_shape(int fd, struct blockdev *dev, enum raw_reason *reason)
+/* Whether the file system can punch holes: one past the end of the file changes nothing. */
+static bool can_punch(int fd, uint64_t size_bytes)
 {
+	return size_bytes <= INT64_MAX - PHYSICAL_BYTES &&
+	       fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size_bytes,
+			 PHYSICAL_BYTES) == 0;
+}
+
+/* A block device cannot be asked without losing data: its first discard will tell. */
+static void find_discard(struct raw_disk *disk)
+{
+	struct blockdev *dev = &disk->dev;
+
+	if (!dev->read_only && (disk->is_device || can_punch(disk->fd, dev->size_bytes)))
+		dev->discard_bytes = dev->physical_sector_bytes;
+}
+
+static int find_shape(struct raw_disk *disk, enum raw_reason *reason)
+{
+	struct blockdev *dev = &disk->dev;
+	int fd = disk->fd;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
+	disk->is_device = S_ISBLK(st.st_mode);
 	if (S_ISREG(st.st_mode))
 		return shape_of_file(dev, &st, reason);
-	if (S_ISBLK(st.st_mode))
+	if (disk->is_device)
 		return shape_of_device(fd, dev, reason);
 	return refuse(reason, RAW_REASON_TYPE, -EINVAL);
 }
@@ -418,7 +468,7 @@ int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *option
 	disk = disk_new(ring, fd, options->read_only);
 	if (!disk)
 		return -ENOMEM;
-	r = find_shape(fd, &disk->dev, reason);
+	r = find_shape(disk, reason);
 	if (r == 0)
 		r = set_mode(disk, options->direct, reason);
 	if (r == 0)
@@ -428,6 +478,7 @@ int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *option
 		free(disk);
 		return r;
 	}
+	find_discard(disk);
 	*ret_disk = disk;
 	return 0;
 }

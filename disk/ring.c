@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -99,6 +100,14 @@ static bool prepare(struct disk_ring *ring, struct disk_op *op)
 		break;
 	case DISK_OP_SYNC:
 		io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case DISK_OP_DISCARD:
+		io_uring_prep_fallocate(sqe, op->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					(off_t)op->offset, (off_t)op->len);
+		break;
+	case DISK_OP_ZERO:
+		io_uring_prep_fallocate(sqe, op->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+					(off_t)op->offset, (off_t)op->len);
 		break;
 	}
 	io_uring_sqe_set_data(sqe, op);

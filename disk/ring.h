@@ -26,7 +26,9 @@ struct disk_ring;
 enum disk_op_kind {
 	DISK_OP_READ,
 	DISK_OP_WRITE,
-	DISK_OP_SYNC, /* data, and what is needed to find it again */
+	DISK_OP_SYNC,    /* data, and what is needed to find it again */
+	DISK_OP_DISCARD, /* len bytes become a hole */
+	DISK_OP_ZERO,    /* len bytes become zeros that keep their space */
 };
 
 /* Owned by its submitter, who leaves it alone until `done`; so is what iov points to. */
@@ -37,6 +39,7 @@ struct disk_op {
 	const struct iovec *iov;
 	unsigned iov_count;
 	uint64_t offset;
+	uint64_t len;                                 /* of a discard or zeroing */
 	int rw_flags;                                 /* RWF_... */
 	void (*done)(struct disk_op *op, int result); /* bytes or 0, or -errno */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The SCSI decoder: any unit, CDB and data length; the invariants of an action must hold.
- * Input: flags, sectors (u64), data length (u32), CDB.
+ * Input: flags, sectors (u64), data length (u32), CDB; an UNMAP's parameter list behind its CDB.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,8 @@
 #define FLAG_4096 0x01u
 #define FLAG_READ_ONLY 0x02u
 #define FLAG_ABSENT 0x04u
+#define FLAG_THIN 0x08u
+#define UNMAP_CDB_BYTES 10u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +43,16 @@ static void check(const struct scsi_unit *unit, const struct scsi_action *a, uin
 	case SCSI_ACT_CHECK:
 		must(a->key != SCSI_KEY_NO_SENSE && a->code != SCSI_SENSE_NONE);
 		break;
+	case SCSI_ACT_SAME:
+		must(!unit->read_only && range_within(a->offset, a->len, size));
+		must(is_aligned(a->offset | a->len, unit->sector_bytes));
+		must(a->len > 0 && a->len <= SCSI_SAME_BYTES_MAX);
+		must(a->no_data || data_len >= unit->sector_bytes);
+		break;
+	case SCSI_ACT_UNMAP:
+		must(!unit->read_only && a->len <= data_len);
+		must(a->len >= SCSI_UNMAP_HEADER_BYTES && a->len <= SCSI_UNMAP_LIST_MAX);
+		break;
 	case SCSI_ACT_DONE:
 	case SCSI_ACT_FLUSH:
 		break;
@@ -49,11 +61,38 @@ static void check(const struct scsi_unit *unit, const struct scsi_action *a, uin
 	}
 }
 
+/* The list is allocated as long as it is, so that a byte past its end is found. */
+static void check_list(const struct scsi_unit *unit, uint32_t len, const uint8_t *data, size_t size)
+{
+	struct scsi_range ranges[SCSI_UNMAP_RANGES_MAX];
+	uint8_t *list = calloc(1, len);
+	struct scsi_action a;
+	uint64_t sum = 0;
+	unsigned count;
+
+	if (!list)
+		return;
+	memcpy(list, data, size < len ? size : len);
+	count = scsi_unmap_decode(unit, list, len, ranges, &a);
+	free(list);
+	must(count <= SCSI_UNMAP_RANGES_MAX);
+	must(a.kind == SCSI_ACT_DONE || (a.kind == SCSI_ACT_CHECK && count == 0));
+	for (unsigned i = 0; i < count; i++) {
+		must(ranges[i].len > 0);
+		must(range_within(ranges[i].offset, ranges[i].len,
+				  unit->sectors * unit->sector_bytes));
+		must(is_aligned(ranges[i].offset | ranges[i].len, unit->sector_bytes));
+		sum += ranges[i].len;
+	}
+	must(sum <= SCSI_UNMAP_BYTES_MAX);
+}
+
 static bool same(const struct scsi_action *a, const struct scsi_action *b)
 {
 	return a->kind == b->kind && a->fua == b->fua && a->truncated == b->truncated &&
-	       a->offset == b->offset && a->len == b->len && a->key == b->key &&
-	       a->code == b->code && a->reply_len == b->reply_len &&
+	       a->unmap == b->unmap && a->no_data == b->no_data && a->offset == b->offset &&
+	       a->len == b->len && a->key == b->key && a->code == b->code &&
+	       a->reply_len == b->reply_len &&
 	       (a->kind != SCSI_ACT_REPLY || memcmp(a->reply, b->reply, a->reply_len) == 0);
 }
 
@@ -76,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.identity = {"Oya", "Virtual Disk", "1.0", "fuzzed"},
 		.sector_bytes = flags & FLAG_4096 ? 4096 : 512,
 		.physical_sector_bytes = 4096,
+		.discard_bytes = flags & FLAG_THIN ? 4096 : 0,
 		.read_only = (flags & FLAG_READ_ONLY) != 0,
 		.luns = &luns,
 	};
@@ -92,6 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	decode(&unit, flags & FLAG_ABSENT, &c, data_len, &b);
 	must(same(&a, &b));
 	check(&unit, &a, data_len);
+	if (a.kind == SCSI_ACT_UNMAP)
+		check_list(&unit, a.len, c.at + UNMAP_CDB_BYTES, c.left - UNMAP_CDB_BYTES);
 	if (flags & FLAG_ABSENT)
 		must(a.kind == SCSI_ACT_REPLY || a.kind == SCSI_ACT_CHECK);
 	scsi_sense_encode(&a, sense);

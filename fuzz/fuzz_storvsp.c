@@ -123,7 +123,8 @@ static void step_raw(struct fuzz *f)
 
 static void step_complete(struct fuzz *f)
 {
-	static const int errors[] = {0, -EIO, -ENOSPC, -EROFS, -ERANGE, -ENOMEM, -EAGAIN, -ENODEV};
+	static const int errors[] = {0,       -EIO,    -ENOSPC, -EROFS,     -ERANGE,
+				     -ENOMEM, -EAGAIN, -ENODEV, -EOPNOTSUPP};
 	uint8_t n = cursor_u8(&f->in), error = cursor_u8(&f->in);
 
 	if (f->disk->inflight)

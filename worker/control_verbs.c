@@ -97,12 +97,15 @@ static json_t *disks(const struct vm *vm)
 		if (s)
 			json_array_append_new(
 				list,
-				json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
+				json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
 					  vm->config->disk[n].path, "reads", (json_int_t)s->reads,
 					  "read_bytes", (json_int_t)s->read_bytes, "writes",
 					  (json_int_t)s->writes, "written_bytes",
 					  (json_int_t)s->written_bytes, "flushes",
-					  (json_int_t)s->flushes, "errors", (json_int_t)s->errors));
+					  (json_int_t)s->flushes, "discards",
+					  (json_int_t)s->discards, "discarded_bytes",
+					  (json_int_t)s->discarded_bytes, "errors",
+					  (json_int_t)s->errors));
 	}
 	return list;
 }

@@ -77,17 +77,18 @@ static void decode_extent(const struct scsi_command *cmd, uint64_t *ret_lba, uin
 	}
 }
 
-static bool extent_check(const struct scsi_unit *unit, uint64_t lba, uint32_t count,
-			 struct scsi_action *action)
+bool scsi_decode_extent(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			uint64_t *ret_lba, uint32_t *ret_count, struct scsi_action *ret_action)
 {
-	if (range_within(lba, count, unit->sectors))
+	decode_extent(cmd, ret_lba, ret_count);
+	if (range_within(*ret_lba, *ret_count, unit->sectors))
 		return true;
-	scsi_check(action, SCSI_KEY_ILLEGAL_REQUEST, SCSI_SENSE_LBA_OUT_OF_RANGE);
+	scsi_check(ret_action, SCSI_KEY_ILLEGAL_REQUEST, SCSI_SENSE_LBA_OUT_OF_RANGE);
 	return false;
 }
 
 /* No unit here is formatted with protection information, so none may be asked for. */
-static bool protection_check(const struct scsi_command *cmd, struct scsi_action *action)
+bool scsi_protection_check(const struct scsi_command *cmd, struct scsi_action *action)
 {
 	if (cmd->cdb[1] >> CDB_PROTECT_SHIFT == 0)
 		return true;
@@ -110,12 +111,11 @@ static void decode_transfer(const struct scsi_unit *unit, const struct scsi_comm
 
 	/* In a 6-byte CDB the bits of protection and FUA are reserved or part of the address. */
 	if (cmd->len > 6) {
-		if (!protection_check(cmd, ret_action))
+		if (!scsi_protection_check(cmd, ret_action))
 			return;
 		ret_action->fua = (cmd->cdb[1] & CDB_FUA) != 0;
 	}
-	decode_extent(cmd, &lba, &count);
-	if (!extent_check(unit, lba, count, ret_action))
+	if (!scsi_decode_extent(unit, cmd, &lba, &count, ret_action))
 		return;
 	if (write && unit->read_only) {
 		scsi_check(ret_action, SCSI_KEY_DATA_PROTECT, SCSI_SENSE_WRITE_PROTECTED);
@@ -146,14 +146,13 @@ static void decode_verify(const struct scsi_unit *unit, const struct scsi_comman
 	uint64_t lba;
 	uint32_t count;
 
-	if (!protection_check(cmd, ret_action))
+	if (!scsi_protection_check(cmd, ret_action))
 		return;
 	if (cmd->cdb[1] & CDB_BYTE_CHECK) {
 		scsi_check_field(ret_action);
 		return;
 	}
-	decode_extent(cmd, &lba, &count);
-	if (extent_check(unit, lba, count, ret_action))
+	if (scsi_decode_extent(unit, cmd, &lba, &count, ret_action))
 		ret_action->kind = SCSI_ACT_DONE;
 }
 
@@ -163,8 +162,7 @@ static void decode_synchronize(const struct scsi_unit *unit, const struct scsi_c
 	uint64_t lba;
 	uint32_t count;
 
-	decode_extent(cmd, &lba, &count);
-	if (extent_check(unit, lba, count, ret_action))
+	if (scsi_decode_extent(unit, cmd, &lba, &count, ret_action))
 		ret_action->kind = SCSI_ACT_FLUSH;
 }
 
@@ -219,6 +217,8 @@ static void decode_service_action_in(const struct scsi_unit *unit, const struct 
 	be64_store(reply, unit->sectors - 1);
 	be32_store(reply + 8, unit->sector_bytes);
 	reply[13] = (uint8_t)(__builtin_ctz(ratio) & 0xF);
+	if (unit->discard_bytes)
+		reply[14] = SCSI_CAPACITY_LBPME | SCSI_CAPACITY_LBPRZ;
 	scsi_reply_end(ret_action, cmd, 32, be32_load(cmd->cdb + 10));
 }
 
@@ -265,6 +265,9 @@ static decode_function *find_decoder(uint8_t opcode)
 		{SCSI_WRITE_16, decode_transfer},
 		{SCSI_SYNCHRONIZE_CACHE_10, decode_synchronize},
 		{SCSI_SYNCHRONIZE_CACHE_16, decode_synchronize},
+		{SCSI_UNMAP, scsi_decode_unmap},
+		{SCSI_WRITE_SAME_10, scsi_decode_write_same},
+		{SCSI_WRITE_SAME_16, scsi_decode_write_same},
 		{SCSI_READ_6, decode_transfer},
 		{SCSI_WRITE_6, decode_transfer},
 		{SCSI_READ_12, decode_transfer},
@@ -289,8 +292,7 @@ static decode_function *find_decoder(uint8_t opcode)
 	return NULL;
 }
 
-/* Zeroes all of an action but the reply, which scsi_reply_begin() does where one is made. */
-static void action_init(struct scsi_action *action)
+void scsi_action_init(struct scsi_action *action)
 {
 	memset(action, 0, offsetof(struct scsi_action, reply));
 }
@@ -313,7 +315,7 @@ void scsi_decode(const struct scsi_unit *unit, const uint8_t *cdb, size_t cdb_le
 	decode_function *decode = cdb_len ? find_decoder(cdb[0]) : NULL;
 	struct scsi_command cmd;
 
-	action_init(ret_action);
+	scsi_action_init(ret_action);
 	if (!decode)
 		scsi_check(ret_action, SCSI_KEY_ILLEGAL_REQUEST, SCSI_SENSE_INVALID_OPCODE);
 	else if (!command_init(&cmd, cdb, cdb_len, data_len))
@@ -328,7 +330,7 @@ void scsi_decode_absent(uint64_t luns, const uint8_t *cdb, size_t cdb_len, uint3
 	uint8_t opcode = cdb_len ? cdb[0] : SCSI_TEST_UNIT_READY;
 	struct scsi_command cmd;
 
-	action_init(ret_action);
+	scsi_action_init(ret_action);
 	if (opcode != SCSI_INQUIRY && opcode != SCSI_REPORT_LUNS)
 		scsi_check(ret_action, SCSI_KEY_ILLEGAL_REQUEST, SCSI_SENSE_UNIT_NOT_SUPPORTED);
 	else if (!command_init(&cmd, cdb, cdb_len, data_len))
@@ -341,7 +343,7 @@ void scsi_decode_absent(uint64_t luns, const uint8_t *cdb, size_t cdb_len, uint3
 
 void scsi_action_of_errno(enum scsi_action_kind kind, int error, struct scsi_action *ret_action)
 {
-	action_init(ret_action);
+	scsi_action_init(ret_action);
 	switch (error) {
 	case -EIO:
 		scsi_check(ret_action, SCSI_KEY_MEDIUM_ERROR,

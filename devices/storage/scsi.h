@@ -10,7 +10,10 @@
  *  1. READ and WRITE: [offset, offset + len) lies within the unit, both are multiples of the
  *     sector size, 0 < len <= data_len, len <= SCSI_TRANSFER_MAX; never WRITE when read-only;
  *  2. REPLY: reply_len <= data_len and <= SCSI_REPLY_MAX; bytes not set are zero;
- *  3. the same command and unit always give the same action.
+ *  3. UNMAP: SCSI_UNMAP_HEADER_BYTES <= len <= data_len, len <= SCSI_UNMAP_LIST_MAX; SAME: offset
+ *     and len as of a WRITE but for their limit SCSI_SAME_BYTES_MAX, and data_len holds a sector
+ *     unless no_data; neither when read-only;
+ *  4. the same command and unit always give the same action.
  *
  * Spec: SPC-4, SBC-3.
  */
@@ -27,6 +30,11 @@
 #define SCSI_LUNS_MAX 64u                        /* of a target: what Hyper-V allows a controller */
 #define SCSI_REPLY_MAX (8u + 8u * SCSI_LUNS_MAX) /* the longest: REPORT LUNS */
 #define SCSI_TRANSFER_MAX (8u << 20)
+#define SCSI_UNMAP_RANGES_MAX 64u       /* of one command */
+#define SCSI_UNMAP_BYTES_MAX (1u << 30) /* their sum */
+#define SCSI_SAME_BYTES_MAX (64u << 20) /* of one WRITE SAME */
+#define SCSI_UNMAP_LIST_MAX \
+	(SCSI_UNMAP_HEADER_BYTES + SCSI_UNMAP_RANGES_MAX * SCSI_UNMAP_DESCRIPTOR_BYTES)
 
 #define SCSI_VENDOR_LEN 8u
 #define SCSI_PRODUCT_LEN 16u
@@ -48,7 +56,8 @@ struct scsi_unit {
 	uint32_t sector_bytes;          /* 512 or 4096 */
 	uint32_t physical_sector_bytes; /* a power of two, at least sector_bytes */
 	bool read_only;
-	const uint64_t *luns; /* of the target: bit n is set when LUN n is there */
+	uint32_t discard_bytes; /* granularity of UNMAP; 0: the unit is not thin */
+	const uint64_t *luns;   /* of the target: bit n is set when LUN n is there */
 };
 
 enum scsi_action_kind {
@@ -57,6 +66,8 @@ enum scsi_action_kind {
 	SCSI_ACT_READ,
 	SCSI_ACT_WRITE,
 	SCSI_ACT_FLUSH,
+	SCSI_ACT_UNMAP, /* len bytes of the guest's are for scsi_unmap_decode() */
+	SCSI_ACT_SAME,  /* one sector of the guest's, for all of the extent */
 	SCSI_ACT_CHECK, /* check condition: key and code */
 };
 
@@ -64,6 +75,8 @@ struct scsi_action {
 	enum scsi_action_kind kind;
 	bool fua;        /* write: stable before good status; read: flush before it */
 	bool truncated;  /* read: the command asks for more than the guest's buffer holds */
+	bool unmap;      /* same: the extent may be discarded if its sector is zeros */
+	bool no_data;    /* same: zeros, the guest has sent no sector */
 	uint64_t offset; /* bytes */
 	uint32_t len;    /* bytes */
 	enum scsi_sense_key key;
@@ -80,6 +93,17 @@ void scsi_decode(const struct scsi_unit *unit, const uint8_t *cdb, size_t cdb_le
 /* The same for an address where no unit is; luns: those of the target that was addressed. */
 void scsi_decode_absent(uint64_t luns, const uint8_t *cdb, size_t cdb_len, uint32_t data_len,
 			struct scsi_action *ret_action);
+
+struct scsi_range {
+	uint64_t offset, len; /* bytes */
+};
+
+/* Decodes an UNMAP's parameter list, of the length that its action tells. Gives the ranges to be
+ * discarded, none of them empty, all within the unit, their sum at most SCSI_UNMAP_BYTES_MAX; or
+ * no range, and *ret_action a CHECK. ret_action is DONE or CHECK. */
+unsigned scsi_unmap_decode(const struct scsi_unit *unit, const uint8_t *list, uint32_t len,
+			   struct scsi_range ret_ranges[SCSI_UNMAP_RANGES_MAX],
+			   struct scsi_action *ret_action);
 
 /* Sense of a back end's -errno for a read, write or flush (kind). */
 void scsi_action_of_errno(enum scsi_action_kind kind, int error, struct scsi_action *ret_action);

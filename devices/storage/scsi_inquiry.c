@@ -133,6 +133,13 @@ static uint32_t make_block_limits(const struct scsi_unit *unit, uint8_t *body)
 {
 	be16_store(body + 2, (uint16_t)(unit->physical_sector_bytes / unit->sector_bytes));
 	be32_store(body + 4, SCSI_TRANSFER_MAX / unit->sector_bytes);
+	body[0] = SCSI_LIMITS_WSNZ;
+	be64_store(body + 32, SCSI_SAME_BYTES_MAX / unit->sector_bytes);
+	if (unit->discard_bytes) {
+		be32_store(body + 16, SCSI_UNMAP_BYTES_MAX / unit->sector_bytes);
+		be32_store(body + 20, SCSI_UNMAP_RANGES_MAX);
+		be32_store(body + 24, unit->discard_bytes / unit->sector_bytes);
+	}
 	return VPD_BLOCK_BYTES;
 }
 
@@ -159,7 +166,12 @@ static bool make_vpd(const struct scsi_unit *unit, uint8_t page, uint8_t *body, 
 		*ret_len = VPD_BLOCK_BYTES;
 		return true;
 	case SCSI_VPD_PROVISIONING:
-		*ret_len = 4; /* all zero: fully provisioned, nothing to unmap */
+		*ret_len = 4;
+		if (unit->discard_bytes) { /* else fully provisioned: nothing to unmap */
+			body[1] = SCSI_PROVISIONING_LBPU | SCSI_PROVISIONING_LBPWS |
+				  SCSI_PROVISIONING_LBPWS10 | SCSI_PROVISIONING_LBPRZ;
+			body[2] = SCSI_PROVISIONING_THIN;
+		}
 		return true;
 	default:
 		return false;

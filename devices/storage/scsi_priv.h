@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of the SCSI decoder share: scsi.c (dispatch, block commands), scsi_inquiry.c
- * (who the unit is) and scsi_mode.c (mode pages).
+ * (who the unit is), scsi_mode.c (mode pages) and scsi_thin.c (UNMAP, WRITE SAME).
  */
 #ifndef OYA_DEVICES_STORAGE_SCSI_PRIV_H
 #define OYA_DEVICES_STORAGE_SCSI_PRIV_H
@@ -18,6 +18,17 @@ struct scsi_command {
 void scsi_check(struct scsi_action *action, enum scsi_sense_key key, enum scsi_sense_code code);
 void scsi_check_field(struct scsi_action *action);
 
+/* Zeroes all of an action but the reply, which scsi_reply_begin() does where one is made. */
+void scsi_action_init(struct scsi_action *action);
+
+/* Start and length in sectors of a block command; false, and a CHECK, when they are not within
+ * the unit. */
+bool scsi_decode_extent(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			uint64_t *ret_lba, uint32_t *ret_count, struct scsi_action *ret_action);
+
+/* False, and a CHECK, when the command asks for protection information. */
+bool scsi_protection_check(const struct scsi_command *cmd, struct scsi_action *ret_action);
+
 /* Begins a reply: the zeroed buffer of SCSI_REPLY_MAX bytes. */
 uint8_t *scsi_reply_begin(struct scsi_action *action);
 
@@ -28,6 +39,10 @@ void scsi_reply_end(struct scsi_action *action, const struct scsi_command *cmd, 
 void scsi_decode_inquiry(const struct scsi_unit *unit, const struct scsi_command *cmd,
 			 struct scsi_action *ret_action);
 void scsi_decode_inquiry_absent(const struct scsi_command *cmd, struct scsi_action *ret_action);
+void scsi_decode_unmap(const struct scsi_unit *unit, const struct scsi_command *cmd,
+		       struct scsi_action *ret_action);
+void scsi_decode_write_same(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			    struct scsi_action *ret_action);
 void scsi_decode_mode_sense(const struct scsi_unit *unit, const struct scsi_command *cmd,
 			    struct scsi_action *ret_action);
 

@@ -38,6 +38,7 @@ struct storvsp_stats {
 	uint64_t reads, read_bytes; /* completed without error */
 	uint64_t writes, written_bytes;
 	uint64_t flushes;
+	uint64_t discards, discarded_bytes;
 	uint64_t errors; /* of the back end */
 };
 

@@ -11,6 +11,7 @@
 #include "devices/storage/storvsp_priv.h"
 
 static void on_block_done(struct block_request *block, int result);
+static void step_done(struct storvsp_request *req, int result);
 
 /* --- slots ------------------------------------------------------------------------------ */
 
@@ -129,7 +130,7 @@ static void finish_srb(struct storvsp_request *req, uint8_t srb_status, uint8_t 
 	storvsp_request_finish(req);
 }
 
-static void finish_good(struct storvsp_request *req, uint32_t moved)
+void storvsp_finish_good(struct storvsp_request *req, uint32_t moved)
 {
 	if (req->truncated)
 		finish_srb(req, STORVSC_SRB_DATA_OVERRUN, SCSI_STATUS_GOOD,
@@ -149,7 +150,7 @@ static void finish_invalid(struct storvsp_request *req)
 		   STORVSC_STATUS_INVALID_PARAMETER, 0);
 }
 
-static void finish_check(struct storvsp_request *req, const struct scsi_action *action)
+void storvsp_finish_check(struct storvsp_request *req, const struct scsi_action *action)
 {
 	uint8_t sense[SCSI_SENSE_FIXED_BYTES];
 	uint8_t srb_status = STORVSC_SRB_ERROR;
@@ -172,19 +173,25 @@ static enum scsi_action_kind kind_of(enum block_op op)
 				   : SCSI_ACT_FLUSH;
 }
 
-static void finish_block(struct storvsp_request *req, int result)
+void storvsp_finish_error(struct storvsp_request *req, enum scsi_action_kind kind, int error)
 {
-	struct storvsp_stats *stats = &req->unit->stats;
 	struct scsi_action check;
 
-	if (result == -ENOMEM || result == -EAGAIN) {
+	if (error == -ENOMEM || error == -EAGAIN) {
 		finish_busy(req);
 		return;
 	}
+	req->unit->stats.errors++;
+	scsi_action_of_errno(kind, error, &check);
+	storvsp_finish_check(req, &check);
+}
+
+static void finish_block(struct storvsp_request *req, int result)
+{
+	struct storvsp_stats *stats = &req->unit->stats;
+
 	if (result < 0) {
-		stats->errors++;
-		scsi_action_of_errno(kind_of(req->block.op), result, &check);
-		finish_check(req, &check);
+		storvsp_finish_error(req, kind_of(req->block.op), result);
 		return;
 	}
 	if (req->block.op == BLOCK_READ) {
@@ -196,7 +203,7 @@ static void finish_block(struct storvsp_request *req, int result)
 	} else {
 		stats->flushes++;
 	}
-	finish_good(req, (uint32_t)req->block.len);
+	storvsp_finish_good(req, (uint32_t)req->block.len);
 }
 
 /* --- the back end ----------------------------------------------------------------------- */
@@ -210,7 +217,7 @@ static bool submit(struct storvsp_request *req)
 	if (r == -EAGAIN && unit->inflight)
 		return false;
 	if (r < 0) {
-		finish_block(req, r);
+		step_done(req, r);
 		return true;
 	}
 	unit->inflight++;
@@ -240,22 +247,51 @@ static void start_waiting(struct storvsp_unit *unit)
 	}
 }
 
+void storvsp_start(struct storvsp_request *req, const struct block_request *block)
+{
+	req->block = *block;
+	req->block.done = on_block_done;
+	req->block.owner = req;
+	start(req);
+}
+
 /* Starts the operation on the unit's block device, with the data that the request carries. */
 static void start_block(struct storvsp_request *req, enum block_op op, bool fua)
 {
 	bool flush = op == BLOCK_FLUSH;
-
-	req->block = (struct block_request){
+	struct block_request block = {
 		.op = op,
 		.fua = fua,
 		.offset = flush ? 0 : req->offset,
 		.len = flush ? 0 : req->len,
 		.iov = req->longer ? req->longer : req->iov_short,
 		.iov_count = flush ? 0 : req->iov_count,
-		.done = on_block_done,
-		.owner = req,
 	};
-	start(req);
+
+	storvsp_start(req, &block);
+}
+
+/* Goes on with a command whose operation has ended, or could not begin. */
+static void step_done(struct storvsp_request *req, int result)
+{
+	switch (req->step) {
+	case STORVSP_STEP_FLUSH_FIRST:
+		req->step = STORVSP_STEP_ONLY;
+		if (result == 0)
+			start_block(req, BLOCK_READ, false);
+		else
+			finish_block(req, result);
+		break;
+	case STORVSP_STEP_UNMAP:
+		storvsp_unmap_done(req, result);
+		break;
+	case STORVSP_STEP_SAME:
+		storvsp_same_done(req, result);
+		break;
+	case STORVSP_STEP_ONLY:
+		finish_block(req, result);
+		break;
+	}
 }
 
 /* What becomes possible when a request has left the back end. */
@@ -285,14 +321,10 @@ static void on_block_done(struct block_request *block, int result)
 
 	sp->inflight--;
 	unit->inflight--;
-	if (req->generation != sp->generation) {
+	if (req->generation != sp->generation)
 		storvsp_request_put(req);
-	} else if (req->flush_first && result == 0) {
-		req->flush_first = false;
-		start_block(req, BLOCK_READ, false);
-	} else {
-		finish_block(req, result);
-	}
+	else
+		step_done(req, result);
 	after_completion(sp, unit);
 }
 
@@ -353,6 +385,20 @@ static void copy_to_guest(struct storvsp_request *req, const uint8_t *data, size
 	}
 }
 
+void storvsp_copy_from_guest(const struct storvsp_request *req, void *data, size_t len)
+{
+	const struct iovec *iov = req->longer ? req->longer : req->iov_short;
+	uint8_t *to = data;
+
+	for (unsigned i = 0; len && i < req->iov_count; i++) {
+		size_t n = min_u64(len, iov[i].iov_len);
+
+		memcpy(to, iov[i].iov_base, n);
+		to += n;
+		len -= n;
+	}
+}
+
 /* The unit that an SRB is for. The path counts as well: there is one bus, and a driver looks for
  * disks on eight of them. */
 static struct storvsp_unit *find_unit(const struct storvsp *sp, const struct storvsc_srb *srb)
@@ -377,15 +423,16 @@ static void carry_out(struct storvsp_request *req, const struct scsi_action *act
 	req->len = action->len;
 	switch (action->kind) {
 	case SCSI_ACT_DONE:
-		finish_good(req, 0);
+		storvsp_finish_good(req, 0);
 		break;
 	case SCSI_ACT_REPLY:
 		copy_to_guest(req, action->reply, action->reply_len);
-		finish_good(req, action->reply_len);
+		storvsp_finish_good(req, action->reply_len);
 		break;
 	case SCSI_ACT_READ:
 		trim_iov(req, action->len);
-		req->flush_first = action->fua;
+		if (action->fua)
+			req->step = STORVSP_STEP_FLUSH_FIRST;
 		start_block(req, action->fua ? BLOCK_FLUSH : BLOCK_READ, false);
 		break;
 	case SCSI_ACT_WRITE:
@@ -395,8 +442,14 @@ static void carry_out(struct storvsp_request *req, const struct scsi_action *act
 	case SCSI_ACT_FLUSH:
 		start_block(req, BLOCK_FLUSH, false);
 		break;
+	case SCSI_ACT_UNMAP:
+		storvsp_unmap_begin(req, action);
+		break;
+	case SCSI_ACT_SAME:
+		storvsp_same_begin(req, action);
+		break;
 	case SCSI_ACT_CHECK:
-		finish_check(req, action);
+		storvsp_finish_check(req, action);
 		break;
 	}
 }
@@ -421,9 +474,11 @@ void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *pac
 	}
 	data_len = (uint32_t)min_u64(bytes, srb->data_transfer_length);
 	req->unit = find_unit(sp, srb);
-	if (req->unit)
+	if (req->unit) {
+		req->unit->scsi.discard_bytes = req->unit->blockdev->discard_bytes;
 		scsi_decode(&req->unit->scsi, srb->cdb, srb->cdb_length, data_len, &action);
-	else
+	} else {
 		scsi_decode_absent(luns_at(sp, srb), srb->cdb, srb->cdb_length, data_len, &action);
+	}
 	carry_out(req, &action);
 }

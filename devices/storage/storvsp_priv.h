@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the SCSI controller share: storvsp.c (the channel, its protocol, the units)
- * and storvsp_io.c (requests). Trust, threads and invariants: storvsp.h.
+ * What the parts of the SCSI controller share: storvsp.c (the channel, its protocol, the units),
+ * storvsp_io.c (requests) and storvsp_thin.c (UNMAP and WRITE SAME, of several steps). Trust,
+ * threads and invariants: storvsp.h.
  */
 #ifndef OYA_DEVICES_STORAGE_STORVSP_PRIV_H
 #define OYA_DEVICES_STORAGE_STORVSP_PRIV_H
@@ -25,6 +26,16 @@ struct storvsp_unit {
 	struct list kick;    /* on storvsp.kicks: submitted to since the last kick */
 };
 
+/* What the operation at the back end is to its command. */
+enum storvsp_step {
+	STORVSP_STEP_ONLY,
+	STORVSP_STEP_FLUSH_FIRST, /* a read follows that wants what it reads to be stable */
+	STORVSP_STEP_UNMAP,       /* one range of several */
+	STORVSP_STEP_SAME,        /* all of the extent, or one of several writes */
+};
+
+#define STORVSP_PATTERN_BYTES 4096u /* the longest sector, or a shorter one repeated */
+
 struct storvsp_request {
 	struct block_request block;
 	struct list link; /* unit's waiting or storvsp.unsent */
@@ -38,9 +49,16 @@ struct storvsp_request {
 	unsigned iov_count;
 	uint8_t sense_max; /* room for sense in the guest's request */
 	bool truncated;
-	bool flush_first;     /* a read that wants what it reads to be stable */
+	enum storvsp_step step;
+	unsigned range_count, range_next; /* of an UNMAP */
+	uint32_t same_written;            /* bytes of a WRITE SAME, its operation a write */
+	uint32_t moved;       /* bytes that an UNMAP or WRITE SAME took from the guest */
 	struct iovec *longer; /* NULL when iov_short does */
 	struct iovec iov_short[STORVSP_IOV_SHORT];
+	union {
+		struct scsi_range range[SCSI_UNMAP_RANGES_MAX];
+		uint8_t pattern[STORVSP_PATTERN_BYTES];
+	} thin;
 };
 
 struct storvsp {
@@ -84,6 +102,23 @@ bool storvsp_send_unsent(struct storvsp *sp);
 /* Carries out an EXECUTE_SRB packet; srb is the private copy. */
 void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *packet,
 		     const struct storvsc_srb *srb);
+
+/* Starts an operation of the request on its unit; its result is reported to the request's step. */
+void storvsp_start(struct storvsp_request *req, const struct block_request *block);
+
+/* Copies from the guest's data, which has len bytes at least. */
+void storvsp_copy_from_guest(const struct storvsp_request *req, void *data, size_t len);
+
+/* Answers of a command; the request is no longer the caller's. */
+void storvsp_finish_good(struct storvsp_request *req, uint32_t moved);
+void storvsp_finish_check(struct storvsp_request *req, const struct scsi_action *action);
+void storvsp_finish_error(struct storvsp_request *req, enum scsi_action_kind kind, int error);
+
+/* Begin commands of several steps, and go on after one of them. */
+void storvsp_unmap_begin(struct storvsp_request *req, const struct scsi_action *action);
+void storvsp_unmap_done(struct storvsp_request *req, int result);
+void storvsp_same_begin(struct storvsp_request *req, const struct scsi_action *action);
+void storvsp_same_done(struct storvsp_request *req, int result);
 
 /* Pushes what was submitted since the last call. */
 void storvsp_kick(struct storvsp *sp);

@@ -14,12 +14,14 @@ static bool request_ok(const struct memdisk *d, const struct block_request *req)
 
 	if (req->op == BLOCK_FLUSH)
 		return req->len == 0 && req->iov_count == 0;
+	if (req->op == BLOCK_DISCARD || req->op == BLOCK_ZERO)
+		sum = req->iov_count ? 0 : req->len;
 	for (unsigned i = 0; i < req->iov_count; i++)
 		sum += req->iov[i].iov_len;
 	return req->len && sum == req->len && is_aligned(req->offset, d->dev.sector_bytes) &&
 	       is_aligned(req->len, d->dev.sector_bytes) &&
 	       range_within(req->offset, req->len, d->dev.size_bytes) &&
-	       !(req->op == BLOCK_WRITE && d->dev.read_only);
+	       !(req->op != BLOCK_READ && d->dev.read_only);
 }
 
 static int memdisk_submit(void *ctx, struct block_request *req)
@@ -34,7 +36,11 @@ static int memdisk_submit(void *ctx, struct block_request *req)
 		d->broken++;
 		return -EINVAL;
 	}
+	if (req->op == BLOCK_DISCARD && !d->dev.discard_bytes)
+		return -EOPNOTSUPP;
 	d->flushes += req->op == BLOCK_FLUSH;
+	d->discards += req->op == BLOCK_DISCARD;
+	d->zeroings += req->op == BLOCK_ZERO;
 	d->fua_writes += req->op == BLOCK_WRITE && req->fua;
 	d->request[d->inflight++] = req;
 	return 0;
@@ -69,6 +75,7 @@ struct memdisk *memdisk_new(uint64_t size_bytes, uint32_t sector_bytes)
 		.size_bytes = size_bytes,
 		.sector_bytes = sector_bytes,
 		.physical_sector_bytes = 4096,
+		.discard_bytes = 4096,
 	};
 	return d;
 }
@@ -84,6 +91,9 @@ void memdisk_free(struct memdisk *d)
 static void move_data(struct memdisk *d, struct block_request *req)
 {
 	uint8_t *at = d->data + req->offset;
+
+	if (req->op == BLOCK_DISCARD || req->op == BLOCK_ZERO)
+		memset(at, 0, req->len);
 
 	for (unsigned i = 0; i < req->iov_count; i++) {
 		if (req->op == BLOCK_READ)
@@ -101,6 +111,8 @@ void memdisk_complete(struct memdisk *d, unsigned n, int error)
 	memmove(&d->request[n], &d->request[n + 1], (--d->inflight - n) * sizeof(d->request[0]));
 	if (error == 0)
 		move_data(d, req);
+	else if (error == -EOPNOTSUPP && req->op == BLOCK_DISCARD)
+		d->dev.discard_bytes = 0;
 	req->done(req, error);
 }
 

@@ -16,8 +16,8 @@ struct memdisk {
 	unsigned limit; /* of requests in flight: more are refused with -EAGAIN */
 	int refuse;     /* -errno of each submission, 0 for none */
 	unsigned inflight;
-	struct block_request *request[MEMDISK_INFLIGHT_MAX]; /* oldest first */
-	unsigned kicks, flushes, fua_writes;                 /* counted as they are submitted */
+	struct block_request *request[MEMDISK_INFLIGHT_MAX];     /* oldest first */
+	unsigned kicks, flushes, fua_writes, discards, zeroings; /* counted as they are submitted */
 	unsigned broken; /* requests that a controller must never make */
 };
 

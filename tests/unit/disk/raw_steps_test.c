@@ -111,7 +111,7 @@ static int submit(struct fixture *f, enum block_op op, uint64_t len, bool fua)
 					.fua = fua,
 					.len = len,
 					.iov = f->iov,
-					.iov_count = op == BLOCK_FLUSH ? 0 : 2,
+					.iov_count = op == BLOCK_READ || op == BLOCK_WRITE ? 2 : 0,
 					.done = on_done,
 					.owner = f};
 	/* Two pieces, cut where no sector ends. */
@@ -278,12 +278,35 @@ static void flush_that_failed_past_the_page_cache_can_be_tried_again(void **stat
 	assert_int_equal(f->result, 0);
 }
 
+static void first_discard_that_cannot_be_done_is_the_last(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!raw_blockdev(f->disk)->discard_bytes)
+		skip();
+	assert_int_equal(submit(f, BLOCK_ZERO, 4096, false), 0);
+	assert_int_equal(f->ring.queue[0]->len, 4096);
+	complete(f, -EOPNOTSUPP);
+	assert_int_equal(f->result, -EOPNOTSUPP);
+	assert_int_not_equal(raw_blockdev(f->disk)->discard_bytes, 0);
+	assert_int_equal(submit(f, BLOCK_DISCARD, 4096, false), 0);
+	complete(f, -EINTR);
+	complete(f, -ENOSPC);
+	assert_int_equal(f->result, -ENOSPC);
+	assert_int_equal(submit(f, BLOCK_DISCARD, 4096, false), 0);
+	complete(f, -EINVAL);
+	assert_int_equal(f->result, -EOPNOTSUPP);
+	assert_int_equal(raw_blockdev(f->disk)->discard_bytes, 0);
+	assert_int_equal(submit(f, BLOCK_DISCARD, 4096, false), -EOPNOTSUPP);
+}
+
 #define CACHED(test) cmocka_unit_test_setup_teardown(test, make, unmake)
 #define DIRECT(test) cmocka_unit_test_setup_teardown(test, make_direct, unmake)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CACHED(first_discard_that_cannot_be_done_is_the_last),
 		CACHED(short_reads_go_on_where_they_stopped),
 		CACHED(short_writes_go_on_where_they_stopped),
 		DIRECT(short_direct_transfers_go_on_at_a_sector),

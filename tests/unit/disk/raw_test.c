@@ -141,7 +141,7 @@ static int run_plain(struct fixture *f, enum block_op op, bool fua, uint64_t off
 		.iov = {{.iov_base = data, .iov_len = len}},
 	};
 
-	job.req.iov_count = op == BLOCK_FLUSH ? 0 : 1;
+	job.req.iov_count = op == BLOCK_READ || op == BLOCK_WRITE;
 	return run(f, &job);
 }
 
@@ -319,6 +319,55 @@ static void file_that_became_shorter_gives_an_error(const struct place *place)
 	drop_fixture(&f);
 }
 
+static blkcnt_t blocks_of(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	return st.st_blocks;
+}
+
+static void assert_filled(const uint8_t *p, size_t len, uint8_t value)
+{
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(p[i], value);
+}
+
+/* Both kinds, up to where the file system has neither. */
+static void discarded_and_zeroed_ranges_read_as_zeros(const struct place *place)
+{
+	struct fixture f = make_fixture(place);
+	uint8_t *data = aligned_alloc(4096, 1 << 20);
+	blkcnt_t before;
+	int r;
+
+	assert_non_null(data);
+	memset(data, 0x5A, 1 << 20);
+	assert_int_equal(run_plain(&f, BLOCK_WRITE, false, 0, data, 1 << 20), 0);
+	assert_int_equal(run_plain(&f, BLOCK_FLUSH, false, 0, NULL, 0), 0);
+	if (!raw_blockdev(f.disk)->discard_bytes) {
+		print_message("%s: no holes, skipped\n", place->dir);
+	} else {
+		before = blocks_of(&f);
+		assert_int_equal(run_plain(&f, BLOCK_DISCARD, false, 512, NULL, 512 << 10), 0);
+		assert_true(blocks_of(&f) < before);
+		assert_int_equal(run_plain(&f, BLOCK_READ, false, 0, data, 1 << 20), 0);
+		assert_filled(data, 512, 0x5A);
+		assert_filled(data + 512, 512 << 10, 0);
+		assert_filled(data + 512 + (512 << 10), 512, 0x5A);
+	}
+	r = run_plain(&f, BLOCK_ZERO, false, 1024 << 9, NULL, 1536);
+	assert_true(r == 0 || r == -EOPNOTSUPP);
+	assert_int_equal(run_plain(&f, BLOCK_READ, false, 1024 << 9, data, 4096), 0);
+	if (r == 0)
+		assert_filled(data, 1536, 0);
+	assert_filled(data + 1536, 2560, 0x5A);
+	assert_int_equal(run_plain(&f, BLOCK_DISCARD, false, IMAGE_BYTES, NULL, 512), -ERANGE);
+	assert_int_equal(run_plain(&f, BLOCK_ZERO, false, 0, NULL, 511), -EINVAL);
+	free(data);
+	drop_fixture(&f);
+}
+
 /* --- opening ---------------------------------------------------------------------------- */
 
 static void image_is_written_by_one_and_read_by_many(const struct place *place)
@@ -351,6 +400,9 @@ static void read_only_image_is_never_written(const struct place *place)
 	assert_int_equal(open_image(&f, true, &f.disk, NULL), 0);
 	assert_true(raw_blockdev(f.disk)->read_only);
 	assert_int_equal(run_plain(&f, BLOCK_WRITE, false, 0, data, 512), -EROFS);
+	assert_int_equal(run_plain(&f, BLOCK_DISCARD, false, 0, NULL, 512), -EROFS);
+	assert_int_equal(run_plain(&f, BLOCK_ZERO, false, 0, NULL, 512), -EROFS);
+	assert_int_equal(raw_blockdev(f.disk)->discard_bytes, 0);
 	assert_int_equal(run_plain(&f, BLOCK_READ, false, 0, data, 512), 0);
 	assert_int_equal(run_plain(&f, BLOCK_FLUSH, false, 0, NULL, 0), 0);
 	drop_fixture(&f);
@@ -581,6 +633,7 @@ IN_PLACES(vectors_longer_than_the_kernel_takes_go_in_steps)
 IN_PLACES(requests_of_a_wrong_shape_are_refused)
 IN_PLACES(requests_beyond_the_limit_are_sent_back)
 IN_PLACES(file_that_became_shorter_gives_an_error)
+IN_PLACES(discarded_and_zeroed_ranges_read_as_zeros)
 IN_PLACES(image_is_written_by_one_and_read_by_many)
 IN_PLACES(read_only_image_is_never_written)
 IN_PLACES(images_of_a_wrong_kind_are_refused_with_the_reason)
@@ -597,6 +650,7 @@ int main(void)
 		TEST(requests_of_a_wrong_shape_are_refused),
 		TEST(requests_beyond_the_limit_are_sent_back),
 		TEST(file_that_became_shorter_gives_an_error),
+		TEST(discarded_and_zeroed_ranges_read_as_zeros),
 		TEST(image_is_written_by_one_and_read_by_many),
 		TEST(read_only_image_is_never_written),
 		TEST(images_of_a_wrong_kind_are_refused_with_the_reason),

@@ -241,9 +241,8 @@ static void short_cdb_and_naca_are_refused(void **state)
 
 static void commands_not_offered_have_an_invalid_opcode(void **state)
 {
-	/* MODE SELECT, RESERVE, WRITE SAME, UNMAP, PERSISTENT RESERVE IN and OUT, no command. */
-	static const uint8_t refused[] = {0x15, 0x55, 0x16, 0x17, 0x41,
-					  0x93, 0x42, 0x5E, 0x5F, 0xFF};
+	/* MODE SELECT, RESERVE, PERSISTENT RESERVE IN and OUT, no command. */
+	static const uint8_t refused[] = {0x15, 0x55, 0x16, 0x17, 0x5E, 0x5F, 0xFF};
 	struct scsi_unit unit = unit_of(512);
 
 	(void)state;
