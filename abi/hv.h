@@ -21,6 +21,7 @@
 /* Leaf 4000_0003 EAX: MSRs that the partition may use */
 #define HV_ACCESS_REFERENCE_COUNT (1u << 1)
 #define HV_ACCESS_SYNIC (1u << 2)
+#define HV_ACCESS_STIMERS (1u << 3)
 #define HV_ACCESS_HYPERCALL (1u << 5)
 #define HV_ACCESS_VP_INDEX (1u << 6)
 #define HV_ACCESS_REFERENCE_TSC (1u << 9)
@@ -31,6 +32,7 @@
 /* EDX */
 #define HV_FREQUENCY_MSRS (1u << 8)
 #define HV_CRASH_MSRS (1u << 10)
+#define HV_DIRECT_STIMERS (1u << 19)
 /* Leaf 4000_0004 EAX: hints */
 #define HV_HINT_RELAXED_TIMING (1u << 5)
 #define HV_HINT_NO_AUTO_EOI (1u << 9)
@@ -56,6 +58,9 @@
 #define HV_MSR_EOM 0x40000084u
 #define HV_MSR_SINT0 0x40000090u
 #define HV_MSR_SINT15 0x4000009Fu
+#define HV_MSR_STIMER0_CONFIG 0x400000B0u /* timer n: + 2n, its count + 2n + 1 */
+#define HV_MSR_STIMER0_COUNT 0x400000B1u
+#define HV_MSR_STIMER3_COUNT 0x400000B7u
 #define HV_MSR_CRASH_P0 0x40000100u
 #define HV_MSR_CRASH_P4 0x40000104u
 #define HV_MSR_CRASH_CTL 0x40000105u
@@ -69,6 +74,17 @@
 #define HV_SINT_RESET ((uint64_t)HV_SINT_MASKED)
 #define HV_SINTS 16u
 #define HV_EVENT_FLAGS 2048u /* of one SINT */
+
+#define HV_STIMERS 4u /* of one VP */
+#define HV_STIMER_ENABLE UINT64_C(1)
+#define HV_STIMER_PERIODIC (UINT64_C(1) << 1)
+#define HV_STIMER_LAZY (UINT64_C(1) << 2)
+#define HV_STIMER_AUTO_ENABLE (UINT64_C(1) << 3) /* a write to the count enables */
+#define HV_STIMER_VECTOR_SHIFT 4
+#define HV_STIMER_VECTOR_MASK (UINT64_C(0xff) << HV_STIMER_VECTOR_SHIFT)
+#define HV_STIMER_DIRECT (UINT64_C(1) << 12) /* an interrupt of that vector, no message */
+#define HV_STIMER_SINT_SHIFT 16
+#define HV_STIMER_SINT_MASK (UINT64_C(0xf) << HV_STIMER_SINT_SHIFT)
 
 /* Hypercalls: control word in RCX */
 #define HV_CALL_NOTIFY_LONG_SPIN_WAIT 0x0008u
@@ -108,6 +124,16 @@ struct hv_message_slot {
 };
 OYA_SIZE(struct hv_message_slot, 256);
 #define HV_MESSAGE_PENDING 1u
+#define HV_MESSAGE_TIMER_EXPIRED 0x80000010u
+
+struct hv_stimer_payload {
+	uint32_t timer;
+	uint32_t reserved;
+	uint64_t expiration_time; /* both in reference time */
+	uint64_t delivery_time;
+} OYA_PACKED;
+OYA_SIZE(struct hv_stimer_payload, 24);
+OYA_OFFSET(struct hv_stimer_payload, expiration_time, 8);
 
 struct hv_reference_tsc_page {
 	uint32_t sequence; /* 0: not valid, read the MSR */

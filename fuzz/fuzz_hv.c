@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The Hyper-V interface: the input is a list of steps of a hostile guest with two VPs and 64 KiB
- * of RAM: MSR accesses, hypercalls, writes to its memory, and posts and signals of the host in
- * between. Checked besides memory: what was refused changes nothing, what is told to the world is
- * within its limits, and a slot is never overwritten while it is taken.
+ * of RAM: MSR accesses, hypercalls, synthetic timers, writes to its memory, and posts and signals
+ * of the host in between. Checked besides memory: what was refused changes nothing, what is told to
+ * the world is within its limits, and a slot is never overwritten while it is taken.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,6 +29,8 @@ enum step {
 	STEP_MEMORY,
 	STEP_RESULT,
 	STEP_RESET,
+	STEP_STIMER,
+	STEP_PASS,
 	STEP_COUNT,
 };
 
@@ -150,6 +152,29 @@ static void step_memory(struct hvguest *g, struct cursor *c)
 	gmem_write(&g->gmem, gpa, bytes, n);
 }
 
+/* A timer that is likely to run; without timers both writes fault. */
+static void step_stimer(struct hvguest *g, struct cursor *c)
+{
+	unsigned vp = cursor_u8(c) % HVGUEST_VPS;
+	uint32_t msr = HV_MSR_STIMER0_CONFIG + cursor_u8(c) % HV_STIMERS * 2;
+	uint64_t config = cursor_u32(c), count = cursor_u16(c);
+	bool offered = g->config.timers != NULL;
+
+	if (!(config & HV_STIMER_PERIODIC))
+		count += g->reference_time;
+	must((hv_msr_write(g->hv, vp, msr, config) == 0) == offered);
+	must((hv_msr_write(g->hv, vp, msr + 1, count) == 0) == offered);
+}
+
+/* Time passes: no timer interrupts more often than once in the shortest period. */
+static void step_pass(struct hvguest *g, struct cursor *c)
+{
+	unsigned before = g->interrupts, ticks = cursor_u8(c) * 16u;
+
+	hvguest_pass(g, ticks);
+	must(g->interrupts - before <= HVGUEST_VPS * HV_STIMERS * (ticks / 1000 + 1));
+}
+
 static void run_step(struct hvguest *g, struct cursor *c)
 {
 	switch (cursor_u8(c) % STEP_COUNT) {
@@ -180,6 +205,12 @@ static void run_step(struct hvguest *g, struct cursor *c)
 	case STEP_RESULT:
 		g->result = cursor_u8(c) & 1 ? -ENOENT : 0;
 		break;
+	case STEP_STIMER:
+		step_stimer(g, c);
+		break;
+	case STEP_PASS:
+		step_pass(g, c);
+		break;
 	default:
 		hv_reset(g->hv);
 		must(hv_guest_os_id(g->hv) == 0);
@@ -192,6 +223,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cursor c = cursor_of(data, size);
 	struct hvguest *g = hvguest_new(size & 1);
 
+	if (size & 2)
+		hvguest_offer_stimers(g);
 	for (unsigned n = 0; n < STEPS_MAX && c.left && cursor_ok(&c); n++)
 		run_step(g, &c);
 	hvguest_free(g);

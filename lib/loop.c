@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define LOOP_BATCH 32
+#define LOOP_WAIT_MAX_NS UINT64_C(60000000000)
 #define LOOP_WAKE UINT64_MAX /* epoll's data for the wake descriptor */
 
 /*
@@ -178,8 +179,8 @@ void loop_stop(struct loop *l)
 	loop_wake(l);
 }
 
-/* Milliseconds to the next timer, rounded up; -1 for none. */
-static int loop_timeout(struct loop *l)
+/* Time to the next timer in *ret_wait; false when there is none. */
+static bool loop_timeout(struct loop *l, struct timespec *ret_wait)
 {
 	uint64_t due, now;
 
@@ -187,12 +188,14 @@ static int loop_timeout(struct loop *l)
 	due = l->timers_held ? TIMERQ_NEVER : timerq_next(&l->timers);
 	pthread_mutex_unlock(l->lock);
 	if (due == TIMERQ_NEVER)
-		return -1;
+		return false;
 	now = loop_now_ns();
-	if (due <= now)
-		return 0;
-	due = (due - now + 999999) / 1000000;
-	return due > 60000 ? 60000 : (int)due;
+	due = due > now ? due - now : 0;
+	if (due > LOOP_WAIT_MAX_NS)
+		due = LOOP_WAIT_MAX_NS;
+	ret_wait->tv_sec = (time_t)(due / 1000000000u);
+	ret_wait->tv_nsec = (long)(due % 1000000000u);
+	return true;
 }
 
 static void loop_dispatch(struct loop *l, const struct epoll_event *batch, int count)
@@ -220,13 +223,15 @@ int loop_run(struct loop *l, void (*idle)(void *owner), void *owner)
 {
 	while (!l->stop) {
 		struct epoll_event batch[LOOP_BATCH];
+		struct timespec wait;
 		int n;
 
 		if (idle)
 			idle(owner);
 		if (l->stop)
 			break;
-		n = epoll_wait(l->epoll_fd, batch, LOOP_BATCH, loop_timeout(l));
+		n = epoll_pwait2(l->epoll_fd, batch, LOOP_BATCH,
+				 loop_timeout(l, &wait) ? &wait : NULL, NULL);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		pthread_mutex_lock(l->lock);

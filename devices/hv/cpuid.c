@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * CPUID leaves 4000_0000 and up. Left out on purpose: leaf 3 EBX bit 0 (create partitions) and 12
- * (root), 20, 22, which make Linux think it is the parent; stimers until they exist; remote TLB
- * flush and cluster IPI hints, which Linux then does by its own APIC.
+ * (root), 20, 22, which make Linux think it is the parent; remote TLB flush and cluster IPI hints,
+ * which Linux then does by its own APIC.
  */
 #include "base/util.h"
 #include "devices/hv/internal.h"
@@ -26,6 +26,10 @@ static struct hv_leaf features(const struct hv *hv)
 
 	if (hv->config.reference_tsc)
 		leaf.eax |= HV_ACCESS_REFERENCE_TSC;
+	if (stimer_offered(hv)) {
+		leaf.eax |= HV_ACCESS_STIMERS;
+		leaf.edx |= HV_DIRECT_STIMERS;
+	}
 	return leaf;
 }
 

@@ -32,6 +32,8 @@ int hv_new(const struct hv_config *config, struct hv **ret_hv)
 
 void hv_free(struct hv *hv)
 {
+	if (hv)
+		stimer_reset_all(hv);
 	free(hv);
 }
 
@@ -41,6 +43,7 @@ void hv_reset(struct hv *hv)
 	memset(hv->crash_parameter, 0, sizeof(hv->crash_parameter));
 	for (unsigned i = 0; i < HV_VPS_MAX; i++)
 		synic_reset(&hv->vp[i]);
+	stimer_reset_all(hv);
 }
 
 uint64_t hv_guest_os_id(const struct hv *hv)
@@ -54,6 +57,10 @@ int hv_msr_read(struct hv *hv, unsigned vp, uint32_t msr, uint64_t *ret_value)
 		return -EPERM;
 	if (synic_msr(msr))
 		return synic_read(&hv->vp[vp], msr, ret_value);
+	if (stimer_msr(hv, msr)) {
+		*ret_value = stimer_read(hv, vp, msr);
+		return 0;
+	}
 	if (msr >= HV_MSR_CRASH_P0 && msr <= HV_MSR_CRASH_P4) {
 		*ret_value = hv->crash_parameter[msr - HV_MSR_CRASH_P0];
 		return 0;
@@ -146,7 +153,11 @@ int hv_msr_write(struct hv *hv, unsigned vp, uint32_t msr, uint64_t value)
 	if (vp >= hv->config.vp_count)
 		return -EPERM;
 	if (synic_msr(msr))
-		return synic_write(hv, &hv->vp[vp], msr, value);
+		return synic_write(hv, vp, msr, value);
+	if (stimer_msr(hv, msr)) {
+		stimer_write(hv, vp, msr, value);
+		return 0;
+	}
 	if (msr >= HV_MSR_CRASH_P0 && msr <= HV_MSR_CRASH_P4) {
 		hv->crash_parameter[msr - HV_MSR_CRASH_P0] = value;
 		return 0;

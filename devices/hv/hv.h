@@ -21,6 +21,7 @@
 #include "base/gmem.h"
 #include "base/guestlog.h"
 #include "base/irq.h"
+#include "base/timerq.h"
 
 #define HV_VPS_MAX 64u
 #define HV_CRASH_TEXT_MAX 4096u
@@ -55,6 +56,9 @@ struct hv_config {
 	const struct gmem *gmem;
 	const struct irq_ops *irq;
 	void *irq_ctx;
+	struct timerq *timers; /* in the time of clock->monotonic_ns; NULL: no synthetic timers */
+	const struct clock_ops *clock;
+	void *clock_ctx;
 	const struct guestlog *log;
 	const struct hv_world_ops *world;
 	void *world_ctx;

@@ -68,14 +68,18 @@ static int place_page(struct hv *hv, uint64_t *reg, uint64_t value)
 	return 0;
 }
 
-static void slots_free(struct hv *hv)
+/* The world goes first, where a timer shares its source: only the guest's requests can fill that
+ * slot so often that the timer starves, and not the other way round. */
+static void slots_free(struct hv *hv, unsigned vp)
 {
 	for (unsigned sint = 0; sint < HV_SINTS; sint++)
 		hv->config.world->slot_free(hv->config.world_ctx, sint);
+	stimer_slots_free(hv, vp);
 }
 
-int synic_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
+int synic_write(struct hv *hv, unsigned vp_index, uint32_t msr, uint64_t value)
 {
+	struct hv_vp *vp = &hv->vp[vp_index];
 	int r = 0;
 
 	switch (msr) {
@@ -98,18 +102,21 @@ int synic_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
 		return 0;
 	}
 	if (r == 0)
-		slots_free(hv);
+		slots_free(hv, vp_index);
 	return r;
+}
+
+void vp_interrupt(struct hv *hv, unsigned vp, uint8_t vector)
+{
+	hv->config.irq->msi(hv->config.irq_ctx, MSI_ADDRESS | (uint64_t)vp << 12, vector);
 }
 
 static void sint_raise(struct hv *hv, unsigned vp, unsigned sint)
 {
 	uint64_t value = hv->vp[vp].sint[sint];
 
-	if (value & HV_SINT_MASKED)
-		return;
-	hv->config.irq->msi(hv->config.irq_ctx, MSI_ADDRESS | (uint64_t)vp << 12,
-			    (uint32_t)(value & HV_SINT_VECTOR_MASK));
+	if (!(value & HV_SINT_MASKED))
+		vp_interrupt(hv, vp, (uint8_t)(value & HV_SINT_VECTOR_MASK));
 }
 
 static void *synic_slot(struct hv *hv, const struct hv_vp *vp, uint64_t reg, unsigned sint)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event loop on real descriptors. epoll_wait() goes through the linker to a wrapper here, so
+ * The event loop on real descriptors. epoll_pwait2() goes through the linker to a wrapper here, so
  * that a test can act between the wait and the dispatch, or make the wait fail.
  */
 #include "lib/loop.h"
@@ -30,7 +30,9 @@ struct fixture {
 	unsigned idle_called; /* of on_idle() */
 	unsigned stop_after;  /* on_ready() calls; 0: never */
 	void (*after_wait)(struct fixture *f);
-	int wait_error; /* of the next wait; 0: none */
+	int wait_error;             /* of the next wait; 0: none */
+	struct timespec first_wait; /* that the loop asked for */
+	bool waited;
 	struct loop_source *victim;
 	struct loop_source fresh;
 	int victim_fd, fresh_fd;
@@ -38,19 +40,25 @@ struct fixture {
 
 static struct fixture *current; /* of the wrapper, which gets no context */
 
-int __real_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
-int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
+int __real_epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout,
+			const sigset_t *mask);
+int __wrap_epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout,
+			const sigset_t *mask);
 
-int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
+int __wrap_epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout,
+			const sigset_t *mask)
 {
 	int n;
 
+	if (timeout && !current->waited)
+		current->first_wait = *timeout;
+	current->waited = true;
 	if (current->wait_error) {
 		errno = current->wait_error;
 		current->wait_error = 0;
 		return -1;
 	}
-	n = __real_epoll_wait(fd, events, max, timeout);
+	n = __real_epoll_pwait2(fd, events, max, timeout, mask);
 	if (current->after_wait)
 		current->after_wait(current);
 	return n;
@@ -144,6 +152,17 @@ static void timer_ends_the_wait_and_not_before_its_time(void **state)
 	assert_int_equal(loop_run(f->loop, NULL, NULL), 0);
 	assert_true(loop_now_ns() >= due_ns);
 	assert_true(timerq_next(loop_timers(f->loop)) == TIMERQ_NEVER);
+}
+
+static void a_wait_for_a_timer_is_not_rounded_to_milliseconds(void **state)
+{
+	struct fixture *f = *state;
+	struct timer t = stop_in_ms(f, 0);
+
+	timerq_arm(loop_timers(f->loop), &t, loop_now_ns() + 300000);
+	assert_int_equal(loop_run(f->loop, NULL, NULL), 0);
+	assert_true(f->waited);
+	assert_true(f->first_wait.tv_sec == 0 && f->first_wait.tv_nsec <= 300000);
 }
 
 static void *arm_from_outside(void *ctx)
@@ -411,6 +430,7 @@ int main(void)
 #define WITH_LOOP(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		WITH_LOOP(ready_descriptor_calls_its_owner_with_the_lock_held),
 		WITH_LOOP(timer_ends_the_wait_and_not_before_its_time),
+		WITH_LOOP(a_wait_for_a_timer_is_not_rounded_to_milliseconds),
 		WITH_LOOP(wake_makes_a_waiting_loop_see_a_new_timer),
 		WITH_LOOP(stop_before_the_run_returns_at_once),
 		WITH_LOOP(events_that_are_not_asked_for_do_not_call),

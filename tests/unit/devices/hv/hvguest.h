@@ -34,7 +34,9 @@ struct hvguest {
 	struct hv_crash crash;
 	uint64_t msi_address;
 	uint32_t msi_data;
-	unsigned free_sints; /* a bit per SINT that slot_free named */
+	unsigned free_sints;  /* a bit per SINT that slot_free named */
+	struct timerq timers; /* unused before hvguest_offer_stimers() */
+	uint64_t now_ns;
 };
 
 static inline uint64_t hvguest_time(void *ctx)
@@ -94,6 +96,11 @@ static inline void hvguest_on_msi(void *ctx, uint64_t address, uint32_t data)
 	g->msi_data = data;
 }
 
+static inline uint64_t hvguest_now_ns(void *ctx)
+{
+	return ((struct hvguest *)ctx)->now_ns;
+}
+
 static inline struct hvguest *hvguest_new(bool reference_tsc)
 {
 	static const struct hv_world_ops world = {hvguest_time, hvguest_on_message,
@@ -108,6 +115,7 @@ static inline struct hvguest *hvguest_new(bool reference_tsc)
 	if (!g->ram || gmem_add(&g->gmem, 0, HVGUEST_RAM, g->ram) < 0)
 		abort();
 	memset(g->ram, 0, HVGUEST_RAM);
+	timerq_init(&g->timers);
 	g->config = (struct hv_config){
 		.vp_count = HVGUEST_VPS,
 		.tsc_hz = HVGUEST_TSC_HZ,
@@ -132,6 +140,37 @@ static inline void hvguest_free(struct hvguest *g)
 	hv_free(g->hv);
 	free(g->ram);
 	free(g);
+}
+
+/* Makes the partition anew, with synthetic timers in virtual time. */
+static inline void hvguest_offer_stimers(struct hvguest *g)
+{
+	static const struct clock_ops clock = {.monotonic_ns = hvguest_now_ns};
+
+	hv_free(g->hv);
+	g->config.timers = &g->timers;
+	g->config.clock = &clock;
+	g->config.clock_ctx = g;
+	if (hv_new(&g->config, &g->hv) < 0)
+		abort();
+}
+
+/* Time passes on both clocks, and what is due fires, each timer at its time. */
+static inline void hvguest_pass(struct hvguest *g, uint64_t ticks)
+{
+	uint64_t end_ns = g->now_ns + ticks * 100, due;
+
+	while ((due = timerq_next(&g->timers)) <= end_ns && due != TIMERQ_NEVER) {
+		uint64_t step = due > g->now_ns ? (due - g->now_ns + 99) / 100 : 0;
+
+		g->now_ns += step * 100;
+		g->reference_time += step;
+		timerq_run(&g->timers, g->now_ns);
+	}
+	if (end_ns > g->now_ns) {
+		g->reference_time += (end_ns - g->now_ns) / 100;
+		g->now_ns = end_ns;
+	}
 }
 
 static inline void *hvguest_at(struct hvguest *g, uint64_t gpa)
