@@ -33,7 +33,9 @@ enum option_id {
 	OPT_CONTROL,
 	OPT_DEVICE,
 	OPT_NO_UNPACK,
+	OPT_NO_SANDBOX,
 	OPT_VMBUS,
+	OPT_STIMER,
 	OPT_HELP,
 };
 
@@ -51,7 +53,9 @@ static const struct option options[] = {
 	{"control", required_argument, NULL, OPT_CONTROL},
 	{"device", required_argument, NULL, OPT_DEVICE},
 	{"no-unpack", no_argument, NULL, OPT_NO_UNPACK},
+	{"no-sandbox", no_argument, NULL, OPT_NO_SANDBOX},
 	{"vmbus", required_argument, NULL, OPT_VMBUS},
+	{"stimer", no_argument, NULL, OPT_STIMER},
 	{"help", no_argument, NULL, OPT_HELP},
 	{0},
 };
@@ -79,7 +83,9 @@ static const char help_text[] =
 	"  --control PATH    control socket\n"
 	"  --device PATH     interface to the processors; default /dev/kvm\n"
 	"  --no-unpack       let the guest decompress its kernel\n"
+	"  --no-sandbox      keep the worker's rights; only for guests that you trust\n"
 	"  --vmbus VERSION   offer VMBus up to this version only, such as 4.0\n"
+	"  --stimer          offer synthetic timers\n"
 	"\n"
 	"On the console, Ctrl-] begins a command: s asks the guest to shut down, r resets,\n"
 	"n sends an NMI, q switches off, ? lists these, Ctrl-] sends itself.\n";
@@ -252,8 +258,13 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 		return set_text(verb, o->config, "device", optarg);
 	case OPT_NO_UNPACK:
 		return json_object_set_new(o->boot, "unpack", json_false());
+	case OPT_NO_SANDBOX:
+		return json_object_set_new(o->config, "sandbox", json_false());
 	case OPT_VMBUS:
 		return set_text(verb, o->config, "vmbus_max_version", optarg);
+	case OPT_STIMER:
+		return json_object_set_new(o->config, "enlightenments",
+					   json_pack("{s:b}", "stimer", 1));
 	case OPT_HELP:
 	default:
 		o->help = true;

@@ -2,6 +2,8 @@
 #include "lib/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,8 +38,11 @@ static int bind_private(int fd, const struct sockaddr_un *address)
 	return r;
 }
 
-int listen_unix(const char *path, const char *role, int *ret_fd, struct failure *f)
+int listen_unix(const char *path, const char *role, struct listener *ret_listener,
+		struct failure *f)
 {
+	struct listener l = {.folder = -1};
+	char copy[sizeof(l.name)];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, r;
 
@@ -65,6 +70,23 @@ int listen_unix(const char *path, const char *role, int *ret_fd, struct failure 
 				    role, path);
 		return fail(f, r, "cannot make the %s socket %s: %s", role, path, strerror(-r));
 	}
-	*ret_fd = fd;
+	l.fd = fd;
+	strcpy(copy, path);
+	strcpy(l.name, basename(copy));
+	strcpy(copy, path);
+	l.folder = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret_listener = l;
 	return 0;
+}
+
+void listener_done(struct listener *l)
+{
+	if (l->fd < 0)
+		return;
+	close(l->fd);
+	if (l->folder >= 0) {
+		unlinkat(l->folder, l->name, 0);
+		close(l->folder);
+	}
+	l->fd = l->folder = -1;
 }

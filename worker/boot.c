@@ -41,29 +41,64 @@ static void file_done(struct file *file)
 	free(file->data);
 }
 
-/* Opens a regular file for reading, with its size. */
-static int open_file(const char *path, const char *role, uint64_t *ret_len, struct failure *f)
+/* The size of an open file that can be loaded. 0, or -errno and the sentence. */
+static int check_file(int fd, const char *path, const char *role, uint64_t *ret_len,
+		      struct failure *f)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	int r = 0;
+
+	if (fstat(fd, &st) < 0)
+		return fail(f, -errno, "cannot read the %s %s: %s", role, path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return fail(f, -EINVAL, "the %s %s is not a regular file", role, path);
+	if (st.st_size == 0)
+		return fail(f, -EINVAL, "the %s %s is empty; copy it anew", role, path);
+	if ((uint64_t)st.st_size > FILE_MAX)
+		return fail(f, -EFBIG, "the %s %s is larger than 4 GiB", role, path);
+	*ret_len = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int open_file(const char *path, const char *role, struct failure *f)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+	uint64_t len;
 
 	if (fd < 0)
 		return fail(f, -errno, "cannot open the %s %s: %s", role, path, strerror(errno));
-	if (fstat(fd, &st) < 0)
-		r = fail(f, -errno, "cannot read the %s %s: %s", role, path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		r = fail(f, -EINVAL, "the %s %s is not a regular file", role, path);
-	else if (st.st_size == 0)
-		r = fail(f, -EINVAL, "the %s %s is empty; copy it anew", role, path);
-	else if ((uint64_t)st.st_size > FILE_MAX)
-		r = fail(f, -EFBIG, "the %s %s is larger than 4 GiB", role, path);
+	r = check_file(fd, path, role, &len, f);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
-	*ret_len = (uint64_t)st.st_size;
 	return fd;
+}
+
+int boot_open(const char *kernel, const char *initrd, struct boot_files *ret_files,
+	      struct failure *f)
+{
+	struct boot_files files = {.kernel = open_file(kernel, "kernel", f), .initrd = -1};
+
+	if (files.kernel < 0)
+		return files.kernel;
+	if (initrd) {
+		files.initrd = open_file(initrd, "initrd", f);
+		if (files.initrd < 0) {
+			close(files.kernel);
+			return files.initrd;
+		}
+	}
+	*ret_files = files;
+	return 0;
+}
+
+void boot_close(struct boot_files *files)
+{
+	if (files->kernel >= 0)
+		close(files->kernel);
+	if (files->initrd >= 0)
+		close(files->initrd);
+	*files = (struct boot_files){-1, -1};
 }
 
 static int read_all(int fd, uint8_t *to, uint64_t len, const char *role, const char *path,
@@ -87,19 +122,19 @@ static int read_all(int fd, uint8_t *to, uint64_t len, const char *role, const c
 	return 0;
 }
 
-static int read_kernel(const char *path, struct file *ret_file, struct failure *f)
+static int read_kernel(const struct boot_source *source, struct file *ret_file, struct failure *f)
 {
+	int fd = source->files.kernel, r;
 	uint64_t len;
-	int fd = open_file(path, "kernel", &len, f), r;
 
-	if (fd < 0)
-		return fd;
+	r = check_file(fd, source->kernel, "kernel", &len, f);
+	if (r < 0)
+		return r;
 	ret_file->data = malloc(len);
 	ret_file->len = len;
-	r = ret_file->data ? read_all(fd, ret_file->data, len, "kernel", path, f)
-			   : fail(f, -ENOMEM, "cannot read the kernel %s: out of memory", path);
-	close(fd);
-	return r;
+	if (!ret_file->data)
+		return fail(f, -ENOMEM, "cannot read the kernel %s: out of memory", source->kernel);
+	return read_all(fd, ret_file->data, len, "kernel", source->kernel, f);
 }
 
 static int too_small(const struct gmem *gm, const char *what, struct failure *f)
@@ -201,20 +236,19 @@ static void fill_e820(uint8_t *zero_page, const struct gmem *gm)
 }
 
 /* As high as the kernel allows, in the RAM below the gap, above the kernel's end. */
-static int load_initrd(const char *path, const struct gmem *gm, uint64_t kernel_end, uint64_t max,
-		       uint8_t *zero_page, struct failure *f)
+static int load_initrd(const struct boot_source *source, const struct gmem *gm, uint64_t kernel_end,
+		       uint64_t max, uint8_t *zero_page, struct failure *f)
 {
 	uint64_t len, top = min_u64(gm->region[0].len, max + 1), at;
-	int fd = open_file(path, "initrd", &len, f), r;
+	int r = check_file(source->files.initrd, source->initrd, "initrd", &len, f);
 
-	if (fd < 0)
-		return fd;
+	if (r < 0)
+		return r;
 	at = len < top ? (top - len) & ~UINT64_C(0xfff) : 0;
 	if (at < kernel_end || !gmem_span(gm, at, len))
-		r = too_small(gm, "initrd", f);
-	else
-		r = read_all(fd, gmem_span(gm, at, len), len, "initrd", path, f);
-	close(fd);
+		return too_small(gm, "initrd", f);
+	r = read_all(source->files.initrd, gmem_span(gm, at, len), len, "initrd", source->initrd,
+		     f);
 	if (r < 0)
 		return r;
 	le32_store(zero_page + SETUP_RAMDISK, (uint32_t)at);
@@ -266,8 +300,8 @@ static int load_rest(const struct boot_source *source, const struct gmem *gm, ui
 	zero_page[SETUP_LOAD_FLAGS] |= SETUP_LOADED_HIGH;
 	le64_store(zero_page + ZERO_PAGE_RSDP, source->rsdp);
 	fill_e820(zero_page, gm);
-	if (source->initrd)
-		r = load_initrd(source->initrd, gm, kernel_end, ramdisk_max, zero_page, f);
+	if (source->files.initrd >= 0)
+		r = load_initrd(source, gm, kernel_end, ramdisk_max, zero_page, f);
 	if (r == 0)
 		r = load_command_line(source->command_line, command_line_max, gm, zero_page, f);
 	if (r == 0 && (load_cpu_tables(gm, entry) < 0 ||
@@ -322,7 +356,7 @@ int boot_load(const struct boot_source *source, const struct gmem *gm, struct bo
 {
 	struct boot_entry entry = {0};
 	struct file file = {0};
-	int r = read_kernel(source->kernel, &file, f);
+	int r = read_kernel(source, &file, f);
 
 	if (r == 0)
 		r = load_kernel_file(source, &file, gm, &entry, f);

@@ -12,9 +12,15 @@
 #include "base/gmem.h"
 #include "lib/fail.h"
 
+/* The files of a guest, opened once: a reset reads them again, when paths may be out of reach. */
+struct boot_files {
+	int kernel, initrd; /* descriptors; initrd is -1 when there is none */
+};
+
 struct boot_source {
 	const char *kernel; /* path: bzImage or ELF */
 	const char *initrd; /* path or NULL */
+	struct boot_files files;
 	const char *command_line;
 	bool unpack;   /* decompress a bzImage here rather than in the guest */
 	uint64_t rsdp; /* GPA of the ACPI root pointer */
@@ -31,6 +37,11 @@ struct boot_entry {
 
 #define BOOT_CODE_SELECTOR 0x10u
 #define BOOT_DATA_SELECTOR 0x18u
+
+/* Opens and checks the files that the paths name. 0, or -errno and the sentence. */
+int boot_open(const char *kernel, const char *initrd, struct boot_files *ret_files,
+	      struct failure *f);
+void boot_close(struct boot_files *files);
 
 /* The guest's memory must be all zeros. 0, or -errno and the sentence. */
 int boot_load(const struct boot_source *source, const struct gmem *gm, struct boot_entry *ret_entry,

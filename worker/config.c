@@ -228,6 +228,16 @@ static int decode_console(json_t *obj, struct config *c, struct failure *f)
 	return r;
 }
 
+static int decode_enlightenments(json_t *obj, struct config *c, struct failure *f)
+{
+	static const struct key keys[] = {{"stimer", JSON_TRUE}};
+	int r = check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
+
+	if (r == 0)
+		take_bool(obj, "stimer", &c->stimer);
+	return r;
+}
+
 static int decode_lists(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *disks = json_object_get(root, "disks"), *nics = json_object_get(root, "nics");
@@ -287,22 +297,29 @@ static int decode_identity(json_t *root, struct config *c, struct failure *f)
 	return 0;
 }
 
-static int decode_root(json_t *root, struct config *c, struct failure *f)
-{
-	static const struct key keys[] = {
-		{"version", JSON_INTEGER}, {"name", JSON_STRING},
-		{"uuid", JSON_STRING},     {"memory_mib", JSON_INTEGER},
-		{"cpus", JSON_INTEGER},    {"device", JSON_STRING},
-		{"boot", JSON_OBJECT},     {"disks", JSON_ARRAY},
-		{"nics", JSON_ARRAY},      {"console", JSON_OBJECT},
-		{"control", JSON_STRING},  {"vmbus_max_version", JSON_STRING},
-	};
-	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
-	uint64_t version = 0, cpus = 1, memory = 1024;
-	int r = check_keys(root, "the configuration", keys, ARRAY_LEN(keys), f);
+static const struct key root_keys[] = {
+	{"version", JSON_INTEGER},
+	{"name", JSON_STRING},
+	{"uuid", JSON_STRING},
+	{"memory_mib", JSON_INTEGER},
+	{"cpus", JSON_INTEGER},
+	{"device", JSON_STRING},
+	{"boot", JSON_OBJECT},
+	{"disks", JSON_ARRAY},
+	{"nics", JSON_ARRAY},
+	{"console", JSON_OBJECT},
+	{"control", JSON_STRING},
+	{"sandbox", JSON_TRUE},
+	{"vmbus_max_version", JSON_STRING},
+	{"enlightenments", JSON_OBJECT},
+};
 
-	if (r == 0)
-		r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
+/* The numbers of the VM as a whole. */
+static int decode_sizes(json_t *root, struct config *c, struct failure *f)
+{
+	uint64_t version = 0, cpus = 1, memory = 1024;
+	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
+
 	if (r == 0 && version != CONFIG_VERSION)
 		return OR_INVALID(f, "it has no 'version'; this worker reads version %d",
 				  CONFIG_VERSION);
@@ -313,6 +330,18 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 				&memory, f);
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
+	return r;
+}
+
+static int decode_root(json_t *root, struct config *c, struct failure *f)
+{
+	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
+	json_t *enlightenments = json_object_get(root, "enlightenments");
+	int r = check_keys(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
+
+	if (r == 0)
+		r = decode_sizes(root, c, f);
+	take_bool(root, "sandbox", &c->sandbox);
 	if (r == 0)
 		r = decode_identity(root, c, f);
 	if (r == 0)
@@ -325,6 +354,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)
 		r = decode_console(console, c, f);
+	if (r == 0 && enlightenments)
+		r = decode_enlightenments(enlightenments, c, f);
 	if (r == 0)
 		r = decode_lists(root, c, f);
 	if (r == 0 && !c->kernel)
@@ -334,7 +365,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 
 static int config_defaults(struct config *c)
 {
-	c->unpack = true;
+	c->unpack = c->sandbox = true;
 	c->name = strdup("vm");
 	c->device = strdup("/dev/kvm");
 	c->append = strdup("");

@@ -44,7 +44,8 @@ struct config {
 	unsigned cpus;
 	char *device; /* of the partition interface: /dev/kvm */
 	char *kernel, *initrd, *append;
-	bool unpack; /* decompress the kernel on the host */
+	bool sandbox; /* give up all rights once everything is open */
+	bool unpack;  /* decompress the kernel on the host */
 	unsigned disk_count, nic_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	struct config_port nic[CONFIG_NICS_MAX];
@@ -52,6 +53,7 @@ struct config {
 	char *console_path;
 	char *control_path;         /* NULL: no control socket */
 	uint32_t vmbus_max_version; /* 0: the newest */
+	bool stimer;                /* offer synthetic timers */
 };
 
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */

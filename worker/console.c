@@ -23,14 +23,14 @@ struct console {
 	struct loop *loop;
 	struct serial *port;
 	enum config_console kind;
-	int in_fd, out_fd, listen_fd; /* -1: none; out_fd may be in_fd */
+	int in_fd, out_fd; /* -1: none */
+	struct listener socket;
 	bool own_fds, is_pty;
 	bool more_input; /* its end was not met yet */
 	bool out_always; /* a regular file: epoll cannot watch it, and it never blocks */
 	struct loop_source in, out, listener;
 	char pty[64];
 	int pty_side; /* the other end, held open: reading fails while nobody is there otherwise */
-	char *socket_path;
 	uint8_t pending[READ_CHUNK]; /* input that the port had no room for */
 	size_t pending_at, pending_len;
 	uint64_t head, tail; /* of the backlog, running counts */
@@ -220,7 +220,7 @@ int console_attach(struct console *c, int fd)
 static void on_connect(void *owner, uint32_t events)
 {
 	struct console *c = owner;
-	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(c->socket.fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
 	if (fd >= 0 && console_attach(c, fd) < 0)
@@ -229,12 +229,11 @@ static void on_connect(void *owner, uint32_t events)
 
 static int open_socket(struct console *c, const char *path, struct failure *f)
 {
-	int r = listen_unix(path, "console", &c->listen_fd, f);
+	int r = listen_unix(path, "console", &c->socket, f);
 
 	if (r < 0)
 		return r;
-	c->socket_path = strdup(path);
-	r = loop_add(c->loop, &c->listener, c->listen_fd, EPOLLIN, on_connect, c);
+	r = loop_add(c->loop, &c->listener, c->socket.fd, EPOLLIN, on_connect, c);
 	return r < 0 ? fail(f, r, "cannot watch the console's socket: %s", strerror(-r)) : 0;
 }
 
@@ -268,7 +267,7 @@ int console_new(const struct config *config, struct loop *loop, struct console *
 		return fail(f, -ENOMEM, "cannot make the console: out of memory");
 	c->loop = loop;
 	c->kind = config->console;
-	c->in_fd = c->out_fd = c->listen_fd = c->pty_side = -1;
+	c->in_fd = c->out_fd = c->pty_side = c->socket.fd = -1;
 	c->in.fd = c->out.fd = c->listener.fd = -1;
 	if (c->kind == CONSOLE_SOCKET)
 		r = open_socket(c, config->console_path, f);
@@ -295,19 +294,20 @@ void console_free(struct console *c)
 		return;
 	detach(c);
 	loop_remove(&c->listener);
-	if (c->listen_fd >= 0)
-		close(c->listen_fd);
+	listener_done(&c->socket);
 	if (c->pty_side >= 0)
 		close(c->pty_side);
-	if (c->socket_path)
-		unlink(c->socket_path);
-	free(c->socket_path);
 	free(c);
 }
 
 void console_set_port(struct console *c, struct serial *port)
 {
 	c->port = port;
+}
+
+int console_socket_folder(const struct console *c)
+{
+	return c->socket.fd >= 0 ? c->socket.folder : -1;
 }
 
 const char *console_pty(const struct console *c)

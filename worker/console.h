@@ -30,6 +30,9 @@ void console_set_port(struct console *c, struct serial *port);
  * descriptor becomes the console's. 0 or -errno. */
 int console_attach(struct console *c, int fd);
 
+/* Descriptor of the folder of the console's socket; -1 when there is none. */
+int console_socket_folder(const struct console *c);
+
 /* Path of the pseudo terminal; NULL when the console is none. */
 const char *console_pty(const struct console *c);
 

@@ -23,8 +23,7 @@ struct client {
 
 struct control {
 	struct vm *vm;
-	int fd;
-	char *path;
+	struct listener socket;
 	struct loop_source source;
 	struct client client[CONTROL_CLIENTS_MAX];
 };
@@ -110,7 +109,7 @@ static void on_client(void *owner, uint32_t events)
 static void on_connect(void *owner, uint32_t events)
 {
 	struct control *all = owner;
-	int fd = accept4(all->fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(all->socket.fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
 	if (fd < 0)
@@ -139,19 +138,23 @@ int control_new(const char *path, struct vm *vm, struct control **ret_control, s
 	c->source.fd = -1;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		c->client[i] = (struct client){.all = c, .fd = -1, .source.fd = -1};
-	r = listen_unix(path, "control", &c->fd, f);
+	r = listen_unix(path, "control", &c->socket, f);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
-	c->path = strdup(path);
-	r = c->path ? loop_add(vm->loop, &c->source, c->fd, EPOLLIN, on_connect, c) : -ENOMEM;
+	r = loop_add(vm->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
 	if (r < 0) {
 		control_free(c);
 		return fail(f, r, "cannot watch the control socket %s: %s", path, strerror(-r));
 	}
 	*ret_control = c;
 	return 0;
+}
+
+int control_socket_folder(const struct control *c)
+{
+	return c->socket.folder;
 }
 
 void control_free(struct control *c)
@@ -163,9 +166,6 @@ void control_free(struct control *c)
 			drop(&c->client[i]);
 	}
 	loop_remove(&c->source);
-	close(c->fd);
-	if (c->path)
-		unlink(c->path);
-	free(c->path);
+	listener_done(&c->socket);
 	free(c);
 }

@@ -21,4 +21,7 @@ struct control;
 int control_new(const char *path, struct vm *vm, struct control **ret_control, struct failure *f);
 void control_free(struct control *c);
 
+/* Descriptor of the folder of the socket. */
+int control_socket_folder(const struct control *c);
+
 #endif

@@ -305,11 +305,17 @@ static int msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *ret_value
 static int msr_write(void *ctx, unsigned index, uint32_t msr, uint64_t value)
 {
 	struct machine *m = ctx;
+	uint64_t next;
+	bool sooner;
 	int r;
 
 	pthread_mutex_lock(m->lock);
+	next = timerq_next(loop_timers(m->loop));
 	r = hv_msr_write(m->hv, index, msr, value);
+	sooner = timerq_next(loop_timers(m->loop)) < next; /* a synthetic timer was armed */
 	pthread_mutex_unlock(m->lock);
+	if (sooner)
+		loop_wake(m->loop);
 	return r;
 }
 
@@ -358,6 +364,24 @@ const struct vcpu_ops machine_vcpu_ops = {
 
 /* ---- life ---- */
 
+/* A kernel that lists the TSC among its clocks found it steady on all processors. */
+static bool host_trusts_tsc(void)
+{
+	char text[256];
+	FILE *file = fopen(CLOCKSOURCES, "re");
+	bool listed = false;
+
+	if (!file)
+		return false;
+	if (fgets(text, sizeof(text), file)) {
+		for (char *save, *word = strtok_r(text, " \n", &save); word;
+		     word = strtok_r(NULL, " \n", &save))
+			listed |= strcmp(word, "tsc") == 0;
+	}
+	fclose(file);
+	return listed;
+}
+
 int machine_init(struct machine *m, const struct config *config, pthread_mutex_t *lock,
 		 struct loop *loop, const struct gmem *gmem, const struct machine_host *host,
 		 struct failure *f)
@@ -379,10 +403,12 @@ int machine_init(struct machine *m, const struct config *config, pthread_mutex_t
 		.gmem = gmem,
 		.host = *host,
 		.cpus = config->cpus,
+		.stimer = config->stimer,
 		.log = {.write = guest_log, .ctx = m},
 		.log_limit = {.period_ns = GUEST_LOG_PERIOD_NS, .burst = GUEST_LOG_BURST},
 		.serial_host = {serial_output, serial_irq, serial_room},
 	};
+	m->host_tsc_trusted = host_trusts_tsc();
 	kicks_init(&m->kicks, loop, on_kick, m);
 	if (ioapic_new(&ioapic_host, &m->ioapic) < 0 ||
 	    serial_new(&m->serial_host, m, &m->serial) < 0 ||
@@ -403,24 +429,6 @@ void machine_done(struct machine *m)
 	*m = (struct machine){0};
 }
 
-/* A kernel that lists the TSC among its clocks found it steady on all processors. */
-static bool host_trusts_tsc(void)
-{
-	char text[256];
-	FILE *file = fopen(CLOCKSOURCES, "re");
-	bool listed = false;
-
-	if (!file)
-		return false;
-	if (fgets(text, sizeof(text), file)) {
-		for (char *save, *word = strtok_r(text, " \n", &save); word;
-		     word = strtok_r(NULL, " \n", &save))
-			listed |= strcmp(word, "tsc") == 0;
-	}
-	fclose(file);
-	return listed;
-}
-
 static int make_hv(struct machine *m, struct failure *f)
 {
 	struct vcpu_clock clock = vcpus_clock(m->vcpus);
@@ -428,12 +436,14 @@ static int make_hv(struct machine *m, struct failure *f)
 		.vp_count = m->cpus,
 		.tsc_hz = clock.tsc_hz,
 		.apic_hz = APIC_HZ,
-		.reference_tsc = clock.common && host_trusts_tsc(),
+		.reference_tsc = clock.common && m->host_tsc_trusted,
 		.kick_port = MACHINE_HYPERCALL_KICK_PORT,
 		.call_port = MACHINE_HYPERCALL_CALL_PORT,
 		.gmem = m->gmem,
 		.irq = &machine_irq,
 		.irq_ctx = m,
+		.timers = m->stimer ? loop_timers(m->loop) : NULL,
+		.clock = &machine_clock,
 		.log = &m->log,
 		.world = &hv_world,
 		.world_ctx = m,

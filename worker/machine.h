@@ -59,7 +59,8 @@ struct machine {
 	struct log_limit log_limit;
 	struct serial_host serial_host;
 	uint64_t tsc_scale, tsc_offset, tsc_base, started_ns;
-	bool tsc_common;
+	bool tsc_common, host_tsc_trusted;
+	bool stimer; /* the guest is offered synthetic timers */
 	bool deferred, routes_changed;
 	unsigned cpus;
 };

@@ -12,12 +12,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "lib/log.h"
 #include "worker/control.h"
+#include "worker/sandbox.h"
 #include "worker/vm.h"
 
 static const char usage[] = "usage: oya-worker --config FILE|-\n"
-			    "       oya-worker --version\n";
+			    "       oya-worker --sandbox | --version\n";
 
 struct signals {
 	int fd;
@@ -67,6 +69,12 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 			fail(f, r, "cannot take signals: %s", strerror(-r));
 	}
 	pthread_mutex_unlock(&vm->lock);
+	if (r == 0 && config->sandbox) {
+		int folders[] = {console_socket_folder(vm->console),
+				 control ? control_socket_folder(control) : -1};
+
+		r = sandbox_enter(folders, ARRAY_LEN(folders), f);
+	}
 	if (r == 0)
 		r = vm_run(vm, f);
 	pthread_mutex_lock(&vm->lock); /* its processors may not have ended yet */
@@ -97,6 +105,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
+		{"sandbox", no_argument, NULL, 's'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -106,11 +115,14 @@ int main(int argc, char **argv)
 	struct failure f;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:hsV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
 			break;
+		case 's':
+			sandbox_print(stdout);
+			return EXIT_SUCCESS;
 		case 'h':
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;

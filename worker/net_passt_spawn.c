@@ -23,6 +23,8 @@
 #include "base/util.h"
 #include "worker/net_passt_internal.h"
 
+#define REAP_TRIES 100
+#define REAP_PAUSE_MS 10
 #define START_TIMEOUT_MS 2000
 #define SPEC_MAX 80u
 #define SOCKET_FD 3
@@ -384,6 +386,15 @@ static void read_words(int fd, char *text, size_t room)
 	text[len] = '\0';
 }
 
+/* Waits for the end of passt, but not for ever: what remains is taken over by the system. */
+static void wait_end(pid_t pid)
+{
+	int status;
+
+	for (int i = 0; i < REAP_TRIES && waitpid(pid, &status, WNOHANG) == 0; i++)
+		poll(NULL, 0, REAP_PAUSE_MS);
+}
+
 void passt_reap(struct passt_child *child, const char *what, char *sentence, size_t sentence_len)
 {
 	char text[2048] = "";
@@ -391,12 +402,11 @@ void passt_reap(struct passt_child *child, const char *what, char *sentence, siz
 	int status = 0;
 
 	if (child->pid > 0) {
-		/* Its socket is closed already, or it has to go at once. */
+		/* Its socket is closed already, which ends it. The signal only hastens that, and
+		 * is not ours to send once we gave up our rights and it changed its user. */
 		if (waitpid(child->pid, &status, WNOHANG) == 0) {
 			kill(child->pid, SIGKILL);
-			while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
-				;
-			status = 0;
+			wait_end(child->pid);
 		}
 		child->pid = 0;
 	}

@@ -21,6 +21,7 @@
 
 #include "abi/machine.h"
 #include "base/util.h"
+#include "worker/sandbox.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define EFER_LME (1u << 8)
@@ -399,6 +400,8 @@ static void *vcpu_thread(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	pthread_setname_np(pthread_self(), name);
+	if (sandbox_thread() < 0)
+		stop_here(c, VCPU_BROKEN, "its thread could not be confined");
 	while (may_run(c)) {
 		if (ioctl(c->fd, KVM_RUN, 0) == 0) {
 			handle_exit(c);

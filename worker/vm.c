@@ -89,6 +89,7 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_source source = {
 		.kernel = c->kernel,
 		.initrd = c->initrd,
+		.files = vm->files,
 		.command_line = c->append,
 		.unpack = c->unpack,
 	};
@@ -104,11 +105,6 @@ static int begin_run(struct vm *vm, struct failure *f)
 		r = boot_load(&source, &vm->memory.gmem, &entry, f);
 	if (r == 0)
 		r = vcpus_set_up(vm->vcpus, vm->machine.hv, &entry, f);
-	if (r == 0) {
-		r = vcpus_start(vm->vcpus);
-		if (r < 0)
-			fail(f, r, "cannot start the processors' threads: %s", strerror(-r));
-	}
 	return r;
 }
 
@@ -157,6 +153,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		return fail(f, -ENOMEM, "cannot make the VM: out of memory");
 	vm->config = config;
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
+	vm->files = (struct boot_files){-1, -1};
 	vm->storage.source.fd = -1;
 	vm->crash_limit =
 		(struct log_limit){.period_ns = CRASH_LOG_PERIOD_NS, .burst = CRASH_LOG_BURST};
@@ -166,6 +163,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		fail(f, r, "cannot make the event loop: %s", strerror(-r));
 	if (r == 0)
 		r = partition_open_device(config->device, &vm->device_fd, f);
+	if (r == 0)
+		r = boot_open(config->kernel, config->initrd, &vm->files, f);
 	if (r == 0)
 		r = memory_init(&vm->memory, config->memory_bytes, f);
 	if (r == 0)
@@ -205,11 +204,20 @@ void vm_free(struct vm *vm)
 		machine_done(&vm->machine);
 	console_free(vm->console);
 	memory_done(&vm->memory);
+	boot_close(&vm->files);
 	if (vm->device_fd >= 0)
 		close(vm->device_fd);
 	loop_free(vm->loop);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
+}
+
+/* The processors' threads, which inherit what the calling one has given up. */
+static int start_processors(struct vm *vm, struct failure *f)
+{
+	int r = vcpus_start(vm->vcpus);
+
+	return r < 0 ? fail(f, r, "cannot start the processors' threads: %s", strerror(-r)) : 0;
 }
 
 static int do_reset(struct vm *vm, struct failure *f)
@@ -225,6 +233,8 @@ static int do_reset(struct vm *vm, struct failure *f)
 	if (r < 0)
 		return fail(f, r, "cannot clear the VM's memory for its reset: %s", strerror(-r));
 	r = begin_run(vm, f);
+	if (r == 0)
+		r = start_processors(vm, f);
 	if (r == 0) {
 		state_move(&vm_states, &vm->state, VM_RUNNING);
 		loop_hold_timers(vm->loop, false);
@@ -268,8 +278,10 @@ static void carry_out(void *owner)
 int vm_run(struct vm *vm, struct failure *f)
 {
 	struct run_context run = {.vm = vm, .f = f};
-	int r;
+	int r = start_processors(vm, f);
 
+	if (r < 0)
+		return r;
 	state_move(&vm_states, &vm->state, VM_RUNNING);
 	vcpus_resume(vm->vcpus);
 	r = loop_run(vm->loop, carry_out, &run);

@@ -29,6 +29,7 @@ struct vm {
 	pthread_mutex_t lock; /* of the devices */
 	struct loop *loop;
 	int device_fd;
+	struct boot_files files;
 	struct memory memory;
 	struct partition partition;
 	struct vcpus *vcpus;

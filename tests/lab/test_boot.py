@@ -45,6 +45,21 @@ def test_the_guest_falls_back_to_vmbus_4_0(lab):
     assert "Vmbus version:4.0" in console
 
 
+def test_the_guest_uses_synthetic_timers_when_they_are_offered(lab):
+    script = """
+    for n in 0 1; do cat /sys/devices/system/clockevents/clockevent$n/current_device; done
+    grep -i hyper-v /proc/interrupts; sleep 1.5; cut -d ' ' -f 1 /proc/uptime; sleep 2; cut -d ' ' -f 1 /proc/uptime
+    echo SLEPT
+    """
+    done = lab.vm(script, cpus=2, options="--stimer").finish()
+    lines = done.console.replace("\r", "").splitlines()
+    assert done.rc == 0 and "SLEPT" in lines, done
+    assert lines.count("Hyper-V clockevent") == 2, done.console
+    end = lines.index("SLEPT")
+    slept = float(lines[end - 1]) - float(lines[end - 2])
+    assert 1.9 < slept < 4, done.console
+
+
 def test_the_guest_may_decompress_its_kernel_itself(lab):
     assert "Vmbus version:5.3" in _boots(lab, "bookworm", 1, options="--no-unpack")
 

@@ -139,3 +139,34 @@ def test_a_long_pause_is_no_lost_heartbeat(lab):
     assert "does not answer heartbeats" not in vm.log()
     vm.control("stop")
     assert vm.finish().rc == 0
+
+
+def test_what_the_guest_discards_becomes_holes_that_read_as_zeros(lab):
+    lab.host.run("head -c 64M /dev/urandom >/tmp/thin.raw; sync")
+    before = int(lab.host.run("du -k /tmp/thin.raw").out.split()[0])
+    script = """cd /sys/block/sda/queue; echo MODE $(cat /sys/class/scsi_disk/*/provisioning_mode) GRANULARITY $(cat discard_granularity) MAX $(cat discard_max_bytes)
+blkdiscard -o 4194304 -l 33554432 /dev/sda && echo DISCARDED
+echo 3 >/proc/sys/vm/drop_caches
+dd if=/dev/sda bs=1M skip=4 count=32 2>/dev/null | md5sum
+dmesg | grep -iE 'I/O error|Sense Key|critical' | head -5"""
+    done = lab.vm(script, options="--disk /tmp/thin.raw").finish()
+    after = int(lab.host.run("du -k /tmp/thin.raw").out.split()[0])
+    assert done.rc == 0 and "DISCARDED" in done.console, done
+    assert "MODE unmap" in done.console or "MODE writesame_16" in done.console, done
+    zeros = lab.host.run("head -c 32M /dev/zero | md5sum").out.split()[0]
+    assert zeros in done.console, done
+    assert before - after >= 32000, (before, after)
+    assert lab.host.run("dd if=/tmp/thin.raw bs=1M skip=4 count=32 status=none | md5sum").out.split()[0] == zeros
+    assert "I/O error" not in done.console
+
+
+@timeout(900)
+def test_fstrim_of_the_root_leaves_its_files_and_is_a_hint_where_the_host_cannot_discard(lab):
+    script = """dd if=/dev/urandom of=/root/kept bs=1M count=32 2>/dev/null; cp /root/kept /root/gone; sync; md5sum </root/kept >/root/sum
+rm /root/gone; sync; fstrim -v / && fstrim -v / && echo TRIMMED
+echo 3 >/proc/sys/vm/drop_caches; [ "$(md5sum </root/kept)" = "$(cat /root/sum)" ] && echo KEPT
+cat /sys/class/scsi_disk/*/provisioning_mode
+dmesg | grep -iE 'I/O error|EXT4-fs error|Sense Key' | head -5"""
+    done = lab.vm(script, root=True, cpus=2, memory="1G").finish(timeout=600)
+    assert done.rc == 0 and "TRIMMED" in done.console and "KEPT" in done.console, done
+    assert "I/O error" not in done.console and "EXT4-fs error" not in done.console, done

@@ -127,13 +127,16 @@ class Formats(unittest.TestCase):
             "A member of `disks`": "decode_disk",
             "A member of `nics`": "decode_nic",
             "`console`": "decode_console",
+            "`enlightenments`": "decode_enlightenments",
         }
         documented = sections(read("docs/format/worker-config.md").split("## Example")[0], 3)
         self.assertEqual(set(documented), set(objects))
-        self.assertEqual(len(re.findall(r"struct key keys\[\]", code)), len(objects))
+        self.assertEqual(len(re.findall(r"struct key \w+\[\]", code)), len(objects))
         for title, function in objects.items():
             body = inside(code, rf"^static int {function}\(", r"^\}", function)
-            keys = inside(body, r"struct key keys\[\] = \{", r"\};", f"the keys of {function}")
+            named = "root_keys" if function == "decode_root" else "keys"
+            table = code if function == "decode_root" else body
+            keys = inside(table, rf"struct key {named}\[\] = \{{", r"\};", f"the keys of {function}")
             self.assertEqual(
                 set(re.findall(r"^\| `(\w+)` \|", documented[title], re.MULTILINE)),
                 set(re.findall(r'\{"(\w+)", JSON_', keys)),

@@ -24,7 +24,7 @@ struct fixture {
 	char folder[64];
 	char path[96];
 	struct failure failure;
-	int fd;
+	struct listener l;
 };
 
 static int set_up(void **state)
@@ -38,7 +38,7 @@ static int set_up(void **state)
 	if (!mkdtemp(f->folder))
 		return -1;
 	snprintf(f->path, sizeof(f->path), "%s/socket", f->folder);
-	f->fd = UNTOUCHED;
+	f->l.fd = UNTOUCHED;
 	return 0;
 }
 
@@ -46,8 +46,8 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	if (f->fd >= 0)
-		close(f->fd);
+	if (f->l.fd >= 0)
+		close(f->l.fd);
 	unlink(f->path);
 	rmdir(f->folder);
 	free(f);
@@ -85,36 +85,37 @@ static void socket_listens_and_is_its_owners_alone(void **state)
 	mode_t mask = umask(0);
 	struct stat st;
 
-	assert_int_equal(listen_unix(f->path, "control", &f->fd, &f->failure), 0);
+	assert_int_equal(listen_unix(f->path, "control", &f->l, &f->failure), 0);
 	assert_int_equal(umask(mask), 0); /* as it was */
 	assert_int_equal(reach(f->path), 0);
 	assert_int_equal(lstat(f->path, &st), 0);
 	assert_true(S_ISSOCK(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_true(fcntl(f->fd, F_GETFD) & FD_CLOEXEC);
-	assert_true(fcntl(f->fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(f->l.fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(f->l.fd, F_GETFL) & O_NONBLOCK);
 }
 
 static void socket_without_a_listener_is_replaced(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(listen_unix(f->path, "control", &f->fd, &f->failure), 0);
-	close(f->fd);
+	assert_int_equal(listen_unix(f->path, "control", &f->l, &f->failure), 0);
+	close(f->l.fd);
 	assert_int_equal(reach(f->path), -ECONNREFUSED);
-	assert_int_equal(listen_unix(f->path, "control", &f->fd, &f->failure), 0);
+	assert_int_equal(listen_unix(f->path, "control", &f->l, &f->failure), 0);
 	assert_int_equal(reach(f->path), 0);
 }
 
 static void socket_in_use_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
-	int second = UNTOUCHED, before;
+	struct listener second = {.fd = UNTOUCHED};
+	int before;
 
-	assert_int_equal(listen_unix(f->path, "control", &f->fd, &f->failure), 0);
+	assert_int_equal(listen_unix(f->path, "control", &f->l, &f->failure), 0);
 	before = lowest_free_fd();
 	assert_int_equal(listen_unix(f->path, "control", &second, &f->failure), -EADDRINUSE);
-	assert_int_equal(second, UNTOUCHED);
+	assert_int_equal(second.fd, UNTOUCHED);
 	assert_int_equal(lowest_free_fd(), before);
 	assert_non_null(strstr(f->failure.text, f->path));
 	assert_non_null(strstr(f->failure.text, "control"));
@@ -130,8 +131,8 @@ static void other_kinds_of_file_are_left_alone(void **state)
 	assert_true(file >= 0);
 	assert_int_equal(write(file, "mine", 4), 4);
 	close(file);
-	assert_int_equal(listen_unix(f->path, "console", &f->fd, &f->failure), -EADDRINUSE);
-	assert_int_equal(f->fd, UNTOUCHED);
+	assert_int_equal(listen_unix(f->path, "console", &f->l, &f->failure), -EADDRINUSE);
+	assert_int_equal(f->l.fd, UNTOUCHED);
 	assert_int_equal(lstat(f->path, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(st.st_size, 4);
@@ -144,11 +145,11 @@ static void link_to_a_socket_without_a_listener_is_left_alone(void **state)
 	struct stat st;
 
 	snprintf(target, sizeof(target), "%s.old", f->path);
-	assert_int_equal(listen_unix(target, "console", &f->fd, &f->failure), 0);
-	close(f->fd);
-	f->fd = UNTOUCHED;
+	assert_int_equal(listen_unix(target, "console", &f->l, &f->failure), 0);
+	close(f->l.fd);
+	f->l.fd = UNTOUCHED;
 	assert_int_equal(symlink(target, f->path), 0);
-	assert_int_equal(listen_unix(f->path, "console", &f->fd, &f->failure), -EADDRINUSE);
+	assert_int_equal(listen_unix(f->path, "console", &f->l, &f->failure), -EADDRINUSE);
 	assert_int_equal(lstat(f->path, &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
 	unlink(target);
@@ -163,10 +164,10 @@ static void path_of_the_largest_length_works_and_one_more_is_refused(void **stat
 
 	memset(path + len, 'n', sizeof(path) - len);
 	path[room] = '\0';
-	assert_int_equal(listen_unix(path, "control", &f->fd, &f->failure), -ENAMETOOLONG);
+	assert_int_equal(listen_unix(path, "control", &f->l, &f->failure), -ENAMETOOLONG);
 	assert_non_null(strstr(f->failure.text, "longer than 107 characters"));
 	path[room - 1] = '\0';
-	assert_int_equal(listen_unix(path, "control", &f->fd, &f->failure), 0);
+	assert_int_equal(listen_unix(path, "control", &f->l, &f->failure), 0);
 	unlink(path);
 }
 
@@ -177,8 +178,8 @@ static void missing_folder_is_told_in_a_sentence(void **state)
 	int before = lowest_free_fd();
 
 	snprintf(path, sizeof(path), "%s/absent/socket", f->folder);
-	assert_int_equal(listen_unix(path, "control", &f->fd, &f->failure), -ENOENT);
-	assert_int_equal(f->fd, UNTOUCHED);
+	assert_int_equal(listen_unix(path, "control", &f->l, &f->failure), -ENOENT);
+	assert_int_equal(f->l.fd, UNTOUCHED);
 	assert_non_null(strstr(f->failure.text, path));
 	assert_non_null(strstr(f->failure.text, "No such file"));
 	assert_int_equal(lowest_free_fd(), before);

@@ -80,9 +80,16 @@ static int tear_down(void **state)
 
 static int boot(struct fixture *f)
 {
+	int r;
+
 	memset(&f->entry, 0x55, sizeof(f->entry));
 	strcpy(f->f.text, "nothing was said");
-	return boot_load(&f->source, &f->gmem, &f->entry, &f->f);
+	r = boot_open(f->source.kernel, f->source.initrd, &f->source.files, &f->f);
+	if (r < 0)
+		return r;
+	r = boot_load(&f->source, &f->gmem, &f->entry, &f->f);
+	boot_close(&f->source.files);
+	return r;
 }
 
 static int boot_image(struct fixture *f, const struct image *image)

@@ -62,6 +62,7 @@ static void the_smallest_configuration_has_defaults_for_the_rest(void **state)
 	assert_int_equal(c->console, CONSOLE_NONE);
 	assert_null(c->control_path);
 	assert_int_equal(c->vmbus_max_version, 0);
+	assert_false(c->stimer);
 	assert_false(guid_equal(&c->uuid, &other->uuid));
 	config_free(c);
 	config_free(other);
@@ -74,6 +75,7 @@ static void every_setting_is_taken(void **state)
 		good("{\"version\": 1, \"name\": \"büro\", \"uuid\": "
 		     "\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"memory_mib\": 32, \"cpus\": 64, "
 		     "\"device\": \"/dev/x\", \"control\": \"/c\", \"vmbus_max_version\": \"4.1\", "
+		     "\"enlightenments\": {\"stimer\": true}, "
 		     "\"boot\": {\"kernel\": \"k\", \"initrd\": \"i\", \"append\": \"a b\", "
 		     "\"unpack\": false}, \"console\": {\"type\": \"socket\", \"path\": \"/s\"}, "
 		     "\"disks\": [{\"path\": \"d0\"}, {\"path\": \"d1\", \"read_only\": true, "
@@ -93,6 +95,7 @@ static void every_setting_is_taken(void **state)
 	assert_string_equal(c->device, "/dev/x");
 	assert_string_equal(c->control_path, "/c");
 	assert_int_equal(c->vmbus_max_version, VMBUS_VERSION(4, 1));
+	assert_true(c->stimer);
 	assert_string_equal(c->initrd, "i");
 	assert_string_equal(c->append, "a b");
 	assert_false(c->unpack);
@@ -136,6 +139,8 @@ static void unknown_settings_are_refused_wherever_they_stand(void **state)
 		       "a NIC has no setting 'bridge'");
 	assert_refused("{" BOOT ", \"console\": {\"kind\": \"pty\"}}",
 		       "'console' has no setting 'kind'");
+	assert_refused("{" BOOT ", \"enlightenments\": {\"stimers\": true}}",
+		       "'enlightenments' has no setting 'stimers'");
 	assert_refused("{\"\": 1}", "the configuration has no setting ''");
 }
 
@@ -160,6 +165,10 @@ static void settings_of_a_wrong_type_are_refused(void **state)
 		       "'forward' of a NIC holds something else than text");
 	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\", \"read_only\": \"no\"}]}",
 		       "'read_only' of a disk has the wrong type");
+	assert_refused("{" BOOT ", \"enlightenments\": true}",
+		       "'enlightenments' of the configuration has the wrong type");
+	assert_refused("{" BOOT ", \"enlightenments\": {\"stimer\": 1}}",
+		       "'stimer' of 'enlightenments' has the wrong type");
 }
 
 static void the_version_is_insisted_on(void **state)
