@@ -25,8 +25,7 @@ static struct synic_pages {
 
 static struct message queue[QUEUE];
 static volatile uint64_t queue_head, queue_tail;
-static volatile uint64_t events;
-volatile uint64_t synic_interrupts[2];
+volatile uint64_t synic_interrupts[2], synic_events[2];
 
 static struct vmbus_msg_offer offers[OFFERS];
 static unsigned offer_count;
@@ -60,7 +59,7 @@ static void on_sint(void)
 		uint64_t *word = &pages[vp].flags[VMBUS_SINT][i];
 
 		if (*word && __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST))
-			events++;
+			synic_events[vp]++;
 	}
 	if (vp != 0)
 		apic_send(0, WAKE_VECTOR); /* it sleeps until something comes */

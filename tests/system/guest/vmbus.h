@@ -31,8 +31,9 @@ struct packet {
 /* Switches this processor's SynIC on. vp is its index. */
 void synic_enable(unsigned vp);
 
-/* Interrupts of the VMBus SINT that each processor took. */
-extern volatile uint64_t synic_interrupts[2];
+/* Interrupts of the SINT and event flags found set in them, by processor. Several messages and
+ * flags may share an interrupt. */
+extern volatile uint64_t synic_interrupts[2], synic_events[2];
 
 /* Agrees on the newest version up to max; messages go to target_vp. The version, 0 for none. */
 uint32_t vmbus_connect(uint32_t max, unsigned target_vp);
