@@ -2,7 +2,7 @@
 
 from lab.runner import quick
 
-FACTS = "dmesg; nproc; cat /proc/uptime; ls /sys/bus/vmbus/devices | wc -l"
+FACTS = "dmesg | grep -E 'Hypervisor detected|Vmbus version|IC version'; nproc"
 
 
 def _boots(lab, suite: str, cpus: int, **options) -> str:
@@ -19,7 +19,6 @@ def test_debian_12_boots_with_one_processor(lab):
     assert "Vmbus version:5.3" in _boots(lab, "bookworm", 1)
 
 
-@quick
 def test_debian_13_boots_with_two_processors(lab):
     assert "Vmbus version:5.3" in _boots(lab, "trixie", 2)
 
@@ -32,6 +31,7 @@ def test_debian_12_boots_with_four_processors(lab):
     assert "Vmbus version:5.3" in _boots(lab, "bookworm", 4)
 
 
+@quick
 def test_debian_13_boots_with_one_processor(lab):
     assert "Vmbus version:5.3" in _boots(lab, "trixie", 1)
 
