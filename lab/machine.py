@@ -83,8 +83,8 @@ def accel(nested: bool = True) -> str:
     return "kvm"
 
 
-# QEMU 7.2's emulation lets a nested guest execute XSETBV without the exit that KVM asks for: KVM's
-# idea of XCR0 then differs from the guest's, whose processors end in triple faults. So no XSAVE.
+# With XSAVE nested guests warn of an XSAVE consistency problem at each boot: it looks as if QEMU 7.2
+# lets them execute XSETBV without the exit that KVM asks for. So no XSAVE.
 _EMULATED = "EPYC-Rome,+svm,+npt,-xsave"
 
 
