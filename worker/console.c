@@ -19,6 +19,11 @@
 #define WRITE_CHUNK 4096u /* what a pipe that is writable takes without blocking */
 #define READ_CHUNK 256u
 
+/* A guest writes byte by byte: what comes within this time goes out in one piece, since each
+ * write wakes this loop and the reader, which costs more than the guest's exit. */
+#define GATHER_NS UINT64_C(5000000)
+#define GATHER_BYTES 2048u /* more than this does not wait */
+
 struct console {
 	struct loop *loop;
 	struct serial *port;
@@ -29,6 +34,7 @@ struct console {
 	bool more_input; /* its end was not met yet */
 	bool out_always; /* a regular file: epoll cannot watch it, and it never blocks */
 	struct loop_source in, out, listener;
+	struct timer gather; /* armed while output waits for more */
 	char pty[64];
 	int pty_side; /* the other end, held open: reading fails while nobody is there otherwise */
 	uint8_t pending[READ_CHUNK]; /* input that the port had no room for */
@@ -60,6 +66,7 @@ static int watch_output(struct console *c)
 
 static void detach(struct console *c)
 {
+	timerq_disarm(&c->gather);
 	loop_remove(&c->in);
 	loop_remove(&c->out);
 	if (c->own_fds) {
@@ -146,6 +153,17 @@ static void on_input(void *owner, uint32_t events)
 		loop_remove(&c->in);
 }
 
+static void put_out(void *owner)
+{
+	struct console *c = owner;
+
+	timerq_disarm(&c->gather);
+	if (c->out_always)
+		write_some(c);
+	else
+		watch_output(c); /* without memory for it, with the next byte */
+}
+
 static void console_output(void *ctx, const uint8_t *bytes, size_t n)
 {
 	struct console *c = ctx;
@@ -156,10 +174,12 @@ static void console_output(void *ctx, const uint8_t *bytes, size_t n)
 		c->tail = c->head - CONSOLE_BACKLOG;
 	if (c->out_fd < 0)
 		return;
-	if (c->out_always)
-		write_some(c);
-	else
-		watch_output(c); /* without memory for it, with the next byte */
+	if (c->head - c->tail >= GATHER_BYTES) {
+		put_out(c);
+	} else if (!list_linked(&c->gather.link)) {
+		timerq_arm(loop_timers(c->loop), &c->gather, loop_now_ns() + GATHER_NS);
+		loop_wake(c->loop);
+	}
 }
 
 static void console_input_room(void *ctx)
@@ -269,6 +289,7 @@ int console_new(const struct config *config, struct loop *loop, struct console *
 	c->kind = config->console;
 	c->in_fd = c->out_fd = c->pty_side = c->socket.fd = -1;
 	c->in.fd = c->out.fd = c->listener.fd = -1;
+	c->gather = (struct timer){.fire = put_out, .owner = c};
 	if (c->kind == CONSOLE_SOCKET)
 		r = open_socket(c, config->console_path, f);
 	if (c->kind == CONSOLE_PTY)
@@ -313,6 +334,12 @@ int console_socket_folder(const struct console *c)
 const char *console_pty(const struct console *c)
 {
 	return c->pty[0] ? c->pty : NULL;
+}
+
+void console_flush(struct console *c)
+{
+	if (list_linked(&c->gather.link))
+		put_out(c);
 }
 
 void console_drain(struct console *c)

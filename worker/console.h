@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where the guest's serial port leads: standard input and output, a Unix socket, a pseudo
- * terminal. What nobody reads is kept up to CONSOLE_BACKLOG bytes, the newest.
+ * terminal. Output is gathered for some milliseconds. What nobody reads is kept up to
+ * CONSOLE_BACKLOG bytes, the newest.
  *
  * Threads: with the lock of the devices held.
  */
@@ -35,6 +36,9 @@ int console_socket_folder(const struct console *c);
 
 /* Path of the pseudo terminal; NULL when the console is none. */
 const char *console_pty(const struct console *c);
+
+/* Output that waits for more goes out at once; before timers are held. */
+void console_flush(struct console *c);
 
 /* Writes out what is left, without waiting for a reader that does not read. */
 void console_drain(struct console *c);

@@ -301,6 +301,7 @@ int vm_pause(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 	vcpus_pause(vm->vcpus);
 	pthread_mutex_lock(&vm->lock);
+	console_flush(vm->console);
 	loop_hold_timers(vm->loop, true); /* a guest that stands still misses no heartbeat */
 	return 0;
 }

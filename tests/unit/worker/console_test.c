@@ -149,6 +149,54 @@ static void output_reaches_the_client_and_what_came_before_it(void **state)
 	close(fd);
 }
 
+struct typist {
+	struct fixture *f;
+	struct timer next;
+	const char *text;
+};
+
+static void type_next(void *owner)
+{
+	struct typist *t = owner;
+
+	serial_write(t->f->port, REG_DATA, (uint8_t)*t->text++);
+	if (*t->text)
+		timerq_arm(loop_timers(t->f->loop), &t->next, loop_now_ns() + 50000);
+}
+
+static void bytes_that_come_one_by_one_go_out_together(void **state)
+{
+	struct typist t = {.f = *state, .text = "one by one"};
+	char got[32];
+	int pair[2];
+	ssize_t n;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(console_attach(t.f->console, pair[0]), 0);
+	t.next = (struct timer){.fire = type_next, .owner = &t};
+	timerq_arm(loop_timers(t.f->loop), &t.next, loop_now_ns());
+	run_out(t.f);
+	n = recv(pair[1], got, sizeof(got), MSG_DONTWAIT);
+	assert_in_range(n, 2, 10); /* all ten, where this thread is not held up for long */
+	assert_memory_equal(got, "one by one", (size_t)n);
+	close(pair[1]);
+}
+
+static void output_that_waits_goes_out_when_it_is_flushed(void **state)
+{
+	struct fixture *f = *state;
+	char text[8] = "";
+	int fd = attach(f);
+
+	guest_writes(f, "now");
+	loop_hold_timers(f->loop, true);
+	console_flush(f->console);
+	loop_hold_timers(f->loop, false);
+	run_out(f);
+	assert_int_equal(read(fd, text, sizeof(text)), 3);
+	close(fd);
+}
+
 static void what_nobody_reads_is_kept_up_to_the_backlog(void **state)
 {
 	struct fixture *f = *state;
@@ -229,6 +277,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(output_reaches_the_client_and_what_came_before_it),
+		TEST(bytes_that_come_one_by_one_go_out_together),
+		TEST(output_that_waits_goes_out_when_it_is_flushed),
 		TEST(what_nobody_reads_is_kept_up_to_the_backlog),
 		TEST(input_outlives_its_client_and_leaves_the_loop_at_rest),
 		TEST(output_to_a_client_that_is_gone_leaves_the_loop_at_rest),
