@@ -311,13 +311,14 @@ static const struct key root_keys[] = {
 	{"control", JSON_STRING},
 	{"sandbox", JSON_TRUE},
 	{"vmbus_max_version", JSON_STRING},
+	{"scsi_queues", JSON_INTEGER},
 	{"enlightenments", JSON_OBJECT},
 };
 
 /* The numbers of the VM as a whole. */
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
-	uint64_t version = 0, cpus = 1, memory = 1024;
+	uint64_t version = 0, cpus = 1, memory = 1024, queues;
 	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
@@ -328,6 +329,10 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 	if (r == 0)
 		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
 				&memory, f);
+	queues = cpus < CONFIG_SCSI_QUEUES_DEFAULT ? cpus : CONFIG_SCSI_QUEUES_DEFAULT;
+	if (r == 0)
+		r = take_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);
+	c->scsi_queues = (unsigned)queues;
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
 	return r;

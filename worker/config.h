@@ -17,6 +17,8 @@
 #define CONFIG_NICS_MAX 8u
 #define CONFIG_FORWARDS_MAX 16u
 #define CONFIG_CPUS_MAX 64u
+#define CONFIG_SCSI_QUEUES_MAX 16u
+#define CONFIG_SCSI_QUEUES_DEFAULT 8u /* at most, one for each processor */
 #define CONFIG_MEMORY_MIN_MIB 32u
 #define CONFIG_MEMORY_MAX_MIB (4u * 1024 * 1024)
 #define CONFIG_BYTES_MAX (1024u * 1024)
@@ -54,6 +56,7 @@ struct config {
 	char *control_path;         /* NULL: no control socket */
 	uint32_t vmbus_max_version; /* 0: the newest */
 	bool stimer;                /* offer synthetic timers */
+	unsigned scsi_queues;       /* channels of a disk controller */
 };
 
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */

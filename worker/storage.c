@@ -95,7 +95,10 @@ static int open_disk(struct storage *s, const struct config *config, unsigned n,
 int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
 		 struct loop *loop, struct failure *f)
 {
-	struct storvsp_config controller = {.instance = controller_instance};
+	struct storvsp_config controller = {
+		.instance = controller_instance,
+		.sub_channels_max = config->scsi_queues - 1,
+	};
 	int r;
 
 	*s = (struct storage){.source.fd = -1};

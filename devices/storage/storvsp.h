@@ -13,8 +13,10 @@
  * Invariants:
  *  1. a packet is taken from the ring only when a request slot and a long vector are free, so
  *     that each packet taken is answered without an allocation;
- *  2. a request belongs to one opening of the channel; its answer is dropped once that is over;
- *  3. a slot is free, or at the back end, or waiting at its unit, or waiting to be sent.
+ *  2. a request belongs to one opening of its channel; its answer is dropped once that is over;
+ *  3. a slot is free, or at the back end, or waiting at its unit, or waiting to be sent;
+ *  4. a sub-channel is offered only while the primary channel is open: when that closes, all of
+ *     them are taken back.
  *
  * Spec: abi/storvsc.h; the commands are those of devices/storage/scsi.h.
  */
@@ -27,11 +29,13 @@
 #include "devices/vmbus/vmbus.h"
 
 #define STORVSP_TARGETS_MAX 2u /* what Linux's driver looks for */
+#define STORVSP_QUEUES_MAX 16u /* channels of a controller */
 
 struct storvsp;
 
 struct storvsp_config {
 	struct guid instance;
+	unsigned sub_channels_max; /* that a driver may ask for, below STORVSP_QUEUES_MAX */
 };
 
 struct storvsp_stats {

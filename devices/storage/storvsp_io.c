@@ -53,16 +53,31 @@ bool storvsp_request_available(struct storvsp *sp)
 	return sp->free_count && long_available(sp);
 }
 
-struct storvsp_request *storvsp_request_get(struct storvsp *sp, uint64_t transaction)
+struct storvsp_request *storvsp_request_get(struct storvsp_queue *queue, uint64_t transaction)
 {
+	struct storvsp *sp = queue->sp;
 	struct storvsp_request *req = &sp->slot[sp->free_slot[--sp->free_count]];
 
 	memset(req, 0, offsetof(struct storvsp_request, iov_short));
 	req->sp = sp;
-	req->generation = sp->generation;
+	req->queue = queue;
+	req->generation = queue->generation;
 	req->transaction = transaction;
 	req->reply.operation = STORVSC_OP_COMPLETE_IO;
 	return req;
+}
+
+static void resume(struct storvsp_queue *q)
+{
+	q->stalled = false;
+	if (q->channel)
+		vmbus_channel_resume(q->channel);
+}
+
+void storvsp_resume_all(struct storvsp *sp)
+{
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++)
+		resume(&sp->queue[i]);
 }
 
 void storvsp_request_put(struct storvsp_request *req)
@@ -73,9 +88,9 @@ void storvsp_request_put(struct storvsp_request *req)
 		sp->long_free[sp->long_free_count++] = req->longer;
 	req->longer = NULL;
 	sp->free_slot[sp->free_count++] = (uint16_t)(req - sp->slot);
-	if (sp->stalled && sp->channel) {
-		sp->stalled = false;
-		vmbus_channel_resume(sp->channel);
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		if (sp->queue[i].stalled)
+			resume(&sp->queue[i]);
 	}
 }
 
@@ -84,8 +99,7 @@ void storvsp_request_put(struct storvsp_request *req)
 /* True when the answer is on its way or has nobody to go to. */
 static bool send_reply(struct storvsp_request *req)
 {
-	struct storvsp *sp = req->sp;
-	int r = vmbus_channel_complete(sp->channel, req->transaction, &req->reply,
+	int r = vmbus_channel_complete(req->queue->channel, req->transaction, &req->reply,
 				       sizeof(req->reply));
 
 	if (r == -EAGAIN)
@@ -94,13 +108,13 @@ static bool send_reply(struct storvsp_request *req)
 	return true;
 }
 
-bool storvsp_send_unsent(struct storvsp *sp)
+bool storvsp_send_unsent(struct storvsp_queue *q)
 {
 	struct list *link;
 
-	while ((link = list_pop(&sp->unsent))) {
+	while ((link = list_pop(&q->unsent))) {
 		if (!send_reply(CONTAINER_OF(link, struct storvsp_request, link))) {
-			list_insert_before(sp->unsent.next, link);
+			list_insert_before(q->unsent.next, link);
 			return false;
 		}
 	}
@@ -109,15 +123,15 @@ bool storvsp_send_unsent(struct storvsp *sp)
 
 void storvsp_request_finish(struct storvsp_request *req)
 {
-	struct storvsp *sp = req->sp;
+	struct storvsp_queue *q = req->queue;
 
-	if (req->generation != sp->generation) {
+	if (req->generation != q->generation) {
 		storvsp_request_put(req);
 		return;
 	}
 	/* Behind those that wait, if any: there may be room for them by now. */
-	list_append(&sp->unsent, &req->link);
-	(void)storvsp_send_unsent(sp);
+	list_append(&q->unsent, &req->link);
+	(void)storvsp_send_unsent(q);
 }
 
 static void finish_srb(struct storvsp_request *req, uint8_t srb_status, uint8_t scsi_status,
@@ -303,14 +317,15 @@ static void after_completion(struct storvsp *sp, struct storvsp_unit *unit)
 
 		sp->reset = NULL;
 		storvsp_request_finish(reset);
-		if (sp->channel)
-			vmbus_channel_resume(sp->channel);
+		storvsp_resume_all(sp);
 	}
 	if (sp->in_ready)
 		return;
 	storvsp_kick(sp);
-	if (sp->channel)
-		vmbus_channel_flush(sp->channel);
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		if (sp->queue[i].channel)
+			vmbus_channel_flush(sp->queue[i].channel);
+	}
 }
 
 static void on_block_done(struct block_request *block, int result)
@@ -321,7 +336,7 @@ static void on_block_done(struct block_request *block, int result)
 
 	sp->inflight--;
 	unit->inflight--;
-	if (req->generation != sp->generation)
+	if (req->generation != req->queue->generation)
 		storvsp_request_put(req);
 	else
 		step_done(req, result);

@@ -38,8 +38,9 @@ enum storvsp_step {
 
 struct storvsp_request {
 	struct block_request block;
-	struct list link; /* unit's waiting or storvsp.unsent */
+	struct list link; /* unit's waiting or its queue's unsent */
 	struct storvsp *sp;
+	struct storvsp_queue *queue;
 	struct storvsp_unit *unit;
 	uint64_t generation;
 	uint64_t transaction;
@@ -61,18 +62,26 @@ struct storvsp_request {
 	} thin;
 };
 
-struct storvsp {
-	struct vmbus *bus;
-	struct vmbus_channel *offer;
+/* A channel of the controller: the first one, by which it is set up, or a sub-channel. Requests
+ * come on any; the units and the slots are common to all. */
+struct storvsp_queue {
+	struct storvsp *sp;
+	struct vmbus_channel *offer;   /* NULL: not offered */
 	struct vmbus_channel *channel; /* NULL while closed */
 	uint64_t generation;           /* of the channel's openings */
+	bool stalled;                  /* packets may wait for a slot or a long vector */
+	struct list unsent;            /* answers that wait for room in the ring */
+};
+
+struct storvsp {
+	struct vmbus *bus;
+	struct storvsp_config config;
 	unsigned state;
 	bool in_ready; /* the bus signals the guest when ready() returns */
-	bool stalled;  /* packets may wait for a slot or a long vector */
 	unsigned inflight;
 	struct storvsp_request *reset; /* answered once nothing is under way */
-	struct list unsent;            /* answers that wait for room in the ring */
 	struct list kicks;
+	struct storvsp_queue queue[STORVSP_QUEUES_MAX]; /* the first one is the primary channel's */
 	uint64_t luns[STORVSP_TARGETS_MAX];
 	struct storvsp_unit *unit[STORVSP_TARGETS_MAX][SCSI_LUNS_MAX];
 	unsigned free_count;
@@ -90,14 +99,17 @@ void storvsp_requests_done(struct storvsp *sp);
 bool storvsp_request_available(struct storvsp *sp);
 
 /* A request with a zeroed reply; only after storvsp_request_available(). */
-struct storvsp_request *storvsp_request_get(struct storvsp *sp, uint64_t transaction);
+struct storvsp_request *storvsp_request_get(struct storvsp_queue *queue, uint64_t transaction);
 void storvsp_request_put(struct storvsp_request *req);
 
 /* Sends the answer, or queues it, or drops it; the request is no longer the caller's. */
 void storvsp_request_finish(struct storvsp_request *req);
 
-/* Sends what waits in storvsp.unsent; false when the ring is full again. */
-bool storvsp_send_unsent(struct storvsp *sp);
+/* Sends what waits in the queue's unsent; false when the ring is full again. */
+bool storvsp_send_unsent(struct storvsp_queue *queue);
+
+/* Lets the bus serve every open channel again. */
+void storvsp_resume_all(struct storvsp *sp);
 
 /* Carries out an EXECUTE_SRB packet; srb is the private copy. */
 void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *packet,

@@ -26,6 +26,7 @@
 #define DISK_BYTES (16u << 20)
 #define RING_PAGES 16u
 #define PAGE 4096u
+#define SUB_CHANNELS 3u
 
 struct fixture {
 	struct vmguest *guest;
@@ -85,7 +86,7 @@ static inline void open_channel(struct fixture *f, uint32_t ring_pages)
 /* A controller with a disk at 0:0 and its channel open, not set up. */
 static inline int make(void **state)
 {
-	struct storvsp_config config = {.instance = {.b = {1}}};
+	struct storvsp_config config = {.instance = {.b = {1}}, .sub_channels_max = SUB_CHANNELS};
 	struct guid type = STORVSC_SCSI_INTERFACE;
 	struct fixture *f = calloc(1, sizeof(*f));
 
