@@ -19,6 +19,8 @@
 #define STORVSC_VERSION_6_0 STORVSC_VERSION(6, 0)
 #define STORVSC_VERSION_6_2 STORVSC_VERSION(6, 2)
 
+#define STORVSC_UNASKED 0u /* transaction of a packet that is no answer */
+
 enum storvsc_operation {
 	STORVSC_OP_COMPLETE_IO = 1, /* of every answer */
 	STORVSC_OP_EXECUTE_SRB = 3,
@@ -29,6 +31,7 @@ enum storvsc_operation {
 	STORVSC_OP_END_INITIALIZATION = 8,
 	STORVSC_OP_QUERY_PROTOCOL_VERSION = 9,
 	STORVSC_OP_QUERY_PROPERTIES = 10,
+	STORVSC_OP_ENUMERATE_BUS = 11, /* of the host, unasked: units have come or gone */
 	STORVSC_OP_CREATE_SUB_CHANNELS = 13,
 };
 
@@ -51,6 +54,7 @@ enum storvsc_status {
 #define STORVSC_SRB_BUSY 0x05u
 #define STORVSC_SRB_INVALID_REQUEST 0x06u
 #define STORVSC_SRB_DATA_OVERRUN 0x12u
+#define STORVSC_SRB_INVALID_LUN 0x20u
 #define STORVSC_SRB_AUTOSENSE_VALID 0x80u
 
 #define STORVSC_CDB_MAX 16u

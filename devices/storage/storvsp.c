@@ -124,7 +124,7 @@ static void begin_reset(struct storvsp_request *req)
 {
 	struct storvsp *sp = req->sp;
 
-	if (sp->inflight)
+	if (sp->inflight || sp->held)
 		sp->reset = req;
 	else
 		storvsp_request_finish(req);
@@ -250,6 +250,8 @@ static void on_ready(void *dev, struct vmbus_channel *ch)
 	struct storvsp *sp = q->sp;
 
 	sp->in_ready = true;
+	if (sp->scan_wanted && q == sp->queue)
+		storvsp_ask_scan(sp);
 	if (storvsp_send_unsent(q))
 		receive_batch(q, ch);
 	storvsp_kick(sp);
@@ -264,12 +266,13 @@ static void put_all(struct list *requests)
 		storvsp_request_put(CONTAINER_OF(link, struct storvsp_request, link));
 }
 
-/* Requests of the queue that wait for a unit's back end. */
-static void drop_waiting(struct storvsp_queue *q, struct storvsp_unit *unit)
+/* Puts back the requests of the queue on a list; their number. */
+static unsigned drop_requests(struct storvsp_queue *q, struct list *requests)
 {
-	struct list *link = unit->waiting.next;
+	struct list *link = requests->next;
+	unsigned count = 0;
 
-	while (link != &unit->waiting) {
+	while (link != requests) {
 		struct storvsp_request *req = CONTAINER_OF(link, struct storvsp_request, link);
 
 		link = link->next;
@@ -277,7 +280,18 @@ static void drop_waiting(struct storvsp_queue *q, struct storvsp_unit *unit)
 			continue;
 		list_remove(&req->link);
 		storvsp_request_put(req);
+		count++;
 	}
+	return count;
+}
+
+/* What the queue has at a unit, but for what is at its back end. */
+static void drop_at_unit(struct storvsp_queue *q, struct storvsp_unit *unit)
+{
+	drop_requests(q, &unit->waiting);
+	q->sp->held -= drop_requests(q, &unit->held);
+	if (q == q->sp->queue)
+		unit->scsi.locked = false; /* by a driver that is gone */
 }
 
 static void drop_reset(struct storvsp_queue *q)
@@ -308,7 +322,7 @@ static void on_close(void *dev, struct vmbus_channel *ch)
 	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
 		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
 			if (sp->unit[target][lun])
-				drop_waiting(q, sp->unit[target][lun]);
+				drop_at_unit(q, sp->unit[target][lun]);
 	drop_reset(q);
 }
 
@@ -333,72 +347,18 @@ static int offer_queue(struct storvsp *sp, unsigned index)
 	return vmbus_offer_channel(sp->bus, &offer, &sp->queue[index].offer);
 }
 
-/* --- units ------------------------------------------------------------------------------ */
-
-static bool address_ok(unsigned target, unsigned lun)
+void storvsp_ask_scan(struct storvsp *sp)
 {
-	return target < STORVSP_TARGETS_MAX && lun < SCSI_LUNS_MAX;
-}
+	struct storvsc_packet packet = {.operation = STORVSC_OP_ENUMERATE_BUS};
+	struct vmbus_channel *ch = sp->queue[0].channel;
 
-static bool blockdev_ok(const struct blockdev *dev)
-{
-	uint32_t sector = dev->sector_bytes, physical = dev->physical_sector_bytes;
-
-	return (sector == 512 || sector == 4096) && physical >= sector &&
-	       (physical & (physical - 1)) == 0 && physical / sector <= UINT16_MAX &&
-	       dev->size_bytes >= sector && dev->size_bytes <= INT64_MAX;
-}
-
-int storvsp_attach(struct storvsp *sp, unsigned target, unsigned lun,
-		   const struct blockdev *blockdev, const struct scsi_identity *identity)
-{
-	struct storvsp_unit *unit;
-
-	if (!address_ok(target, lun))
-		return -ERANGE;
-	if (sp->unit[target][lun])
-		return -EEXIST;
-	if (!blockdev_ok(blockdev) || scsi_identity_check(identity) < 0)
-		return -EINVAL;
-	unit = calloc(1, sizeof(*unit));
-	if (!unit)
-		return -ENOMEM;
-	unit->blockdev = blockdev;
-	unit->scsi = (struct scsi_unit){
-		.identity = *identity,
-		.sectors = blockdev->size_bytes / blockdev->sector_bytes,
-		.sector_bytes = blockdev->sector_bytes,
-		.physical_sector_bytes = blockdev->physical_sector_bytes,
-		.read_only = blockdev->read_only,
-		.luns = &sp->luns[target],
-	};
-	list_init(&unit->waiting);
-	sp->unit[target][lun] = unit;
-	sp->luns[target] |= UINT64_C(1) << lun;
-	return 0;
-}
-
-int storvsp_detach(struct storvsp *sp, unsigned target, unsigned lun)
-{
-	struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
-
-	if (!unit)
-		return -ENOENT;
-	unit->leaving = true;
-	sp->luns[target] &= ~(UINT64_C(1) << lun);
-	if (unit->inflight)
-		return -EBUSY;
-	sp->unit[target][lun] = NULL;
-	free(unit);
-	return 0;
-}
-
-const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigned target,
-					       unsigned lun)
-{
-	const struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
-
-	return unit ? &unit->stats : NULL;
+	sp->scan_wanted = false;
+	if (!ch || sp->state != STATE_READY)
+		return; /* a driver that sets the controller up looks by itself */
+	sp->scan_wanted = vmbus_channel_send(ch, VMBUS_PACKET_INBAND, false, STORVSC_UNASKED,
+					     &packet, sizeof(packet)) == -EAGAIN;
+	if (!sp->in_ready)
+		vmbus_channel_flush(ch);
 }
 
 /* --- life ------------------------------------------------------------------------------- */
@@ -431,9 +391,7 @@ void storvsp_free(struct storvsp *sp)
 	if (sp->queue[0].offer)
 		vmbus_rescind(sp->queue[0].offer);
 	assert(sp->inflight == 0);
-	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
-		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
-			free(sp->unit[target][lun]);
+	storvsp_units_done(sp);
 	storvsp_requests_done(sp);
 	free(sp);
 }
@@ -441,4 +399,9 @@ void storvsp_free(struct storvsp *sp)
 unsigned storvsp_inflight(const struct storvsp *sp)
 {
 	return sp->inflight;
+}
+
+unsigned storvsp_held(const struct storvsp *sp)
+{
+	return sp->held;
 }

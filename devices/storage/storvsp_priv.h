@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the SCSI controller share: storvsp.c (the channel, its protocol, the units),
- * storvsp_io.c (requests) and storvsp_thin.c (UNMAP and WRITE SAME, of several steps). Trust,
- * threads and invariants: storvsp.h.
+ * What the parts of the SCSI controller share: storvsp.c (channels and their protocol),
+ * storvsp_units.c (the units), storvsp_io.c (requests) and storvsp_thin.c (UNMAP and WRITE SAME,
+ * of several steps). Trust, threads and invariants: storvsp.h.
  */
 #ifndef OYA_DEVICES_STORAGE_STORVSP_PRIV_H
 #define OYA_DEVICES_STORAGE_STORVSP_PRIV_H
@@ -18,11 +18,13 @@
 
 struct storvsp_unit {
 	struct scsi_unit scsi;
-	const struct blockdev *blockdev;
+	const struct blockdev *blockdev; /* of a drive without a medium NULL */
+	uint8_t target, lun;
 	struct storvsp_stats stats;
 	unsigned inflight;   /* at the back end */
 	bool leaving;        /* no new commands */
 	struct list waiting; /* requests that the back end had no room for; inflight > 0 then */
+	struct list held;    /* requests that failed and will be tried again */
 	struct list kick;    /* on storvsp.kicks: submitted to since the last kick */
 };
 
@@ -38,18 +40,21 @@ enum storvsp_step {
 
 struct storvsp_request {
 	struct block_request block;
-	struct list link; /* unit's waiting or its queue's unsent */
+	struct list link; /* unit's waiting or held, or its queue's unsent */
 	struct storvsp *sp;
 	struct storvsp_queue *queue;
 	struct storvsp_unit *unit;
 	uint64_t generation;
 	uint64_t transaction;
 	struct storvsc_packet reply;
-	uint64_t offset; /* of the data on the unit */
+	uint64_t step_len; /* of the operation at the back end, retries together */
+	int error;         /* why it is held */
+	uint64_t offset;   /* of the data on the unit */
 	uint32_t len;
 	unsigned iov_count;
 	uint8_t sense_max; /* room for sense in the guest's request */
 	bool truncated;
+	bool absent; /* there is no unit */
 	enum storvsp_step step;
 	unsigned range_count, range_next; /* of an UNMAP */
 	uint32_t same_written;            /* bytes of a WRITE SAME, its operation a write */
@@ -77,8 +82,9 @@ struct storvsp {
 	struct vmbus *bus;
 	struct storvsp_config config;
 	unsigned state;
-	bool in_ready; /* the bus signals the guest when ready() returns */
-	unsigned inflight;
+	bool in_ready;    /* the bus signals the guest when ready() returns */
+	bool scan_wanted; /* the guest is to be told that units have come or gone */
+	unsigned inflight, held;
 	struct storvsp_request *reset; /* answered once nothing is under way */
 	struct list kicks;
 	struct storvsp_queue queue[STORVSP_QUEUES_MAX]; /* the first one is the primary channel's */
@@ -117,6 +123,23 @@ void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *pac
 
 /* Starts an operation of the request on its unit; its result is reported to the request's step. */
 void storvsp_start(struct storvsp_request *req, const struct block_request *block);
+
+/* Starts a held request again, where it stopped. */
+void storvsp_restart(struct storvsp_request *req);
+
+/* Ends what is held at a unit, with its error. */
+void storvsp_give_up_held(struct storvsp_unit *unit);
+
+/* Does what has become possible outside of ready(), and signals the guest. */
+void storvsp_settle(struct storvsp *sp);
+
+/* Tells a guest that has set the controller up to look for units, at once or when there is room. */
+void storvsp_ask_scan(struct storvsp *sp);
+
+/* The guest has ejected the medium. */
+void storvsp_guest_ejects(struct storvsp_unit *unit, struct storvsp *sp);
+
+void storvsp_units_done(struct storvsp *sp);
 
 /* Copies from the guest's data, which has len bytes at least. */
 void storvsp_copy_from_guest(const struct storvsp_request *req, void *data, size_t len);

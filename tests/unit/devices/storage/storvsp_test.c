@@ -247,7 +247,10 @@ static void absent_units_answer_inquiry_with_qualifier_3(void **state)
 		assert_good(&srb, 36);
 		assert_int_equal(*(uint8_t *)vmguest_at(f->guest, gpa), 0x7F);
 		srb = run(f, &q, 0);
-		assert_sense(&srb, 5, 0x2500);
+		if (absent[i][0] == 0 && absent[i][1] < 2 && absent[i][2] < 64)
+			assert_absent(&srb);
+		else
+			assert_sense(&srb, 5, 0x2500);
 	}
 }
 
@@ -257,9 +260,11 @@ static void report_luns_lists_the_units_of_path_0_only(void **state)
 	struct storvsc_packet p = srb_of(cdb, sizeof(cdb), 1024);
 	struct fixture *f = *state;
 	uint64_t gpa = vmguest_alloc(f->guest, PAGE);
+	struct vmguest_packet told;
 	struct storvsc_srb srb;
 
 	assert_int_equal(storvsp_attach(f->sp, 0, 5, &f->disk->dev, &identity), 0);
+	assert_true(vmguest_receive(&f->ch, &told));
 	srb = run(f, &p, gpa);
 	assert_good(&srb, 8 + 16);
 	assert_int_equal(*((uint8_t *)vmguest_at(f->guest, gpa) + 17), 5);
