@@ -162,7 +162,7 @@ static int decode_dvd(json_t *obj, struct config_disk *d, struct failure *f)
 	return 0;
 }
 
-int config_decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
+static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 {
 	static const struct key keys[] = {
 		{"path", JSON_STRING},         {"type", JSON_STRING},
@@ -196,6 +196,11 @@ int config_decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 		return OR_INVALID(f, "'serial' of a disk has 1 to %u characters",
 				  CONFIG_SERIAL_MAX);
 	return r;
+}
+
+int config_decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
+{
+	return decode_disk(obj, d, f);
 }
 
 void config_disk_done(struct config_disk *d)
@@ -346,7 +351,7 @@ static int decode_lists(json_t *root, struct config *c, struct failure *f)
 	while (r == 0 && c->disk_count < json_array_size(disks)) {
 		json_t *disk = json_array_get(disks, c->disk_count);
 
-		r = config_decode_disk(disk, &c->disk[c->disk_count++], f);
+		r = decode_disk(disk, &c->disk[c->disk_count++], f);
 		if (r == 0 && !c->disk[c->disk_count - 1].path && !c->disk[c->disk_count - 1].dvd)
 			return OR_INVALID(f, "a disk has no 'path'");
 	}

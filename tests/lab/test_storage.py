@@ -43,6 +43,11 @@ def _until(condition, seconds: float = 30.0):
     return value
 
 
+def _listens(vm) -> None:
+    """Wait for the control socket of a VM that has just been started."""
+    _until(lambda: vm.host.run(f"test -S {vm.directory}/control", check=False).rc == 0)
+
+
 @quick
 def test_twenty_disks_on_two_controllers_are_seen_where_they_are(lab):
     folder = "/tmp/twenty"
@@ -73,7 +78,7 @@ def test_a_medium_is_mounted_changed_and_ejected_by_the_guest(lab):
 mount -t iso9660 -o ro /dev/sr0 /m && cat /m/text; umount /m; echo READ-FIRST
 until [ "$(blockdev --getsz /dev/sr0 2>/dev/null)" ] && mount -t iso9660 -o ro /dev/sr0 /m 2>/dev/null && grep another /m/text; do umount /m 2>/dev/null; sleep 0.3; done
 echo MOUNTED-SECOND; sleep 4
-umount /m; eject /dev/sr0 && echo EJECTED; sleep 1; dd if=/dev/sr0 bs=2048 count=1 2>&1 | grep -i medium
+echo 1 >/proc/sys/dev/cdrom/autoeject; umount /m && echo UNMOUNTED; sleep 1; dd if=/dev/sr0 bs=2048 count=1 2>&1 | grep -i medium
 dmesg | grep -iE 'I/O error|critical' | head -3; echo GUEST-DONE; sleep 5"""
     vm = lab.vm(script, options="--dvd /tmp/first.iso")
     vm.wait_for("READ-FIRST")
@@ -89,7 +94,7 @@ dmesg | grep -iE 'I/O error|critical' | head -3; echo GUEST-DONE; sleep 5"""
     console = vm.wait_for("GUEST-DONE")
     assert vm.control("statistics")["disks"][0]["path"] is None, console
     assert "TYPE 5 SECTOR 2048" in console and "the first text" in console and "another text" in console, console
-    assert "EJECTED" in console and "No medium found" in console, console
+    assert "UNMOUNTED" in console and "No medium found" in console, console
     vm.control("stop")
     assert vm.finish().rc == 0
 
@@ -130,6 +135,7 @@ n=0; while [ $n -lt 3 ]; do
  while [ -e /sys/block/$(basename $d) ]; do sleep 0.2; done; echo "GONE $n"; n=$((n+1))
 done; wait; dmesg | grep -iE 'I/O error|reset' | head -3"""
     vm = lab.vm(script, root=True, memory="1G", options="--disk /tmp/fio.raw,serial=fio-disk --controllers 2")
+    _listens(vm)
     for n in range(3):
         place = {"controller": n % 2, "lun": 20 + n}
         assert vm.control("disk-add", file="/tmp/hot.raw", serial="hot", **place) == place
@@ -145,11 +151,12 @@ done; wait; dmesg | grep -iE 'I/O error|reset' | head -3"""
 
 
 def test_a_full_disk_pauses_the_vm_until_there_is_room(lab):
-    lab.host.run("mkdir -p /tmp/small; mountpoint -q /tmp/small || mount -t tmpfs -o size=8M none /tmp/small; truncate -s 64M /tmp/small/d")
+    lab.host.run("umount -l /tmp/small 2>/dev/null; mkdir -p /tmp/small; mountpoint -q /tmp/small || mount -t tmpfs -o size=8M none /tmp/small; truncate -s 64M /tmp/small/d")
     try:
         script = """dd if=/dev/zero of=/dev/sda bs=1M count=24 conv=fsync 2>/dev/null && echo ALL-WRITTEN
 dmesg | grep -iE 'I/O error|Sense Key' | head -3; sleep 1"""
         vm = lab.vm(script, options="--disk /tmp/small/d")
+        _listens(vm)
         status = _until(lambda: (s := vm.control("status"))["state"] == "paused" and s, 60)
         assert "cannot be written: No space left on device" in status["reason"], status
         vm.control("resume")  # nothing has changed: it fails again

@@ -237,6 +237,29 @@ static void partition_reset_forgets_the_sub_channels(void **state)
 	open_sub_channels(f, SUB_CHANNELS, sub);
 }
 
+static void ring_torn_down_under_the_first_takes_the_others_with_it(void **state)
+{
+	struct storvsc_packet r = rw_of(SCSI_READ_10, 0, 0, 1);
+	struct vmguest_channel sub[2];
+	struct fixture *f = *state;
+	struct vmbus_msg_gpadl_teardown msg = {
+		.header.type = VMBUS_MSG_GPADL_TEARDOWN, .relid = f->relid, .gpadl = f->ch.gpadl};
+	struct vmbus_msg_relid release = {.header.type = VMBUS_MSG_RELID_RELEASED};
+	uint64_t gpa = vmguest_alloc(f->guest, PAGE);
+
+	open_sub_channels(f, 2, sub);
+	start_on(f, &sub[0], &r, gpa);
+	start_on(f, &sub[1], &r, gpa);
+	vmguest_message(f->guest, VMBUS_CONNECTION_ID_V5, &msg, sizeof(msg));
+	for (unsigned i = 0; i < 2; i++) { /* frees the channels while their I/O goes on */
+		release.relid = sub[i].relid;
+		vmguest_message(f->guest, VMBUS_CONNECTION_ID_V5, &release, sizeof(release));
+	}
+	memdisk_complete_all(f->disk);
+	vmguest_run(f->guest);
+	assert_int_equal(storvsp_inflight(f->sp), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +269,7 @@ int main(void)
 		READY(sub_channel_cannot_set_the_controller_up),
 		READY(closing_the_first_takes_the_others_with_it),
 		READY(sub_channel_that_closes_leaves_the_others),
+		READY(ring_torn_down_under_the_first_takes_the_others_with_it),
 		READY(channels_that_wait_for_slots_all_go_on),
 		READY(partition_reset_forgets_the_sub_channels),
 	};

@@ -300,6 +300,31 @@ static void errors_of_the_disk_become_sense(void **state)
 	assert_int_equal(storvsp_inflight(f->sp), 0);
 }
 
+static void addresses_near_the_end_of_numbers_are_out_of_range(void **state)
+{
+	static const uint8_t opcodes[] = {SCSI_READ_16, SCSI_WRITE_16, SCSI_VERIFY_16,
+					  SCSI_SYNCHRONIZE_CACHE_16, SCSI_WRITE_SAME_16};
+	static const uint64_t lbas[] = {UINT64_MAX,        UINT64_MAX - 7,    UINT64_MAX / 512,
+					UINT64_C(1) << 55, UINT64_C(1) << 63, DISK_BYTES / 512};
+	struct fixture *f = *state;
+	uint64_t gpa = vmguest_alloc(f->guest, PAGE);
+
+	for (size_t i = 0; i < sizeof(opcodes); i++) {
+		for (size_t k = 0; k < sizeof(lbas) / sizeof(lbas[0]); k++) {
+			uint8_t cdb[16] = {opcodes[i], [13] = 8};
+			struct storvsc_packet p;
+			struct storvsc_srb srb;
+
+			be64_store(cdb + 2, lbas[k]);
+			p = srb_of(cdb, sizeof(cdb), PAGE);
+			srb = run(f, &p, gpa);
+			assert_sense(&srb, 5, 0x2100);
+		}
+	}
+	assert_int_equal(f->disk->flushes + f->disk->zeroings, 0);
+	assert_int_equal(f->disk->kicks, 0);
+}
+
 static void sense_is_cut_to_the_guests_room(void **state)
 {
 	struct storvsc_packet p = rw_of(SCSI_READ_10, 0, DISK_BYTES / 512, 8);
@@ -378,6 +403,7 @@ int main(void)
 		READY(absent_units_answer_inquiry_with_qualifier_3),
 		READY(report_luns_lists_the_units_of_path_0_only),
 		READY(errors_of_the_disk_become_sense),
+		READY(addresses_near_the_end_of_numbers_are_out_of_range),
 		READY(sense_is_cut_to_the_guests_room),
 		READY(force_unit_access_reaches_the_disk),
 		READY(synchronize_cache_flushes_the_disk),
