@@ -79,7 +79,7 @@ mount -t iso9660 -o ro /dev/sr0 /m && cat /m/text; umount /m; echo READ-FIRST
 until [ "$(blockdev --getsz /dev/sr0 2>/dev/null)" ] && mount -t iso9660 -o ro /dev/sr0 /m 2>/dev/null && grep another /m/text; do umount /m 2>/dev/null; sleep 0.3; done
 echo MOUNTED-SECOND; sleep 4
 echo 1 >/proc/sys/dev/cdrom/autoeject; umount /m && echo UNMOUNTED; sleep 1; dd if=/dev/sr0 bs=2048 count=1 2>&1 | grep -i medium
-dmesg | grep -iE 'I/O error|critical' | head -3; echo GUEST-DONE; sleep 5"""
+dmesg | grep -iE 'I/O error|critical' | head -3; echo GUEST-DONE; sleep 60"""
     vm = lab.vm(script, options="--dvd /tmp/first.iso")
     vm.wait_for("READ-FIRST")
     assert vm.control("medium-eject", lun=0) == {"done": True}
@@ -175,9 +175,11 @@ dmesg | grep -iE 'I/O error|Sense Key' | head -3; sleep 1"""
 
 def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
     lab.host.run("cd /tmp; mkdir -p frozen; truncate -s 96M fs; mkfs.ext4 -q -F fs; mount -o loop fs frozen; dd if=/dev/zero of=frozen/d bs=1M count=32 conv=fsync status=none")
+    # A frozen file with a loop device before it: requests are taken and do not end.
+    device = lab.host.run("losetup --show -f /tmp/frozen/d").out.strip()
     try:
         script = """echo READY; read -t 4 x; while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"""
-        vm = lab.vm(script, options="--disk /tmp/frozen/d")
+        vm = lab.vm(script, options=f"--disk {device}")
         vm.wait_for("ROUND")
         lab.host.run("fsfreeze -f /tmp/frozen")
         lab.host.run("sleep 5")
@@ -197,4 +199,4 @@ def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
         lab.host.run("fsfreeze -u /tmp/frozen")
         assert vm.finish().rc == 0
     finally:
-        lab.host.run("fsfreeze -u /tmp/frozen; umount -l /tmp/frozen", check=False)
+        lab.host.run(f"fsfreeze -u /tmp/frozen; losetup -d {device}; umount -l /tmp/frozen", check=False)

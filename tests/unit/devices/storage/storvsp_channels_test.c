@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The SCSI controller's sub-channels: offered when asked for, served alike, gone with the first. */
+#include "tests/lib/failheap.h"
 #include "tests/unit/devices/storage/storvsp_fixture.h"
 
 /* relid of the next offer of a sub-channel, 0 when there is none. */
@@ -93,6 +94,26 @@ static void none_or_more_than_announced_are_refused(void **state)
 	assert_int_equal(ask_sub_channels(f, SUB_CHANNELS + 1), STORVSC_STATUS_INVALID_PARAMETER);
 	assert_int_equal(ask_sub_channels(f, 0xFFFF), STORVSC_STATUS_INVALID_PARAMETER);
 	assert_int_equal(next_sub_channel(f, &index), 0);
+}
+
+static void without_memory_for_all_of_them_there_are_none(void **state)
+{
+	struct vmguest_channel sub[2];
+	struct fixture *f = *state;
+	uint32_t status;
+
+	failheap_arm(2); /* after the first offer and its message */
+	status = ask_sub_channels(f, 2);
+	failheap_disarm();
+	assert_true(failheap_failed());
+	assert_int_equal(status, STORVSC_STATUS_NO_RESOURCES);
+	vmbus_run_deferred(f->guest->bus);
+	while (f->guest->inbox_count) {
+		struct vmguest_message m;
+
+		vmguest_take(f->guest, &m);
+	}
+	open_sub_channels(f, 2, sub);
 }
 
 static void each_channel_gets_the_answers_of_its_requests(void **state)
@@ -265,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FRESH(sub_channels_are_announced_and_offered_when_asked_for),
 		READY(none_or_more_than_announced_are_refused),
+		READY(without_memory_for_all_of_them_there_are_none),
 		READY(each_channel_gets_the_answers_of_its_requests),
 		READY(sub_channel_cannot_set_the_controller_up),
 		READY(closing_the_first_takes_the_others_with_it),
