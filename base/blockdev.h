@@ -31,8 +31,10 @@ struct block_request {
 	enum block_op op;
 	bool fua; /* write: stable before it completes */
 	uint64_t offset;
-	uint64_t len;      /* sum of the iovec; 0 for a flush; of a discard or zeroing any */
-	struct iovec *iov; /* the back end may change the entries */
+	uint64_t len; /* sum of the iovec; 0 for a flush; of a discard or zeroing any */
+	/* The back end may step over the bytes that it has moved, and change nothing else in the
+	 * entries: after an error the request can be given to it again with what is left. */
+	struct iovec *iov;
 	unsigned iov_count;
 	void (*done)(struct block_request *req, int result); /* 0 or -errno */
 	void *owner;                                         /* the caller's */
@@ -51,7 +53,7 @@ struct blockdev {
 	const struct block_ops *ops;
 	void *ctx;
 	uint64_t size_bytes;
-	uint32_t sector_bytes;          /* 512 or 4096: what the guest is told */
+	uint32_t sector_bytes;          /* 512 or 4096, of a DVD 2048: what the guest is told */
 	uint32_t physical_sector_bytes; /* best granularity of writes */
 	bool read_only;
 	/* Best granularity of a discard, a multiple of sector_bytes; 0: it cannot, or must not.

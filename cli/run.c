@@ -24,6 +24,9 @@ enum option_id {
 	OPT_INITRD,
 	OPT_APPEND,
 	OPT_DISK,
+	OPT_DVD,
+	OPT_CONTROLLERS,
+	OPT_SCSI_QUEUES,
 	OPT_NET,
 	OPT_MEMORY,
 	OPT_CPUS,
@@ -44,6 +47,9 @@ static const struct option options[] = {
 	{"initrd", required_argument, NULL, OPT_INITRD},
 	{"append", required_argument, NULL, OPT_APPEND},
 	{"disk", required_argument, NULL, OPT_DISK},
+	{"dvd", required_argument, NULL, OPT_DVD},
+	{"controllers", required_argument, NULL, OPT_CONTROLLERS},
+	{"scsi-queues", required_argument, NULL, OPT_SCSI_QUEUES},
 	{"net", required_argument, NULL, OPT_NET},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"cpus", required_argument, NULL, OPT_CPUS},
@@ -68,8 +74,13 @@ static const char help_text[] =
 	"  --kernel FILE     Linux kernel: vmlinuz (bzImage) or ELF\n"
 	"  --initrd FILE     its initial RAM disk\n"
 	"  --append TEXT     its command line; may be given more than once\n"
-	"  --disk FILE[,ro][,cache=none|writeback]\n"
-	"                    raw image or block device; up to 64\n"
+	"  --disk FILE[,ro][,cache=none|writeback][,controller=N][,lun=N][,serial=TEXT]\n"
+	"      [,sector-size=512|4096][,on-error=pause|report]\n"
+	"                    raw image or block device; up to 64 a controller\n"
+	"  --dvd FILE|empty[,controller=N][,lun=N]\n"
+	"                    DVD-ROM drive with an ISO image or nothing in it\n"
+	"  --controllers N   SCSI controllers, up to 4; default those that have disks\n"
+	"  --scsi-queues N   channels of a controller, up to 16; default one a processor, up to 8\n"
 	"  --net user[,mac=MAC][,forward=tcp|udp:[ADDRESS:]PORT:GUESTPORT...]\n"
 	"                    NIC with user-mode networking; nothing is set up on the host\n"
 	"  --net tap=IF[,mac=MAC]\n"
@@ -119,19 +130,58 @@ static int set_text(const struct cli_verb *verb, json_t *obj, const char *key, c
 	return 0;
 }
 
-static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument)
+static int set_number(const struct cli_verb *verb, json_t *obj, const char *key, const char *text)
 {
-	char *copy = strdup(argument), *rest = copy, *name, *value;
-	json_t *disk = json_object();
-	int status = set_text(verb, disk, "path", strsep(&rest, ","));
+	char *end;
+	long n = strtol(text, &end, 10);
 
+	if (end == text || *end || n < 0)
+		return cli_usage(verb, "'%s' is no number", text);
+	json_object_set_new(obj, key, json_integer(n));
+	return 0;
+}
+
+/* A part of a disk that has a value: its name here and in the configuration. */
+static int set_disk_part(const struct cli_verb *verb, json_t *disk, const char *name,
+			 const char *value)
+{
+	static const struct {
+		const char *name, *key;
+		bool number;
+	} parts[] = {
+		{"cache", "cache", false},
+		{"serial", "serial", false},
+		{"on-error", "on_error", false},
+		{"controller", "controller", true},
+		{"lun", "lun", true},
+		{"sector-size", "sector_size", true},
+	};
+
+	for (size_t i = 0; value && i < ARRAY_LEN(parts); i++) {
+		if (strcmp(parts[i].name, name) != 0)
+			continue;
+		return parts[i].number ? set_number(verb, disk, parts[i].key, value)
+				       : set_text(verb, disk, parts[i].key, value);
+	}
+	return cli_usage(verb, "a disk has no option '%s'", name);
+}
+
+static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument,
+		    bool dvd)
+{
+	char *copy = strdup(argument), *rest = copy, *name, *value, *path = strsep(&rest, ",");
+	json_t *disk = json_object();
+	int status = 0;
+
+	if (dvd)
+		json_object_set_new(disk, "type", json_string("dvd"));
+	if (!dvd || strcmp(path, "empty") != 0)
+		status = set_text(verb, disk, "path", path);
 	while (status == 0 && next_part(&rest, &name, &value)) {
 		if (strcmp(name, "ro") == 0 && !value)
 			json_object_set_new(disk, "read_only", json_true());
-		else if (strcmp(name, "cache") == 0 && value)
-			status = set_text(verb, disk, "cache", value);
 		else
-			status = cli_usage(verb, "a disk has no option '%s'", name);
+			status = set_disk_part(verb, disk, name, value);
 	}
 	json_array_append_new(o->disks, disk);
 	free(copy);
@@ -237,7 +287,13 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 	case OPT_APPEND:
 		return add_append(o, optarg);
 	case OPT_DISK:
-		return add_disk(verb, o, optarg);
+		return add_disk(verb, o, optarg, false);
+	case OPT_DVD:
+		return add_disk(verb, o, optarg, true);
+	case OPT_CONTROLLERS:
+		return set_number(verb, o->config, "controllers", optarg);
+	case OPT_SCSI_QUEUES:
+		return set_number(verb, o->config, "scsi_queues", optarg);
 	case OPT_NET:
 		return add_nic(verb, o, optarg);
 	case OPT_MEMORY:

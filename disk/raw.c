@@ -320,13 +320,12 @@ static int refuse(enum raw_reason *ret_reason, enum raw_reason reason, int error
 	return error;
 }
 
-static int shape_of_file(struct blockdev *dev, const struct stat *st, enum raw_reason *reason)
+static int shape_of_file(struct blockdev *dev, const struct stat *st)
 {
 	dev->size_bytes = (uint64_t)st->st_size;
-	dev->sector_bytes = SECTOR_BYTES;
+	if (!dev->sector_bytes)
+		dev->sector_bytes = SECTOR_BYTES;
 	dev->physical_sector_bytes = PHYSICAL_BYTES;
-	if (!dev->size_bytes || !is_aligned(dev->size_bytes, SECTOR_BYTES))
-		return refuse(reason, RAW_REASON_SIZE, -EINVAL);
 	return 0;
 }
 
@@ -338,12 +337,13 @@ static int shape_of_device(int fd, struct blockdev *dev, enum raw_reason *reason
 	if (ioctl(fd, BLKGETSIZE64, &dev->size_bytes) < 0 || ioctl(fd, BLKSSZGET, &logical) < 0 ||
 	    ioctl(fd, BLKPBSZGET, &physical) < 0 || ioctl(fd, BLKROGET, &locked) < 0)
 		return -errno;
-	if (logical != 512 && logical != 4096)
+	if (!dev->sector_bytes)
+		dev->sector_bytes = (uint32_t)logical;
+	/* The medium of a drive is only read, for which the page cache can mend the difference. */
+	if ((logical != 512 && logical != 4096) ||
+	    ((uint32_t)logical > dev->sector_bytes && !dev->read_only))
 		return refuse(reason, RAW_REASON_SECTOR, -EINVAL);
-	dev->sector_bytes = (uint32_t)logical;
 	dev->physical_sector_bytes = physical < dev->sector_bytes ? dev->sector_bytes : physical;
-	if (!dev->size_bytes || !is_aligned(dev->size_bytes, dev->sector_bytes))
-		return refuse(reason, RAW_REASON_SIZE, -EINVAL);
 	if (locked && !dev->read_only)
 		return refuse(reason, RAW_REASON_READ_ONLY, -EROFS);
 	return 0;
@@ -369,17 +369,21 @@ static void find_discard(struct raw_disk *disk)
 static int find_shape(struct raw_disk *disk, enum raw_reason *reason)
 {
 	struct blockdev *dev = &disk->dev;
-	int fd = disk->fd;
+	int fd = disk->fd, r;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	disk->is_device = S_ISBLK(st.st_mode);
 	if (S_ISREG(st.st_mode))
-		return shape_of_file(dev, &st, reason);
-	if (disk->is_device)
-		return shape_of_device(fd, dev, reason);
-	return refuse(reason, RAW_REASON_TYPE, -EINVAL);
+		r = shape_of_file(dev, &st);
+	else if (disk->is_device)
+		r = shape_of_device(fd, dev, reason);
+	else
+		r = refuse(reason, RAW_REASON_TYPE, -EINVAL);
+	if (r == 0 && (!dev->size_bytes || !is_aligned(dev->size_bytes, dev->sector_bytes)))
+		r = refuse(reason, RAW_REASON_SIZE, -EINVAL);
+	return r;
 }
 
 /* The lock belongs to the open file, so it lives as long as the last copy of the descriptor, and
@@ -439,7 +443,7 @@ static int set_mode(struct raw_disk *disk, bool direct, enum raw_reason *reason)
 	return try_direct(disk, flags);
 }
 
-static struct raw_disk *disk_new(struct disk_ring *ring, int fd, bool read_only)
+static struct raw_disk *disk_new(struct disk_ring *ring, int fd, const struct raw_options *options)
 {
 	struct raw_disk *disk = calloc(1, sizeof(*disk));
 
@@ -449,7 +453,8 @@ static struct raw_disk *disk_new(struct disk_ring *ring, int fd, bool read_only)
 	disk->fd = fd;
 	disk->dev.ops = &raw_ops;
 	disk->dev.ctx = disk;
-	disk->dev.read_only = read_only;
+	disk->dev.read_only = options->read_only;
+	disk->dev.sector_bytes = options->sector_bytes;
 	list_init(&disk->free);
 	list_init(&disk->bounce_waiting);
 	for (unsigned i = 0; i < INFLIGHT_MAX; i++)
@@ -465,7 +470,7 @@ int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *option
 	int r;
 
 	*reason = RAW_REASON_SYSTEM;
-	disk = disk_new(ring, fd, options->read_only);
+	disk = disk_new(ring, fd, options);
 	if (!disk)
 		return -ENOMEM;
 	r = find_shape(disk, reason);

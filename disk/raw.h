@@ -30,6 +30,8 @@ struct raw_disk;
 struct raw_options {
 	bool read_only;
 	bool direct; /* past the page cache, where the file system can */
+	/* What the guest is told: 512, 2048 or 4096; 0: as the device has it, of a file 512. */
+	uint32_t sector_bytes;
 };
 
 /* Why an image was not opened, beside the errno. */
@@ -37,7 +39,8 @@ enum raw_reason {
 	RAW_REASON_SYSTEM,    /* the errno says it all */
 	RAW_REASON_TYPE,      /* -EINVAL: neither a regular file nor a block device */
 	RAW_REASON_SIZE,      /* -EINVAL: empty, or not a multiple of the sector size */
-	RAW_REASON_SECTOR,    /* -EINVAL: a sector size that guests cannot be told */
+	RAW_REASON_SECTOR,    /* -EINVAL: a sector size that guests cannot be told, or one that is
+			       * smaller than the device's */
 	RAW_REASON_LOCKED,    /* -EBUSY: in use by another */
 	RAW_REASON_READ_ONLY, /* -EROFS: to be written, but the device or descriptor is not */
 };

@@ -14,6 +14,10 @@
 #define FLAG_READ_ONLY 0x02u
 #define FLAG_ABSENT 0x04u
 #define FLAG_THIN 0x08u
+#define FLAG_DVD 0x10u
+#define FLAG_LOCKED 0x20u /* of a drive */
+#define FLAG_EMPTY 0x40u
+#define FLAG_CHANGED 0x80u
 #define UNMAP_CDB_BYTES 10u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,6 +57,12 @@ static void check(const struct scsi_unit *unit, const struct scsi_action *a, uin
 		must(!unit->read_only && a->len <= data_len);
 		must(a->len >= SCSI_UNMAP_HEADER_BYTES && a->len <= SCSI_UNMAP_LIST_MAX);
 		break;
+	case SCSI_ACT_EJECT:
+		must(unit->kind == SCSI_UNIT_DVD && !unit->locked && unit->sectors);
+		break;
+	case SCSI_ACT_LOCK:
+		must(unit->kind == SCSI_UNIT_DVD);
+		break;
 	case SCSI_ACT_DONE:
 	case SCSI_ACT_FLUSH:
 		break;
@@ -90,9 +100,10 @@ static void check_list(const struct scsi_unit *unit, uint32_t len, const uint8_t
 static bool same(const struct scsi_action *a, const struct scsi_action *b)
 {
 	return a->kind == b->kind && a->fua == b->fua && a->truncated == b->truncated &&
-	       a->unmap == b->unmap && a->no_data == b->no_data && a->offset == b->offset &&
-	       a->len == b->len && a->key == b->key && a->code == b->code &&
-	       a->reply_len == b->reply_len &&
+	       a->unmap == b->unmap && a->no_data == b->no_data && a->lock == b->lock &&
+	       a->attention_told == b->attention_told && a->event_told == b->event_told &&
+	       a->offset == b->offset && a->len == b->len && a->key == b->key &&
+	       a->code == b->code && a->reply_len == b->reply_len &&
 	       (a->kind != SCSI_ACT_REPLY || memcmp(a->reply, b->reply, a->reply_len) == 0);
 }
 
@@ -103,6 +114,19 @@ static void decode(const struct scsi_unit *unit, bool absent, const struct curso
 		scsi_decode_absent(*unit->luns, cdb->at, cdb->left, data_len, ret);
 	else
 		scsi_decode(unit, cdb->at, cdb->left, data_len, ret);
+}
+
+static void make_drive(struct scsi_unit *unit, uint8_t flags)
+{
+	unit->kind = SCSI_UNIT_DVD;
+	unit->sector_bytes = unit->physical_sector_bytes = SCSI_DVD_SECTOR_BYTES;
+	unit->discard_bytes = 0;
+	unit->read_only = true;
+	unit->locked = (flags & FLAG_LOCKED) != 0;
+	if (flags & FLAG_CHANGED) {
+		unit->attention = SCSI_SENSE_MEDIUM_CHANGED;
+		unit->event = SCSI_MEDIA_NEW;
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -123,8 +147,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!cursor_ok(&c))
 		return 0;
+	if (flags & FLAG_DVD)
+		make_drive(&unit, flags);
 	/* What a block device can have: its size in bytes is a positive int64. */
 	unit.sectors = sectors % ((uint64_t)INT64_MAX / unit.sector_bytes) + 1;
+	if (flags & FLAG_DVD && flags & FLAG_EMPTY)
+		unit.sectors = 0;
 	/* Bytes that the decoder forgets to set must not decide anything. */
 	memset(&a, 0x00, sizeof(a));
 	memset(&b, 0xFF, sizeof(b));

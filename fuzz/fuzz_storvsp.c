@@ -21,6 +21,8 @@
 #define REOPEN_MAX 4u
 #define STEPS_MAX 400u
 #define RAW_MAX 255u
+#define QUEUES_MAX 3u
+#define DVD_LUN 3u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +37,9 @@ enum step {
 	STEP_REOPEN,
 	STEP_CORRUPT,
 	STEP_UNITS,
+	STEP_CHANNEL,
+	STEP_MEDIUM,
+	STEP_RETRY,
 	STEP_COUNT,
 };
 
@@ -42,8 +47,12 @@ struct fuzz {
 	struct cursor in;
 	struct vmguest *guest;
 	struct memdisk *disk;
+	struct memdisk *medium;
 	struct storvsp *sp;
-	struct vmguest_channel ch;
+	struct vmguest_channel ch; /* the one that is used now */
+	struct vmguest_channel other[QUEUES_MAX];
+	unsigned others;
+	bool keep; /* failed requests */
 	uint32_t relid;
 	unsigned opened;
 	uint64_t transaction;
@@ -56,6 +65,19 @@ static void must(bool condition)
 	if (!condition)
 		abort();
 }
+
+static bool on_failed(void *ctx, unsigned target, unsigned lun, enum block_op op, int error)
+{
+	const struct fuzz *f = ctx;
+
+	(void)target;
+	(void)lun;
+	(void)op;
+	(void)error;
+	return f->keep;
+}
+
+static const struct storvsp_host_ops host_ops = {.failed = on_failed};
 
 /* The test guest's own helpers trust the write index, which a step or the disk's data may have
  * made wild. */
@@ -142,9 +164,10 @@ static void step_drain(struct fuzz *f)
 
 static void step_reopen(struct fuzz *f)
 {
-	if (f->opened == REOPEN_MAX)
+	if (f->opened == REOPEN_MAX || f->ch.relid != f->relid)
 		return;
 	f->opened++;
+	f->others = 0; /* they go with the first one */
 	vmguest_close(&f->ch);
 	must(vmguest_open(f->guest, f->relid, RING_PAGES, &f->ch));
 }
@@ -168,6 +191,49 @@ static void step_units(struct fuzz *f)
 		(void)storvsp_detach(f->sp, target, lun);
 	else
 		(void)storvsp_attach(f->sp, target, lun, &f->disk->dev, &identity);
+}
+
+/* Asks for sub-channels, opens one that is offered, or goes over to another one. */
+static void step_channel(struct fuzz *f)
+{
+	struct storvsc_packet p = {.operation = STORVSC_OP_CREATE_SUB_CHANNELS};
+	uint8_t what = cursor_u8(&f->in);
+	struct vmguest_message m;
+	struct vmguest_channel old = f->ch;
+
+	if (what & 0x80) {
+		p.sub_channel_count = what & 7;
+		send_inband(f, &p);
+	} else if (f->others && !(what & 0x40)) {
+		f->ch = f->other[what % f->others];
+		f->other[what % f->others] = old;
+	}
+	while (f->others < QUEUES_MAX && vmguest_take(f->guest, &m)) {
+		struct vmbus_msg_offer offer;
+
+		memcpy(&offer, m.bytes, sizeof(offer));
+		if (offer.header.type == VMBUS_MSG_OFFER && offer.sub_channel_index &&
+		    vmguest_open(f->guest, offer.relid, RING_PAGES, &f->other[f->others]))
+			f->others++;
+	}
+}
+
+static void step_medium(struct fuzz *f)
+{
+	switch (cursor_u8(&f->in) % 4) {
+	case 0:
+		(void)storvsp_attach_dvd(f->sp, 0, DVD_LUN, NULL, &identity);
+		break;
+	case 1:
+		(void)storvsp_insert(f->sp, 0, DVD_LUN, &f->medium->dev);
+		break;
+	case 2:
+		(void)storvsp_eject(f->sp, 0, DVD_LUN, cursor_u8(&f->in) & 1);
+		break;
+	default:
+		memdisk_complete_all(f->medium);
+		break;
+	}
 }
 
 static void run_step(struct fuzz *f, enum step step)
@@ -205,6 +271,16 @@ static void run_step(struct fuzz *f, enum step step)
 	case STEP_UNITS:
 		step_units(f);
 		break;
+	case STEP_CHANNEL:
+		step_channel(f);
+		break;
+	case STEP_MEDIUM:
+		step_medium(f);
+		break;
+	case STEP_RETRY:
+		f->keep = cursor_u8(&f->in) & 1;
+		storvsp_retry(f->sp);
+		break;
 	case STEP_COUNT:
 		break;
 	}
@@ -212,12 +288,17 @@ static void run_step(struct fuzz *f, enum step step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct storvsp_config config = {.instance = {.b = {1}}};
-	struct guid type = STORVSC_SCSI_INTERFACE;
 	struct fuzz f = {.in = cursor_of(data, size), .opened = 1};
+	struct storvsp_config config = {.instance = {.b = {1}},
+					.sub_channels_max = QUEUES_MAX,
+					.host = &host_ops,
+					.host_ctx = &f};
+	struct guid type = STORVSC_SCSI_INTERFACE;
 
 	f.guest = vmguest_new(RAM_BYTES, 0);
 	f.disk = memdisk_new(DISK_BYTES, 512);
+	f.medium = memdisk_new(DISK_BYTES, SCSI_DVD_SECTOR_BYTES);
+	f.medium->dev.read_only = true;
 	f.sp = storvsp_new(f.guest->bus, &config);
 	must(f.sp && storvsp_attach(f.sp, 0, 0, &f.disk->dev, &identity) == 0);
 	vmguest_connect(f.guest);
@@ -228,9 +309,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.disk->refuse = 0;
 	vmbus_reset(f.guest->bus);
 	memdisk_complete_all(f.disk);
-	must(storvsp_inflight(f.sp) == 0 && f.disk->broken == 0);
+	memdisk_complete_all(f.medium);
+	must(storvsp_inflight(f.sp) == 0 && storvsp_held(f.sp) == 0);
+	must(f.disk->broken == 0 && f.medium->broken == 0);
 	storvsp_free(f.sp);
 	vmguest_free(f.guest);
 	memdisk_free(f.disk);
+	memdisk_free(f.medium);
 	return 0;
 }

@@ -64,7 +64,7 @@ MASKED: dict[str, tuple[str, ...]] = {
 # Drivers of the tiny initrd; what they depend on is added. Absent ones are built in.
 HYPERV_MODULES = (
     "hv_vmbus", "hv_utils", "hv_balloon", "hv_storvsc", "hv_netvsc", "hyperv_keyboard", "hid_hyperv",
-    "hv_sock", "sd_mod", "sr_mod",
+    "hv_sock", "sd_mod", "sr_mod", "isofs",
 )  # fmt: skip
 VIRTIO_MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "virtio_net", "sd_mod", "sr_mod")
 

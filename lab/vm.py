@@ -23,9 +23,14 @@ TINY_APPEND = "console=ttyS0 quiet"
 # Guest memory in large pages: fewer nested page faults, which an emulated processor mishandles when they meet the delivery
 # of an interrupt, and a faster boot.
 _HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-_CONTROL = """import json, socket, sys
+_CONTROL = """import json, os, socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])
-s.sendall((sys.argv[2] + "\\n").encode())
+request = (sys.argv[2] + "\\n").encode()
+if len(sys.argv) > 3:
+    modes = {"ro": os.O_RDONLY, "rw": os.O_RDWR}
+    socket.send_fds(s, [request], [os.open(sys.argv[4], modes[sys.argv[3]])])
+else:
+    s.sendall(request)
 text = b""
 while not text.endswith(b"\\n"):
     more = s.recv(65536)
@@ -72,11 +77,17 @@ class Vm:
         """Whether `oya run` still runs."""
         return self._process.running()
 
-    def control(self, verb: str, **arguments: Any) -> Any:
-        """The result of one verb of the control socket; LabError when it is refused."""
+    def control(self, verb: str, file: str = "", mode: str = "rw", **arguments: Any) -> Any:
+        """The result of one verb of the control socket; LabError when it is refused.
+
+        `file`: a file of the host whose descriptor, opened "rw" or "ro", goes along.
+        """
         request = json.dumps({"verb": verb, **arguments})
+        along = f"{mode} {shlex.quote(file)}" if file else ""
         answer = json.loads(
-            self.host.run(f"python3 {self.host.home}/control.py {self.directory}/control {shlex.quote(request)}").out
+            self.host.run(
+                f"python3 {self.host.home}/control.py {self.directory}/control {shlex.quote(request)} {along}"
+            ).out
         )
         if not answer["ok"]:
             raise LabError(answer["error"])

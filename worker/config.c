@@ -120,26 +120,125 @@ static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 	return r;
 }
 
+/* One of a few words; absent: the first. */
+static int take_word(json_t *obj, const char *name, const char *first, const char *second,
+		     bool *ret_second, struct failure *f)
+{
+	const char *text = json_string_value(json_object_get(obj, name));
+
+	*ret_second = text && strcmp(text, second) == 0;
+	if (text && !*ret_second && strcmp(text, first) != 0)
+		return OR_INVALID(f, "'%s' of a disk is '%.32s', allowed are %s and %s", name, text,
+				  first, second);
+	return 0;
+}
+
+static int decode_place(json_t *obj, struct config_disk *d, struct failure *f)
+{
+	uint64_t controller = 0, lun = CONFIG_LUN_ANY, sector = 0;
+	int r = take_number(obj, "controller", 0, CONFIG_CONTROLLERS_MAX - 1, &controller, f);
+
+	if (r == 0)
+		r = take_number(obj, "lun", 0, CONFIG_LUNS_MAX - 1, &lun, f);
+	if (r == 0)
+		r = take_number(obj, "sector_size", 512, 4096, &sector, f);
+	if (r == 0 && sector && sector != 512 && sector != 4096)
+		return OR_INVALID(f, "'sector_size' of a disk is %u, allowed are 512 and 4096",
+				  (unsigned)sector);
+	d->controller = (uint32_t)controller;
+	d->lun = (uint32_t)lun;
+	d->sector_bytes = (uint32_t)sector;
+	return r;
+}
+
+/* A drive reads only, and what is wrong with its medium is for the guest to know. */
+static int decode_dvd(json_t *obj, struct config_disk *d, struct failure *f)
+{
+	if (d->sector_bytes)
+		return OR_INVALID(f, "a DVD has no 'sector_size' to choose: it is 2048");
+	d->read_only = true;
+	d->pause = d->pause && json_object_get(obj, "on_error");
+	d->sector_bytes = 2048;
+	return 0;
+}
+
 static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 {
 	static const struct key keys[] = {
-		{"path", JSON_STRING}, {"read_only", JSON_TRUE}, {"cache", JSON_STRING}};
-	const char *cache = json_string_value(json_object_get(obj, "cache"));
+		{"path", JSON_STRING},         {"type", JSON_STRING},
+		{"read_only", JSON_TRUE},      {"cache", JSON_STRING},
+		{"controller", JSON_INTEGER},  {"lun", JSON_INTEGER},
+		{"serial", JSON_STRING},       {"on_error", JSON_STRING},
+		{"sector_size", JSON_INTEGER},
+	};
+	bool cached, report;
 	int r = check_keys(obj, "a disk", keys, ARRAY_LEN(keys), f);
 
+	if (r == 0)
+		r = take_word(obj, "cache", "none", "writeback", &cached, f);
+	if (r == 0)
+		r = take_word(obj, "type", "disk", "dvd", &d->dvd, f);
+	if (r == 0)
+		r = take_word(obj, "on_error", "pause", "report", &report, f);
 	if (r < 0)
 		return r;
-	d->direct = true;
-	if (cache && strcmp(cache, "writeback") == 0)
-		d->direct = false;
-	else if (cache && strcmp(cache, "none") != 0)
-		return OR_INVALID(f, "'cache' of a disk is '%.32s', allowed are none and writeback",
-				  cache);
+	d->direct = !cached;
+	d->pause = !report;
 	take_bool(obj, "read_only", &d->read_only);
-	r = take_string(obj, "path", &d->path);
-	if (r == 0 && !d->path)
-		return OR_INVALID(f, "a disk has no 'path'");
+	r = decode_place(obj, d, f);
+	if (r == 0 && d->dvd)
+		r = decode_dvd(obj, d, f);
+	if (r == 0)
+		r = take_string(obj, "serial", &d->serial);
+	if (r == 0)
+		r = take_string(obj, "path", &d->path);
+	if (r == 0 && d->serial && (!d->serial[0] || strlen(d->serial) > CONFIG_SERIAL_MAX))
+		return OR_INVALID(f, "'serial' of a disk has 1 to %u characters",
+				  CONFIG_SERIAL_MAX);
 	return r;
+}
+
+int config_decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
+{
+	return decode_disk(obj, d, f);
+}
+
+void config_disk_done(struct config_disk *d)
+{
+	free(d->path);
+	free(d->serial);
+	*d = (struct config_disk){0};
+}
+
+/* Disks that do not say where they are take the lowest places that are left. */
+static int place_disks(struct config *c, struct failure *f)
+{
+	uint64_t taken[CONFIG_CONTROLLERS_MAX] = {0};
+
+	for (unsigned n = 0; n < c->disk_count; n++) {
+		struct config_disk *d = &c->disk[n];
+
+		if (d->lun == CONFIG_LUN_ANY)
+			continue;
+		if (taken[d->controller] >> d->lun & 1)
+			return OR_INVALID(f, "two disks are LUN %u of controller %u", d->lun,
+					  d->controller);
+		taken[d->controller] |= UINT64_C(1) << d->lun;
+	}
+	for (unsigned n = 0; n < c->disk_count; n++) {
+		struct config_disk *d = &c->disk[n];
+
+		if (d->controller >= c->controllers)
+			c->controllers = d->controller + 1;
+		if (d->lun != CONFIG_LUN_ANY)
+			continue;
+		if (!~taken[d->controller])
+			return OR_INVALID(f, "controller %u has more than %u disks", d->controller,
+					  CONFIG_LUNS_MAX);
+		d->lun = (uint32_t)__builtin_ctzll(~taken[d->controller]);
+		taken[d->controller] |= UINT64_C(1) << d->lun;
+	}
+	return 0;
 }
 
 static int decode_forwards(json_t *list, struct config_port *p, struct failure *f)
@@ -253,7 +352,11 @@ static int decode_lists(json_t *root, struct config *c, struct failure *f)
 		json_t *disk = json_array_get(disks, c->disk_count);
 
 		r = decode_disk(disk, &c->disk[c->disk_count++], f);
+		if (r == 0 && !c->disk[c->disk_count - 1].path && !c->disk[c->disk_count - 1].dvd)
+			return OR_INVALID(f, "a disk has no 'path'");
 	}
+	if (r == 0)
+		r = place_disks(c, f);
 	while (r == 0 && c->nic_count < json_array_size(nics)) {
 		json_t *nic = json_array_get(nics, c->nic_count);
 
@@ -311,13 +414,15 @@ static const struct key root_keys[] = {
 	{"control", JSON_STRING},
 	{"sandbox", JSON_TRUE},
 	{"vmbus_max_version", JSON_STRING},
+	{"scsi_queues", JSON_INTEGER},
+	{"controllers", JSON_INTEGER},
 	{"enlightenments", JSON_OBJECT},
 };
 
 /* The numbers of the VM as a whole. */
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
-	uint64_t version = 0, cpus = 1, memory = 1024;
+	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0;
 	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
@@ -328,6 +433,13 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 	if (r == 0)
 		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
 				&memory, f);
+	queues = cpus < CONFIG_SCSI_QUEUES_DEFAULT ? cpus : CONFIG_SCSI_QUEUES_DEFAULT;
+	if (r == 0)
+		r = take_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);
+	if (r == 0)
+		r = take_number(root, "controllers", 0, CONFIG_CONTROLLERS_MAX, &controllers, f);
+	c->scsi_queues = (unsigned)queues;
+	c->controllers = (unsigned)controllers;
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
 	return r;
@@ -429,7 +541,7 @@ void config_free(struct config *c)
 	if (!c)
 		return;
 	for (unsigned i = 0; i < c->disk_count; i++)
-		free(c->disk[i].path);
+		config_disk_done(&c->disk[i]);
 	for (unsigned i = 0; i < c->nic_count; i++) {
 		free(c->nic[i].ifname);
 		for (unsigned k = 0; k < CONFIG_FORWARDS_MAX; k++)

@@ -13,10 +13,16 @@
 #include "lib/fail.h"
 
 #define CONFIG_VERSION 1
-#define CONFIG_DISKS_MAX 64u
+#define CONFIG_CONTROLLERS_MAX 4u
+#define CONFIG_LUNS_MAX 64u
+#define CONFIG_DISKS_MAX (CONFIG_CONTROLLERS_MAX * CONFIG_LUNS_MAX)
+#define CONFIG_LUN_ANY UINT32_MAX
+#define CONFIG_SERIAL_MAX 64u
 #define CONFIG_NICS_MAX 8u
 #define CONFIG_FORWARDS_MAX 16u
 #define CONFIG_CPUS_MAX 64u
+#define CONFIG_SCSI_QUEUES_MAX 16u
+#define CONFIG_SCSI_QUEUES_DEFAULT 8u /* at most, one for each processor */
 #define CONFIG_MEMORY_MIN_MIB 32u
 #define CONFIG_MEMORY_MAX_MIB (4u * 1024 * 1024)
 #define CONFIG_BYTES_MAX (1024u * 1024)
@@ -25,9 +31,14 @@ enum config_console { CONSOLE_NONE, CONSOLE_STDIO, CONSOLE_SOCKET, CONSOLE_PTY }
 enum config_nic { NIC_USER, NIC_TAP };
 
 struct config_disk {
-	char *path;
+	char *path;   /* NULL: an empty drive */
+	char *serial; /* NULL: made of the VM's UUID and the place */
+	bool dvd;
 	bool read_only;
-	bool direct; /* past the host's page cache */
+	bool direct;           /* past the host's page cache */
+	bool pause;            /* the VM, when the disk fails */
+	uint32_t sector_bytes; /* 0: as the image has it */
+	uint32_t controller, lun;
 };
 
 struct config_port {
@@ -54,10 +65,18 @@ struct config {
 	char *control_path;         /* NULL: no control socket */
 	uint32_t vmbus_max_version; /* 0: the newest */
 	bool stimer;                /* offer synthetic timers */
+	unsigned scsi_queues;       /* channels of a disk controller */
+	unsigned controllers;       /* of disks */
 };
 
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */
 int config_decode(const char *json, size_t len, struct config **ret_config, struct failure *f);
+
+/* Reads one disk, as a member of 'disks' is; its place may be CONFIG_LUN_ANY. 0, or -EINVAL/-ENOMEM
+ * and the sentence; d is to be given to config_disk_done() either way. */
+struct json_t;
+int config_decode_disk(struct json_t *obj, struct config_disk *d, struct failure *f);
+void config_disk_done(struct config_disk *d);
 
 /* The same from a file; "-" is standard input. */
 int config_load(const char *path, struct config **ret_config, struct failure *f);

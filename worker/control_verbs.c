@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "worker/control.h"
@@ -12,6 +13,7 @@
 struct request {
 	struct vm *vm;
 	json_t *arguments; /* the request itself */
+	int *fd;           /* a descriptor that came along, or -1: who takes it leaves -1 */
 	bool console;
 };
 
@@ -87,40 +89,18 @@ static int verb_status(struct request *r, json_t **ret_result, struct failure *f
 	return *ret_result ? 0 : -ENOMEM;
 }
 
-static json_t *disks(const struct vm *vm)
-{
-	json_t *list = json_array();
-
-	for (unsigned n = 0; n < vm->storage.count; n++) {
-		const struct storvsp_stats *s = storvsp_unit_stats(vm->storage.controller, 0, n);
-
-		if (s)
-			json_array_append_new(
-				list,
-				json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
-					  vm->config->disk[n].path, "reads", (json_int_t)s->reads,
-					  "read_bytes", (json_int_t)s->read_bytes, "writes",
-					  (json_int_t)s->writes, "written_bytes",
-					  (json_int_t)s->written_bytes, "flushes",
-					  (json_int_t)s->flushes, "discards",
-					  (json_int_t)s->discards, "discarded_bytes",
-					  (json_int_t)s->discarded_bytes, "errors",
-					  (json_int_t)s->errors));
-	}
-	return list;
-}
-
 static int verb_statistics(struct request *r, json_t **ret_result, struct failure *f)
 {
 	struct vcpu_stats s = vm_vcpu_stats(r->vm);
 
 	(void)f;
-	*ret_result = json_pack("{s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "processors",
-				"exits", (json_int_t)s.exits, "port", (json_int_t)s.port_exits,
-				"mmio", (json_int_t)s.mmio_exits, "msr", (json_int_t)s.msr_exits,
-				"hypercalls", (json_int_t)s.hypercalls, "interruptions",
-				(json_int_t)s.interruptions, "channels", channels(r->vm), "disks",
-				disks(r->vm), "nics", network_statistics(&r->vm->network));
+	*ret_result =
+		json_pack("{s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "processors",
+			  "exits", (json_int_t)s.exits, "port", (json_int_t)s.port_exits, "mmio",
+			  (json_int_t)s.mmio_exits, "msr", (json_int_t)s.msr_exits, "hypercalls",
+			  (json_int_t)s.hypercalls, "interruptions", (json_int_t)s.interruptions,
+			  "channels", channels(r->vm), "disks", storage_statistics(&r->vm->storage),
+			  "nics", network_statistics(&r->vm->network));
 	return *ret_result ? 0 : -ENOMEM;
 }
 
@@ -197,6 +177,99 @@ static int verb_reboot(struct request *r, json_t **ret_result, struct failure *f
 	return ask_guest(r, SHUTDOWN_REBOOT, "reboot", f);
 }
 
+static int take_fd(struct request *r)
+{
+	int fd = *r->fd;
+
+	*r->fd = -1;
+	return fd;
+}
+
+/* The request without its verb is a disk as in the configuration. */
+static int verb_disk_add(struct request *r, json_t **ret_result, struct failure *f)
+{
+	struct config_disk d = {0};
+	json_t *disk = json_copy(r->arguments);
+	int fd = take_fd(r), e;
+
+	if (!disk || json_object_del(disk, "verb") < 0)
+		e = fail(f, -ENOMEM, "cannot add a disk: out of memory");
+	else
+		e = config_decode_disk(disk, &d, f);
+	if (e == 0)
+		e = storage_add(&r->vm->storage, &d, fd, f);
+	else if (fd >= 0)
+		close(fd);
+	if (e == 0)
+		*ret_result =
+			json_pack("{s:i, s:i}", "controller", (int)d.controller, "lun", (int)d.lun);
+	config_disk_done(&d);
+	json_decref(disk);
+	return e;
+}
+
+static int number(const struct request *r, const char *name, unsigned *ret)
+{
+	const json_t *value = json_object_get(r->arguments, name);
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0 || n > UINT16_MAX)
+		return -EINVAL;
+	*ret = (unsigned)n;
+	return 0;
+}
+
+static int place(const struct request *r, unsigned *ret_controller, unsigned *ret_lun,
+		 struct failure *f)
+{
+	*ret_controller = 0;
+	if ((json_object_get(r->arguments, "controller") &&
+	     number(r, "controller", ret_controller) < 0) ||
+	    number(r, "lun", ret_lun) < 0)
+		return fail(f, -EINVAL, "a disk is named by the numbers 'controller' and 'lun'");
+	return 0;
+}
+
+static int verb_disk_remove(struct request *r, json_t **ret_result, struct failure *f)
+{
+	unsigned controller, lun;
+	bool done = false;
+	int e = place(r, &controller, &lun, f);
+
+	if (e == 0)
+		e = storage_remove(&r->vm->storage, controller, lun, &done, f);
+	if (e == 0)
+		*ret_result = json_pack("{s:b}", "done", done);
+	return e;
+}
+
+static int verb_medium_insert(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const char *path = json_string_value(json_object_get(r->arguments, "path"));
+	unsigned controller, lun;
+	int fd = take_fd(r), e = place(r, &controller, &lun, f);
+
+	(void)ret_result;
+	if (e == 0)
+		return storage_insert(&r->vm->storage, controller, lun, path, fd, f);
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
+static int verb_medium_eject(struct request *r, json_t **ret_result, struct failure *f)
+{
+	bool force = json_is_true(json_object_get(r->arguments, "force")), done = false;
+	unsigned controller, lun;
+	int e = place(r, &controller, &lun, f);
+
+	if (e == 0)
+		e = storage_eject(&r->vm->storage, controller, lun, force, &done, f);
+	if (e == 0)
+		*ret_result = json_pack("{s:b}", "done", done);
+	return e;
+}
+
 static int verb_console(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
@@ -206,12 +279,21 @@ static int verb_console(struct request *r, json_t **ret_result, struct failure *
 }
 
 static const struct verb verbs[] = {
-	{"status", verb_status},     {"statistics", verb_statistics},
-	{"guest", verb_guest},       {"pause", verb_pause},
-	{"resume", verb_resume},     {"reset", verb_reset},
-	{"stop", verb_stop},         {"nmi", verb_nmi},
-	{"shutdown", verb_shutdown}, {"reboot", verb_reboot},
+	{"status", verb_status},
+	{"statistics", verb_statistics},
+	{"guest", verb_guest},
+	{"pause", verb_pause},
+	{"resume", verb_resume},
+	{"reset", verb_reset},
+	{"stop", verb_stop},
+	{"nmi", verb_nmi},
+	{"shutdown", verb_shutdown},
+	{"reboot", verb_reboot},
 	{"console", verb_console},
+	{"disk-add", verb_disk_add},
+	{"disk-remove", verb_disk_remove},
+	{"medium-insert", verb_medium_insert},
+	{"medium-eject", verb_medium_eject},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)
@@ -241,9 +323,9 @@ static json_t *sentence(char *text)
 	return json_string(text);
 }
 
-json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_console)
+json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, bool *ret_console)
 {
-	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL)};
+	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .fd = fd};
 	struct failure f = {"out of memory"};
 	json_t *result = NULL, *answer;
 	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");

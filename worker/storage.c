@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 
 #define RING_ENTRIES 256u
+#define SENTENCE_MAX 256u
 
-/* The VM's first controller; a second one differs in its last byte. */
+/* The VM's first controller; the others differ in the last byte. Guests know disks by it. */
 static const struct guid controller_instance =
 	GUID_INIT(0xf0ac1c8e, 0x5b6e, 0x4f3a, 0x9d27, 0x0a5c00000001);
 
@@ -23,33 +26,65 @@ static void on_completions(void *owner, uint32_t events)
 	disk_ring_reap(s->ring);
 }
 
-static int open_ring(struct storage *s, struct loop *loop, struct failure *f)
+static const char *name_of(const struct config_disk *d)
 {
-	int r = disk_ring_new(RING_ENTRIES, &s->ring);
-
-	if (r == -ENOSYS || r == -EPERM)
-		return fail(
-			f, r,
-			"cannot do disk I/O: this host does not permit io_uring; set the sysctl "
-			"kernel.io_uring_disabled to 0");
-	if (r < 0)
-		return fail(f, r, "cannot set up disk I/O: %s", strerror(-r));
-	r = loop_add(loop, &s->source, disk_ring_fd(s->ring), EPOLLIN, on_completions, s);
-	return r < 0 ? fail(f, r, "cannot set up disk I/O: %s", strerror(-r)) : 0;
+	return d->path ? d->path : "(no name)";
 }
 
-static int tell(const char *path, int r, enum raw_reason reason, struct failure *f)
+/* ---- what controllers ask ---- */
+
+static const char *verb_of(enum block_op op)
 {
+	return op == BLOCK_READ ? "read" : op == BLOCK_FLUSH ? "flushed" : "written";
+}
+
+static bool on_failed(void *ctx, unsigned target, unsigned lun, enum block_op op, int error)
+{
+	const struct storage_controller *c = ctx;
+	const struct config_disk *d = &c->place[lun].config;
+	char sentence[SENTENCE_MAX];
+
+	(void)target;
+	if (!d->pause || !c->storage->failed ||
+	    (error != -EIO && error != -ENOSPC && error != -EDQUOT))
+		return false;
+	snprintf(sentence, sizeof(sentence), "the disk %.160s cannot be %s: %s", name_of(d),
+		 verb_of(op), strerror(-error));
+	c->storage->failed(c->storage->ctx, sentence);
+	return true;
+}
+
+static void on_ejected(void *ctx, unsigned target, unsigned lun)
+{
+	struct storage_controller *c = ctx;
+
+	(void)target;
+	c->place[lun].ejecting = true;
+	c->storage->unsettled = true;
+	loop_wake(c->storage->loop);
+}
+
+static const struct storvsp_host_ops host_ops = {.failed = on_failed, .ejected = on_ejected};
+
+/* ---- opening ---- */
+
+static int tell(const struct config_disk *d, int r, enum raw_reason reason, struct failure *f)
+{
+	const char *path = name_of(d);
+
 	switch (reason) {
 	case RAW_REASON_TYPE:
 		return fail(f, r, "the disk %s is neither a file nor a block device", path);
 	case RAW_REASON_SIZE:
 		return fail(f, r,
-			    "the disk %s is empty or its size is no multiple of 512 bytes; is it "
-			    "a raw image, and whole?",
-			    path);
+			    "the disk %s is empty or its size is no multiple of %u bytes; is it "
+			    "%s, and whole?",
+			    path, d->sector_bytes ? d->sector_bytes : 512,
+			    d->dvd ? "an ISO image" : "a raw image");
 	case RAW_REASON_SECTOR:
-		return fail(f, r, "the disk %s has a sector size other than 512 or 4096 bytes",
+		return fail(f, r,
+			    "the disk %s has a sector size other than 512 or 4096 bytes, or larger "
+			    "than the one asked for",
 			    path);
 	case RAW_REASON_LOCKED:
 		return fail(f, r, "the disk %s is in use by another VM or program; stop that first",
@@ -65,51 +100,349 @@ static int tell(const char *path, int r, enum raw_reason reason, struct failure 
 	}
 }
 
-/* Stable for as long as the VM keeps its identity and the disk its place. */
-static void identify(const struct config *config, unsigned n, struct scsi_identity *identity)
+/* Gives up on a descriptor that was handed over. */
+static int reject(int fd, int r)
 {
-	memset(identity, 0, sizeof(*identity));
-	snprintf(identity->vendor, sizeof(identity->vendor), "Msft");
-	snprintf(identity->product, sizeof(identity->product), "Virtual Disk");
-	snprintf(identity->revision, sizeof(identity->revision), "1.0");
-	snprintf(identity->serial, sizeof(identity->serial), "%08x%04x%04x",
-		 le32_load(config->uuid.b), le16_load(config->uuid.b + 4), n);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
-static int open_disk(struct storage *s, const struct config *config, unsigned n, struct failure *f)
+/* Opens by name at the start (fd -1), or takes the descriptor. */
+static int open_image(struct storage *s, const struct config_disk *d, int fd,
+		      struct raw_disk **ret_image, struct failure *f)
 {
-	const struct config_disk *d = &config->disk[n];
-	struct raw_options options = {.read_only = d->read_only, .direct = d->direct};
+	struct raw_options options = {
+		.read_only = d->read_only,
+		.direct = d->direct,
+		.sector_bytes = d->sector_bytes,
+	};
 	enum raw_reason reason = RAW_REASON_SYSTEM;
-	struct scsi_identity identity;
-	int r = raw_open(s->ring, d->path, &options, &s->disk[n], &reason);
+	int r = fd < 0 ? raw_open(s->ring, d->path, &options, ret_image, &reason)
+		       : raw_open_fd(s->ring, fd, &options, ret_image, &reason);
 
+	return r < 0 ? reject(fd, tell(d, r, reason, f)) : 0;
+}
+
+/* Stable for as long as the VM keeps its identity and the disk its place. */
+static void identify(const struct storage *s, const struct config_disk *d,
+		     struct scsi_identity *identity)
+{
+	const uint8_t *uuid = s->config->uuid.b;
+
+	memset(identity, 0, sizeof(*identity));
+	snprintf(identity->vendor, sizeof(identity->vendor), "Msft");
+	snprintf(identity->product, sizeof(identity->product),
+		 d->dvd ? "Virtual DVD-ROM" : "Virtual Disk");
+	snprintf(identity->revision, sizeof(identity->revision), "1.0");
+	if (d->serial)
+		snprintf(identity->serial, sizeof(identity->serial), "%s", d->serial);
+	else
+		snprintf(identity->serial, sizeof(identity->serial), "%08x%04x%04x",
+			 le32_load(uuid), le16_load(uuid + 4),
+			 d->controller * CONFIG_LUNS_MAX + d->lun);
+}
+
+/* Puts an opened image at its place. */
+static int attach(struct storage *s, const struct config_disk *d, struct raw_disk *image,
+		  struct failure *f)
+{
+	struct storvsp *scsi = s->controller[d->controller]->scsi;
+	const struct blockdev *dev = image ? raw_blockdev(image) : NULL;
+	struct scsi_identity identity;
+	int r;
+
+	identify(s, d, &identity);
+	r = d->dvd ? storvsp_attach_dvd(scsi, 0, d->lun, dev, &identity)
+		   : storvsp_attach(scsi, 0, d->lun, dev, &identity);
+	if (r == -EINVAL)
+		return fail(f, r,
+			    "cannot attach the disk %s: its serial number must be of printable "
+			    "ASCII characters",
+			    name_of(d));
+	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", name_of(d), strerror(-r)) : 0;
+}
+
+/* by_name: the disk's path is to be opened; else fd has it, or nothing does. */
+static int add(struct storage *s, struct config_disk *d, bool by_name, int fd, struct failure *f)
+{
+	struct raw_disk *image = NULL;
+	int r = by_name || fd >= 0 ? open_image(s, d, by_name ? -1 : fd, &image, f) : 0;
+
+	if (r == 0)
+		r = attach(s, d, image, f);
+	if (r < 0) {
+		raw_close(image);
+		return r;
+	}
+	s->controller[d->controller]->place[d->lun] =
+		(struct storage_place){.used = true, .config = *d, .image = image};
+	*d = (struct config_disk){.controller = d->controller, .lun = d->lun};
+	return 0;
+}
+
+static int copy_text(const char *text, char **ret)
+{
+	*ret = text ? strdup(text) : NULL;
+	return text && !*ret ? -ENOMEM : 0;
+}
+
+static int open_disk(struct storage *s, const struct config_disk *d, struct failure *f)
+{
+	struct config_disk own = *d;
+	int r = copy_text(d->path, &own.path);
+
+	if (copy_text(d->serial, &own.serial) < 0 || r < 0)
+		r = fail(f, -ENOMEM, "cannot open the disk %s: out of memory", name_of(d));
+	else
+		r = add(s, &own, own.path != NULL, -1, f);
+	config_disk_done(&own);
+	return r;
+}
+
+static int open_ring(struct storage *s, struct failure *f)
+{
+	int r = disk_ring_new(RING_ENTRIES, &s->ring);
+
+	if (r == -ENOSYS || r == -EPERM)
+		return fail(
+			f, r,
+			"cannot do disk I/O: this host does not permit io_uring; set the sysctl "
+			"kernel.io_uring_disabled to 0");
 	if (r < 0)
-		return tell(d->path, r, reason, f);
-	s->count = n + 1;
-	identify(config, n, &identity);
-	r = storvsp_attach(s->controller, 0, n, raw_blockdev(s->disk[n]), &identity);
-	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", d->path, strerror(-r)) : 0;
+		return fail(f, r, "cannot set up disk I/O: %s", strerror(-r));
+	r = loop_add(s->loop, &s->source, disk_ring_fd(s->ring), EPOLLIN, on_completions, s);
+	return r < 0 ? fail(f, r, "cannot set up disk I/O: %s", strerror(-r)) : 0;
+}
+
+static int add_controller(struct storage *s, struct vmbus *bus, struct failure *f)
+{
+	struct storage_controller *c = calloc(1, sizeof(*c));
+	struct storvsp_config config = {
+		.host = &host_ops,
+		.host_ctx = c,
+		.instance = controller_instance,
+		.sub_channels_max = s->config->scsi_queues - 1,
+	};
+
+	if (c) {
+		config.instance.b[15] = (uint8_t)(config.instance.b[15] + s->controller_count);
+		c->storage = s;
+		c->scsi = storvsp_new(bus, &config);
+	}
+	if (!c || !c->scsi) {
+		free(c);
+		return fail(f, -ENOMEM, "cannot make the disk controller: out of memory");
+	}
+	s->controller[s->controller_count++] = c;
+	return 0;
 }
 
 int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
 		 struct loop *loop, struct failure *f)
 {
-	struct storvsp_config controller = {.instance = controller_instance};
 	int r;
 
-	*s = (struct storage){.source.fd = -1};
-	if (!config->disk_count)
+	*s = (struct storage){.config = config, .loop = loop, .source.fd = -1};
+	if (!config->controllers)
 		return 0;
-	r = open_ring(s, loop, f);
-	if (r < 0)
-		return r;
-	s->controller = storvsp_new(bus, &controller);
-	if (!s->controller)
-		return fail(f, -ENOMEM, "cannot make the disk controller: out of memory");
+	r = open_ring(s, f);
+	while (r == 0 && s->controller_count < config->controllers)
+		r = add_controller(s, bus, f);
 	for (unsigned n = 0; r == 0 && n < config->disk_count; n++)
-		r = open_disk(s, config, n, f);
+		r = open_disk(s, &config->disk[n], f);
 	return r;
+}
+
+/* ---- coming and going ---- */
+
+static struct storage_controller *controller_at(struct storage *s, unsigned n, struct failure *f)
+{
+	if (n < s->controller_count)
+		return s->controller[n];
+	fail(f, -ENODEV,
+	     "the VM has no disk controller %u; start it with %u of them ('controllers')", n,
+	     n + 1);
+	return NULL;
+}
+
+static struct storage_place *place_at(struct storage *s, unsigned n, unsigned lun,
+				      struct failure *f)
+{
+	struct storage_controller *c = controller_at(s, n, f);
+
+	if (!c)
+		return NULL;
+	if (lun < CONFIG_LUNS_MAX && c->place[lun].used && !c->place[lun].leaving)
+		return &c->place[lun];
+	fail(f, -ENOENT, "there is no disk at LUN %u of controller %u", lun, n);
+	return NULL;
+}
+
+static int choose_lun(const struct storage_controller *c, uint32_t *lun, struct failure *f)
+{
+	if (*lun == CONFIG_LUN_ANY) {
+		*lun = 0;
+		while (*lun < CONFIG_LUNS_MAX && c->place[*lun].used)
+			++*lun;
+	}
+	if (*lun >= CONFIG_LUNS_MAX)
+		return fail(f, -ENOSPC, "the controller has %u disks already", CONFIG_LUNS_MAX);
+	if (c->place[*lun].used)
+		return fail(f, -EEXIST, "there is a disk at LUN %u%s", *lun,
+			    c->place[*lun].leaving ? ", whose requests have not ended yet" : "");
+	return 0;
+}
+
+int storage_add(struct storage *s, struct config_disk *config, int fd, struct failure *f)
+{
+	struct storage_controller *c = controller_at(s, config->controller, f);
+	int r = c ? choose_lun(c, &config->lun, f) : -ENODEV;
+
+	if (r == 0 && fd < 0 && !config->dvd)
+		r = fail(f, -EINVAL, "no descriptor of an image came with the request");
+	return r < 0 ? reject(fd, r) : add(s, config, false, fd, f);
+}
+
+/* One try to let a place go; the image is closed when that succeeds. */
+static bool try_leave(struct storage_controller *c, unsigned lun)
+{
+	struct storage_place *p = &c->place[lun];
+
+	if (storvsp_detach(c->scsi, 0, lun) == -EBUSY)
+		return false;
+	raw_close(p->image);
+	config_disk_done(&p->config);
+	*p = (struct storage_place){0};
+	return true;
+}
+
+static bool try_eject(struct storage_controller *c, unsigned lun)
+{
+	struct storage_place *p = &c->place[lun];
+
+	if (storvsp_eject(c->scsi, 0, lun, true) == -EBUSY)
+		return false;
+	raw_close(p->image);
+	p->image = NULL;
+	p->ejecting = false;
+	free(p->config.path);
+	p->config.path = NULL;
+	return true;
+}
+
+void storage_settle(struct storage *s)
+{
+	if (!s->unsettled)
+		return;
+	s->unsettled = false;
+	for (unsigned n = 0; n < s->controller_count; n++) {
+		struct storage_controller *c = s->controller[n];
+
+		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++) {
+			struct storage_place *p = &c->place[lun];
+
+			if (p->leaving)
+				s->unsettled |= !try_leave(c, lun);
+			else if (p->ejecting)
+				s->unsettled |= !try_eject(c, lun);
+		}
+	}
+}
+
+int storage_remove(struct storage *s, unsigned controller, unsigned lun, bool *ret_done,
+		   struct failure *f)
+{
+	struct storage_place *p = place_at(s, controller, lun, f);
+
+	if (!p)
+		return -ENOENT;
+	p->leaving = true;
+	*ret_done = try_leave(s->controller[controller], lun);
+	s->unsettled |= !*ret_done;
+	return 0;
+}
+
+static struct storage_place *drive_at(struct storage *s, unsigned controller, unsigned lun,
+				      struct failure *f)
+{
+	struct storage_place *p = place_at(s, controller, lun, f);
+
+	if (!p || p->config.dvd)
+		return p;
+	fail(f, -EINVAL, "LUN %u of controller %u is no DVD drive", lun, controller);
+	return NULL;
+}
+
+int storage_insert(struct storage *s, unsigned controller, unsigned lun, const char *name, int fd,
+		   struct failure *f)
+{
+	struct storage_place *p = drive_at(s, controller, lun, f);
+	struct raw_disk *image;
+	struct config_disk d;
+	char *path;
+	int r;
+
+	if (!p)
+		return reject(fd, -ENOENT);
+	if (fd < 0)
+		return fail(f, -EINVAL, "no descriptor of a medium came with the request");
+	if (p->image)
+		return reject(fd,
+			      fail(f, -EEXIST, "there is a medium in the drive%s; eject it first",
+				   p->ejecting ? ", whose reads have not ended yet" : ""));
+	if (copy_text(name, &path) < 0)
+		return reject(fd, fail(f, -ENOMEM, "cannot open the medium: out of memory"));
+	d = p->config;
+	d.path = path;
+	r = open_image(s, &d, fd, &image, f);
+	if (r == 0) {
+		r = storvsp_insert(s->controller[controller]->scsi, 0, lun, raw_blockdev(image));
+		if (r < 0) {
+			raw_close(image);
+			fail(f, r, "cannot put the medium in: %s", strerror(-r));
+		}
+	}
+	if (r < 0) {
+		free(path);
+		return r;
+	}
+	p->image = image;
+	p->config.path = path;
+	return 0;
+}
+
+int storage_eject(struct storage *s, unsigned controller, unsigned lun, bool force, bool *ret_done,
+		  struct failure *f)
+{
+	struct storage_place *p = drive_at(s, controller, lun, f);
+
+	if (!p)
+		return -ENOENT;
+	if (!p->image)
+		return fail(f, -ENOENT, "there is no medium in the drive");
+	if (!p->ejecting && !force &&
+	    storvsp_eject(s->controller[controller]->scsi, 0, lun, false) == -EPERM)
+		return fail(f, -EPERM,
+			    "the guest uses the medium and was asked to eject it; to take it out "
+			    "now, use force");
+	p->ejecting = true;
+	*ret_done = try_eject(s->controller[controller], lun);
+	s->unsettled |= !*ret_done;
+	return 0;
+}
+
+/* ---- the end ---- */
+
+void storage_retry(struct storage *s)
+{
+	for (unsigned n = 0; n < s->controller_count; n++)
+		storvsp_retry(s->controller[n]->scsi);
+}
+
+bool storage_idle(const struct storage *s)
+{
+	return !s->ring || !disk_ring_inflight(s->ring);
 }
 
 void storage_drain(struct storage *s)
@@ -119,7 +452,7 @@ void storage_drain(struct storage *s)
 	if (!s->ring)
 		return;
 	p = (struct pollfd){.fd = disk_ring_fd(s->ring), .events = POLLIN};
-	while (disk_ring_inflight(s->ring)) {
+	while (!storage_idle(s)) {
 		if (poll(&p, 1, -1) > 0)
 			disk_ring_reap(s->ring);
 	}
@@ -127,10 +460,46 @@ void storage_drain(struct storage *s)
 
 void storage_done(struct storage *s)
 {
-	storvsp_free(s->controller);
-	for (unsigned n = 0; n < s->count; n++)
-		raw_close(s->disk[n]);
+	for (unsigned n = 0; n < s->controller_count; n++) {
+		struct storage_controller *c = s->controller[n];
+
+		storvsp_free(c->scsi);
+		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++) {
+			raw_close(c->place[lun].image);
+			config_disk_done(&c->place[lun].config);
+		}
+		free(c);
+	}
 	loop_remove(&s->source);
 	disk_ring_free(s->ring);
 	*s = (struct storage){.source.fd = -1};
+}
+
+/* ---- counters ---- */
+
+static json_t *place_statistics(const struct storage_controller *c, unsigned n, unsigned lun)
+{
+	const struct storvsp_stats *s = storvsp_unit_stats(c->scsi, 0, lun);
+	const struct storage_place *p = &c->place[lun];
+
+	return json_pack(
+		"{s:o, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
+		p->config.path ? json_string(p->config.path) : json_null(), "controller", (int)n,
+		"lun", (int)lun, "type", p->config.dvd ? "dvd" : "disk", "leaving", p->leaving,
+		"reads", (json_int_t)s->reads, "read_bytes", (json_int_t)s->read_bytes, "writes",
+		(json_int_t)s->writes, "written_bytes", (json_int_t)s->written_bytes, "flushes",
+		(json_int_t)s->flushes, "discards", (json_int_t)s->discards, "discarded_bytes",
+		(json_int_t)s->discarded_bytes, "errors", (json_int_t)s->errors);
+}
+
+json_t *storage_statistics(const struct storage *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned n = 0; n < s->controller_count; n++)
+		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++)
+			if (s->controller[n]->place[lun].used)
+				json_array_append_new(list,
+						      place_statistics(s->controller[n], n, lun));
+	return list;
 }

@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VM's disks: images opened, put on a SCSI controller, drained and closed.
+ * The VM's disks and drives: images opened, put on SCSI controllers, added and removed while the
+ * guest runs, drained and closed.
  *
  * Threads: with the lock of the devices held, but for storage_drain().
+ *
+ * Trust: images and descriptors are the administrator's. A descriptor that comes while the guest
+ * runs is checked as one of the start is; nothing is opened by its name then.
+ *
+ * Invariants:
+ *  1. a place holds what its controller has a unit for, and nothing else;
+ *  2. an image is closed only once its controller has let go of it (storage_settle());
+ *  3. where a unit is decides its serial number, unless it was given one.
  */
 #ifndef OYA_WORKER_STORAGE_H
 #define OYA_WORKER_STORAGE_H
+
+#include <jansson.h>
 
 #include "devices/storage/storvsp.h"
 #include "disk/raw.h"
@@ -14,22 +25,71 @@
 #include "lib/loop.h"
 #include "worker/config.h"
 
-struct storage {
-	struct disk_ring *ring;
-	struct loop_source source;
-	struct storvsp *controller;
-	unsigned count;
-	struct raw_disk *disk[CONFIG_DISKS_MAX];
+/* A unit's place; empty when there is none. */
+struct storage_place {
+	bool used;
+	bool leaving;  /* the unit goes when its requests have ended */
+	bool ejecting; /* its medium does */
+	struct config_disk config;
+	struct raw_disk *image; /* NULL: a drive without a medium */
 };
 
-/* Disk n becomes LUN n of target 0. 0, or -errno and the sentence. */
+struct storage_controller {
+	struct storage *storage;
+	struct storvsp *scsi;
+	struct storage_place place[CONFIG_LUNS_MAX];
+};
+
+struct storage {
+	const struct config *config;
+	struct disk_ring *ring;
+	struct loop *loop;
+	struct loop_source source;
+	unsigned controller_count;
+	struct storage_controller *controller[CONFIG_CONTROLLERS_MAX];
+	bool unsettled;
+	/* A disk has failed and its requests are kept: the VM is to be paused. From within the
+	 * devices: only to be noted. */
+	void (*failed)(void *ctx, const char *sentence);
+	void *ctx;
+};
+
+/* Opens the disks of the configuration. 0, or -errno and the sentence. The caller sets failed and
+ * ctx afterwards. */
 int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
 		 struct loop *loop, struct failure *f);
 
 /* Waits until nothing is under way; the guest is stopped. */
 void storage_drain(struct storage *s);
 
+/* Whether nothing is under way. */
+bool storage_idle(const struct storage *s);
+
 /* After storage_drain(). */
 void storage_done(struct storage *s);
+
+/* Does what waited for requests to end: the loop calls it before it waits. */
+void storage_settle(struct storage *s);
+
+/* Tries again what was kept after errors. */
+void storage_retry(struct storage *s);
+
+/* Adds a unit; config->lun may be CONFIG_LUN_ANY. fd: of the image or medium, -1 for an empty
+ * drive; it is the storage's whatever comes of it. The texts of config are so on success, and
+ * config is zeroed then but for its place. 0, or -errno and the sentence. */
+int storage_add(struct storage *s, struct config_disk *config, int fd, struct failure *f);
+
+/* Removes a unit. *ret_done: its image is closed already, else that follows. */
+int storage_remove(struct storage *s, unsigned controller, unsigned lun, bool *ret_done,
+		   struct failure *f);
+
+/* Changes the medium of a drive. name: of the medium, for messages; may be NULL. fd as above. */
+int storage_insert(struct storage *s, unsigned controller, unsigned lun, const char *name, int fd,
+		   struct failure *f);
+int storage_eject(struct storage *s, unsigned controller, unsigned lun, bool force, bool *ret_done,
+		  struct failure *f);
+
+/* An array with the counters of all units. */
+json_t *storage_statistics(const struct storage *s);
 
 #endif

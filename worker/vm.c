@@ -118,8 +118,20 @@ static void add_stats(struct vcpu_stats *to, const struct vcpu_stats *from)
 	to->interruptions += from->interruptions;
 }
 
-/* Without the lock, since the processors' threads may be waiting for it. */
-static void end_run(struct vm *vm)
+/* A disk has failed and keeps the guest's requests; called from within the devices. */
+static void on_disk_failed(void *ctx, const char *sentence)
+{
+	struct vm *vm = ctx;
+
+	if (!vm->want_stop && !vm->want_reset)
+		note(vm, sentence);
+	vm->want_pause = true;
+	loop_wake(vm->loop);
+}
+
+/* Ends the run but for what is at the disks still. Without the lock, since the processors' threads
+ * may be waiting for it. */
+static void halt_run(struct vm *vm)
 {
 	struct vcpus *vcpus = vm->vcpus;
 	struct vcpu_stats last = {0};
@@ -131,7 +143,7 @@ static void end_run(struct vm *vm)
 	pthread_mutex_lock(&vm->lock);
 	machine_end(&vm->machine);
 	vm->vcpus = NULL;
-	storage_drain(&vm->storage);
+	vm->want_pause = vm->disk_failed = false;
 	pthread_mutex_unlock(&vm->lock);
 	vcpus_free(vcpus);
 	partition_destroy(&vm->partition);
@@ -176,6 +188,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 	if (r == 0) {
 		console_set_port(vm->console, vm->machine.serial);
 		r = storage_init(&vm->storage, config, vm->machine.bus, vm->loop, f);
+		vm->storage.failed = on_disk_failed;
+		vm->storage.ctx = vm;
 	}
 	if (r == 0)
 		r = network_init(&vm->network, config, vm->machine.bus, vm->loop, f);
@@ -196,7 +210,8 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	if (vm->machine.bus)
-		end_run(vm);
+		halt_run(vm);
+	storage_drain(&vm->storage);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
 	storage_done(&vm->storage);
@@ -220,16 +235,11 @@ static int start_processors(struct vm *vm, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot start the processors' threads: %s", strerror(-r)) : 0;
 }
 
-static int do_reset(struct vm *vm, struct failure *f)
+/* The run is halted and nothing is at the disks. */
+static int begin_anew(struct vm *vm, struct failure *f)
 {
-	int r;
+	int r = memory_clear(&vm->memory);
 
-	end_run(vm);
-	/* Now that no processor is left that could ask or give a reason. */
-	log_line(LOG_LEVEL_INFO, "reset: %s", vm->reason);
-	vm->want_reset = false;
-	vm->resets++;
-	r = memory_clear(&vm->memory);
 	if (r < 0)
 		return fail(f, r, "cannot clear the VM's memory for its reset: %s", strerror(-r));
 	r = begin_run(vm, f);
@@ -249,30 +259,69 @@ struct run_context {
 	int result;
 };
 
+/* A disk's failure pauses a running VM; one that stands still has its reason from the failure. */
+static void pause_for_disk(struct vm *vm)
+{
+	vm->want_pause = false;
+	vm->disk_failed = true;
+	if (vm_pause(vm) == 0)
+		log_line(LOG_LEVEL_WARNING, "paused: %s; resume it when the cause is gone",
+			 vm->reason);
+}
+
+/* With the lock: what was asked for. True when a run is to be ended. */
+static bool take_wishes(struct run_context *run)
+{
+	struct vm *vm = run->vm;
+
+	if (vm->want_pause && !vm->want_stop && !vm->want_reset)
+		pause_for_disk(vm);
+	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {
+		run->result = vm->failed ? fail(run->f, -EIO, "the VM '%s' stopped: %s",
+						vm->config->name, vm->reason)
+					 : 0;
+		return true;
+	}
+	return vm->want_reset && state_move(&vm_states, &vm->state, VM_RESETTING) == 0;
+}
+
+static void say_whats_awaited(struct vm *vm)
+{
+	if (!storage_idle(&vm->storage))
+		log_line(LOG_LEVEL_INFO, "waiting for the disks to end what is under way");
+}
+
 /* Between two waits of the loop, without the lock. */
 static void carry_out(void *owner)
 {
 	struct run_context *run = owner;
 	struct vm *vm = run->vm;
-	bool reset;
+	bool ends;
 
 	pthread_mutex_lock(&vm->lock);
 	machine_run_deferred(&vm->machine);
-	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {
-		loop_stop(vm->loop);
-		run->result = vm->failed ? fail(run->f, -EIO, "the VM '%s' stopped: %s",
-						vm->config->name, vm->reason)
-					 : 0;
-	}
-	reset = vm->want_reset && state_move(&vm_states, &vm->state, VM_RESETTING) == 0;
+	storage_settle(&vm->storage);
+	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
-	if (!reset)
-		return;
-	run->result = do_reset(vm, run->f);
-	if (run->result < 0) {
-		vm->state = VM_STOPPED;
-		loop_stop(vm->loop);
+	if (ends) {
+		halt_run(vm);
+		/* Now no processor is left that could ask or give a reason. */
+		if (vm->want_reset && vm->state == VM_RESETTING) {
+			log_line(LOG_LEVEL_INFO, "reset: %s", vm->reason);
+			vm->want_reset = false;
+			vm->resets++;
+		}
+		say_whats_awaited(vm);
 	}
+	if ((vm->state != VM_RESETTING && vm->state != VM_STOPPED) || !storage_idle(&vm->storage))
+		return;
+	if (vm->state == VM_RESETTING) {
+		run->result = begin_anew(vm, run->f);
+		if (run->result < 0)
+			vm->state = VM_STOPPED;
+	}
+	if (vm->state == VM_STOPPED)
+		loop_stop(vm->loop);
 }
 
 int vm_run(struct vm *vm, struct failure *f)
@@ -312,6 +361,10 @@ int vm_resume(struct vm *vm)
 
 	/* A guest that ended itself while it was being paused must not run on. */
 	if (r == 0 && !vm->want_stop && !vm->want_reset) {
+		if (vm->disk_failed)
+			note(vm, "");
+		vm->disk_failed = false;
+		storage_retry(&vm->storage);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}

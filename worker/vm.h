@@ -3,7 +3,8 @@
  * One virtual machine from its configuration to its end.
  *
  * States: built -> running <-> paused; from these two a reset goes through `resetting` back to
- * running, and everything ends in stopped. The loop's thread owns them; processors and control
+ * running, and everything ends in stopped. In both the loop goes on until the disks have done what
+ * was under way, however long that takes. The loop's thread owns them; processors and control
  * clients only leave a request, which the loop carries out between two waits.
  */
 #ifndef OYA_WORKER_VM_H
@@ -39,7 +40,8 @@ struct vm {
 	struct network network;
 	struct integration integration;
 	unsigned state; /* enum vm_state */
-	bool want_stop, want_reset;
+	bool want_stop, want_reset, want_pause;
+	bool disk_failed;              /* it is paused for that; reason tells of it */
 	bool failed;                   /* it ended otherwise than by the guest's or a user's wish */
 	char reason[256];              /* why it stopped or was reset last */
 	char crash[HV_CRASH_TEXT_MAX]; /* what the guest said when it crashed last; "" for never */

@@ -16,9 +16,6 @@
 #define REPORT_LUNS_ALLOCATION_MIN 16u
 #define REPORT_LUNS_HEADER 8u
 
-typedef void decode_function(const struct scsi_unit *unit, const struct scsi_command *cmd,
-			     struct scsi_action *ret_action);
-
 void scsi_check(struct scsi_action *action, enum scsi_sense_key key, enum scsi_sense_code code)
 {
 	action->kind = SCSI_ACT_CHECK;
@@ -102,8 +99,8 @@ static bool is_write(uint8_t opcode)
 	       opcode == SCSI_WRITE_16;
 }
 
-static void decode_transfer(const struct scsi_unit *unit, const struct scsi_command *cmd,
-			    struct scsi_action *ret_action)
+void scsi_decode_transfer(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			  struct scsi_action *ret_action)
 {
 	bool write = is_write(cmd->cdb[0]);
 	uint64_t lba, bytes;
@@ -175,8 +172,8 @@ static void decode_nothing(const struct scsi_unit *unit, const struct scsi_comma
 }
 
 /* Sense always goes out with the status, so none is ever kept for this command. */
-static void decode_request_sense(const struct scsi_unit *unit, const struct scsi_command *cmd,
-				 struct scsi_action *ret_action)
+void scsi_decode_request_sense(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			       struct scsi_action *ret_action)
 {
 	uint8_t *sense = scsi_reply_begin(ret_action);
 	uint32_t made = SCSI_SENSE_FIXED_BYTES;
@@ -193,8 +190,8 @@ static void decode_request_sense(const struct scsi_unit *unit, const struct scsi
 	scsi_reply_end(ret_action, cmd, made, cmd->cdb[4]);
 }
 
-static void decode_capacity_10(const struct scsi_unit *unit, const struct scsi_command *cmd,
-			       struct scsi_action *ret_action)
+void scsi_decode_capacity_10(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			     struct scsi_action *ret_action)
 {
 	uint8_t *reply = scsi_reply_begin(ret_action);
 
@@ -247,41 +244,41 @@ static void report_luns(uint64_t luns, const struct scsi_command *cmd,
 	scsi_reply_end(ret_action, cmd, made, allocation);
 }
 
-static void decode_report_luns(const struct scsi_unit *unit, const struct scsi_command *cmd,
-			       struct scsi_action *ret_action)
+void scsi_decode_report_luns(const struct scsi_unit *unit, const struct scsi_command *cmd,
+			     struct scsi_action *ret_action)
 {
 	report_luns(*unit->luns, cmd, ret_action);
 }
 
-static decode_function *find_decoder(uint8_t opcode)
+static scsi_decode_function *find_decoder(uint8_t opcode)
 {
 	static const struct {
 		uint8_t opcode;
-		decode_function *decode;
+		scsi_decode_function *decode;
 	} table[] = {
-		{SCSI_READ_10, decode_transfer},
-		{SCSI_WRITE_10, decode_transfer},
-		{SCSI_READ_16, decode_transfer},
-		{SCSI_WRITE_16, decode_transfer},
+		{SCSI_READ_10, scsi_decode_transfer},
+		{SCSI_WRITE_10, scsi_decode_transfer},
+		{SCSI_READ_16, scsi_decode_transfer},
+		{SCSI_WRITE_16, scsi_decode_transfer},
 		{SCSI_SYNCHRONIZE_CACHE_10, decode_synchronize},
 		{SCSI_SYNCHRONIZE_CACHE_16, decode_synchronize},
 		{SCSI_UNMAP, scsi_decode_unmap},
 		{SCSI_WRITE_SAME_10, scsi_decode_write_same},
 		{SCSI_WRITE_SAME_16, scsi_decode_write_same},
-		{SCSI_READ_6, decode_transfer},
-		{SCSI_WRITE_6, decode_transfer},
-		{SCSI_READ_12, decode_transfer},
-		{SCSI_WRITE_12, decode_transfer},
+		{SCSI_READ_6, scsi_decode_transfer},
+		{SCSI_WRITE_6, scsi_decode_transfer},
+		{SCSI_READ_12, scsi_decode_transfer},
+		{SCSI_WRITE_12, scsi_decode_transfer},
 		{SCSI_TEST_UNIT_READY, decode_nothing},
 		{SCSI_INQUIRY, scsi_decode_inquiry},
-		{SCSI_READ_CAPACITY_10, decode_capacity_10},
+		{SCSI_READ_CAPACITY_10, scsi_decode_capacity_10},
 		{SCSI_SERVICE_ACTION_IN_16, decode_service_action_in},
 		{SCSI_MODE_SENSE_6, scsi_decode_mode_sense},
 		{SCSI_MODE_SENSE_10, scsi_decode_mode_sense},
 		{SCSI_VERIFY_10, decode_verify},
 		{SCSI_VERIFY_16, decode_verify},
-		{SCSI_REQUEST_SENSE, decode_request_sense},
-		{SCSI_REPORT_LUNS, decode_report_luns},
+		{SCSI_REQUEST_SENSE, scsi_decode_request_sense},
+		{SCSI_REPORT_LUNS, scsi_decode_report_luns},
 		{SCSI_START_STOP_UNIT, decode_nothing},
 		{SCSI_PREVENT_ALLOW_REMOVAL, decode_nothing},
 	};
@@ -290,6 +287,13 @@ static decode_function *find_decoder(uint8_t opcode)
 		if (table[i].opcode == opcode)
 			return table[i].decode;
 	return NULL;
+}
+
+static scsi_decode_function *decoder_of(const struct scsi_unit *unit, uint8_t opcode)
+{
+	if (unit->kind == SCSI_UNIT_DVD)
+		return scsi_dvd_knows(opcode) ? scsi_decode_dvd : NULL;
+	return find_decoder(opcode);
 }
 
 void scsi_action_init(struct scsi_action *action)
@@ -312,7 +316,7 @@ static bool command_init(struct scsi_command *cmd, const uint8_t *cdb, size_t cd
 void scsi_decode(const struct scsi_unit *unit, const uint8_t *cdb, size_t cdb_len,
 		 uint32_t data_len, struct scsi_action *ret_action)
 {
-	decode_function *decode = cdb_len ? find_decoder(cdb[0]) : NULL;
+	scsi_decode_function *decode = cdb_len ? decoder_of(unit, cdb[0]) : NULL;
 	struct scsi_command cmd;
 
 	scsi_action_init(ret_action);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A SCSI direct-access unit as a pure function: a command and the unit's properties give what is
- * to be done; nothing is touched.
+ * A SCSI unit, a disk or a DVD-ROM drive, as a pure function: a command and the unit's properties
+ * give what is to be done; nothing is touched.
  *
  * Called by the controllers (storvsp). Trust: CDB and lengths are the guest's, copied in by the
  * caller; the decoder checks all of them, so that an action can be carried out as it stands.
@@ -13,9 +13,10 @@
  *  3. UNMAP: SCSI_UNMAP_HEADER_BYTES <= len <= data_len, len <= SCSI_UNMAP_LIST_MAX; SAME: offset
  *     and len as of a WRITE but for their limit SCSI_SAME_BYTES_MAX, and data_len holds a sector
  *     unless no_data; neither when read-only;
- *  4. the same command and unit always give the same action.
+ *  4. EJECT and LOCK come from a drive only; READ from one with a medium only;
+ *  5. the same command and unit always give the same action.
  *
- * Spec: SPC-4, SBC-3.
+ * Spec: SPC-4, SBC-3; MMC-6 for the drive.
  */
 #ifndef OYA_DEVICES_STORAGE_SCSI_H
 #define OYA_DEVICES_STORAGE_SCSI_H
@@ -36,6 +37,8 @@
 #define SCSI_UNMAP_LIST_MAX \
 	(SCSI_UNMAP_HEADER_BYTES + SCSI_UNMAP_RANGES_MAX * SCSI_UNMAP_DESCRIPTOR_BYTES)
 
+#define SCSI_DVD_SECTOR_BYTES 2048u
+
 #define SCSI_VENDOR_LEN 8u
 #define SCSI_PRODUCT_LEN 16u
 #define SCSI_REVISION_LEN 4u
@@ -50,14 +53,21 @@ struct scsi_identity {
 	char serial[SCSI_SERIAL_LEN + 1];
 };
 
+enum scsi_unit_kind { SCSI_UNIT_DISK, SCSI_UNIT_DVD };
+
 struct scsi_unit {
 	struct scsi_identity identity;
-	uint64_t sectors;               /* at least 1 */
-	uint32_t sector_bytes;          /* 512 or 4096 */
+	enum scsi_unit_kind kind;
+	uint64_t sectors;               /* at least 1; of a drive without a medium 0 */
+	uint32_t sector_bytes;          /* 512 or 4096; of a drive 2048 */
 	uint32_t physical_sector_bytes; /* a power of two, at least sector_bytes */
 	bool read_only;
 	uint32_t discard_bytes; /* granularity of UNMAP; 0: the unit is not thin */
 	const uint64_t *luns;   /* of the target: bit n is set when LUN n is there */
+	/* Of a drive: */
+	bool locked;                    /* the guest has forbidden to take the medium out */
+	enum scsi_sense_code attention; /* what the next command is told, or NONE */
+	enum scsi_media_event event;    /* what the guest has not asked for yet */
 };
 
 enum scsi_action_kind {
@@ -68,17 +78,21 @@ enum scsi_action_kind {
 	SCSI_ACT_FLUSH,
 	SCSI_ACT_UNMAP, /* len bytes of the guest's are for scsi_unmap_decode() */
 	SCSI_ACT_SAME,  /* one sector of the guest's, for all of the extent */
+	SCSI_ACT_EJECT, /* good status; the medium goes */
+	SCSI_ACT_LOCK,  /* good status; the unit is locked, or not: lock */
 	SCSI_ACT_CHECK, /* check condition: key and code */
 };
 
 struct scsi_action {
 	enum scsi_action_kind kind;
-	bool fua;        /* write: stable before good status; read: flush before it */
-	bool truncated;  /* read: the command asks for more than the guest's buffer holds */
-	bool unmap;      /* same: the extent may be discarded if its sector is zeros */
-	bool no_data;    /* same: zeros, the guest has sent no sector */
-	uint64_t offset; /* bytes */
-	uint32_t len;    /* bytes */
+	bool fua;       /* write: stable before good status; read: flush before it */
+	bool truncated; /* read: the command asks for more than the guest's buffer holds */
+	bool unmap;     /* same: the extent may be discarded if its sector is zeros */
+	bool no_data;   /* same: zeros, the guest has sent no sector */
+	bool lock;
+	bool attention_told, event_told; /* the guest knows it now: it is to be forgotten */
+	uint64_t offset;                 /* bytes */
+	uint32_t len;                    /* bytes */
 	enum scsi_sense_key key;
 	enum scsi_sense_code code;
 	uint32_t reply_len;

@@ -29,6 +29,7 @@
 #define STANDARD_SAM5 0x00A0u
 #define STANDARD_SPC4 0x0460u
 #define STANDARD_SBC3 0x04C0u
+#define STANDARD_MMC6 0x04E0u
 
 static const uint8_t vpd_pages[] = {SCSI_VPD_SUPPORTED,
 				    SCSI_VPD_SERIAL,
@@ -36,6 +37,7 @@ static const uint8_t vpd_pages[] = {SCSI_VPD_SUPPORTED,
 				    SCSI_VPD_BLOCK_LIMITS,
 				    SCSI_VPD_BLOCK_CHARACTERISTICS,
 				    SCSI_VPD_PROVISIONING};
+#define VPD_PAGES_OF_DVD 3u /* the first ones: the others are of block devices */
 
 /* Puts text into a field of len bytes, filled up with spaces. */
 static void put_text(uint8_t *field, size_t len, const char *text)
@@ -97,6 +99,8 @@ static uint64_t naa_of(const struct scsi_identity *id)
 
 static uint32_t make_standard(const struct scsi_unit *unit, uint8_t *reply)
 {
+	if (unit->kind == SCSI_UNIT_DVD)
+		reply[1] = SCSI_INQUIRY_REMOVABLE;
 	reply[2] = SCSI_INQUIRY_SPC4;
 	reply[3] = SCSI_INQUIRY_FORMAT | SCSI_INQUIRY_HISUP;
 	reply[4] = INQUIRY_BYTES - 5;
@@ -106,7 +110,7 @@ static uint32_t make_standard(const struct scsi_unit *unit, uint8_t *reply)
 	put_text(reply + 32, SCSI_REVISION_LEN, unit->identity.revision);
 	be16_store(reply + 58, STANDARD_SAM5);
 	be16_store(reply + 60, STANDARD_SPC4);
-	be16_store(reply + 62, STANDARD_SBC3);
+	be16_store(reply + 62, unit->kind == SCSI_UNIT_DVD ? STANDARD_MMC6 : STANDARD_SBC3);
 	return INQUIRY_BYTES;
 }
 
@@ -146,10 +150,14 @@ static uint32_t make_block_limits(const struct scsi_unit *unit, uint8_t *body)
 /* Body of a vital product data page; false when there is no such page. */
 static bool make_vpd(const struct scsi_unit *unit, uint8_t page, uint8_t *body, uint32_t *ret_len)
 {
+	uint32_t pages = unit->kind == SCSI_UNIT_DVD ? VPD_PAGES_OF_DVD : sizeof(vpd_pages);
+
+	if (!memchr(vpd_pages, page, pages))
+		return false;
 	switch (page) {
 	case SCSI_VPD_SUPPORTED:
-		memcpy(body, vpd_pages, sizeof(vpd_pages));
-		*ret_len = sizeof(vpd_pages);
+		memcpy(body, vpd_pages, pages);
+		*ret_len = pages;
 		return true;
 	case SCSI_VPD_SERIAL:
 		*ret_len = (uint32_t)strnlen(unit->identity.serial, SCSI_SERIAL_LEN);
@@ -186,6 +194,8 @@ void scsi_decode_inquiry(const struct scsi_unit *unit, const struct scsi_command
 	uint8_t *reply = scsi_reply_begin(ret_action);
 	uint32_t len;
 
+	if (unit->kind == SCSI_UNIT_DVD)
+		reply[0] = SCSI_INQUIRY_DVD;
 	if (!(cmd->cdb[1] & INQUIRY_EVPD)) {
 		if (cmd->cdb[1] || page)
 			scsi_check_field(ret_action);

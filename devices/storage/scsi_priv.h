@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of the SCSI decoder share: scsi.c (dispatch, block commands), scsi_inquiry.c
- * (who the unit is), scsi_mode.c (mode pages) and scsi_thin.c (UNMAP, WRITE SAME).
+ * (who the unit is), scsi_mode.c (mode pages), scsi_thin.c (UNMAP, WRITE SAME) and scsi_dvd.c (a
+ * drive).
  */
 #ifndef OYA_DEVICES_STORAGE_SCSI_PRIV_H
 #define OYA_DEVICES_STORAGE_SCSI_PRIV_H
@@ -14,6 +15,9 @@ struct scsi_command {
 	size_t len;
 	uint32_t data_len;
 };
+
+typedef void scsi_decode_function(const struct scsi_unit *unit, const struct scsi_command *cmd,
+				  struct scsi_action *ret_action);
 
 void scsi_check(struct scsi_action *action, enum scsi_sense_key key, enum scsi_sense_code code);
 void scsi_check_field(struct scsi_action *action);
@@ -35,6 +39,13 @@ uint8_t *scsi_reply_begin(struct scsi_action *action);
 /* Ends it: `made` bytes, cut to the command's allocation length and the guest's buffer. */
 void scsi_reply_end(struct scsi_action *action, const struct scsi_command *cmd, uint32_t made,
 		    uint32_t allocation);
+
+scsi_decode_function scsi_decode_transfer, scsi_decode_capacity_10, scsi_decode_request_sense,
+	scsi_decode_report_luns;
+
+/* A drive's commands: whether there is one, and decoding one that there is. */
+bool scsi_dvd_knows(uint8_t opcode);
+scsi_decode_function scsi_decode_dvd;
 
 void scsi_decode_inquiry(const struct scsi_unit *unit, const struct scsi_command *cmd,
 			 struct scsi_action *ret_action);

@@ -48,6 +48,8 @@ static const struct state_table states = {
 	.next = state_next,
 };
 
+static int offer_queue(struct storvsp *sp, unsigned index);
+
 /* --- the channel's protocol ------------------------------------------------------------- */
 
 static uint32_t advance(struct storvsp *sp, enum storvsp_state to)
@@ -79,9 +81,41 @@ static uint32_t query_properties(struct storvsp *sp, struct storvsc_packet *repl
 {
 	uint32_t status = advance(sp, STATE_QUERIED);
 
-	if (status == STORVSC_STATUS_OK)
-		reply->properties.max_transfer_bytes = SCSI_TRANSFER_MAX;
+	if (status != STORVSC_STATUS_OK)
+		return status;
+	reply->properties.max_transfer_bytes = SCSI_TRANSFER_MAX;
+	if (sp->config.sub_channels_max) {
+		reply->properties.max_sub_channels = (uint16_t)sp->config.sub_channels_max;
+		reply->properties.flags = STORVSC_PROPERTY_MULTI_CHANNEL;
+	}
 	return status;
+}
+
+static void take_back_sub_channels(struct storvsp *sp)
+{
+	for (unsigned i = 1; i < STORVSP_QUEUES_MAX; i++) {
+		struct vmbus_channel *offer = sp->queue[i].offer;
+
+		sp->queue[i].offer = NULL;
+		if (offer)
+			vmbus_rescind(offer);
+	}
+}
+
+/* All that were asked for, or none. A driver asks once for each opening of the controller. */
+static uint32_t create_sub_channels(struct storvsp *sp, unsigned count)
+{
+	if (sp->state != STATE_READY || sp->queue[1].offer)
+		return STORVSC_STATUS_INVALID_STATE;
+	if (count == 0 || count > sp->config.sub_channels_max)
+		return STORVSC_STATUS_INVALID_PARAMETER;
+	for (unsigned i = 1; i <= count; i++) {
+		if (offer_queue(sp, i) < 0) {
+			take_back_sub_channels(sp);
+			return STORVSC_STATUS_NO_RESOURCES;
+		}
+	}
+	return STORVSC_STATUS_OK;
 }
 
 /* A driver takes the answer to a reset to mean that no command is under way any more, so the
@@ -90,7 +124,7 @@ static void begin_reset(struct storvsp_request *req)
 {
 	struct storvsp *sp = req->sp;
 
-	if (sp->inflight)
+	if (sp->inflight || sp->held)
 		sp->reset = req;
 	else
 		storvsp_request_finish(req);
@@ -116,11 +150,30 @@ static bool handle_ready_operation(struct storvsp_request *req, const struct vmb
 	return true;
 }
 
-static void handle_packet(struct storvsp *sp, const struct vmbus_packet *packet)
+/* What sets the controller up, on its primary channel only. */
+static uint32_t handle_set_up(struct storvsp *sp, const struct storvsc_packet *in, uint32_t len,
+			      struct storvsc_packet *reply)
+{
+	switch (in->operation) {
+	case STORVSC_OP_BEGIN_INITIALIZATION:
+		return advance(sp, STATE_BEGUN);
+	case STORVSC_OP_QUERY_PROTOCOL_VERSION:
+		return query_version(sp, in, len, reply);
+	case STORVSC_OP_QUERY_PROPERTIES:
+		return query_properties(sp, reply);
+	case STORVSC_OP_END_INITIALIZATION:
+		return advance(sp, STATE_READY);
+	case STORVSC_OP_CREATE_SUB_CHANNELS:
+		return create_sub_channels(sp, in->sub_channel_count);
+	default:
+		return STORVSC_STATUS_INVALID_REQUEST;
+	}
+}
+
+static void handle_packet(struct storvsp_queue *q, const struct vmbus_packet *packet)
 {
 	struct cursor payload = cursor_of(packet->payload, packet->payload_len);
-	struct storvsp_request *req = storvsp_request_get(sp, packet->transaction);
-	struct storvsc_packet *reply = &req->reply;
+	struct storvsp_request *req = storvsp_request_get(q, packet->transaction);
 	struct storvsc_packet in;
 
 	cursor_copy_padded(&payload, &in, sizeof(in));
@@ -132,23 +185,11 @@ static void handle_packet(struct storvsp *sp, const struct vmbus_packet *packet)
 		if (handle_ready_operation(req, packet, &in))
 			return;
 		break;
-	case STORVSC_OP_BEGIN_INITIALIZATION:
-		reply->status = advance(sp, STATE_BEGUN);
-		break;
-	case STORVSC_OP_QUERY_PROTOCOL_VERSION:
-		reply->status = query_version(sp, &in, packet->payload_len, reply);
-		break;
-	case STORVSC_OP_QUERY_PROPERTIES:
-		reply->status = query_properties(sp, reply);
-		break;
-	case STORVSC_OP_END_INITIALIZATION:
-		reply->status = advance(sp, STATE_READY);
-		break;
-	case STORVSC_OP_CREATE_SUB_CHANNELS: /* more than the none that were announced */
-		reply->status = STORVSC_STATUS_INVALID_PARAMETER;
-		break;
 	default:
-		reply->status = STORVSC_STATUS_INVALID_REQUEST;
+		req->reply.status =
+			q == q->sp->queue
+				? handle_set_up(q->sp, &in, packet->payload_len, &req->reply)
+				: STORVSC_STATUS_INVALID_REQUEST;
 		break;
 	}
 	storvsp_request_finish(req);
@@ -171,44 +212,48 @@ static bool packet_check(struct vmbus_channel *ch, const struct vmbus_packet *pa
 	return true;
 }
 
-static void receive_batch(struct storvsp *sp, struct vmbus_channel *ch)
+static void receive_batch(struct storvsp_queue *q, struct vmbus_channel *ch)
 {
+	struct storvsp *sp = q->sp;
 	struct vmbus_packet packet;
 
 	/* Each call on the channel may end in its fault and close. */
-	for (unsigned n = 0; sp->channel == ch; n++) {
+	for (unsigned n = 0; q->channel == ch; n++) {
 		if (sp->reset)
 			return; /* its answer resumes */
 		if (n == BATCH_MAX) {
 			vmbus_channel_resume(ch);
 			return;
 		}
-		if (!list_empty(&sp->unsent) || !storvsp_request_available(sp)) {
-			sp->stalled = true; /* until a slot is put back */
+		if (!list_empty(&q->unsent) || !storvsp_request_available(sp)) {
+			q->stalled = true; /* until a slot is put back */
 			return;
 		}
 		if (vmbus_channel_receive(ch, &packet) < 0 || !packet_check(ch, &packet))
 			return;
-		handle_packet(sp, &packet);
+		handle_packet(q, &packet);
 	}
 }
 
 static int on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
 {
-	struct storvsp *sp = dev;
+	struct storvsp_queue *q = dev;
 
 	(void)user;
-	sp->channel = ch;
+	q->channel = ch;
 	return 0;
 }
 
 static void on_ready(void *dev, struct vmbus_channel *ch)
 {
-	struct storvsp *sp = dev;
+	struct storvsp_queue *q = dev;
+	struct storvsp *sp = q->sp;
 
 	sp->in_ready = true;
-	if (storvsp_send_unsent(sp))
-		receive_batch(sp, ch);
+	if (sp->scan_wanted && q == sp->queue)
+		storvsp_ask_scan(sp);
+	if (storvsp_send_unsent(q))
+		receive_batch(q, ch);
 	storvsp_kick(sp);
 	sp->in_ready = false;
 }
@@ -221,23 +266,64 @@ static void put_all(struct list *requests)
 		storvsp_request_put(CONTAINER_OF(link, struct storvsp_request, link));
 }
 
+/* Puts back the requests of the queue on a list; their number. */
+static unsigned drop_requests(struct storvsp_queue *q, struct list *requests)
+{
+	struct list *link = requests->next;
+	unsigned count = 0;
+
+	while (link != requests) {
+		struct storvsp_request *req = CONTAINER_OF(link, struct storvsp_request, link);
+
+		link = link->next;
+		if (req->queue != q)
+			continue;
+		list_remove(&req->link);
+		storvsp_request_put(req);
+		count++;
+	}
+	return count;
+}
+
+/* What the queue has at a unit, but for what is at its back end. */
+static void drop_at_unit(struct storvsp_queue *q, struct storvsp_unit *unit)
+{
+	drop_requests(q, &unit->waiting);
+	q->sp->held -= drop_requests(q, &unit->held);
+	if (q == q->sp->queue)
+		unit->scsi.locked = false; /* by a driver that is gone */
+}
+
+static void drop_reset(struct storvsp_queue *q)
+{
+	struct storvsp *sp = q->sp;
+
+	if (!sp->reset || sp->reset->queue != q)
+		return;
+	storvsp_request_put(sp->reset);
+	sp->reset = NULL;
+	storvsp_resume_all(sp);
+}
+
 static void on_close(void *dev, struct vmbus_channel *ch)
 {
-	struct storvsp *sp = dev;
+	struct storvsp_queue *q = dev;
+	struct storvsp *sp = q->sp;
 
 	(void)ch;
-	sp->channel = NULL;
-	sp->generation++;
-	sp->stalled = false;
-	(void)state_move(&states, &sp->state, STATE_IDLE); /* allowed from each state */
-	put_all(&sp->unsent);
+	if (q == sp->queue) {
+		take_back_sub_channels(sp);
+		(void)state_move(&states, &sp->state, STATE_IDLE); /* allowed from each state */
+	}
+	q->channel = NULL;
+	q->generation++;
+	q->stalled = false;
+	put_all(&q->unsent);
 	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
 		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
 			if (sp->unit[target][lun])
-				put_all(&sp->unit[target][lun]->waiting);
-	if (sp->reset)
-		storvsp_request_put(sp->reset);
-	sp->reset = NULL;
+				drop_at_unit(q, sp->unit[target][lun]);
+	drop_reset(q);
 }
 
 static const struct vmbus_device_ops storvsp_ops = {
@@ -247,72 +333,32 @@ static const struct vmbus_device_ops storvsp_ops = {
 	.close = on_close,
 };
 
-/* --- units ------------------------------------------------------------------------------ */
-
-static bool address_ok(unsigned target, unsigned lun)
+static int offer_queue(struct storvsp *sp, unsigned index)
 {
-	return target < STORVSP_TARGETS_MAX && lun < SCSI_LUNS_MAX;
-}
-
-static bool blockdev_ok(const struct blockdev *dev)
-{
-	uint32_t sector = dev->sector_bytes, physical = dev->physical_sector_bytes;
-
-	return (sector == 512 || sector == 4096) && physical >= sector &&
-	       (physical & (physical - 1)) == 0 && physical / sector <= UINT16_MAX &&
-	       dev->size_bytes >= sector && dev->size_bytes <= INT64_MAX;
-}
-
-int storvsp_attach(struct storvsp *sp, unsigned target, unsigned lun,
-		   const struct blockdev *blockdev, const struct scsi_identity *identity)
-{
-	struct storvsp_unit *unit;
-
-	if (!address_ok(target, lun))
-		return -ERANGE;
-	if (sp->unit[target][lun])
-		return -EEXIST;
-	if (!blockdev_ok(blockdev) || scsi_identity_check(identity) < 0)
-		return -EINVAL;
-	unit = calloc(1, sizeof(*unit));
-	if (!unit)
-		return -ENOMEM;
-	unit->blockdev = blockdev;
-	unit->scsi = (struct scsi_unit){
-		.identity = *identity,
-		.sectors = blockdev->size_bytes / blockdev->sector_bytes,
-		.sector_bytes = blockdev->sector_bytes,
-		.physical_sector_bytes = blockdev->physical_sector_bytes,
-		.read_only = blockdev->read_only,
-		.luns = &sp->luns[target],
+	struct vmbus_offer offer = {
+		.type = STORVSC_SCSI_INTERFACE,
+		.instance = sp->config.instance,
+		.flags = VMBUS_OFFER_ENUMERATE,
+		.sub_channel_index = (uint16_t)index,
+		.ops = &storvsp_ops,
+		.dev = &sp->queue[index],
 	};
-	list_init(&unit->waiting);
-	sp->unit[target][lun] = unit;
-	sp->luns[target] |= UINT64_C(1) << lun;
-	return 0;
+
+	return vmbus_offer_channel(sp->bus, &offer, &sp->queue[index].offer);
 }
 
-int storvsp_detach(struct storvsp *sp, unsigned target, unsigned lun)
+void storvsp_ask_scan(struct storvsp *sp)
 {
-	struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
+	struct storvsc_packet packet = {.operation = STORVSC_OP_ENUMERATE_BUS};
+	struct vmbus_channel *ch = sp->queue[0].channel;
 
-	if (!unit)
-		return -ENOENT;
-	unit->leaving = true;
-	sp->luns[target] &= ~(UINT64_C(1) << lun);
-	if (unit->inflight)
-		return -EBUSY;
-	sp->unit[target][lun] = NULL;
-	free(unit);
-	return 0;
-}
-
-const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigned target,
-					       unsigned lun)
-{
-	const struct storvsp_unit *unit = address_ok(target, lun) ? sp->unit[target][lun] : NULL;
-
-	return unit ? &unit->stats : NULL;
+	sp->scan_wanted = false;
+	if (!ch || sp->state != STATE_READY)
+		return; /* a driver that sets the controller up looks by itself */
+	sp->scan_wanted = vmbus_channel_send(ch, VMBUS_PACKET_INBAND, false, STORVSC_UNASKED,
+					     &packet, sizeof(packet)) == -EAGAIN;
+	if (!sp->in_ready)
+		vmbus_channel_flush(ch);
 }
 
 /* --- life ------------------------------------------------------------------------------- */
@@ -320,20 +366,18 @@ const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigne
 struct storvsp *storvsp_new(struct vmbus *bus, const struct storvsp_config *config)
 {
 	struct storvsp *sp = calloc(1, sizeof(*sp));
-	struct vmbus_offer offer = {
-		.type = STORVSC_SCSI_INTERFACE,
-		.instance = config->instance,
-		.flags = VMBUS_OFFER_ENUMERATE,
-		.ops = &storvsp_ops,
-		.dev = sp,
-	};
 
 	if (!sp)
 		return NULL;
+	assert(config->sub_channels_max < STORVSP_QUEUES_MAX);
 	sp->bus = bus;
-	list_init(&sp->unsent);
+	sp->config = *config;
 	list_init(&sp->kicks);
-	if (storvsp_requests_init(sp) < 0 || vmbus_offer_channel(bus, &offer, &sp->offer) < 0) {
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		sp->queue[i].sp = sp;
+		list_init(&sp->queue[i].unsent);
+	}
+	if (storvsp_requests_init(sp) < 0 || offer_queue(sp, 0) < 0) {
 		storvsp_free(sp);
 		return NULL;
 	}
@@ -344,12 +388,10 @@ void storvsp_free(struct storvsp *sp)
 {
 	if (!sp)
 		return;
-	if (sp->offer)
-		vmbus_rescind(sp->offer);
+	if (sp->queue[0].offer)
+		vmbus_rescind(sp->queue[0].offer);
 	assert(sp->inflight == 0);
-	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
-		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)
-			free(sp->unit[target][lun]);
+	storvsp_units_done(sp);
 	storvsp_requests_done(sp);
 	free(sp);
 }
@@ -357,4 +399,9 @@ void storvsp_free(struct storvsp *sp)
 unsigned storvsp_inflight(const struct storvsp *sp)
 {
 	return sp->inflight;
+}
+
+unsigned storvsp_held(const struct storvsp *sp)
+{
+	return sp->held;
 }

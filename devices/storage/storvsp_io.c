@@ -53,16 +53,31 @@ bool storvsp_request_available(struct storvsp *sp)
 	return sp->free_count && long_available(sp);
 }
 
-struct storvsp_request *storvsp_request_get(struct storvsp *sp, uint64_t transaction)
+struct storvsp_request *storvsp_request_get(struct storvsp_queue *queue, uint64_t transaction)
 {
+	struct storvsp *sp = queue->sp;
 	struct storvsp_request *req = &sp->slot[sp->free_slot[--sp->free_count]];
 
 	memset(req, 0, offsetof(struct storvsp_request, iov_short));
 	req->sp = sp;
-	req->generation = sp->generation;
+	req->queue = queue;
+	req->generation = queue->generation;
 	req->transaction = transaction;
 	req->reply.operation = STORVSC_OP_COMPLETE_IO;
 	return req;
+}
+
+static void resume(struct storvsp_queue *q)
+{
+	q->stalled = false;
+	if (q->channel)
+		vmbus_channel_resume(q->channel);
+}
+
+void storvsp_resume_all(struct storvsp *sp)
+{
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++)
+		resume(&sp->queue[i]);
 }
 
 void storvsp_request_put(struct storvsp_request *req)
@@ -73,9 +88,9 @@ void storvsp_request_put(struct storvsp_request *req)
 		sp->long_free[sp->long_free_count++] = req->longer;
 	req->longer = NULL;
 	sp->free_slot[sp->free_count++] = (uint16_t)(req - sp->slot);
-	if (sp->stalled && sp->channel) {
-		sp->stalled = false;
-		vmbus_channel_resume(sp->channel);
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		if (sp->queue[i].stalled)
+			resume(&sp->queue[i]);
 	}
 }
 
@@ -84,8 +99,7 @@ void storvsp_request_put(struct storvsp_request *req)
 /* True when the answer is on its way or has nobody to go to. */
 static bool send_reply(struct storvsp_request *req)
 {
-	struct storvsp *sp = req->sp;
-	int r = vmbus_channel_complete(sp->channel, req->transaction, &req->reply,
+	int r = vmbus_channel_complete(req->queue->channel, req->transaction, &req->reply,
 				       sizeof(req->reply));
 
 	if (r == -EAGAIN)
@@ -94,13 +108,13 @@ static bool send_reply(struct storvsp_request *req)
 	return true;
 }
 
-bool storvsp_send_unsent(struct storvsp *sp)
+bool storvsp_send_unsent(struct storvsp_queue *q)
 {
 	struct list *link;
 
-	while ((link = list_pop(&sp->unsent))) {
+	while ((link = list_pop(&q->unsent))) {
 		if (!send_reply(CONTAINER_OF(link, struct storvsp_request, link))) {
-			list_insert_before(sp->unsent.next, link);
+			list_insert_before(q->unsent.next, link);
 			return false;
 		}
 	}
@@ -109,15 +123,15 @@ bool storvsp_send_unsent(struct storvsp *sp)
 
 void storvsp_request_finish(struct storvsp_request *req)
 {
-	struct storvsp *sp = req->sp;
+	struct storvsp_queue *q = req->queue;
 
-	if (req->generation != sp->generation) {
+	if (req->generation != q->generation) {
 		storvsp_request_put(req);
 		return;
 	}
 	/* Behind those that wait, if any: there may be room for them by now. */
-	list_append(&sp->unsent, &req->link);
-	(void)storvsp_send_unsent(sp);
+	list_append(&q->unsent, &req->link);
+	(void)storvsp_send_unsent(q);
 }
 
 static void finish_srb(struct storvsp_request *req, uint8_t srb_status, uint8_t scsi_status,
@@ -153,7 +167,7 @@ static void finish_invalid(struct storvsp_request *req)
 void storvsp_finish_check(struct storvsp_request *req, const struct scsi_action *action)
 {
 	uint8_t sense[SCSI_SENSE_FIXED_BYTES];
-	uint8_t srb_status = STORVSC_SRB_ERROR;
+	uint8_t srb_status = req->absent ? STORVSC_SRB_INVALID_LUN : STORVSC_SRB_ERROR;
 
 	scsi_sense_encode(action, sense);
 	if (req->sense_max) {
@@ -164,6 +178,17 @@ void storvsp_finish_check(struct storvsp_request *req, const struct scsi_action 
 		srb_status |= STORVSC_SRB_AUTOSENSE_VALID;
 	}
 	finish_srb(req, srb_status, SCSI_STATUS_CHECK_CONDITION, STORVSC_STATUS_IO_ERROR, 0);
+}
+
+/* A command for a unit that is not there. Linux removes the unit of this number on the first bus
+ * when it sees the SRB status, so it is for addresses on that bus alone. */
+static void finish_absent(struct storvsp_request *req, const struct scsi_action *action)
+{
+	const struct storvsc_srb *reply = &req->reply.srb;
+
+	req->absent = reply->path == 0 && reply->target < STORVSP_TARGETS_MAX &&
+		      reply->lun < SCSI_LUNS_MAX;
+	storvsp_finish_check(req, action);
 }
 
 static enum scsi_action_kind kind_of(enum block_op op)
@@ -196,14 +221,14 @@ static void finish_block(struct storvsp_request *req, int result)
 	}
 	if (req->block.op == BLOCK_READ) {
 		stats->reads++;
-		stats->read_bytes += req->block.len;
+		stats->read_bytes += req->step_len;
 	} else if (req->block.op == BLOCK_WRITE) {
 		stats->writes++;
-		stats->written_bytes += req->block.len;
+		stats->written_bytes += req->step_len;
 	} else {
 		stats->flushes++;
 	}
-	storvsp_finish_good(req, (uint32_t)req->block.len);
+	storvsp_finish_good(req, (uint32_t)req->step_len);
 }
 
 /* --- the back end ----------------------------------------------------------------------- */
@@ -250,6 +275,7 @@ static void start_waiting(struct storvsp_unit *unit)
 void storvsp_start(struct storvsp_request *req, const struct block_request *block)
 {
 	req->block = *block;
+	req->step_len = block->len;
 	req->block.done = on_block_done;
 	req->block.owner = req;
 	start(req);
@@ -294,23 +320,77 @@ static void step_done(struct storvsp_request *req, int result)
 	}
 }
 
+/* Keeps a request whose operation has failed, when the owner wants that. The back end has stepped
+ * over what it has moved, so that the rest can be tried again. */
+static bool hold(struct storvsp_request *req, int error)
+{
+	const struct storvsp_config *config = &req->sp->config;
+	struct storvsp_unit *unit = req->unit;
+	struct block_request *block = &req->block;
+	uint64_t left = 0;
+
+	if (unit->leaving || !config->host || !config->host->failed)
+		return false;
+	while (block->iov_count && block->iov->iov_len == 0) {
+		block->iov++;
+		block->iov_count--;
+	}
+	for (unsigned i = 0; i < block->iov_count; i++)
+		left += block->iov[i].iov_len;
+	if ((block->op == BLOCK_READ || block->op == BLOCK_WRITE) && left == 0)
+		return false;
+	if (!config->host->failed(config->host_ctx, unit->target, unit->lun, block->op, error))
+		return false;
+	if (left) {
+		block->offset += block->len - left;
+		block->len = left;
+	}
+	req->error = error;
+	list_append(&unit->held, &req->link);
+	req->sp->held++;
+	return true;
+}
+
+void storvsp_restart(struct storvsp_request *req)
+{
+	start(req);
+}
+
+void storvsp_give_up_held(struct storvsp_unit *unit)
+{
+	struct list *link;
+
+	while ((link = list_pop(&unit->held))) {
+		struct storvsp_request *req = CONTAINER_OF(link, struct storvsp_request, link);
+
+		req->sp->held--;
+		storvsp_finish_error(req, kind_of(req->block.op), req->error);
+	}
+}
+
 /* What becomes possible when a request has left the back end. */
 static void after_completion(struct storvsp *sp, struct storvsp_unit *unit)
 {
 	start_waiting(unit);
-	if (sp->reset && sp->inflight == 0) {
+	storvsp_settle(sp);
+}
+
+void storvsp_settle(struct storvsp *sp)
+{
+	if (sp->reset && sp->inflight == 0 && sp->held == 0) {
 		struct storvsp_request *reset = sp->reset;
 
 		sp->reset = NULL;
 		storvsp_request_finish(reset);
-		if (sp->channel)
-			vmbus_channel_resume(sp->channel);
+		storvsp_resume_all(sp);
 	}
 	if (sp->in_ready)
 		return;
 	storvsp_kick(sp);
-	if (sp->channel)
-		vmbus_channel_flush(sp->channel);
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		if (sp->queue[i].channel)
+			vmbus_channel_flush(sp->queue[i].channel);
+	}
 }
 
 static void on_block_done(struct block_request *block, int result)
@@ -321,9 +401,9 @@ static void on_block_done(struct block_request *block, int result)
 
 	sp->inflight--;
 	unit->inflight--;
-	if (req->generation != sp->generation)
+	if (req->generation != req->queue->generation)
 		storvsp_request_put(req);
-	else
+	else if (result == 0 || result == -EOPNOTSUPP || !hold(req, result))
 		step_done(req, result);
 	after_completion(sp, unit);
 }
@@ -448,10 +528,33 @@ static void carry_out(struct storvsp_request *req, const struct scsi_action *act
 	case SCSI_ACT_SAME:
 		storvsp_same_begin(req, action);
 		break;
+	case SCSI_ACT_EJECT:
+		storvsp_guest_ejects(req->unit, req->sp);
+		storvsp_finish_good(req, 0);
+		break;
+	case SCSI_ACT_LOCK:
+		req->unit->scsi.locked = action->lock;
+		storvsp_finish_good(req, 0);
+		break;
 	case SCSI_ACT_CHECK:
-		storvsp_finish_check(req, action);
+		if (req->unit)
+			storvsp_finish_check(req, action);
+		else
+			finish_absent(req, action);
 		break;
 	}
+}
+
+/* Decodes a command for a unit; what the guest is told of now needs no second telling. */
+static void decode_for_unit(struct storvsp_unit *unit, const struct storvsc_srb *srb,
+			    uint32_t data_len, struct scsi_action *ret_action)
+{
+	unit->scsi.discard_bytes = unit->blockdev ? unit->blockdev->discard_bytes : 0;
+	scsi_decode(&unit->scsi, srb->cdb, srb->cdb_length, data_len, ret_action);
+	if (ret_action->attention_told)
+		unit->scsi.attention = SCSI_SENSE_NONE;
+	if (ret_action->event_told)
+		unit->scsi.event = SCSI_MEDIA_NO_EVENT;
 }
 
 void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *packet,
@@ -474,11 +577,9 @@ void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *pac
 	}
 	data_len = (uint32_t)min_u64(bytes, srb->data_transfer_length);
 	req->unit = find_unit(sp, srb);
-	if (req->unit) {
-		req->unit->scsi.discard_bytes = req->unit->blockdev->discard_bytes;
-		scsi_decode(&req->unit->scsi, srb->cdb, srb->cdb_length, data_len, &action);
-	} else {
+	if (req->unit)
+		decode_for_unit(req->unit, srb, data_len, &action);
+	else
 		scsi_decode_absent(luns_at(sp, srb), srb->cdb, srb->cdb_length, data_len, &action);
-	}
 	carry_out(req, &action);
 }

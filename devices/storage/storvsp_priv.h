@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the SCSI controller share: storvsp.c (the channel, its protocol, the units),
- * storvsp_io.c (requests) and storvsp_thin.c (UNMAP and WRITE SAME, of several steps). Trust,
- * threads and invariants: storvsp.h.
+ * What the parts of the SCSI controller share: storvsp.c (channels and their protocol),
+ * storvsp_units.c (the units), storvsp_io.c (requests) and storvsp_thin.c (UNMAP and WRITE SAME,
+ * of several steps). Trust, threads and invariants: storvsp.h.
  */
 #ifndef OYA_DEVICES_STORAGE_STORVSP_PRIV_H
 #define OYA_DEVICES_STORAGE_STORVSP_PRIV_H
@@ -18,11 +18,13 @@
 
 struct storvsp_unit {
 	struct scsi_unit scsi;
-	const struct blockdev *blockdev;
+	const struct blockdev *blockdev; /* of a drive without a medium NULL */
+	uint8_t target, lun;
 	struct storvsp_stats stats;
 	unsigned inflight;   /* at the back end */
 	bool leaving;        /* no new commands */
 	struct list waiting; /* requests that the back end had no room for; inflight > 0 then */
+	struct list held;    /* requests that failed and will be tried again */
 	struct list kick;    /* on storvsp.kicks: submitted to since the last kick */
 };
 
@@ -38,17 +40,21 @@ enum storvsp_step {
 
 struct storvsp_request {
 	struct block_request block;
-	struct list link; /* unit's waiting or storvsp.unsent */
+	struct list link; /* unit's waiting or held, or its queue's unsent */
 	struct storvsp *sp;
+	struct storvsp_queue *queue;
 	struct storvsp_unit *unit;
 	uint64_t generation;
 	uint64_t transaction;
 	struct storvsc_packet reply;
-	uint64_t offset; /* of the data on the unit */
+	uint64_t step_len; /* of the operation at the back end, retries together */
+	int error;         /* why it is held */
+	uint64_t offset;   /* of the data on the unit */
 	uint32_t len;
 	unsigned iov_count;
 	uint8_t sense_max; /* room for sense in the guest's request */
 	bool truncated;
+	bool absent; /* there is no unit */
 	enum storvsp_step step;
 	unsigned range_count, range_next; /* of an UNMAP */
 	uint32_t same_written;            /* bytes of a WRITE SAME, its operation a write */
@@ -61,18 +67,27 @@ struct storvsp_request {
 	} thin;
 };
 
-struct storvsp {
-	struct vmbus *bus;
-	struct vmbus_channel *offer;
+/* A channel of the controller: the first one, by which it is set up, or a sub-channel. Requests
+ * come on any; the units and the slots are common to all. */
+struct storvsp_queue {
+	struct storvsp *sp;
+	struct vmbus_channel *offer;   /* NULL: not offered */
 	struct vmbus_channel *channel; /* NULL while closed */
 	uint64_t generation;           /* of the channel's openings */
-	unsigned state;
-	bool in_ready; /* the bus signals the guest when ready() returns */
-	bool stalled;  /* packets may wait for a slot or a long vector */
-	unsigned inflight;
-	struct storvsp_request *reset; /* answered once nothing is under way */
+	bool stalled;                  /* packets may wait for a slot or a long vector */
 	struct list unsent;            /* answers that wait for room in the ring */
+};
+
+struct storvsp {
+	struct vmbus *bus;
+	struct storvsp_config config;
+	unsigned state;
+	bool in_ready;    /* the bus signals the guest when ready() returns */
+	bool scan_wanted; /* the guest is to be told that units have come or gone */
+	unsigned inflight, held;
+	struct storvsp_request *reset; /* answered once nothing is under way */
 	struct list kicks;
+	struct storvsp_queue queue[STORVSP_QUEUES_MAX]; /* the first one is the primary channel's */
 	uint64_t luns[STORVSP_TARGETS_MAX];
 	struct storvsp_unit *unit[STORVSP_TARGETS_MAX][SCSI_LUNS_MAX];
 	unsigned free_count;
@@ -90,14 +105,17 @@ void storvsp_requests_done(struct storvsp *sp);
 bool storvsp_request_available(struct storvsp *sp);
 
 /* A request with a zeroed reply; only after storvsp_request_available(). */
-struct storvsp_request *storvsp_request_get(struct storvsp *sp, uint64_t transaction);
+struct storvsp_request *storvsp_request_get(struct storvsp_queue *queue, uint64_t transaction);
 void storvsp_request_put(struct storvsp_request *req);
 
 /* Sends the answer, or queues it, or drops it; the request is no longer the caller's. */
 void storvsp_request_finish(struct storvsp_request *req);
 
-/* Sends what waits in storvsp.unsent; false when the ring is full again. */
-bool storvsp_send_unsent(struct storvsp *sp);
+/* Sends what waits in the queue's unsent; false when the ring is full again. */
+bool storvsp_send_unsent(struct storvsp_queue *queue);
+
+/* Lets the bus serve every open channel again. */
+void storvsp_resume_all(struct storvsp *sp);
 
 /* Carries out an EXECUTE_SRB packet; srb is the private copy. */
 void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *packet,
@@ -105,6 +123,23 @@ void storvsp_execute(struct storvsp_request *req, const struct vmbus_packet *pac
 
 /* Starts an operation of the request on its unit; its result is reported to the request's step. */
 void storvsp_start(struct storvsp_request *req, const struct block_request *block);
+
+/* Starts a held request again, where it stopped. */
+void storvsp_restart(struct storvsp_request *req);
+
+/* Ends what is held at a unit, with its error. */
+void storvsp_give_up_held(struct storvsp_unit *unit);
+
+/* Does what has become possible outside of ready(), and signals the guest. */
+void storvsp_settle(struct storvsp *sp);
+
+/* Tells a guest that has set the controller up to look for units, at once or when there is room. */
+void storvsp_ask_scan(struct storvsp *sp);
+
+/* The guest has ejected the medium. */
+void storvsp_guest_ejects(struct storvsp_unit *unit, struct storvsp *sp);
+
+void storvsp_units_done(struct storvsp *sp);
 
 /* Copies from the guest's data, which has len bytes at least. */
 void storvsp_copy_from_guest(const struct storvsp_request *req, void *data, size_t len);

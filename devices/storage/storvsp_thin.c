@@ -57,7 +57,7 @@ void storvsp_unmap_done(struct storvsp_request *req, int result)
 		return;
 	}
 	req->unit->stats.discards++;
-	req->unit->stats.discarded_bytes += req->block.len;
+	req->unit->stats.discarded_bytes += req->step_len;
 	req->range_next++;
 	unmap_next(req);
 }
@@ -139,7 +139,7 @@ void storvsp_same_done(struct storvsp_request *req, int result)
 		return;
 	}
 	if (op == BLOCK_WRITE) {
-		req->same_written += (uint32_t)req->block.len;
+		req->same_written += (uint32_t)req->step_len;
 		if (req->same_written < req->len) {
 			write_next(req);
 			return;

@@ -244,10 +244,11 @@ class Vm:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def ask(self, verb, **arguments):
-        """One request over the control socket; the whole answer."""
+    def ask(self, verb, fd=None, **arguments):
+        """One request over the control socket, with a descriptor or without; the whole answer."""
+        request = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
         with wait_for(lambda: connected(self.control), "nobody listens at the socket") as s:
-            s.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
+            socket.send_fds(s, [request], [] if fd is None else [fd])
             answer = b""
             while not answer.endswith(b"\n"):
                 more = s.recv(65536)
@@ -255,8 +256,8 @@ class Vm:
                 answer += more
         return json.loads(answer)
 
-    def result(self, verb, **arguments):
-        answer = self.ask(verb, **arguments)
+    def result(self, verb, fd=None, **arguments):
+        answer = self.ask(verb, fd, **arguments)
         check(answer["ok"], f"{verb} is refused: {answer.get('error')}")
         return answer.get("result")
 

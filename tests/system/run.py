@@ -19,6 +19,7 @@ import harness  # noqa: E402
 import guest_tests  # noqa: E402,F401
 import life_tests  # noqa: E402,F401
 import sentence_tests  # noqa: E402,F401
+import storage_tests  # noqa: E402,F401
 import terminal_tests  # noqa: E402,F401
 
 LIMIT_S = 20

@@ -128,7 +128,7 @@ sentence(
     "disk_cache_unknown", lambda p: ["--disk", p.disk() + ",cache=x"], "allowed are none and"
 )
 sentence("disk_option_unknown", ["--disk", "d,rw"], "no option 'rw'", USAGE)
-sentence("disks_too_many", lambda p: ["--disk", p.disk()] * 65, "65 disks, at most 64")
+sentence("disks_too_many", lambda p: ["--disk", p.disk()] * 65, "controller 0 has more than 64 disks")
 sentence("disk_twice", lambda p: ["--disk", p.disk()] * 2, "is in use by another VM or program")
 sentence("nic_option_unknown", ["--net", "bridge"], "no option 'bridge'", USAGE)
 sentence("nic_without_type", ["--net", "mac=00:15:5d:00:00:01"], "'type' of a NIC")

@@ -78,7 +78,8 @@ class Commands(unittest.TestCase):
 
     def test_completion_goes_on_behind_a_comma_and_an_equals_sign(self):
         for line, last, expected in (
-            ("oya run --disk a,", "a,", {"a,ro", "a,cache=none", "a,cache=writeback"}),
+            ("oya run --disk a,c", "a,c", {"a,cache=none", "a,cache=writeback", "a,controller="}),
+            ("oya run --dvd a,l", "a,l", {"a,lun="}),
             ("oya run --disk a,ro,cache=w", "w", {"writeback"}),
             ("oya run --net user,m", "user,m", {"user,mac="}),
             ("oya run --net tap=t,m", "t,m", {"t,mac="}),
@@ -105,7 +106,7 @@ class Formats(unittest.TestCase):
             read("worker/control_verbs.c"), r"^static const struct verb verbs\[\] = \{", r"^\};", "the table of verbs"
         )
         verbs = sections(sections(read("docs/format/control.md"), 2)["Verbs"], 3)
-        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"(\w+)",', table)))
+        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"([\w-]+)",', table)))
 
     def test_document_of_the_control_socket_has_its_limits(self):
         text = read("worker/control.h")
@@ -148,7 +149,8 @@ class Formats(unittest.TestCase):
         document = read("docs/format/worker-config.md")
         for name, sentence in (
             ("CONFIG_VERSION", "# The worker's configuration, version {}"),
-            ("CONFIG_DISKS_MAX", "| `disks` | array of objects | none | at most {};"),
+            ("CONFIG_LUNS_MAX", "| `disks` | array of objects | none | disks and drives, at most {} a controller"),
+            ("CONFIG_SCSI_QUEUES_MAX", "| `scsi_queues` | integer | `cpus`, at most 8 | 1 to {}:"),
             ("CONFIG_NICS_MAX", "| `nics` | array of objects | none | at most {} |"),
             ("CONFIG_FORWARDS_MAX", "of type `user`, at most {};"),
             ("CONFIG_CPUS_MAX", "| `cpus` | integer | 1 | 1 to {} |"),

@@ -296,8 +296,8 @@ static void lists_are_bounded(void **state)
 		const char *key, *item, *sentence;
 		unsigned max;
 	} lists[] = {
-		{"disks", "{\"path\": \"d\"}", "65 disks, at most 64 are possible",
-		 CONFIG_DISKS_MAX},
+		{"disks", "{\"path\": \"d\"}", "controller 0 has more than 64 disks",
+		 CONFIG_LUNS_MAX},
 		{"nics", "{\"type\": \"user\"}", "9 NICs, at most 8 are possible", CONFIG_NICS_MAX},
 	};
 
@@ -311,6 +311,73 @@ static void lists_are_bounded(void **state)
 		free(fits);
 		free(more);
 	}
+}
+
+static void disks_are_where_they_say_or_at_the_lowest_place(void **state)
+{
+	struct config *c =
+		good("{" BOOT
+		     ", \"cpus\": 3, \"disks\": [{\"path\": \"a\"}, {\"path\": \"b\", \"lun\": 0}, "
+		     "{\"path\": \"c\", \"controller\": 2, \"lun\": 63}, {\"path\": \"d\"}, "
+		     "{\"type\": \"dvd\", \"controller\": 2}]}");
+	static const uint32_t places[][2] = {{0, 1}, {0, 0}, {2, 63}, {0, 2}, {2, 0}};
+
+	(void)state;
+	assert_int_equal(c->disk_count, ARRAY_LEN(places));
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		assert_int_equal(c->disk[i].controller, places[i][0]);
+		assert_int_equal(c->disk[i].lun, places[i][1]);
+	}
+	assert_int_equal(c->controllers, 3);
+	assert_int_equal(c->scsi_queues, 3);
+	config_free(c);
+	c = good("{" BOOT ", \"cpus\": 12, \"controllers\": 2}");
+	assert_int_equal(c->controllers, 2);
+	assert_int_equal(c->scsi_queues, 8);
+	config_free(c);
+	c = good("{" BOOT ", \"scsi_queues\": 16}");
+	assert_int_equal(c->controllers, 0);
+	assert_int_equal(c->scsi_queues, 16);
+	config_free(c);
+	assert_refused("{" BOOT ", \"scsi_queues\": 17}",
+		       "'scsi_queues' is 17, allowed are 1 to 16");
+	assert_refused("{" BOOT ", \"controllers\": 5}", "'controllers' is 5, allowed are 0 to 4");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"lun\": 64}]}",
+		       "'lun' is 64, allowed are 0 to 63");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"controller\": 4}]}",
+		       "'controller' is 4, allowed are 0 to 3");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"lun\": 3}, {\"path\": \"b\", "
+		       "\"lun\": 3}]}",
+		       "two disks are LUN 3 of controller 0");
+}
+
+static void disks_have_a_kind_a_serial_sectors_and_a_way_with_errors(void **state)
+{
+	struct config *c = good("{" BOOT ", \"disks\": [{\"path\": \"a\", \"serial\": \"s1\", "
+				"\"sector_size\": 4096, \"on_error\": \"report\"}, "
+				"{\"path\": \"i\", \"type\": \"dvd\"}, {\"type\": \"dvd\", "
+				"\"on_error\": \"pause\"}, {\"path\": \"b\"}]}");
+
+	(void)state;
+	assert_string_equal(c->disk[0].serial, "s1");
+	assert_int_equal(c->disk[0].sector_bytes, 4096);
+	assert_false(c->disk[0].pause || c->disk[0].dvd);
+	assert_true(c->disk[1].dvd && c->disk[1].read_only && !c->disk[1].pause);
+	assert_int_equal(c->disk[1].sector_bytes, 2048);
+	assert_true(c->disk[2].dvd && c->disk[2].pause && !c->disk[2].path);
+	assert_true(c->disk[3].pause && !c->disk[3].serial && !c->disk[3].sector_bytes);
+	config_free(c);
+	assert_refused("{" BOOT ", \"disks\": [{\"type\": \"disk\"}]}", "a disk has no 'path'");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"type\": \"tape\"}]}",
+		       "'type' of a disk is 'tape', allowed are disk and dvd");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"on_error\": \"stop\"}]}",
+		       "'on_error' of a disk is 'stop', allowed are pause and report");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"sector_size\": 1024}]}",
+		       "'sector_size' of a disk is 1024, allowed are 512 and 4096");
+	assert_refused("{" BOOT ", \"disks\": [{\"type\": \"dvd\", \"sector_size\": 512}]}",
+		       "a DVD has no 'sector_size' to choose: it is 2048");
+	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"a\", \"serial\": \"\"}]}",
+		       "'serial' of a disk has 1 to 64 characters");
 }
 
 static void forwards_are_bounded(void **state)
@@ -365,6 +432,8 @@ int main(void)
 		cmocka_unit_test(identities_are_checked),
 		cmocka_unit_test(addresses_that_are_no_station_are_refused),
 		cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(disks_are_where_they_say_or_at_the_lowest_place),
+		cmocka_unit_test(disks_have_a_kind_a_serial_sectors_and_a_way_with_errors),
 		cmocka_unit_test(forwards_are_bounded),
 		cmocka_unit_test(a_file_is_read_up_to_its_limit),
 	};

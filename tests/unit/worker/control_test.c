@@ -35,7 +35,8 @@ static int tear_down(void **state)
 
 static json_t *ask(struct stillvm *s, const char *line, bool *ret_console)
 {
-	json_t *answer = control_answer(&s->vm, line, strlen(line), ret_console);
+	int fd = -1;
+	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, ret_console);
 
 	assert_true(json_is_object(answer));
 	return answer;

@@ -26,6 +26,7 @@
 #define DISK_BYTES (16u << 20)
 #define RING_PAGES 16u
 #define PAGE 4096u
+#define SUB_CHANNELS 3u
 
 struct fixture {
 	struct vmguest *guest;
@@ -82,17 +83,20 @@ static inline void open_channel(struct fixture *f, uint32_t ring_pages)
 	assert_true(vmguest_open(f->guest, f->relid, ring_pages, &f->ch));
 }
 
+/* A test may change it before the controller is made. */
+static struct storvsp_config fixture_config = {.instance = {.b = {1}},
+					       .sub_channels_max = SUB_CHANNELS};
+
 /* A controller with a disk at 0:0 and its channel open, not set up. */
 static inline int make(void **state)
 {
-	struct storvsp_config config = {.instance = {.b = {1}}};
 	struct guid type = STORVSC_SCSI_INTERFACE;
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
 	f->guest = vmguest_new(RAM_BYTES, 0);
 	f->disk = memdisk_new(DISK_BYTES, 512);
-	f->sp = storvsp_new(f->guest->bus, &config);
+	f->sp = storvsp_new(f->guest->bus, &fixture_config);
 	assert_non_null(f->sp);
 	assert_int_equal(storvsp_attach(f->sp, 0, 0, &f->disk->dev, &identity), 0);
 	vmguest_connect(f->guest);
@@ -202,6 +206,15 @@ static inline void assert_sense(const struct storvsc_srb *srb, unsigned key, uns
 	assert_int_equal(srb->data_transfer_length, 0);
 	assert_int_equal(srb->sense[2], key);
 	assert_int_equal(be16_load(srb->sense + 12), code);
+}
+
+/* No unit there: the driver is to take its disk away. */
+static inline void assert_absent(const struct storvsc_srb *srb)
+{
+	assert_int_equal(srb->srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
+	assert_int_equal(srb->scsi_status, SCSI_STATUS_CHECK_CONDITION);
+	assert_int_equal(srb->sense[2], 5);
+	assert_int_equal(be16_load(srb->sense + 12), 0x2500);
 }
 
 static inline void fill(struct fixture *f, uint64_t gpa, uint32_t bytes, unsigned seed)

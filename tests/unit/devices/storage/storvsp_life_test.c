@@ -241,24 +241,50 @@ static void partition_reset_during_io_leaves_nothing_behind(void **state)
 	assert_int_equal(storvsp_inflight(f->sp), 0);
 }
 
+static void ring_torn_down_during_io_closes_the_channel(void **state)
+{
+	struct storvsc_packet r = rw_of(SCSI_READ_10, 0, 0, 1);
+	struct fixture *f = *state;
+	struct vmbus_msg_gpadl_teardown msg = {
+		.header.type = VMBUS_MSG_GPADL_TEARDOWN, .relid = f->relid, .gpadl = f->ch.gpadl};
+	uint64_t gpa = vmguest_alloc(f->guest, PAGE), t;
+	struct storvsc_srb srb;
+
+	start(f, &r, gpa);
+	assert_int_equal(vmguest_message(f->guest, VMBUS_CONNECTION_ID_V5, &msg, sizeof(msg)), 0);
+	assert_int_equal(vmguest_message(f->guest, VMBUS_CONNECTION_ID_V5, &msg, sizeof(msg)), 0);
+	assert_int_equal(storvsp_inflight(f->sp), 1);
+	memdisk_complete_all(f->disk);
+	assert_int_equal(storvsp_inflight(f->sp), 0);
+	open_channel(f, RING_PAGES);
+	set_up(f);
+	t = start(f, &r, gpa);
+	memdisk_complete_all(f->disk);
+	srb = take(f, t);
+	assert_good(&srb, 512);
+}
+
 static void detached_unit_is_gone_once_its_requests_are(void **state)
 {
 	struct storvsc_packet r = rw_of(SCSI_READ_10, 0, 0, 1);
 	struct fixture *f = *state;
 	uint64_t gpa = vmguest_alloc(f->guest, PAGE), t = start(f, &r, gpa);
+	struct vmguest_packet told;
 	struct storvsc_srb srb;
 
 	assert_int_equal(storvsp_detach(f->sp, 0, 0), -EBUSY);
+	assert_true(vmguest_receive(&f->ch, &told));
 	assert_int_equal(storvsp_attach(f->sp, 0, 0, &f->disk->dev, &identity), -EEXIST);
 	memdisk_complete_all(f->disk);
 	srb = take(f, t);
 	assert_good(&srb, 512);
 	srb = run(f, &r, gpa);
-	assert_sense(&srb, 5, 0x2500);
+	assert_absent(&srb);
 	assert_int_equal(storvsp_detach(f->sp, 0, 0), 0);
 	assert_int_equal(storvsp_detach(f->sp, 0, 0), -ENOENT);
 	assert_null(storvsp_unit_stats(f->sp, 0, 0));
 	assert_int_equal(storvsp_attach(f->sp, 0, 0, &f->disk->dev, &identity), 0);
+	assert_true(vmguest_receive(&f->ch, &told));
 	srb = run(f, &r, gpa);
 	assert_good(&srb, 512);
 }
@@ -353,6 +379,7 @@ int main(void)
 		READY(close_between_flush_and_read_starts_no_read),
 		READY(slots_of_a_closed_channel_serve_the_next_one),
 		READY(partition_reset_during_io_leaves_nothing_behind),
+		READY(ring_torn_down_during_io_closes_the_channel),
 		READY(detached_unit_is_gone_once_its_requests_are),
 		READY(attach_refuses_what_cannot_be_a_unit),
 		cmocka_unit_test(controller_without_memory_is_not_made),
