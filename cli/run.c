@@ -27,6 +27,10 @@ enum option_id {
 	OPT_NET,
 	OPT_MEMORY,
 	OPT_CPUS,
+	OPT_MEMORY_PAGES,
+	OPT_THREADS,
+	OPT_NUMA,
+	OPT_PIN,
 	OPT_NAME,
 	OPT_UUID,
 	OPT_CONSOLE,
@@ -47,6 +51,10 @@ static const struct option options[] = {
 	{"net", required_argument, NULL, OPT_NET},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"memory-pages", required_argument, NULL, OPT_MEMORY_PAGES},
+	{"threads", required_argument, NULL, OPT_THREADS},
+	{"numa", required_argument, NULL, OPT_NUMA},
+	{"pin", required_argument, NULL, OPT_PIN},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"uuid", required_argument, NULL, OPT_UUID},
 	{"console", required_argument, NULL, OPT_CONSOLE},
@@ -76,6 +84,13 @@ static const char help_text[] =
 	"                    NIC on the tap interface IF\n"
 	"  --memory SIZE     such as 512M or 4G; default 1G\n"
 	"  --cpus N          virtual processors, 1 to 64; default 1\n"
+	"  --memory-pages transparent|4k|2m|1g\n"
+	"                    pages of the host that the memory is made of\n"
+	"  --threads N       threads of each core, 1 or 2; default 1\n"
+	"  --numa memory=SIZE[,cpus=N][,host=NODE]\n"
+	"                    a NUMA node of the guest; once for each\n"
+	"  --pin LIST[:LIST...]\n"
+	"                    the host's processors for each of the guest's, such as 0-3,8\n"
 	"  --name NAME       for messages; default vm\n"
 	"  --uuid UUID       identity that the guest sees; default a new one\n"
 	"  --console stdio|pty|none|socket=PATH\n"
@@ -91,7 +106,7 @@ static const char help_text[] =
 	"n sends an NMI, q switches off, ? lists these, Ctrl-] sends itself.\n";
 
 struct run_options {
-	json_t *config, *boot, *disks, *nics;
+	json_t *config, *boot, *disks, *nics, *nodes;
 	char *append;
 	char *control;
 	bool stdio, help;
@@ -166,7 +181,8 @@ static int add_nic(const struct cli_verb *verb, struct run_options *o, const cha
 	return status;
 }
 
-static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
+/* A size with its unit, in MiB. */
+static int take_size(const struct cli_verb *verb, const char *argument, json_int_t *ret_mib)
 {
 	char *end;
 	unsigned long long n = strtoull(argument, &end, 10);
@@ -180,19 +196,68 @@ static int set_memory(const struct cli_verb *verb, struct run_options *o, const 
 		return cli_usage(verb, "'%s' is no size: M and G are its units", argument);
 	if (n > (UINT32_MAX >> shift))
 		return cli_usage(verb, "'%s' of memory is more than any VM can have", argument);
-	json_object_set_new(o->config, "memory_mib", json_integer((json_int_t)(n << shift)));
+	*ret_mib = (json_int_t)(n << shift);
 	return 0;
 }
 
-static int set_cpus(const struct cli_verb *verb, struct run_options *o, const char *argument)
+static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	json_int_t mib;
+	int status = take_size(verb, argument, &mib);
+
+	return status == 0 ? json_object_set_new(o->config, "memory_mib", json_integer(mib))
+			   : status;
+}
+
+static int set_number(const struct cli_verb *verb, json_t *obj, const char *key, const char *what,
+		      const char *argument)
 {
 	char *end;
 	long n = strtol(argument, &end, 10);
 
 	if (end == argument || *end || n < 0)
-		return cli_usage(verb, "'%s' is no number of processors", argument);
-	json_object_set_new(o->config, "cpus", json_integer(n));
-	return 0;
+		return cli_usage(verb, "'%s' is no number of %s", argument, what);
+	return json_object_set_new(obj, key, json_integer(n));
+}
+
+static int add_node(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *name, *value;
+	json_t *node = json_object();
+	json_int_t mib;
+	int status = 0;
+
+	while (status == 0 && next_part(&rest, &name, &value)) {
+		if (strcmp(name, "memory") == 0 && value) {
+			status = take_size(verb, value, &mib);
+			if (status == 0)
+				json_object_set_new(node, "memory_mib", json_integer(mib));
+		} else if (strcmp(name, "cpus") == 0 && value) {
+			status = set_number(verb, node, "cpus", "processors", value);
+		} else if (strcmp(name, "host") == 0 && value) {
+			status = set_number(verb, node, "host_node", "a node", value);
+		} else {
+			status = cli_usage(verb, "a node has no option '%s'", name);
+		}
+	}
+	json_array_append_new(o->nodes, node);
+	free(copy);
+	return status;
+}
+
+static int set_pin(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *list;
+	json_t *pin = json_array();
+	int status = 0;
+
+	while (status == 0 && (list = strsep(&rest, ":"))) {
+		if (json_array_append_new(pin, json_string(list)) < 0)
+			status = cli_usage(verb, "the list of processors is not UTF-8 text");
+	}
+	json_object_set_new(o->config, "pin", pin);
+	free(copy);
+	return status;
 }
 
 static int set_console(const struct cli_verb *verb, struct run_options *o, const char *argument)
@@ -243,7 +308,15 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 	case OPT_MEMORY:
 		return set_memory(verb, o, optarg);
 	case OPT_CPUS:
-		return set_cpus(verb, o, optarg);
+		return set_number(verb, o->config, "cpus", "processors", optarg);
+	case OPT_MEMORY_PAGES:
+		return set_text(verb, o->config, "memory_pages", optarg);
+	case OPT_THREADS:
+		return set_number(verb, o->config, "threads", "threads", optarg);
+	case OPT_NUMA:
+		return add_node(verb, o, optarg);
+	case OPT_PIN:
+		return set_pin(verb, o, optarg);
 	case OPT_NAME:
 		return set_text(verb, o->config, "name", optarg);
 	case OPT_UUID:
@@ -313,6 +386,8 @@ static int run_vm(const struct cli_verb *verb, struct run_options *o)
 	json_object_set(o->config, "boot", o->boot);
 	json_object_set(o->config, "disks", o->disks);
 	json_object_set(o->config, "nics", o->nics);
+	if (json_array_size(o->nodes))
+		json_object_set(o->config, "numa", o->nodes);
 	default_console(o);
 	status = foreground_run(o->config, o->control, o->stdio, &f);
 	if (status < 0) {
@@ -329,6 +404,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 		.boot = json_object(),
 		.disks = json_array(),
 		.nics = json_array(),
+		.nodes = json_array(),
 		.stdio = true,
 	};
 	int status = take_options(verb, &o, argc, argv);
@@ -341,6 +417,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 	json_decref(o.boot);
 	json_decref(o.disks);
 	json_decref(o.nics);
+	json_decref(o.nodes);
 	free(o.append);
 	free(o.control);
 	return status;

@@ -14,6 +14,8 @@
 #include "devices/chipset/acpi.h"
 #include "devices/chipset/smbios.h"
 
+static_assert(CONFIG_NODES_MAX <= ACPI_NODES_MAX, "each node has a place in the tables");
+
 #define APIC_HZ 1000000000u /* KVM's APIC timer counts nanoseconds */
 #define GUEST_LOG_BURST 20u
 #define GUEST_LOG_PERIOD_NS UINT64_C(10000000000)
@@ -495,6 +497,11 @@ int machine_begin(struct machine *m, const struct config *config, struct partiti
 	};
 	uint64_t entry;
 
+	for (unsigned i = 0; i < config->node_count; i++)
+		acpi.node[acpi.node_count++] = (struct acpi_node){
+			.memory_bytes = config->node[i].memory_bytes,
+			.cpus = config->node[i].cpus,
+		};
 	guid_format(&config->uuid, serial);
 	m->partition = partition;
 	m->vcpus = vcpus;
