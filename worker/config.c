@@ -14,8 +14,8 @@
 #include "base/util.h"
 #include "worker/config_priv.h"
 
-int config_check_keys(json_t *obj, const char *where, const struct config_key *keys, size_t count,
-		      struct failure *f)
+int check_keys(json_t *obj, const char *where, const struct key *keys, size_t count,
+	       struct failure *f)
 {
 	const char *name;
 	json_t *value;
@@ -53,8 +53,8 @@ static int take_string(json_t *obj, const char *name, char **ret)
 	return 0;
 }
 
-int config_take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
-		       struct failure *f)
+int take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
+		struct failure *f)
 {
 	json_t *value = json_object_get(obj, name);
 	json_int_t n = json_integer_value(value);
@@ -93,13 +93,13 @@ static int decode_mac(const char *text, uint8_t mac[6])
 
 static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct config_key keys[] = {
+	static const struct key keys[] = {
 		{"kernel", JSON_STRING},
 		{"initrd", JSON_STRING},
 		{"append", JSON_STRING},
 		{"unpack", JSON_TRUE},
 	};
-	int r = config_check_keys(obj, "'boot'", keys, ARRAY_LEN(keys), f);
+	int r = check_keys(obj, "'boot'", keys, ARRAY_LEN(keys), f);
 
 	if (r < 0)
 		return r;
@@ -114,10 +114,10 @@ static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 
 static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 {
-	static const struct config_key keys[] = {
+	static const struct key keys[] = {
 		{"path", JSON_STRING}, {"read_only", JSON_TRUE}, {"cache", JSON_STRING}};
 	const char *cache = json_string_value(json_object_get(obj, "cache"));
-	int r = config_check_keys(obj, "a disk", keys, ARRAY_LEN(keys), f);
+	int r = check_keys(obj, "a disk", keys, ARRAY_LEN(keys), f);
 
 	if (r < 0)
 		return r;
@@ -155,11 +155,11 @@ static int decode_forwards(json_t *list, struct config_port *p, struct failure *
 
 static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 {
-	static const struct config_key keys[] = {{"type", JSON_STRING},
-						 {"mac", JSON_STRING},
-						 {"ifname", JSON_STRING},
-						 {"forward", JSON_ARRAY}};
-	int r = config_check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
+	static const struct key keys[] = {{"type", JSON_STRING},
+					  {"mac", JSON_STRING},
+					  {"ifname", JSON_STRING},
+					  {"forward", JSON_ARRAY}};
+	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
 	const char *type = json_string_value(json_object_get(obj, "type"));
 	const char *mac = json_string_value(json_object_get(obj, "mac"));
 
@@ -193,14 +193,14 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 
 static int decode_console(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct config_key keys[] = {{"type", JSON_STRING}, {"path", JSON_STRING}};
+	static const struct key keys[] = {{"type", JSON_STRING}, {"path", JSON_STRING}};
 	static const char *const types[] = {
 		[CONSOLE_NONE] = "none",
 		[CONSOLE_STDIO] = "stdio",
 		[CONSOLE_SOCKET] = "socket",
 		[CONSOLE_PTY] = "pty",
 	};
-	int r = config_check_keys(obj, "'console'", keys, ARRAY_LEN(keys), f);
+	int r = check_keys(obj, "'console'", keys, ARRAY_LEN(keys), f);
 	const char *type = json_string_value(json_object_get(obj, "type"));
 	unsigned i = 0;
 
@@ -222,8 +222,8 @@ static int decode_console(json_t *obj, struct config *c, struct failure *f)
 
 static int decode_enlightenments(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct config_key keys[] = {{"stimer", JSON_TRUE}};
-	int r = config_check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
+	static const struct key keys[] = {{"stimer", JSON_TRUE}};
+	int r = check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
 		take_bool(obj, "stimer", &c->stimer);
@@ -289,7 +289,7 @@ static int decode_identity(json_t *root, struct config *c, struct failure *f)
 	return 0;
 }
 
-static const struct config_key root_keys[] = {
+static const struct key root_keys[] = {
 	{"version", JSON_INTEGER},
 	{"name", JSON_STRING},
 	{"uuid", JSON_STRING},
@@ -314,16 +314,16 @@ static const struct config_key root_keys[] = {
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
 	uint64_t version = 0, cpus = 1, memory = 1024;
-	int r = config_take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
+	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
 		return OR_INVALID(f, "it has no 'version'; this worker reads version %d",
 				  CONFIG_VERSION);
 	if (r == 0)
-		r = config_take_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
+		r = take_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
 	if (r == 0)
-		r = config_take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB,
-				       CONFIG_MEMORY_MAX_MIB, &memory, f);
+		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
+				&memory, f);
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
 	return r;
@@ -333,7 +333,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
 	json_t *enlightenments = json_object_get(root, "enlightenments");
-	int r = config_check_keys(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
+	int r = check_keys(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
 
 	if (r == 0)
 		r = decode_sizes(root, c, f);

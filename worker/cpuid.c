@@ -25,6 +25,9 @@
 #define HV_LEAF_FIRST 0x40000000u
 #define HV_LEAF_LAST 0x400000ffu
 #define LEAF_TOPOLOGY 0xbu
+#define LEAF_AMD_TOPOLOGY 0x8000001eu
+#define ECX0_AMD 0x444d4163u /* "cAMD" */
+#define ECX_TOPOLOGY_EXTENSIONS (1u << 22)
 #define LEVEL_THREADS 1u
 #define LEVEL_CORES 2u
 #define CACHE_LEVEL(eax) ((eax) >> 5 & 7)
@@ -75,7 +78,7 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned index, const struct c
 			break;
 		e->eax = (e->eax & ~CACHE_SHARED_MASK) | shared_by(e->eax, t);
 		break;
-	case 0x8000001e:
+	case LEAF_AMD_TOPOLOGY:
 		e->eax = index;
 		e->ebx = index / t->threads | (t->threads - 1) << 8;
 		e->ecx = 0; /* one node: ACPI tells of those of memory */
@@ -83,6 +86,34 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned index, const struct c
 	default:
 		break;
 	}
+}
+
+/* Threads of an AMD processor show in leaf 8000_001E alone, which an emulated host may lack; the
+ * feature tells of CPUID and of nothing else. */
+static void add_amd_threads(struct kvm_cpuid2 *list, unsigned index, const struct cpu_topology *t)
+{
+	struct kvm_cpuid_entry2 e = {.function = LEAF_AMD_TOPOLOGY};
+	bool amd = false;
+
+	for (uint32_t i = 0; i < list->nent; i++) {
+		const struct kvm_cpuid_entry2 *there = &list->entries[i];
+
+		if (there->function == LEAF_AMD_TOPOLOGY)
+			return;
+		amd |= there->function == 0 && there->ecx == ECX0_AMD;
+	}
+	if (!amd || t->threads == 1)
+		return;
+	for (uint32_t i = 0; i < list->nent; i++) {
+		struct kvm_cpuid_entry2 *there = &list->entries[i];
+
+		if (there->function == 0x80000000 && there->eax < LEAF_AMD_TOPOLOGY)
+			there->eax = LEAF_AMD_TOPOLOGY;
+		if (there->function == 0x80000001)
+			there->ecx |= ECX_TOPOLOGY_EXTENSIONS;
+	}
+	fix_entry(&e, index, t);
+	list->entries[list->nent++] = e;
 }
 
 static bool is_dropped(uint32_t function)
@@ -121,6 +152,7 @@ void cpuid_set_topology(struct kvm_cpuid2 *list, unsigned index, const struct cp
 		list->entries[kept++] = e;
 	}
 	list->nent = kept;
+	add_amd_threads(list, index, t);
 	if (basic < LEAF_TOPOLOGY)
 		return;
 	add_level(list, index, 0, LEVEL_THREADS, shift, t->threads);

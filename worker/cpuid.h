@@ -17,7 +17,7 @@ struct cpu_topology {
 };
 
 /* The most entries that cpuid_set_topology() adds. */
-#define CPUID_TOPOLOGY_ENTRIES 3u
+#define CPUID_TOPOLOGY_ENTRIES 4u
 
 /* Makes of KVM's list that of processor `index`: hypervisor leaves go, the leaves of topology are
  * ours. There is room for CPUID_TOPOLOGY_ENTRIES more. */

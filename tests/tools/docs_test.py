@@ -105,7 +105,7 @@ class Formats(unittest.TestCase):
             read("worker/control_verbs.c"), r"^static const struct verb verbs\[\] = \{", r"^\};", "the table of verbs"
         )
         verbs = sections(sections(read("docs/format/control.md"), 2)["Verbs"], 3)
-        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"(\w+)",', table)))
+        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"([\w-]+)",', table)))
 
     def test_document_of_the_control_socket_has_its_limits(self):
         text = read("worker/control.h")
@@ -120,10 +120,11 @@ class Formats(unittest.TestCase):
 
     def test_document_of_the_configuration_has_its_settings(self):
         # By object, since settings of two objects may have the same name.
-        code = read("worker/config.c")
+        code = read("worker/config.c") + read("worker/config_layout.c")
         objects = {
             "The configuration": "decode_root",
             "`boot`": "decode_boot",
+            "A member of `numa`": "decode_node",
             "A member of `disks`": "decode_disk",
             "A member of `nics`": "decode_nic",
             "`console`": "decode_console",

@@ -106,6 +106,20 @@ static void threads_share_a_core_and_its_caches(void **state)
 	assert_int_equal(leaf(0x8000001d, 0)->eax, 0x4121);
 }
 
+static void threads_of_an_amd_processor_show_where_the_host_lacks_the_leaf(void **state)
+{
+	(void)state;
+	list->entries[0].ecx = 0x444d4163;
+	list->entries[list->nent - 1] = (struct kvm_cpuid_entry2){.function = 0x80000001};
+	list->entries[list->nent - 2] =
+		(struct kvm_cpuid_entry2){.function = 0x80000000, .eax = 0x80000008};
+	set(3, 4, 2, 0);
+	assert_int_equal(leaf(0x80000000, 0)->eax, 0x8000001e);
+	assert_int_equal(leaf(0x80000001, 0)->ecx, 1 << 22);
+	assert_int_equal(leaf(0x8000001e, 0)->eax, 3);
+	assert_int_equal(leaf(0x8000001e, 0)->ebx, 0x101);
+}
+
 static void the_last_cache_ends_where_a_node_does(void **state)
 {
 	(void)state;
@@ -162,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(sixteen_processors_are_cores_of_one_socket),
 		CASE(threads_share_a_core_and_its_caches),
+		CASE(threads_of_an_amd_processor_show_where_the_host_lacks_the_leaf),
 		CASE(the_last_cache_ends_where_a_node_does),
 		CASE(a_single_processor_is_alone),
 		CASE(sixty_four_processors_fit),
