@@ -40,6 +40,7 @@ enum option_id {
 	OPT_NO_SANDBOX,
 	OPT_VMBUS,
 	OPT_STIMER,
+	OPT_STIMER_MESSAGES,
 	OPT_HELP,
 };
 
@@ -64,6 +65,7 @@ static const struct option options[] = {
 	{"no-sandbox", no_argument, NULL, OPT_NO_SANDBOX},
 	{"vmbus", required_argument, NULL, OPT_VMBUS},
 	{"stimer", no_argument, NULL, OPT_STIMER},
+	{"stimer-messages", no_argument, NULL, OPT_STIMER_MESSAGES},
 	{"help", no_argument, NULL, OPT_HELP},
 	{0},
 };
@@ -101,6 +103,7 @@ static const char help_text[] =
 	"  --no-sandbox      keep the worker's rights; only for guests that you trust\n"
 	"  --vmbus VERSION   offer VMBus up to this version only, such as 4.0\n"
 	"  --stimer          offer synthetic timers\n"
+	"  --stimer-messages the same without direct mode\n"
 	"\n"
 	"On the console, Ctrl-] begins a command: s asks the guest to shut down, r resets,\n"
 	"n sends an NMI, q switches off, ? lists these, Ctrl-] sends itself.\n";
@@ -338,6 +341,10 @@ static int take_option(const struct cli_verb *verb, struct run_options *o, int i
 	case OPT_STIMER:
 		return json_object_set_new(o->config, "enlightenments",
 					   json_pack("{s:b}", "stimer", 1));
+	case OPT_STIMER_MESSAGES:
+		return json_object_set_new(
+			o->config, "enlightenments",
+			json_pack("{s:b, s:b}", "stimer", 1, "stimer_direct", 0));
 	case OPT_HELP:
 	default:
 		o->help = true;

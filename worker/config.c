@@ -222,11 +222,13 @@ static int decode_console(json_t *obj, struct config *c, struct failure *f)
 
 static int decode_enlightenments(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct key keys[] = {{"stimer", JSON_TRUE}};
+	static const struct key keys[] = {{"stimer", JSON_TRUE}, {"stimer_direct", JSON_TRUE}};
 	int r = check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
 		take_bool(obj, "stimer", &c->stimer);
+	if (r == 0)
+		take_bool(obj, "stimer_direct", &c->stimer_direct);
 	return r;
 }
 
@@ -363,7 +365,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 
 static int config_defaults(struct config *c)
 {
-	c->unpack = c->sandbox = true;
+	c->unpack = c->sandbox = c->stimer_direct = true;
 	c->name = strdup("vm");
 	c->device = strdup("/dev/kvm");
 	c->append = strdup("");

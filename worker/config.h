@@ -69,6 +69,7 @@ struct config {
 	char *control_path;         /* NULL: no control socket */
 	uint32_t vmbus_max_version; /* 0: the newest */
 	bool stimer;                /* offer synthetic timers */
+	bool stimer_direct;         /* with direct mode */
 };
 
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */

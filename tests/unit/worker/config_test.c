@@ -63,6 +63,7 @@ static void the_smallest_configuration_has_defaults_for_the_rest(void **state)
 	assert_null(c->control_path);
 	assert_int_equal(c->vmbus_max_version, 0);
 	assert_false(c->stimer);
+	assert_true(c->stimer_direct);
 	assert_false(guid_equal(&c->uuid, &other->uuid));
 	config_free(c);
 	config_free(other);
@@ -75,7 +76,7 @@ static void every_setting_is_taken(void **state)
 		good("{\"version\": 1, \"name\": \"büro\", \"uuid\": "
 		     "\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"memory_mib\": 32, \"cpus\": 64, "
 		     "\"device\": \"/dev/x\", \"control\": \"/c\", \"vmbus_max_version\": \"4.1\", "
-		     "\"enlightenments\": {\"stimer\": true}, "
+		     "\"enlightenments\": {\"stimer\": true, \"stimer_direct\": false}, "
 		     "\"boot\": {\"kernel\": \"k\", \"initrd\": \"i\", \"append\": \"a b\", "
 		     "\"unpack\": false}, \"console\": {\"type\": \"socket\", \"path\": \"/s\"}, "
 		     "\"disks\": [{\"path\": \"d0\"}, {\"path\": \"d1\", \"read_only\": true, "
@@ -96,6 +97,7 @@ static void every_setting_is_taken(void **state)
 	assert_string_equal(c->control_path, "/c");
 	assert_int_equal(c->vmbus_max_version, VMBUS_VERSION(4, 1));
 	assert_true(c->stimer);
+	assert_false(c->stimer_direct);
 	assert_string_equal(c->initrd, "i");
 	assert_string_equal(c->append, "a b");
 	assert_false(c->unpack);
