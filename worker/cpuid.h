@@ -6,9 +6,8 @@
 #ifndef OYA_WORKER_CPUID_H
 #define OYA_WORKER_CPUID_H
 
+#include <linux/kvm.h>
 #include <stdint.h>
-
-struct kvm_cpuid2;
 
 struct cpu_topology {
 	unsigned cpus;

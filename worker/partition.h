@@ -17,9 +17,6 @@
 #include "lib/fail.h"
 #include "worker/cpuid.h"
 
-struct kvm_cpuid2;
-struct kvm_run;
-
 struct partition {
 	int device_fd; /* /dev/kvm, not owned */
 	int vm_fd;
