@@ -87,30 +87,29 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned index, const struct c
 	}
 }
 
-/* Threads of an AMD processor show in leaf 8000_001E alone, which an emulated host may lack; the
- * feature tells of CPUID and of nothing else. */
+/* Threads of an AMD processor show in leaf 8000_001E alone, which an emulated host may lack or
+ * list without the feature; the feature tells of CPUID and of nothing else. */
 static void add_amd_threads(struct kvm_cpuid2 *list, unsigned index, const struct cpu_topology *t)
 {
 	struct kvm_cpuid_entry2 e = {.function = LEAF_AMD_TOPOLOGY};
-	bool amd = false;
+	bool amd = false, there = false;
 
 	for (uint32_t i = 0; i < list->nent; i++) {
-		const struct kvm_cpuid_entry2 *there = &list->entries[i];
-
-		if (there->function == LEAF_AMD_TOPOLOGY)
-			return;
-		amd |= there->function == 0 && there->ecx == ECX0_AMD;
+		amd |= list->entries[i].function == 0 && list->entries[i].ecx == ECX0_AMD;
+		there |= list->entries[i].function == LEAF_AMD_TOPOLOGY;
 	}
 	if (!amd || t->threads == 1)
 		return;
 	for (uint32_t i = 0; i < list->nent; i++) {
-		struct kvm_cpuid_entry2 *there = &list->entries[i];
+		struct kvm_cpuid_entry2 *entry = &list->entries[i];
 
-		if (there->function == 0x80000000 && there->eax < LEAF_AMD_TOPOLOGY)
-			there->eax = LEAF_AMD_TOPOLOGY;
-		if (there->function == 0x80000001)
-			there->ecx |= ECX_TOPOLOGY_EXTENSIONS;
+		if (entry->function == 0x80000000 && entry->eax < LEAF_AMD_TOPOLOGY)
+			entry->eax = LEAF_AMD_TOPOLOGY;
+		if (entry->function == 0x80000001)
+			entry->ecx |= ECX_TOPOLOGY_EXTENSIONS;
 	}
+	if (there)
+		return;
 	fix_entry(&e, index, t);
 	list->entries[list->nent++] = e;
 }

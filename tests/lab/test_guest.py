@@ -71,7 +71,7 @@ for n in $(seq 120); do grep -qs role {pool} || break; sleep 1; done
     _until(lambda: vm.control("guest").get("OSName"), 300)
     vm.control("kvp-set", key="role", value="wéb")
     assert _until(lambda: vm.control("kvp-get", key="role")) == "wéb"
-    assert "role wéb" in vm.wait_for("GUEST-SAW", timeout=120)
+    vm.wait_for("GUEST-SAW role wéb", timeout=120)
     assert _until(lambda: vm.control("kvp-get", pool="guest", key="load")) == "0.7"
     vm.control("kvp-delete", key="role")
     vm.wait_for("GUEST-SAW-IT-GO", timeout=120)

@@ -36,7 +36,7 @@ static int setup(void **state)
 {
 	(void)state;
 	list = calloc(1, sizeof(*list) + sizeof(host) +
-				 CPUID_TOPOLOGY_ENTRIES * sizeof(struct kvm_cpuid_entry2));
+				 2 * CPUID_TOPOLOGY_ENTRIES * sizeof(struct kvm_cpuid_entry2));
 	assert_non_null(list);
 	memcpy(list->entries, host, sizeof(host));
 	list->nent = ARRAY_LEN(host);
@@ -119,6 +119,18 @@ static void threads_of_an_amd_processor_show_where_the_host_lacks_the_leaf(void 
 	assert_int_equal(leaf(0x8000001e, 0)->ebx, 0x101);
 }
 
+static void the_feature_of_threads_is_set_where_the_host_lists_the_leaf_alone(void **state)
+{
+	(void)state;
+	list->entries[0].ecx = 0x444d4163;
+	list->entries[list->nent - 1] = (struct kvm_cpuid_entry2){.function = 0x80000001};
+	set(3, 4, 1, 0);
+	assert_int_equal(leaf(0x80000001, 0)->ecx, 0);
+	set(3, 4, 2, 0);
+	assert_int_equal(leaf(0x80000001, 0)->ecx, 1 << 22);
+	assert_int_equal(leaf(0x8000001e, 0)->ebx, 0x101);
+}
+
 static void the_last_cache_ends_where_a_node_does(void **state)
 {
 	(void)state;
@@ -176,6 +188,7 @@ int main(void)
 		CASE(sixteen_processors_are_cores_of_one_socket),
 		CASE(threads_share_a_core_and_its_caches),
 		CASE(threads_of_an_amd_processor_show_where_the_host_lacks_the_leaf),
+		CASE(the_feature_of_threads_is_set_where_the_host_lists_the_leaf_alone),
 		CASE(the_last_cache_ends_where_a_node_does),
 		CASE(a_single_processor_is_alone),
 		CASE(sixty_four_processors_fit),
