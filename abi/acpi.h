@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ACPI tables that this machine has, all integers little endian.
- * Spec: ACPI 6.3: 5.2.5 (RSDP), 5.2.6 (header), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.12 (MADT).
+ * Spec: ACPI 6.3: 5.2.5 (RSDP), 5.2.6 (header), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.12 (MADT), 5.2.16
+ * (SRAT), 5.2.17 (SLIT).
  */
 #ifndef OYA_ABI_ACPI_H
 #define OYA_ABI_ACPI_H
@@ -126,5 +127,52 @@ struct acpi_madt_ioapic {
 	uint32_t gsi_base;
 } OYA_PACKED;
 OYA_SIZE(struct acpi_madt_ioapic, 12);
+
+struct acpi_srat {
+	struct acpi_header header;
+	uint32_t one; /* for systems before ACPI 2.0 */
+	uint64_t reserved;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_srat, 48);
+
+#define ACPI_SRAT_REVISION 3u
+#define ACPI_SRAT_TYPE_LAPIC 0u
+#define ACPI_SRAT_TYPE_MEMORY 1u
+#define ACPI_SRAT_ENABLED 1u
+
+struct acpi_srat_lapic {
+	uint8_t type;
+	uint8_t len_bytes;
+	uint8_t node; /* low byte */
+	uint8_t apic_id;
+	uint32_t flags;
+	uint8_t sapic_eid;
+	uint8_t node_high[3];
+	uint32_t clock_domain;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_srat_lapic, 16);
+
+struct acpi_srat_memory {
+	uint8_t type;
+	uint8_t len_bytes;
+	uint32_t node;
+	uint16_t reserved0;
+	uint64_t base;
+	uint64_t bytes;
+	uint32_t reserved1;
+	uint32_t flags;
+	uint64_t reserved2;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_srat_memory, 40);
+
+struct acpi_slit {
+	struct acpi_header header;
+	uint64_t nodes; /* then a row of distances for each */
+} OYA_PACKED;
+OYA_SIZE(struct acpi_slit, 44);
+
+#define ACPI_SLIT_REVISION 1u
+#define ACPI_SLIT_SELF 10u
+#define ACPI_SLIT_OTHER 20u
 
 #endif

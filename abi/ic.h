@@ -128,6 +128,8 @@ enum ic_kvp_pool {
 	IC_KVP_POOL_EXTERNAL = 0,
 	IC_KVP_POOL_GUEST = 1,
 	IC_KVP_POOL_AUTO = 2,
+	IC_KVP_POOL_PARAMETERS = 3,
+	IC_KVP_POOLS = 4, /* that are known here */
 };
 
 enum ic_kvp_value_type {
@@ -152,5 +154,30 @@ struct ic_kvp_enumerate {
 } OYA_PACKED;
 OYA_SIZE(struct ic_kvp_enumerate, 2580);
 OYA_OFFSET(struct ic_kvp_enumerate, key, 20);
+
+struct ic_kvp_set {
+	uint8_t operation;
+	uint8_t pool;
+	uint16_t padding;
+	uint32_t value_type;
+	uint32_t key_bytes;
+	uint32_t value_bytes;
+	uint8_t key[IC_KVP_KEY_BYTES];
+	uint8_t value[IC_KVP_VALUE_BYTES];
+	uint32_t unused; /* messages of all operations have the same length */
+} OYA_PACKED;
+OYA_SIZE(struct ic_kvp_set, 2580);
+OYA_OFFSET(struct ic_kvp_set, key, 16);
+
+struct ic_kvp_delete {
+	uint8_t operation;
+	uint8_t pool;
+	uint16_t padding;
+	uint32_t key_bytes;
+	uint8_t key[IC_KVP_KEY_BYTES];
+	uint8_t unused[2060];
+} OYA_PACKED;
+OYA_SIZE(struct ic_kvp_delete, 2580);
+OYA_OFFSET(struct ic_kvp_delete, key, 8);
 
 #endif

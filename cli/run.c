@@ -19,53 +19,6 @@
 #include "cli/foreground.h"
 #include "lib/fail.h"
 
-enum option_id {
-	OPT_KERNEL = 1,
-	OPT_INITRD,
-	OPT_APPEND,
-	OPT_DISK,
-	OPT_DVD,
-	OPT_CONTROLLERS,
-	OPT_SCSI_QUEUES,
-	OPT_NET,
-	OPT_MEMORY,
-	OPT_CPUS,
-	OPT_NAME,
-	OPT_UUID,
-	OPT_CONSOLE,
-	OPT_CONTROL,
-	OPT_DEVICE,
-	OPT_NO_UNPACK,
-	OPT_NO_SANDBOX,
-	OPT_VMBUS,
-	OPT_STIMER,
-	OPT_HELP,
-};
-
-static const struct option options[] = {
-	{"kernel", required_argument, NULL, OPT_KERNEL},
-	{"initrd", required_argument, NULL, OPT_INITRD},
-	{"append", required_argument, NULL, OPT_APPEND},
-	{"disk", required_argument, NULL, OPT_DISK},
-	{"dvd", required_argument, NULL, OPT_DVD},
-	{"controllers", required_argument, NULL, OPT_CONTROLLERS},
-	{"scsi-queues", required_argument, NULL, OPT_SCSI_QUEUES},
-	{"net", required_argument, NULL, OPT_NET},
-	{"memory", required_argument, NULL, OPT_MEMORY},
-	{"cpus", required_argument, NULL, OPT_CPUS},
-	{"name", required_argument, NULL, OPT_NAME},
-	{"uuid", required_argument, NULL, OPT_UUID},
-	{"console", required_argument, NULL, OPT_CONSOLE},
-	{"control", required_argument, NULL, OPT_CONTROL},
-	{"device", required_argument, NULL, OPT_DEVICE},
-	{"no-unpack", no_argument, NULL, OPT_NO_UNPACK},
-	{"no-sandbox", no_argument, NULL, OPT_NO_SANDBOX},
-	{"vmbus", required_argument, NULL, OPT_VMBUS},
-	{"stimer", no_argument, NULL, OPT_STIMER},
-	{"help", no_argument, NULL, OPT_HELP},
-	{0},
-};
-
 static const char help_text[] =
 	"usage: oya run --kernel FILE [OPTION...]\n"
 	"\n"
@@ -87,6 +40,13 @@ static const char help_text[] =
 	"                    NIC on the tap interface IF\n"
 	"  --memory SIZE     such as 512M or 4G; default 1G\n"
 	"  --cpus N          virtual processors, 1 to 64; default 1\n"
+	"  --memory-pages transparent|4k|2m|1g\n"
+	"                    pages of the host that the memory is made of\n"
+	"  --threads N       threads of each core, 1 or 2; default 1\n"
+	"  --numa memory=SIZE[,cpus=N][,host=NODE]\n"
+	"                    a NUMA node of the guest; once for each\n"
+	"  --pin LIST[:LIST...]\n"
+	"                    the host's processors for each of the guest's, such as 0-3,8\n"
 	"  --name NAME       for messages; default vm\n"
 	"  --uuid UUID       identity that the guest sees; default a new one\n"
 	"  --console stdio|pty|none|socket=PATH\n"
@@ -97,12 +57,13 @@ static const char help_text[] =
 	"  --no-sandbox      keep the worker's rights; only for guests that you trust\n"
 	"  --vmbus VERSION   offer VMBus up to this version only, such as 4.0\n"
 	"  --stimer          offer synthetic timers\n"
+	"  --stimer-messages the same without direct mode\n"
 	"\n"
 	"On the console, Ctrl-] begins a command: s asks the guest to shut down, r resets,\n"
 	"n sends an NMI, q switches off, ? lists these, Ctrl-] sends itself.\n";
 
 struct run_options {
-	json_t *config, *boot, *disks, *nics;
+	json_t *config, *boot, *disks, *nics, *nodes;
 	char *append;
 	char *control;
 	bool stdio, help;
@@ -136,7 +97,7 @@ static int set_number(const struct cli_verb *verb, json_t *obj, const char *key,
 	long n = strtol(text, &end, 10);
 
 	if (end == text || *end || n < 0)
-		return cli_usage(verb, "'%s' is no number", text);
+		return cli_usage(verb, "'%s' is no number, as %s needs it", text, key);
 	json_object_set_new(obj, key, json_integer(n));
 	return 0;
 }
@@ -166,7 +127,7 @@ static int set_disk_part(const struct cli_verb *verb, json_t *disk, const char *
 	return cli_usage(verb, "a disk has no option '%s'", name);
 }
 
-static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument,
+static int add_unit(const struct cli_verb *verb, struct run_options *o, const char *argument,
 		    bool dvd)
 {
 	char *copy = strdup(argument), *rest = copy, *name, *value, *path = strsep(&rest, ",");
@@ -186,6 +147,16 @@ static int add_disk(const struct cli_verb *verb, struct run_options *o, const ch
 	json_array_append_new(o->disks, disk);
 	free(copy);
 	return status;
+}
+
+static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	return add_unit(verb, o, argument, false);
+}
+
+static int add_dvd(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	return add_unit(verb, o, argument, true);
 }
 
 static int add_nic(const struct cli_verb *verb, struct run_options *o, const char *argument)
@@ -216,7 +187,8 @@ static int add_nic(const struct cli_verb *verb, struct run_options *o, const cha
 	return status;
 }
 
-static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
+/* A size with its unit, in MiB. */
+static int take_size(const struct cli_verb *verb, const char *argument, json_int_t *ret_mib)
 {
 	char *end;
 	unsigned long long n = strtoull(argument, &end, 10);
@@ -230,19 +202,57 @@ static int set_memory(const struct cli_verb *verb, struct run_options *o, const 
 		return cli_usage(verb, "'%s' is no size: M and G are its units", argument);
 	if (n > (UINT32_MAX >> shift))
 		return cli_usage(verb, "'%s' of memory is more than any VM can have", argument);
-	json_object_set_new(o->config, "memory_mib", json_integer((json_int_t)(n << shift)));
+	*ret_mib = (json_int_t)(n << shift);
 	return 0;
 }
 
-static int set_cpus(const struct cli_verb *verb, struct run_options *o, const char *argument)
+static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
-	char *end;
-	long n = strtol(argument, &end, 10);
+	json_int_t mib;
+	int status = take_size(verb, argument, &mib);
 
-	if (end == argument || *end || n < 0)
-		return cli_usage(verb, "'%s' is no number of processors", argument);
-	json_object_set_new(o->config, "cpus", json_integer(n));
-	return 0;
+	return status == 0 ? json_object_set_new(o->config, "memory_mib", json_integer(mib))
+			   : status;
+}
+
+static int add_node(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *name, *value;
+	json_t *node = json_object();
+	json_int_t mib;
+	int status = 0;
+
+	while (status == 0 && next_part(&rest, &name, &value)) {
+		if (strcmp(name, "memory") == 0 && value) {
+			status = take_size(verb, value, &mib);
+			if (status == 0)
+				json_object_set_new(node, "memory_mib", json_integer(mib));
+		} else if (strcmp(name, "cpus") == 0 && value) {
+			status = set_number(verb, node, "cpus", value);
+		} else if (strcmp(name, "host") == 0 && value) {
+			status = set_number(verb, node, "host_node", value);
+		} else {
+			status = cli_usage(verb, "a node has no option '%s'", name);
+		}
+	}
+	json_array_append_new(o->nodes, node);
+	free(copy);
+	return status;
+}
+
+static int set_pin(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	char *copy = strdup(argument), *rest = copy, *list;
+	json_t *pin = json_array();
+	int status = 0;
+
+	while (status == 0 && (list = strsep(&rest, ":"))) {
+		if (json_array_append_new(pin, json_string(list)) < 0)
+			status = cli_usage(verb, "the list of processors is not UTF-8 text");
+	}
+	json_object_set_new(o->config, "pin", pin);
+	free(copy);
+	return status;
 }
 
 static int set_console(const struct cli_verb *verb, struct run_options *o, const char *argument)
@@ -266,10 +276,11 @@ static int set_console(const struct cli_verb *verb, struct run_options *o, const
 	return status;
 }
 
-static int add_append(struct run_options *o, const char *text)
+static int add_append(const struct cli_verb *verb, struct run_options *o, const char *text)
 {
 	char *joined = NULL;
 
+	(void)verb;
 	if (asprintf(&joined, "%s%s%s", o->append ? o->append : "", o->append ? " " : "", text) < 0)
 		return EXIT_FAILURE;
 	free(o->append);
@@ -277,61 +288,99 @@ static int add_append(struct run_options *o, const char *text)
 	return 0;
 }
 
-static int take_option(const struct cli_verb *verb, struct run_options *o, int id)
+static int set_control(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
-	switch ((enum option_id)id) {
-	case OPT_KERNEL:
-		return set_text(verb, o->boot, "kernel", optarg);
-	case OPT_INITRD:
-		return set_text(verb, o->boot, "initrd", optarg);
-	case OPT_APPEND:
-		return add_append(o, optarg);
-	case OPT_DISK:
-		return add_disk(verb, o, optarg, false);
-	case OPT_DVD:
-		return add_disk(verb, o, optarg, true);
-	case OPT_CONTROLLERS:
-		return set_number(verb, o->config, "controllers", optarg);
-	case OPT_SCSI_QUEUES:
-		return set_number(verb, o->config, "scsi_queues", optarg);
-	case OPT_NET:
-		return add_nic(verb, o, optarg);
-	case OPT_MEMORY:
-		return set_memory(verb, o, optarg);
-	case OPT_CPUS:
-		return set_cpus(verb, o, optarg);
-	case OPT_NAME:
-		return set_text(verb, o->config, "name", optarg);
-	case OPT_UUID:
-		return set_text(verb, o->config, "uuid", optarg);
-	case OPT_CONSOLE:
-		return set_console(verb, o, optarg);
-	case OPT_CONTROL:
-		free(o->control);
-		o->control = strdup(optarg);
-		return 0;
-	case OPT_DEVICE:
-		return set_text(verb, o->config, "device", optarg);
-	case OPT_NO_UNPACK:
-		return json_object_set_new(o->boot, "unpack", json_false());
-	case OPT_NO_SANDBOX:
-		return json_object_set_new(o->config, "sandbox", json_false());
-	case OPT_VMBUS:
-		return set_text(verb, o->config, "vmbus_max_version", optarg);
-	case OPT_STIMER:
-		return json_object_set_new(o->config, "enlightenments",
-					   json_pack("{s:b}", "stimer", 1));
-	case OPT_HELP:
+	(void)verb;
+	free(o->control);
+	o->control = strdup(argument);
+	return 0;
+}
+
+static int set_stimer(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	(void)verb;
+	(void)argument;
+	return json_object_set_new(o->config, "enlightenments", json_pack("{s:b}", "stimer", 1));
+}
+
+static int set_stimer_messages(const struct cli_verb *verb, struct run_options *o,
+			       const char *argument)
+{
+	(void)verb;
+	(void)argument;
+	return json_object_set_new(o->config, "enlightenments",
+				   json_pack("{s:b, s:b}", "stimer", 1, "stimer_direct", 0));
+}
+
+static int set_help(const struct cli_verb *verb, struct run_options *o, const char *argument)
+{
+	(void)verb;
+	(void)argument;
+	o->help = true;
+	return 0;
+}
+
+/* An option and what becomes of it: a setting of the configuration, or a call. */
+static const struct rule {
+	const char *name;
+	int argument; /* no_argument or required_argument */
+	enum { TEXT, NUMBER, OFF, BOOT_TEXT, BOOT_OFF, CALL } kind;
+	const char *key;
+	int (*call)(const struct cli_verb *verb, struct run_options *o, const char *argument);
+} rules[] = {
+	{"kernel", required_argument, BOOT_TEXT, "kernel", NULL},
+	{"initrd", required_argument, BOOT_TEXT, "initrd", NULL},
+	{"append", required_argument, CALL, NULL, add_append},
+	{"disk", required_argument, CALL, NULL, add_disk},
+	{"dvd", required_argument, CALL, NULL, add_dvd},
+	{"controllers", required_argument, NUMBER, "controllers", NULL},
+	{"scsi-queues", required_argument, NUMBER, "scsi_queues", NULL},
+	{"net", required_argument, CALL, NULL, add_nic},
+	{"memory", required_argument, CALL, NULL, set_memory},
+	{"cpus", required_argument, NUMBER, "cpus", NULL},
+	{"memory-pages", required_argument, TEXT, "memory_pages", NULL},
+	{"threads", required_argument, NUMBER, "threads", NULL},
+	{"numa", required_argument, CALL, NULL, add_node},
+	{"pin", required_argument, CALL, NULL, set_pin},
+	{"name", required_argument, TEXT, "name", NULL},
+	{"uuid", required_argument, TEXT, "uuid", NULL},
+	{"console", required_argument, CALL, NULL, set_console},
+	{"control", required_argument, CALL, NULL, set_control},
+	{"device", required_argument, TEXT, "device", NULL},
+	{"no-unpack", no_argument, BOOT_OFF, "unpack", NULL},
+	{"no-sandbox", no_argument, OFF, "sandbox", NULL},
+	{"vmbus", required_argument, TEXT, "vmbus_max_version", NULL},
+	{"stimer", no_argument, CALL, NULL, set_stimer},
+	{"stimer-messages", no_argument, CALL, NULL, set_stimer_messages},
+	{"help", no_argument, CALL, NULL, set_help},
+};
+
+static int take_option(const struct cli_verb *verb, struct run_options *o, const struct rule *rule)
+{
+	switch (rule->kind) {
+	case TEXT:
+		return set_text(verb, o->config, rule->key, optarg);
+	case NUMBER:
+		return set_number(verb, o->config, rule->key, optarg);
+	case OFF:
+		return json_object_set_new(o->config, rule->key, json_false());
+	case BOOT_TEXT:
+		return set_text(verb, o->boot, rule->key, optarg);
+	case BOOT_OFF:
+		return json_object_set_new(o->boot, rule->key, json_false());
+	case CALL:
 	default:
-		o->help = true;
-		return 0;
+		return rule->call(verb, o, optarg);
 	}
 }
 
 static int take_options(const struct cli_verb *verb, struct run_options *o, int argc, char **argv)
 {
+	struct option options[ARRAY_LEN(rules) + 1] = {0};
 	int id, status = 0;
 
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		options[i] = (struct option){rules[i].name, rules[i].argument, NULL, (int)i + 1};
 	opterr = 0;
 	optind = 1;
 	while (status == 0 && !o->help &&
@@ -341,7 +390,7 @@ static int take_options(const struct cli_verb *verb, struct run_options *o, int 
 		else if (id == '?')
 			status = cli_usage(verb, "'%s' is no option", argv[optind - 1]);
 		else
-			status = take_option(verb, o, id);
+			status = take_option(verb, o, &rules[id - 1]);
 	}
 	if (o->help)
 		return 0;
@@ -369,6 +418,8 @@ static int run_vm(const struct cli_verb *verb, struct run_options *o)
 	json_object_set(o->config, "boot", o->boot);
 	json_object_set(o->config, "disks", o->disks);
 	json_object_set(o->config, "nics", o->nics);
+	if (json_array_size(o->nodes))
+		json_object_set(o->config, "numa", o->nodes);
 	default_console(o);
 	status = foreground_run(o->config, o->control, o->stdio, &f);
 	if (status < 0) {
@@ -385,6 +436,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 		.boot = json_object(),
 		.disks = json_array(),
 		.nics = json_array(),
+		.nodes = json_array(),
 		.stdio = true,
 	};
 	int status = take_options(verb, &o, argc, argv);
@@ -397,6 +449,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 	json_decref(o.boot);
 	json_decref(o.disks);
 	json_decref(o.nics);
+	json_decref(o.nodes);
 	free(o.append);
 	free(o.control);
 	return status;

@@ -153,9 +153,25 @@ static void answer(struct world *w, unsigned i, struct cursor *c)
 		     p->len);
 }
 
+/* Sets or deletes a pair: the pool, the length of the key, then key and value. */
+static void change(struct world *w, uint8_t op, struct cursor *c)
+{
+	enum ic_kvp_pool pool = (enum ic_kvp_pool)(cursor_u8(c) % 6);
+	size_t key_len = cursor_u16(c);
+	char key[RECORD_MAX + 1], value[RECORD_MAX + 1];
+
+	key_len = key_len < c->left ? key_len : c->left;
+	memcpy(key, c->at, key_len);
+	key[key_len] = '\0';
+	memcpy(value, c->at + key_len, c->left - key_len);
+	value[c->left - key_len] = '\0';
+	(void)kvp_change(w->kvp, pool, key, op & 0x80 ? NULL : value);
+	vmguest_run(w->g);
+}
+
 static void step(struct world *w, uint8_t op, unsigned i, struct cursor *c)
 {
-	switch (op % 9) {
+	switch (op % 10) {
 	case 0:
 		if (w->open[i])
 			vmguest_close(&w->ch[i]);
@@ -196,6 +212,9 @@ static void step(struct world *w, uint8_t op, unsigned i, struct cursor *c)
 		timesync_sync(w->ts);
 		vmguest_run(w->g);
 		break;
+	case 9:
+		change(w, op, c);
+		break;
 	}
 }
 
@@ -203,9 +222,12 @@ static void look(const struct world *w)
 {
 	const char *key, *value;
 
-	for (unsigned n = 0; kvp_entry(w->kvp, n, &key, &value) == 0; n++) {
-		check(n < KVP_ENTRIES_MAX);
-		check(strlen(key) < KVP_KEY_TEXT_MAX && strlen(value) < KVP_VALUE_TEXT_MAX);
+	for (unsigned pool = 0; pool < IC_KVP_POOLS; pool++) {
+		for (unsigned n = 0; kvp_entry(w->kvp, pool, n, &key, &value) == 0; n++) {
+			check(n < KVP_ENTRIES_MAX);
+			check(strlen(key) < KVP_KEY_TEXT_MAX);
+			check(strlen(value) < KVP_VALUE_TEXT_MAX);
+		}
 	}
 }
 

@@ -12,18 +12,10 @@
 
 #include "abi/vmbus.h"
 #include "base/util.h"
+#include "worker/config_priv.h"
 
-#define OR_INVALID(f, ...) fail(f, -EINVAL, "cannot use the VM's configuration: " __VA_ARGS__)
-
-struct key {
-	const char *name;
-	json_type type;
-};
-
-/* Every member of obj is one of the keys, with its type; unknown ones are refused, so that a
- * misspelt setting is not silently lost. */
-static int check_keys(json_t *obj, const char *where, const struct key *keys, size_t count,
-		      struct failure *f)
+int check_keys(json_t *obj, const char *where, const struct key *keys, size_t count,
+	       struct failure *f)
 {
 	const char *name;
 	json_t *value;
@@ -61,8 +53,8 @@ static int take_string(json_t *obj, const char *name, char **ret)
 	return 0;
 }
 
-static int take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
-		       struct failure *f)
+int take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
+		struct failure *f)
 {
 	json_t *value = json_object_get(obj, name);
 	json_int_t n = json_integer_value(value);
@@ -329,11 +321,13 @@ static int decode_console(json_t *obj, struct config *c, struct failure *f)
 
 static int decode_enlightenments(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct key keys[] = {{"stimer", JSON_TRUE}};
+	static const struct key keys[] = {{"stimer", JSON_TRUE}, {"stimer_direct", JSON_TRUE}};
 	int r = check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
 		take_bool(obj, "stimer", &c->stimer);
+	if (r == 0)
+		take_bool(obj, "stimer_direct", &c->stimer_direct);
 	return r;
 }
 
@@ -406,6 +400,10 @@ static const struct key root_keys[] = {
 	{"uuid", JSON_STRING},
 	{"memory_mib", JSON_INTEGER},
 	{"cpus", JSON_INTEGER},
+	{"memory_pages", JSON_STRING},
+	{"threads", JSON_INTEGER},
+	{"numa", JSON_ARRAY},
+	{"pin", JSON_ARRAY},
 	{"device", JSON_STRING},
 	{"boot", JSON_OBJECT},
 	{"disks", JSON_ARRAY},
@@ -453,6 +451,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 
 	if (r == 0)
 		r = decode_sizes(root, c, f);
+	if (r == 0)
+		r = config_decode_layout(root, c, f);
 	take_bool(root, "sandbox", &c->sandbox);
 	if (r == 0)
 		r = decode_identity(root, c, f);
@@ -477,7 +477,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 
 static int config_defaults(struct config *c)
 {
-	c->unpack = c->sandbox = true;
+	c->unpack = c->sandbox = c->stimer_direct = true;
 	c->name = strdup("vm");
 	c->device = strdup("/dev/kvm");
 	c->append = strdup("");
@@ -547,6 +547,7 @@ void config_free(struct config *c)
 		for (unsigned k = 0; k < CONFIG_FORWARDS_MAX; k++)
 			free(c->nic[i].forward[k]);
 	}
+	free(c->pin);
 	free(c->name);
 	free(c->device);
 	free(c->kernel);

@@ -6,6 +6,7 @@
 #ifndef OYA_WORKER_CONFIG_H
 #define OYA_WORKER_CONFIG_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,12 +24,22 @@
 #define CONFIG_CPUS_MAX 64u
 #define CONFIG_SCSI_QUEUES_MAX 16u
 #define CONFIG_SCSI_QUEUES_DEFAULT 8u /* at most, one for each processor */
+#define CONFIG_THREADS_MAX 2u
+#define CONFIG_NODES_MAX 8u
 #define CONFIG_MEMORY_MIN_MIB 32u
 #define CONFIG_MEMORY_MAX_MIB (4u * 1024 * 1024)
 #define CONFIG_BYTES_MAX (1024u * 1024)
 
 enum config_console { CONSOLE_NONE, CONSOLE_STDIO, CONSOLE_SOCKET, CONSOLE_PTY };
 enum config_nic { NIC_USER, NIC_TAP };
+enum config_pages { PAGES_TRANSPARENT, PAGES_4K, PAGES_2M, PAGES_1G };
+
+/* A node of the guest: the next part of its memory and the next processors. */
+struct config_node {
+	uint64_t memory_bytes;
+	unsigned cpus;
+	int host_node; /* where the memory is to lie; -1: anywhere */
+};
 
 struct config_disk {
 	char *path;   /* NULL: an empty drive */
@@ -52,8 +63,12 @@ struct config {
 	char *name;
 	struct guid uuid;
 	uint64_t memory_bytes;
-	unsigned cpus;
-	char *device; /* of the partition interface: /dev/kvm */
+	enum config_pages memory_pages;
+	unsigned cpus, threads; /* threads of a core */
+	unsigned node_count;    /* 0: the guest hears nothing of nodes */
+	struct config_node node[CONFIG_NODES_MAX];
+	cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may */
+	char *device;   /* of the partition interface: /dev/kvm */
 	char *kernel, *initrd, *append;
 	bool sandbox; /* give up all rights once everything is open */
 	bool unpack;  /* decompress the kernel on the host */
@@ -67,6 +82,7 @@ struct config {
 	bool stimer;                /* offer synthetic timers */
 	unsigned scsi_queues;       /* channels of a disk controller */
 	unsigned controllers;       /* of disks */
+	bool stimer_direct;         /* with direct mode */
 };
 
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */

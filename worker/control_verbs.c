@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include "worker/control.h"
+#include "worker/control_guest.h"
 #include "worker/vm.h"
 
 struct request {
@@ -57,19 +58,25 @@ static json_t *services(const struct vm *vm)
 	struct shutdown_state down;
 	struct timesync_state timesync;
 	struct kvp_state kvp;
+	struct keyboard_state keyboard;
 
 	heartbeat_state(vm->integration.heartbeat, &heartbeat);
 	shutdown_state(vm->integration.shutdown, &down);
 	timesync_state(vm->integration.timesync, &timesync);
 	kvp_state(vm->integration.kvp, &kvp);
-	return json_pack("{s:{s:s, s:o, s:I}, s:{s:s, s:o}, s:{s:s, s:o, s:I}, s:{s:s, s:o, s:i}}",
+	keyboard_state(vm->integration.keyboard, &keyboard);
+	return json_pack("{s:{s:s, s:o, s:I}, s:{s:s, s:o}, s:{s:s, s:o, s:I}, "
+			 "s:{s:s, s:o, s:i, s:i, s:I, s:I}, s:{s:s, s:I, s:i}}",
 			 "heartbeat", "state", heartbeat.label, "version",
 			 version_text(heartbeat.version), "answers", (json_int_t)heartbeat.answers,
 			 "shutdown", "state", down.label, "version", version_text(down.version),
 			 "timesync", "state", timesync.label, "version",
 			 version_text(timesync.version), "syncs", (json_int_t)timesync.syncs, "kvp",
 			 "state", kvp.channel, "version", version_text(kvp.version), "entries",
-			 (int)kvp.entries);
+			 (int)kvp.entries, "changes_waiting", (int)kvp.changes_waiting,
+			 "changes_made", (json_int_t)kvp.changes_made, "changes_failed",
+			 (json_int_t)kvp.changes_failed, "keyboard", "state", keyboard.label,
+			 "keystrokes", (json_int_t)keyboard.sent, "leds", (int)keyboard.leds);
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
@@ -110,7 +117,8 @@ static int verb_guest(struct request *r, json_t **ret_result, struct failure *f)
 	json_t *pairs = json_object();
 
 	(void)f;
-	for (unsigned n = 0; kvp_entry(r->vm->integration.kvp, n, &key, &value) == 0; n++)
+	for (unsigned n = 0;
+	     kvp_entry(r->vm->integration.kvp, IC_KVP_POOL_AUTO, n, &key, &value) == 0; n++)
 		json_object_set_new(pairs, key, json_string(value));
 	*ret_result = pairs;
 	return pairs ? 0 : -ENOMEM;
@@ -278,6 +286,35 @@ static int verb_console(struct request *r, json_t **ret_result, struct failure *
 	return 0;
 }
 
+static int verb_key(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return control_key(r->vm, r->arguments, f);
+}
+
+static int verb_type(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return control_type(r->vm, r->arguments, f);
+}
+
+static int verb_kvp_get(struct request *r, json_t **ret_result, struct failure *f)
+{
+	return control_kvp_get(r->vm, r->arguments, ret_result, f);
+}
+
+static int verb_kvp_set(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return control_kvp_set(r->vm, r->arguments, f);
+}
+
+static int verb_kvp_delete(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return control_kvp_delete(r->vm, r->arguments, f);
+}
+
 static const struct verb verbs[] = {
 	{"status", verb_status},
 	{"statistics", verb_statistics},
@@ -294,6 +331,11 @@ static const struct verb verbs[] = {
 	{"disk-remove", verb_disk_remove},
 	{"medium-insert", verb_medium_insert},
 	{"medium-eject", verb_medium_eject},
+	{"key", verb_key},
+	{"type", verb_type},
+	{"kvp-get", verb_kvp_get},
+	{"kvp-set", verb_kvp_set},
+	{"kvp-delete", verb_kvp_delete},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)

@@ -46,11 +46,14 @@ int integration_init(struct integration *in, struct machine *machine, struct fai
 		r = timesync_new(&env, &timesync_host, machine, &in->timesync);
 	if (r == 0)
 		r = kvp_new(&env, &in->kvp);
+	if (r == 0)
+		r = keyboard_new(machine->bus, &in->keyboard);
 	return r < 0 ? fail(f, r, "cannot make the integration services: %s", strerror(-r)) : 0;
 }
 
 void integration_done(struct integration *in)
 {
+	keyboard_free(in->keyboard);
 	kvp_free(in->kvp);
 	timesync_free(in->timesync);
 	shutdown_free(in->shutdown);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The integration services of a VM: heartbeat, shutdown, time synchronisation, key-value pairs.
+ * The integration services of a VM: heartbeat, shutdown, time synchronisation, key-value pairs;
+ * and its keyboard.
  *
  * Threads: with the lock of the devices held.
  */
@@ -11,6 +12,7 @@
 #include "devices/ic/kvp.h"
 #include "devices/ic/shutdown.h"
 #include "devices/ic/timesync.h"
+#include "devices/input/keyboard.h"
 #include "lib/fail.h"
 #include "lib/loop.h"
 #include "worker/machine.h"
@@ -20,6 +22,7 @@ struct integration {
 	struct shutdown *shutdown;
 	struct timesync *timesync;
 	struct kvp *kvp;
+	struct keyboard *keyboard;
 };
 
 int integration_init(struct integration *in, struct machine *machine, struct failure *f);

@@ -14,6 +14,8 @@
 #include "devices/chipset/acpi.h"
 #include "devices/chipset/smbios.h"
 
+static_assert(CONFIG_NODES_MAX <= ACPI_NODES_MAX, "each node has a place in the tables");
+
 #define APIC_HZ 1000000000u /* KVM's APIC timer counts nanoseconds */
 #define GUEST_LOG_BURST 20u
 #define GUEST_LOG_PERIOD_NS UINT64_C(10000000000)
@@ -404,6 +406,7 @@ int machine_init(struct machine *m, const struct config *config, pthread_mutex_t
 		.host = *host,
 		.cpus = config->cpus,
 		.stimer = config->stimer,
+		.stimer_direct = config->stimer_direct,
 		.log = {.write = guest_log, .ctx = m},
 		.log_limit = {.period_ns = GUEST_LOG_PERIOD_NS, .burst = GUEST_LOG_BURST},
 		.serial_host = {serial_output, serial_irq, serial_room},
@@ -443,6 +446,7 @@ static int make_hv(struct machine *m, struct failure *f)
 		.irq = &machine_irq,
 		.irq_ctx = m,
 		.timers = m->stimer ? loop_timers(m->loop) : NULL,
+		.timers_by_message = !m->stimer_direct,
 		.clock = &machine_clock,
 		.log = &m->log,
 		.world = &hv_world,
@@ -495,6 +499,11 @@ int machine_begin(struct machine *m, const struct config *config, struct partiti
 	};
 	uint64_t entry;
 
+	for (unsigned i = 0; i < config->node_count; i++)
+		acpi.node[acpi.node_count++] = (struct acpi_node){
+			.memory_bytes = config->node[i].memory_bytes,
+			.cpus = config->node[i].cpus,
+		};
 	guid_format(&config->uuid, serial);
 	m->partition = partition;
 	m->vcpus = vcpus;

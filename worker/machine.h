@@ -60,7 +60,7 @@ struct machine {
 	struct serial_host serial_host;
 	uint64_t tsc_scale, tsc_offset, tsc_base, started_ns;
 	bool tsc_common, host_tsc_trusted;
-	bool stimer; /* the guest is offered synthetic timers */
+	bool stimer, stimer_direct; /* what the guest is offered of synthetic timers */
 	bool deferred, routes_changed;
 	unsigned cpus;
 };

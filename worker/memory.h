@@ -2,6 +2,7 @@
 /*
  * The guest's RAM: one memfd, mapped once, seen by the guest below and above the MMIO gap.
  * The memfd can be handed to another process (save, migration, a back end of its own).
+ * The parts of the guest's nodes follow each other in it.
  */
 #ifndef OYA_WORKER_MEMORY_H
 #define OYA_WORKER_MEMORY_H
@@ -10,19 +11,22 @@
 
 #include "base/gmem.h"
 #include "lib/fail.h"
+#include "worker/config.h"
 
 struct memory {
 	int fd;
 	uint8_t *base;
 	uint64_t bytes;
+	enum config_pages pages;
 	struct gmem gmem;
 };
 
-/* bytes is a multiple of 4096. */
-int memory_init(struct memory *m, uint64_t bytes, struct failure *f);
+/* Memory of the size, pages and places that config names; 0, or -errno and the sentence. */
+int memory_init(struct memory *m, const struct config *config, struct failure *f);
 void memory_done(struct memory *m);
 
-/* Gives all pages back to the host: the guest reads zeros. 0 or -errno. */
+/* Gives all pages back to the host (those of a pool are taken anew): the guest reads zeros. 0 or
+ * -errno. */
 int memory_clear(struct memory *m);
 
 #endif

@@ -15,9 +15,7 @@
 #include "base/gmem.h"
 #include "base/irq.h"
 #include "lib/fail.h"
-
-struct kvm_cpuid2;
-struct kvm_run;
+#include "worker/cpuid.h"
 
 struct partition {
 	int device_fd; /* /dev/kvm, not owned */
@@ -49,9 +47,9 @@ struct partition_route {
 };
 int partition_set_routes(struct partition *p, const struct partition_route *routes, unsigned count);
 
-/* CPUID as the processor `index` of `count` sees it, Hyper-V's leaves aside, with room for
- * `extra` further entries. The caller frees it. */
-int partition_cpuid(int device_fd, unsigned index, unsigned count, unsigned extra,
+/* CPUID as the processor `index` sees it, Hyper-V's leaves aside, with room for `extra` further
+ * entries. The caller frees it. */
+int partition_cpuid(int device_fd, unsigned index, const struct cpu_topology *t, unsigned extra,
 		    struct kvm_cpuid2 **ret_cpuid, struct failure *f);
 
 #endif

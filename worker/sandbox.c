@@ -63,6 +63,7 @@ static const struct permit permits[] = {
 	{"seccomp", LOOP, "a new processor's thread narrows itself after a reset"},
 	{"clone3", LOOP, "processors' threads, made anew at a reset"},
 	{"clone", LOOP, "the same"},
+	{"sched_setaffinity", LOOP, "a new processor's thread is pinned, also after a reset"},
 	{"rt_sigaction", LOOP, "the signal that interrupts a processor, set at a reset"},
 	{"epoll_wait", LOOP, "the event loop"},
 	{"epoll_pwait", LOOP, "the event loop"},

@@ -47,6 +47,7 @@ struct vcpus {
 	const struct partition *partition;
 	const struct vcpu_ops *ops;
 	void *ctx;
+	struct vcpu_layout layout;
 	struct vcpu_clock clock;
 	pthread_mutex_t run_lock;
 	pthread_cond_t may_go; /* waited for by processors */
@@ -114,9 +115,10 @@ static int create_vcpu(struct vcpus *v, unsigned index)
 	return 0;
 }
 
-int vcpus_new(const struct partition *p, unsigned count, const struct vcpu_ops *ops, void *ctx,
-	      struct vcpus **ret_vcpus, struct failure *f)
+int vcpus_new(const struct partition *p, const struct vcpu_layout *layout,
+	      const struct vcpu_ops *ops, void *ctx, struct vcpus **ret_vcpus, struct failure *f)
 {
+	unsigned count = layout->topology.cpus;
 	struct vcpus *v = calloc(1, sizeof(*v) + count * sizeof(v->vcpu[0]));
 	int r;
 
@@ -126,6 +128,7 @@ int vcpus_new(const struct partition *p, unsigned count, const struct vcpu_ops *
 	v->ops = ops;
 	v->ctx = ctx;
 	v->count = count;
+	v->layout = *layout;
 	pthread_mutex_init(&v->run_lock, NULL);
 	pthread_cond_init(&v->may_go, NULL);
 	pthread_cond_init(&v->parked, NULL);
@@ -164,8 +167,8 @@ static int set_cpuid(const struct vcpu *c, const struct hv *hv, struct failure *
 
 	while (hv_cpuid_leaf(hv, leaves, &leaf))
 		leaves++;
-	r = partition_cpuid(c->all->partition->device_fd, c->index, c->all->count, leaves, &cpuid,
-			    f);
+	r = partition_cpuid(c->all->partition->device_fd, c->index, &c->all->layout.topology,
+			    leaves, &cpuid, f);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; hv_cpuid_leaf(hv, i, &leaf); i++)
@@ -393,13 +396,37 @@ static bool may_run(struct vcpu *c)
 	return go;
 }
 
+int vcpu_check_pin(const cpu_set_t *pin, unsigned count, struct failure *f)
+{
+	cpu_set_t before;
+	int r = 0;
+
+	if (!pin)
+		return 0;
+	if (sched_getaffinity(0, sizeof(before), &before) < 0)
+		return fail(f, -errno, "cannot pin processors: %s", strerror(errno));
+	for (unsigned i = 0; r == 0 && i < count; i++) {
+		if (sched_setaffinity(0, sizeof(pin[i]), &pin[i]) < 0)
+			r = fail(f, -errno,
+				 "cannot pin processor %u: none of its processors of the host may "
+				 "be used (%s)",
+				 i, strerror(errno));
+	}
+	(void)sched_setaffinity(0, sizeof(before), &before);
+	return r;
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *c = arg;
+	const cpu_set_t *pin = c->all->layout.pin;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	pthread_setname_np(pthread_self(), name);
+	/* Before the thread's own filter, which does not allow it. */
+	if (pin && sched_setaffinity(0, sizeof(*pin), &pin[c->index]) < 0)
+		stop_here(c, VCPU_BROKEN, "its thread could not be pinned");
 	if (sandbox_thread() < 0)
 		stop_here(c, VCPU_BROKEN, "its thread could not be confined");
 	while (may_run(c)) {

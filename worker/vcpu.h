@@ -11,6 +11,7 @@
 #ifndef OYA_WORKER_VCPU_H
 #define OYA_WORKER_VCPU_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +42,12 @@ struct vcpu_ops {
 
 struct vcpus;
 
+struct vcpu_layout {
+	struct cpu_topology topology;
+	const cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may.
+			       * Kept by reference. */
+};
+
 struct vcpu_clock {
 	uint64_t tsc_hz;
 	uint64_t tsc_offset; /* guest's TSC minus the host's */
@@ -51,9 +58,9 @@ struct vcpu_stats {
 	uint64_t exits, port_exits, mmio_exits, msr_exits, hypercalls, interruptions;
 };
 
-/* Makes `count` processors without running them; their TSC begins near zero. */
-int vcpus_new(const struct partition *p, unsigned count, const struct vcpu_ops *ops, void *ctx,
-	      struct vcpus **ret_vcpus, struct failure *f);
+/* Makes the processors of a layout without running them; their TSC begins near zero. */
+int vcpus_new(const struct partition *p, const struct vcpu_layout *layout,
+	      const struct vcpu_ops *ops, void *ctx, struct vcpus **ret_vcpus, struct failure *f);
 
 /* Stops the threads, waits for them, frees everything. NULL is fine. Not with the lock of the
  * devices held. */
@@ -64,6 +71,10 @@ struct vcpu_clock vcpus_clock(const struct vcpus *v);
 /* CPUID with the leaves of hv, and the entry state of the first processor. */
 int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *entry,
 		 struct failure *f);
+
+/* Whether this process may run on the processors that `pin` names; 0, or -errno and the
+ * sentence. */
+int vcpu_check_pin(const cpu_set_t *pin, unsigned count, struct failure *f);
 
 /* Starts the threads; the processors are paused until vcpus_resume(). 0 or -errno. */
 int vcpus_start(struct vcpus *v);

@@ -82,6 +82,26 @@ static void on_crash(void *ctx, const struct hv_crash *crash)
 	}
 }
 
+/* The largest power of two of processors that no border between nodes cuts. */
+static unsigned cache_span(const struct config *c)
+{
+	unsigned borders = 0, at = 0;
+
+	for (unsigned i = 0; i < c->node_count; i++) {
+		borders |= at;
+		at += c->node[i].cpus;
+	}
+	return borders ? borders & -borders : 0;
+}
+
+static struct vcpu_layout vcpu_layout_of(const struct config *c)
+{
+	return (struct vcpu_layout){
+		.topology = {.cpus = c->cpus, .threads = c->threads, .cache_span = cache_span(c)},
+		.pin = c->pin,
+	};
+}
+
 /* Everything that one run of the guest needs; undone by end_run(). */
 static int begin_run(struct vm *vm, struct failure *f)
 {
@@ -94,10 +114,11 @@ static int begin_run(struct vm *vm, struct failure *f)
 		.unpack = c->unpack,
 	};
 	struct boot_entry entry;
+	struct vcpu_layout layout = vcpu_layout_of(c);
 	int r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
 
 	if (r == 0)
-		r = vcpus_new(&vm->partition, c->cpus, &machine_vcpu_ops, &vm->machine, &vm->vcpus,
+		r = vcpus_new(&vm->partition, &layout, &machine_vcpu_ops, &vm->machine, &vm->vcpus,
 			      f);
 	if (r == 0)
 		r = machine_begin(&vm->machine, c, &vm->partition, vm->vcpus, &source.rsdp, f);
@@ -178,7 +199,9 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 	if (r == 0)
 		r = boot_open(config->kernel, config->initrd, &vm->files, f);
 	if (r == 0)
-		r = memory_init(&vm->memory, config->memory_bytes, f);
+		r = vcpu_check_pin(config->pin, config->cpus, f);
+	if (r == 0)
+		r = memory_init(&vm->memory, config, f);
 	if (r == 0)
 		r = console_new(config, vm->loop, &vm->console, f);
 	host.console_ctx = vm->console;

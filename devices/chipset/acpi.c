@@ -3,7 +3,7 @@
  * Role, trust, spec: see acpi.h.
  *
  * The area, each table on a 16-byte boundary:
- *   RSDP -> XSDT -> { FADT -> DSDT, MADT }
+ *   RSDP -> XSDT -> { FADT -> DSDT, MADT, and where the guest has nodes SRAT, SLIT }
  *
  * Hardware-reduced means: no PM1 and GPE blocks, no SCI, no FACS. Power-off goes through the sleep
  * control register, a restart through the reset register.
@@ -23,7 +23,12 @@
 #define MADT_BYTES_MAX                                                                  \
 	(sizeof(struct acpi_madt) + MACHINE_CPUS_MAX * sizeof(struct acpi_madt_lapic) + \
 	 sizeof(struct acpi_madt_ioapic))
-#define XSDT_TABLES 2u
+/* A node may lie on both sides of the gap below 4 GiB. */
+#define SRAT_BYTES_MAX                                                                  \
+	(sizeof(struct acpi_srat) + MACHINE_CPUS_MAX * sizeof(struct acpi_srat_lapic) + \
+	 (ACPI_NODES_MAX + 1) * sizeof(struct acpi_srat_memory))
+#define SLIT_BYTES_MAX (sizeof(struct acpi_slit) + ACPI_NODES_MAX * ACPI_NODES_MAX)
+#define XSDT_TABLES_MAX 4u
 
 static const char oem_id[6] = {'O', 'Y', 'A', ' ', ' ', ' '};
 
@@ -153,15 +158,81 @@ static int put_madt(struct area *area, unsigned cpus, uint64_t *ret_gpa)
 	return table_put(area, &madt->header, ret_gpa);
 }
 
-static int put_xsdt(struct area *area, const uint64_t tables[XSDT_TABLES], uint64_t *ret_gpa)
+/* Appends the part of [at, at + bytes) of the guest's RAM, counted without the gap, that lies on
+ * one side of the gap. */
+static uint8_t *srat_memory(uint8_t *to, unsigned node, uint64_t at, uint64_t end, bool high)
+{
+	uint64_t first = high && at < MACHINE_LOW_GAP ? MACHINE_LOW_GAP : at;
+	uint64_t last = !high && end > MACHINE_LOW_GAP ? MACHINE_LOW_GAP : end;
+	struct acpi_srat_memory memory = {
+		.type = ACPI_SRAT_TYPE_MEMORY,
+		.len_bytes = sizeof(memory),
+		.node = node,
+		.base = high ? MACHINE_HIGH_RAM + first - MACHINE_LOW_GAP : first,
+		.bytes = last - first,
+		.flags = ACPI_SRAT_ENABLED,
+	};
+
+	if (first >= last)
+		return to;
+	memcpy(to, &memory, sizeof(memory));
+	return to + sizeof(memory);
+}
+
+static int put_srat(struct area *area, const struct acpi_config *config, uint64_t *ret_gpa)
+{
+	_Alignas(struct acpi_srat) uint8_t bytes[SRAT_BYTES_MAX] = {0};
+	struct acpi_srat *srat = (struct acpi_srat *)bytes;
+	uint8_t *to = bytes + sizeof(*srat);
+	uint64_t at = 0;
+	unsigned cpu = 0;
+
+	for (unsigned n = 0; n < config->node_count; n++) {
+		uint64_t end = at + config->node[n].memory_bytes;
+
+		for (unsigned i = 0; i < config->node[n].cpus; i++) {
+			struct acpi_srat_lapic lapic = {
+				.type = ACPI_SRAT_TYPE_LAPIC,
+				.len_bytes = sizeof(lapic),
+				.node = (uint8_t)n,
+				.apic_id = (uint8_t)cpu++,
+				.flags = ACPI_SRAT_ENABLED,
+			};
+
+			memcpy(to, &lapic, sizeof(lapic));
+			to += sizeof(lapic);
+		}
+		to = srat_memory(to, n, at, end, false);
+		to = srat_memory(to, n, at, end, true);
+		at = end;
+	}
+	srat->one = 1;
+	header_fill(&srat->header, "SRAT", ACPI_SRAT_REVISION, (size_t)(to - bytes));
+	return table_put(area, &srat->header, ret_gpa);
+}
+
+static int put_slit(struct area *area, unsigned nodes, uint64_t *ret_gpa)
+{
+	_Alignas(struct acpi_slit) uint8_t bytes[SLIT_BYTES_MAX] = {0};
+	struct acpi_slit *slit = (struct acpi_slit *)bytes;
+	uint8_t *distance = bytes + sizeof(*slit);
+
+	for (unsigned i = 0; i < nodes * nodes; i++)
+		distance[i] = i / nodes == i % nodes ? ACPI_SLIT_SELF : ACPI_SLIT_OTHER;
+	slit->nodes = nodes;
+	header_fill(&slit->header, "SLIT", ACPI_SLIT_REVISION, sizeof(*slit) + nodes * nodes);
+	return table_put(area, &slit->header, ret_gpa);
+}
+
+static int put_xsdt(struct area *area, const uint64_t *tables, unsigned count, uint64_t *ret_gpa)
 {
 	struct {
 		struct acpi_header header;
-		uint64_t tables[XSDT_TABLES];
+		uint64_t tables[XSDT_TABLES_MAX];
 	} OYA_PACKED xsdt = {0};
 
-	memcpy(xsdt.tables, tables, sizeof(xsdt.tables));
-	header_fill(&xsdt.header, "XSDT", 1, sizeof(xsdt));
+	memcpy(xsdt.tables, tables, count * sizeof(tables[0]));
+	header_fill(&xsdt.header, "XSDT", 1, sizeof(xsdt.header) + count * sizeof(tables[0]));
 	return table_put(area, &xsdt.header, ret_gpa);
 }
 
@@ -180,14 +251,26 @@ static int put_rsdp(const struct gmem *gm, uint64_t gpa, uint64_t xsdt)
 	return gmem_write(gm, gpa, &rsdp, sizeof(rsdp));
 }
 
+static bool nodes_fit(const struct acpi_config *config)
+{
+	uint64_t cpus = 0;
+
+	if (!config->cpus || config->cpus > MACHINE_CPUS_MAX || config->node_count > ACPI_NODES_MAX)
+		return false;
+	for (unsigned i = 0; i < config->node_count; i++)
+		cpus += config->node[i].cpus;
+	return !config->node_count || cpus == config->cpus;
+}
+
 int acpi_build(const struct acpi_config *config, const struct gmem *gm, uint64_t *ret_rsdp)
 {
 	/* The RSDP comes first in the area and last in time. */
 	struct area area = {.gm = gm, .next = MACHINE_ACPI_AREA + sizeof(struct acpi_rsdp)};
-	uint64_t dsdt, xsdt, tables[XSDT_TABLES];
+	uint64_t dsdt, xsdt, tables[XSDT_TABLES_MAX];
+	unsigned count = 2;
 	int err;
 
-	if (!config->cpus || config->cpus > MACHINE_CPUS_MAX)
+	if (!nodes_fit(config))
 		return -EINVAL;
 	err = gmem_zero(gm, MACHINE_ACPI_AREA, MACHINE_ACPI_AREA_BYTES);
 	if (!err)
@@ -196,8 +279,13 @@ int acpi_build(const struct acpi_config *config, const struct gmem *gm, uint64_t
 		err = put_fadt(&area, dsdt, &tables[0]);
 	if (!err)
 		err = put_madt(&area, config->cpus, &tables[1]);
+	if (!err && config->node_count) {
+		err = put_srat(&area, config, &tables[count++]);
+		if (!err)
+			err = put_slit(&area, config->node_count, &tables[count++]);
+	}
 	if (!err)
-		err = put_xsdt(&area, tables, &xsdt);
+		err = put_xsdt(&area, tables, count, &xsdt);
 	if (!err)
 		err = put_rsdp(gm, MACHINE_ACPI_AREA, xsdt);
 	if (!err)

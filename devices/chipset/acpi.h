@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writes the ACPI tables of a reduced-hardware machine into guest memory: RSDP, XSDT, FADT, MADT,
- * DSDT, within MACHINE_ACPI_AREA.
+ * DSDT, and for a guest with nodes SRAT and SLIT, within MACHINE_ACPI_AREA.
  *
  * Role: called once by the worker before the guest starts, and at each reset of the guest, which
  * may have overwritten them.
@@ -17,8 +17,18 @@
 
 #include "base/gmem.h"
 
+#define ACPI_NODES_MAX 8u
+
+/* Nodes follow each other in the guest's RAM and its processors. */
+struct acpi_node {
+	uint64_t memory_bytes;
+	unsigned cpus;
+};
+
 struct acpi_config {
-	unsigned cpus; /* 1..MACHINE_CPUS_MAX */
+	unsigned cpus;       /* 1..MACHINE_CPUS_MAX */
+	unsigned node_count; /* 0..ACPI_NODES_MAX; with some, their processors are cpus together */
+	struct acpi_node node[ACPI_NODES_MAX];
 };
 
 /* 0 and the address of the RSDP, or -EINVAL, or -EFAULT when there is no RAM at the area. */

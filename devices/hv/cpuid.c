@@ -28,7 +28,8 @@ static struct hv_leaf features(const struct hv *hv)
 		leaf.eax |= HV_ACCESS_REFERENCE_TSC;
 	if (stimer_offered(hv)) {
 		leaf.eax |= HV_ACCESS_STIMERS;
-		leaf.edx |= HV_DIRECT_STIMERS;
+		if (!hv->config.timers_by_message)
+			leaf.edx |= HV_DIRECT_STIMERS;
 	}
 	return leaf;
 }

@@ -56,7 +56,8 @@ struct hv_config {
 	const struct gmem *gmem;
 	const struct irq_ops *irq;
 	void *irq_ctx;
-	struct timerq *timers; /* in the time of clock->monotonic_ns; NULL: no synthetic timers */
+	struct timerq *timers;  /* in the time of clock->monotonic_ns; NULL: no synthetic timers */
+	bool timers_by_message; /* they have no direct mode */
 	const struct clock_ops *clock;
 	void *clock_ctx;
 	const struct guestlog *log;

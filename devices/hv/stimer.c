@@ -32,6 +32,11 @@ bool stimer_offered(const struct hv *hv)
 	return hv->config.timers && hv->config.clock;
 }
 
+static uint64_t config_kept(const struct hv *hv)
+{
+	return hv->config.timers_by_message ? CONFIG_KEPT & ~HV_STIMER_DIRECT : CONFIG_KEPT;
+}
+
 static uint64_t reference_now(const struct hv *hv)
 {
 	return hv->config.world->reference_time(hv->config.world_ctx);
@@ -171,7 +176,7 @@ void stimer_write(struct hv *hv, unsigned vp, uint32_t msr, uint64_t value)
 	if (is_count(msr))
 		write_count(t, value);
 	else
-		t->config = value & CONFIG_KEPT;
+		t->config = value & config_kept(hv);
 	restart(t);
 }
 

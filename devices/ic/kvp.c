@@ -2,8 +2,8 @@
 /*
  * Role, trust, threads, invariant: see kvp.h.
  *
- * A walk asks for index 0, 1, ... until the guest has no more. Two tables: readers see one, the
- * walk fills the other, and its end exchanges them.
+ * A walk asks each pool for index 0, 1, ... until the guest has no more. Readers see a table for
+ * each pool, the walk fills one more, and the end of a pool exchanges the two.
  */
 #include "devices/ic/kvp.h"
 
@@ -27,10 +27,17 @@ struct kvp_table {
 	char text[KVP_TEXT_BYTES];
 };
 
+/* A pair to set, or with no value to delete. */
+struct kvp_change {
+	enum ic_kvp_pool pool;
+	char *key, *value;
+};
+
 enum walk_state {
 	KVP_OFF, /* no channel */
 	KVP_RESTING,
 	KVP_WALKING,
+	KVP_CHANGING, /* the request that is under way is the first change */
 };
 
 struct kvp {
@@ -38,24 +45,37 @@ struct kvp {
 	struct ic_env env;
 	struct timer timer;
 	unsigned walk; /* enum walk_state */
+	unsigned step; /* of the walk: a place in walk_order */
 	uint32_t index;
-	struct kvp_table table[2];
-	unsigned shown; /* which one readers see */
+	struct kvp_table table[IC_KVP_POOLS + 1];
+	struct kvp_table *shown[IC_KVP_POOLS], *filling;
+	struct kvp_change change[KVP_CHANGES_MAX]; /* the oldest first */
+	unsigned changes;
+	uint64_t changes_made, changes_failed;
 	uint64_t walks;
 	uint64_t refreshed_ns;
 	char key[KVP_KEY_TEXT_MAX], value[KVP_VALUE_TEXT_MAX];
+};
+
+static const enum ic_kvp_pool walk_order[] = {
+	IC_KVP_POOL_AUTO,
+	IC_KVP_POOL_EXTERNAL,
+	IC_KVP_POOL_GUEST,
+	IC_KVP_POOL_PARAMETERS,
 };
 
 static const char *const labels[] = {
 	[KVP_OFF] = "off",
 	[KVP_RESTING] = "resting",
 	[KVP_WALKING] = "walking",
+	[KVP_CHANGING] = "changing",
 };
 
 static const uint32_t next[] = {
 	[KVP_OFF] = STATE_BIT(KVP_RESTING),
-	[KVP_RESTING] = STATE_BIT(KVP_WALKING) | STATE_BIT(KVP_OFF),
-	[KVP_WALKING] = STATE_BIT(KVP_RESTING) | STATE_BIT(KVP_OFF),
+	[KVP_RESTING] = STATE_BIT(KVP_WALKING) | STATE_BIT(KVP_CHANGING) | STATE_BIT(KVP_OFF),
+	[KVP_WALKING] = STATE_BIT(KVP_CHANGING) | STATE_BIT(KVP_RESTING) | STATE_BIT(KVP_OFF),
+	[KVP_CHANGING] = STATE_BIT(KVP_WALKING) | STATE_BIT(KVP_RESTING) | STATE_BIT(KVP_OFF),
 };
 
 static const struct state_table states = {
@@ -150,48 +170,94 @@ static void table_clear(struct kvp_table *t)
 	t->truncated = false;
 }
 
-static struct kvp_table *filling(struct kvp *kvp)
+/* Ends what is under way, for better or worse; a walk begins after a while. */
+static void rest(struct kvp *kvp)
 {
-	return &kvp->table[!kvp->shown];
-}
-
-/* Ends a walk, for better or worse; the next begins after a while. */
-static void rest(struct kvp *kvp, bool complete)
-{
-	uint64_t now = ic_now_ns(&kvp->env);
-
-	if (state_move(&states, &kvp->walk, KVP_RESTING) < 0)
-		return;
-	if (complete) {
-		kvp->shown = !kvp->shown;
-		kvp->walks++;
-		kvp->refreshed_ns = now;
-	}
-	timerq_arm(kvp->env.timers, &kvp->timer, now + KVP_PERIOD_NS);
+	if (state_move(&states, &kvp->walk, KVP_RESTING) == 0)
+		timerq_arm(kvp->env.timers, &kvp->timer, ic_now_ns(&kvp->env) + KVP_PERIOD_NS);
 }
 
 static void ask(struct kvp *kvp)
 {
 	struct ic_kvp_enumerate body = {
 		.operation = IC_KVP_ENUMERATE,
-		.pool = IC_KVP_POOL_AUTO,
+		.pool = (uint8_t)walk_order[kvp->step],
 		.index = kvp->index,
 	};
 
 	/* A full ring cannot be with one request at a time; if it is, the guest is to blame. */
 	if (ic_request(&kvp->ic, &body, sizeof(body)) < 0)
-		rest(kvp, false);
+		rest(kvp);
 }
 
+static void ask_pool(struct kvp *kvp)
+{
+	table_clear(kvp->filling);
+	kvp->index = 0;
+	ask(kvp);
+}
+
+static void begin_walk(struct kvp *kvp)
+{
+	if (state_move(&states, &kvp->walk, KVP_WALKING) < 0)
+		return;
+	kvp->step = 0;
+	ask_pool(kvp);
+}
+
+static uint32_t put_text(const char *text, uint8_t *dst, size_t room)
+{
+	return (uint32_t)utf16_from_utf8(text, dst, room);
+}
+
+/* Sends the oldest change. */
+static void send_change(struct kvp *kvp)
+{
+	const struct kvp_change *c = &kvp->change[0];
+	struct ic_kvp_set set = {
+		.operation = IC_KVP_SET,
+		.pool = (uint8_t)c->pool,
+		.value_type = IC_KVP_STRING,
+	};
+	struct ic_kvp_delete del = {.operation = IC_KVP_DELETE, .pool = (uint8_t)c->pool};
+	int r;
+
+	if (c->value) {
+		set.key_bytes = put_text(c->key, set.key, sizeof(set.key));
+		set.value_bytes = put_text(c->value, set.value, sizeof(set.value));
+		r = ic_request(&kvp->ic, &set, sizeof(set));
+	} else {
+		del.key_bytes = put_text(c->key, del.key, sizeof(del.key));
+		r = ic_request(&kvp->ic, &del, sizeof(del));
+	}
+	if (r < 0)
+		rest(kvp);
+}
+
+static void begin_changes(struct kvp *kvp)
+{
+	timerq_disarm(&kvp->timer);
+	if (state_move(&states, &kvp->walk, KVP_CHANGING) == 0)
+		send_change(kvp);
+}
+
+static void drop_change(struct kvp *kvp)
+{
+	free(kvp->change[0].key);
+	free(kvp->change[0].value);
+	kvp->changes--;
+	memmove(&kvp->change[0], &kvp->change[1], kvp->changes * sizeof(kvp->change[0]));
+}
+
+/* The timer, while nothing is under way. */
 static void begin(void *owner)
 {
 	struct kvp *kvp = owner;
 
-	if (state_move(&states, &kvp->walk, KVP_WALKING) < 0)
-		return;
-	table_clear(filling(kvp));
-	kvp->index = 0;
-	ask(kvp);
+	if (kvp->changes)
+		begin_changes(kvp);
+	else
+		begin_walk(kvp);
 }
 
 static void on_ready(void *owner)
@@ -203,26 +269,67 @@ static void on_ready(void *owner)
 		timerq_arm(kvp->env.timers, &kvp->timer, ic_now_ns(&kvp->env) + KVP_FIRST_NS);
 }
 
-static int on_answer(void *owner, const struct ic_message *msg)
+/* A pool was walked to its end: the next one, or a rest. */
+static void end_pool(struct kvp *kvp)
 {
-	struct kvp *kvp = owner;
+	struct kvp_table **shown = &kvp->shown[walk_order[kvp->step]];
+	struct kvp_table *filled = kvp->filling;
+
+	kvp->filling = *shown;
+	*shown = filled;
+	if (++kvp->step < ARRAY_LEN(walk_order)) {
+		ask_pool(kvp);
+		return;
+	}
+	kvp->walks++;
+	kvp->refreshed_ns = ic_now_ns(&kvp->env);
+	rest(kvp);
+}
+
+static int walk_answer(struct kvp *kvp, const struct ic_message *msg)
+{
 	int r;
 
-	if (msg->header.status != IC_STATUS_OK) {
-		/* Other errors: the daemon went away or was too slow. */
-		rest(kvp, msg->header.status == IC_STATUS_NO_MORE_ITEMS);
+	if (msg->header.status == IC_STATUS_NO_MORE_ITEMS) {
+		end_pool(kvp);
+		return 0;
+	}
+	if (msg->header.status != IC_STATUS_OK) { /* the daemon went away or was too slow */
+		rest(kvp);
 		return 0;
 	}
 	r = kvp_decode(msg->body, msg->header.body_bytes, kvp->key, kvp->value);
 	if (r == -EPROTO)
 		return r;
 	if (r == 0)
-		table_add(filling(kvp), kvp->key, kvp->value);
+		table_add(kvp->filling, kvp->key, kvp->value);
 	/* A guest may count on for ever. */
-	if (filling(kvp)->truncated || ++kvp->index > 2 * KVP_ENTRIES_MAX)
-		rest(kvp, true);
+	if (kvp->filling->truncated || ++kvp->index > 2 * KVP_ENTRIES_MAX)
+		end_pool(kvp);
 	else
 		ask(kvp);
+	return 0;
+}
+
+static int on_answer(void *owner, const struct ic_message *msg)
+{
+	struct kvp *kvp = owner;
+
+	if (kvp->walk == KVP_CHANGING) {
+		if (msg->header.status == IC_STATUS_OK)
+			kvp->changes_made++;
+		else
+			kvp->changes_failed++;
+		drop_change(kvp);
+		if (kvp->changes)
+			send_change(kvp);
+		else
+			begin_walk(kvp);
+		return 0;
+	}
+	if (!kvp->changes)
+		return walk_answer(kvp, msg);
+	begin_changes(kvp); /* the walk that follows begins anew */
 	return 0;
 }
 
@@ -232,8 +339,10 @@ static void on_closed(void *owner)
 	struct kvp *kvp = owner;
 
 	timerq_disarm(&kvp->timer);
-	table_clear(&kvp->table[0]);
-	table_clear(&kvp->table[1]);
+	for (unsigned i = 0; i < ARRAY_LEN(kvp->table); i++)
+		table_clear(&kvp->table[i]);
+	for (; kvp->changes; kvp->changes_failed++)
+		drop_change(kvp);
 	state_move(&states, &kvp->walk, KVP_OFF);
 }
 
@@ -243,9 +352,50 @@ static const struct ic_ops ops = {
 	.closed = on_closed,
 };
 
-int kvp_entry(const struct kvp *kvp, unsigned nth, const char **ret_key, const char **ret_value)
+/* Whether the text and its NUL fit as UTF-16 and, as guests of Linux keep them, as UTF-8. */
+static bool fits(const char *text, uint32_t room)
 {
-	const struct kvp_table *t = &kvp->table[kvp->shown];
+	uint32_t units = 1;
+	size_t len = strlen(text);
+
+	for (const char *c = text; *c; c++) {
+		unsigned char byte = (unsigned char)*c;
+
+		units += (byte & 0xc0) != 0x80; /* a character begins */
+		units += byte >= 0xf0;          /* that takes two */
+	}
+	return len < room && units <= room / 2;
+}
+
+int kvp_change(struct kvp *kvp, enum ic_kvp_pool pool, const char *key, const char *value)
+{
+	struct kvp_change c = {.pool = pool};
+
+	if (pool == IC_KVP_POOL_AUTO || (unsigned)pool >= IC_KVP_POOLS)
+		return -EPERM;
+	if (!*key || !fits(key, IC_KVP_KEY_BYTES) || (value && !fits(value, IC_KVP_VALUE_BYTES)))
+		return -EMSGSIZE;
+	if (kvp->walk == KVP_OFF)
+		return -ENOTCONN;
+	if (kvp->changes == KVP_CHANGES_MAX)
+		return -ENOSPC;
+	c.key = strdup(key);
+	c.value = value ? strdup(value) : NULL;
+	if (!c.key || (value && !c.value)) {
+		free(c.key);
+		free(c.value);
+		return -ENOMEM;
+	}
+	kvp->change[kvp->changes++] = c;
+	if (kvp->walk == KVP_RESTING)
+		begin_changes(kvp);
+	return 0;
+}
+
+int kvp_entry(const struct kvp *kvp, enum ic_kvp_pool pool, unsigned nth, const char **ret_key,
+	      const char **ret_value)
+{
+	const struct kvp_table *t = kvp->shown[pool];
 
 	if (nth >= t->count)
 		return -ENOENT;
@@ -254,11 +404,11 @@ int kvp_entry(const struct kvp *kvp, unsigned nth, const char **ret_key, const c
 	return 0;
 }
 
-const char *kvp_get(const struct kvp *kvp, const char *key)
+const char *kvp_get(const struct kvp *kvp, enum ic_kvp_pool pool, const char *key)
 {
 	const char *k, *v;
 
-	for (unsigned i = 0; kvp_entry(kvp, i, &k, &v) == 0; i++) {
+	for (unsigned i = 0; kvp_entry(kvp, pool, i, &k, &v) == 0; i++) {
 		if (strcmp(k, key) == 0)
 			return v;
 	}
@@ -275,6 +425,9 @@ int kvp_new(const struct ic_env *env, struct kvp **ret_kvp)
 	kvp->env = *env;
 	kvp->timer.fire = begin;
 	kvp->timer.owner = kvp;
+	for (unsigned i = 0; i < IC_KVP_POOLS; i++)
+		kvp->shown[i] = &kvp->table[i];
+	kvp->filling = &kvp->table[IC_KVP_POOLS];
 	r = ic_init(&kvp->ic, env->bus, &service, &ops, kvp);
 	if (r < 0) {
 		kvp_free(kvp);
@@ -290,12 +443,14 @@ void kvp_free(struct kvp *kvp)
 		return;
 	ic_done(&kvp->ic);
 	timerq_disarm(&kvp->timer);
+	while (kvp->changes)
+		drop_change(kvp);
 	free(kvp);
 }
 
 void kvp_state(const struct kvp *kvp, struct kvp_state *ret_state)
 {
-	const struct kvp_table *t = &kvp->table[kvp->shown];
+	const struct kvp_table *t = kvp->shown[IC_KVP_POOL_AUTO];
 
 	*ret_state = (struct kvp_state){
 		.label = state_label(&states, kvp->walk),
@@ -305,5 +460,8 @@ void kvp_state(const struct kvp *kvp, struct kvp_state *ret_state)
 		.truncated = t->truncated,
 		.walks = kvp->walks,
 		.refreshed_ns = kvp->refreshed_ns,
+		.changes_waiting = kvp->changes,
+		.changes_made = kvp->changes_made,
+		.changes_failed = kvp->changes_failed,
 	};
 }

@@ -2,6 +2,7 @@
 """Signals and sudden deaths: nothing may be left behind."""
 
 import json
+import glob
 import os
 import shutil
 import signal
@@ -68,6 +69,26 @@ def sigterm_paused(place):
     vm = halted(place)
     vm.result("pause")
     vm.process.send_signal(signal.SIGTERM)
+    check(vm.wait() == 0, "exit status")
+
+
+@test("pinned_processor_is_pinned_again_after_a_reset")
+def pinned(place):
+    vm = halted(place, "--pin", "0")
+
+    def allowed():
+        for path in glob.glob(f"/proc/{vm.worker_pid()}/task/*/status"):
+            with open(path, encoding="ascii") as f:
+                text = f.read()
+            if text.startswith("Name:\tvcpu0\n"):
+                return text.split("Cpus_allowed_list:")[1].split()[0]
+        return None
+
+    check(wait_for(allowed, "there is no processor") == "0", "it is not pinned")
+    vm.result("reset")
+    wait_for(lambda: vm.output().count("READY") == 2, "it does not start again", 10)
+    check(wait_for(allowed, "there is no processor") == "0", "it is not pinned after the reset")
+    vm.result("stop")
     check(vm.wait() == 0, "exit status")
 
 

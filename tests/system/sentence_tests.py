@@ -110,6 +110,24 @@ sentence("cpus_0", ["--cpus", "0"], "'cpus' is 0, allowed are 1 to 64")
 sentence("cpus_65", ["--cpus", "65"], "'cpus' is 65, allowed are 1 to 64")
 sentence("cpus_of_words", ["--cpus", "two"], "no number of processors", USAGE)
 sentence("cpus_far_too_many", ["--cpus", "99999999999999999999"], "cpus|processors")
+sentence("threads_that_do_not_divide", ["--cpus", "3", "--threads", "2"], "cannot be cores of 2")
+sentence("pages_of_3m", ["--memory-pages", "3m"], "allowed are transparent, 4k, 2m and 1g")
+sentence(
+    "pages_of_a_pool_that_is_short",
+    ["--memory", "2048G", "--memory-pages", "2m"],
+    "in pages of 2 MiB: (1048576 are needed and|this host has no)",
+)
+sentence("node_without_memory", ["--numa", "cpus=1"], "a node has 0 MiB of memory")
+sentence("node_option_unknown", ["--numa", "ram=1G"], "no option 'ram'", USAGE)
+sentence("nodes_that_do_not_add_up", ["--numa", "memory=1G,cpus=2"], "the VM has 1024 MiB and 1")
+sentence(
+    "node_of_the_host_missing",
+    ["--memory", "64M", "--numa", "memory=64M,cpus=1,host=1000"],
+    "cannot place the memory of node 0 on the host's node 1000",
+)
+sentence("pins_too_few", ["--cpus", "2", "--pin", "0"], "'pin' has 1 members, one for each of 2")
+sentence("pin_of_words", ["--pin", "first"], "'first' is no list of processors")
+sentence("pin_to_a_missing_processor", ["--pin", "1023"], "cannot pin processor 0")
 sentence("uuid_wrong", ["--uuid", "abc"], "is no UUID")
 sentence("vmbus_version_wrong", ["--vmbus", "9.9"], "no version of VMBus")
 sentence("console_unknown", ["--console", "sixel"], "no console", USAGE)

@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+OPTIONS_TABLE = r"(?:struct option options|rules)\[\] = \{"
 
 
 def read(name):
@@ -30,7 +31,7 @@ def options_of_help():
 
 def options_of_getopt(name):
     """The long options that a program takes."""
-    text = inside(read(name), r"struct option options\[\] = \{", r"\{0\},", f"the options of {name}")
+    text = inside(read(name), OPTIONS_TABLE, r"\};", f"the options of {name}")
     return {f"--{word}" for word in re.findall(r'\{"([\w-]+)",', text)}
 
 
@@ -72,7 +73,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self._complete("oya "), {*re.findall(r"&cli_verb_(\w+)", table), "help", "--help", "--version"})
 
     def test_no_argument_of_an_option_is_completed_as_an_option(self):
-        text = inside(read("cli/run.c"), r"struct option options\[\] = \{", r"\{0\},", "the options of oya run")
+        text = inside(read("cli/run.c"), OPTIONS_TABLE, r"\};", "the options of oya run")
         for option in re.findall(r'\{"([\w-]+)", required_argument', text):
             self.assertNotIn("--kernel", self._complete(f"oya run --{option} "), option)
 
@@ -121,10 +122,11 @@ class Formats(unittest.TestCase):
 
     def test_document_of_the_configuration_has_its_settings(self):
         # By object, since settings of two objects may have the same name.
-        code = read("worker/config.c")
+        code = read("worker/config.c") + read("worker/config_layout.c")
         objects = {
             "The configuration": "decode_root",
             "`boot`": "decode_boot",
+            "A member of `numa`": "decode_node",
             "A member of `disks`": "decode_disk",
             "A member of `nics`": "decode_nic",
             "`console`": "decode_console",

@@ -63,6 +63,7 @@ static void the_smallest_configuration_has_defaults_for_the_rest(void **state)
 	assert_null(c->control_path);
 	assert_int_equal(c->vmbus_max_version, 0);
 	assert_false(c->stimer);
+	assert_true(c->stimer_direct);
 	assert_false(guid_equal(&c->uuid, &other->uuid));
 	config_free(c);
 	config_free(other);
@@ -75,7 +76,7 @@ static void every_setting_is_taken(void **state)
 		good("{\"version\": 1, \"name\": \"büro\", \"uuid\": "
 		     "\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"memory_mib\": 32, \"cpus\": 64, "
 		     "\"device\": \"/dev/x\", \"control\": \"/c\", \"vmbus_max_version\": \"4.1\", "
-		     "\"enlightenments\": {\"stimer\": true}, "
+		     "\"enlightenments\": {\"stimer\": true, \"stimer_direct\": false}, "
 		     "\"boot\": {\"kernel\": \"k\", \"initrd\": \"i\", \"append\": \"a b\", "
 		     "\"unpack\": false}, \"console\": {\"type\": \"socket\", \"path\": \"/s\"}, "
 		     "\"disks\": [{\"path\": \"d0\"}, {\"path\": \"d1\", \"read_only\": true, "
@@ -96,6 +97,7 @@ static void every_setting_is_taken(void **state)
 	assert_string_equal(c->control_path, "/c");
 	assert_int_equal(c->vmbus_max_version, VMBUS_VERSION(4, 1));
 	assert_true(c->stimer);
+	assert_false(c->stimer_direct);
 	assert_string_equal(c->initrd, "i");
 	assert_string_equal(c->append, "a b");
 	assert_false(c->unpack);
@@ -394,6 +396,79 @@ static void forwards_are_bounded(void **state)
 	assert_refused(json, "a NIC forwards 17 ports, at most 16 are possible");
 }
 
+static void pages_threads_nodes_and_pinning_are_taken(void **state)
+{
+	struct config *c =
+		good("{" BOOT ", \"memory_mib\": 2048, \"cpus\": 4, \"memory_pages\": \"1g\", "
+		     "\"threads\": 2, \"numa\": [{\"memory_mib\": 1024, \"cpus\": 4, "
+		     "\"host_node\": 3}, {\"memory_mib\": 1024}], "
+		     "\"pin\": [\"0\", \"0-1\", \"5,7-9,1023\", \"2\"]}");
+
+	(void)state;
+	assert_int_equal(c->memory_pages, PAGES_1G);
+	assert_int_equal(c->threads, 2);
+	assert_int_equal(c->node_count, 2);
+	assert_int_equal(c->node[0].memory_bytes, UINT64_C(1) << 30);
+	assert_int_equal(c->node[0].cpus, 4);
+	assert_int_equal(c->node[0].host_node, 3);
+	assert_int_equal(c->node[1].cpus, 0);
+	assert_int_equal(c->node[1].host_node, -1);
+	assert_int_equal(CPU_COUNT(&c->pin[0]), 1);
+	assert_true(CPU_ISSET(0, &c->pin[1]) && CPU_ISSET(1, &c->pin[1]));
+	assert_int_equal(CPU_COUNT(&c->pin[2]), 5);
+	assert_true(CPU_ISSET(5, &c->pin[2]) && CPU_ISSET(1023, &c->pin[2]));
+	config_free(c);
+	c = good("{" BOOT "}");
+	assert_int_equal(c->memory_pages, PAGES_TRANSPARENT);
+	assert_int_equal(c->threads, 1);
+	assert_int_equal(c->node_count, 0);
+	assert_null(c->pin);
+	config_free(c);
+}
+
+static void layouts_that_do_not_fit_together_are_refused(void **state)
+{
+	(void)state;
+	assert_refused("{" BOOT ", \"memory_pages\": \"8k\"}",
+		       "'memory_pages' is '8k', allowed are transparent, 4k, 2m and 1g");
+	assert_refused("{" BOOT ", \"memory_mib\": 33, \"memory_pages\": \"2m\"}",
+		       "33 MiB of memory are no whole number of pages of 2 MiB");
+	assert_refused("{" BOOT ", \"threads\": 3}", "'threads' is 3, allowed are 1 to 2");
+	assert_refused("{" BOOT ", \"cpus\": 3, \"threads\": 2}",
+		       "3 processors cannot be cores of 2 threads");
+	assert_refused("{" BOOT ", \"numa\": [{\"memory_mib\": 1024, \"cpus\": 2}]}",
+		       "the nodes have 1024 MiB and 2 processors together, the VM has 1024 MiB "
+		       "and 1");
+	assert_refused("{" BOOT ", \"numa\": [{\"cpus\": 1}]}",
+		       "a node has 0 MiB of memory, a multiple of 1 is needed");
+	assert_refused("{" BOOT ", \"numa\": [7]}", "a node is not an object");
+	assert_refused("{" BOOT ", \"numa\": [{\"mem\": 1}]}", "a node has no setting 'mem'");
+	assert_refused("{" BOOT ", \"memory_pages\": \"2m\", \"numa\": [{\"memory_mib\": 1023, "
+		       "\"cpus\": 1}, {\"memory_mib\": 1}]}",
+		       "a node has 1023 MiB of memory, a multiple of 2 is needed");
+	assert_refused("{" BOOT ", \"cpus\": 2, \"threads\": 2, \"numa\": [{\"memory_mib\": 512, "
+		       "\"cpus\": 1}, {\"memory_mib\": 512, \"cpus\": 1}]}",
+		       "a node has 1 processors, but cores have 2 threads");
+}
+
+static void pins_that_are_no_lists_are_refused(void **state)
+{
+	static const char *const wrong[] = {"", "a", "-1", "1-", "3-1", "1,", ",1", "1 2", "1024"};
+
+	(void)state;
+	assert_refused("{" BOOT ", \"pin\": []}",
+		       "'pin' has 0 members, one for each of 1 processors is needed");
+	assert_refused("{" BOOT ", \"pin\": [3]}", "'pin' holds something else than text");
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		char json[128], sentence[128];
+
+		snprintf(json, sizeof(json), "{" BOOT ", \"pin\": [\"%s\"]}", wrong[i]);
+		snprintf(sentence, sizeof(sentence), "'%s' is no list of processors such as 0-3,8",
+			 wrong[i]);
+		assert_refused(json, sentence);
+	}
+}
+
 static void a_file_is_read_up_to_its_limit(void **state)
 {
 	char path[] = "/tmp/config_test.XXXXXX";
@@ -435,6 +510,9 @@ int main(void)
 		cmocka_unit_test(disks_are_where_they_say_or_at_the_lowest_place),
 		cmocka_unit_test(disks_have_a_kind_a_serial_sectors_and_a_way_with_errors),
 		cmocka_unit_test(forwards_are_bounded),
+		cmocka_unit_test(pages_threads_nodes_and_pinning_are_taken),
+		cmocka_unit_test(layouts_that_do_not_fit_together_are_refused),
+		cmocka_unit_test(pins_that_are_no_lists_are_refused),
 		cmocka_unit_test(a_file_is_read_up_to_its_limit),
 	};
 

@@ -137,6 +137,50 @@ static void stop_is_left_for_the_loop(void **state)
 	assert_string_equal(s->vm.reason, "a user switched it off");
 }
 
+static void keys_are_checked_before_they_are_pressed(void **state)
+{
+	const char *absent =
+		"cannot press keys of the VM 'still': its guest drives no keyboard (yet)";
+
+	assert_error(*state, "{\"verb\": \"key\"}",
+		     "'key' takes the string 'keys', such as ctrl-alt-del");
+	assert_error(*state, "{\"verb\": \"key\", \"keys\": \"ctrl-anykey\"}",
+		     "'ctrl-anykey' holds a key that does not exist");
+	assert_error(*state, "{\"verb\": \"key\", \"keys\": \"a-b-c-d-e-f-g-h-i\"}",
+		     "'a-b-c-d-e-f-g-h-i' are more than 8 keys");
+	assert_error(*state, "{\"verb\": \"key\", \"keys\": \"ctrl-alt-del\"}", absent);
+	assert_error(*state, "{\"verb\": \"type\", \"text\": 5}",
+		     "'type' takes the string 'text', which is not empty");
+	assert_error(*state, "{\"verb\": \"type\", \"text\": \"ok\u00e4\"}",
+		     "the text cannot be typed: a US keyboard has no key for byte 2");
+	assert_error(*state, "{\"verb\": \"type\", \"text\": \"ok\"}", absent);
+}
+
+static void pairs_are_refused_without_a_guest(void **state)
+{
+	struct stillvm *s = *state;
+	bool console;
+	json_t *answer;
+
+	assert_error(s, "{\"verb\": \"kvp-set\", \"key\": \"k\"}", "the string 'value' is missing");
+	assert_error(s, "{\"verb\": \"kvp-delete\"}", "the string 'key' is missing");
+	assert_error(s, "{\"verb\": \"kvp-get\", \"pool\": \"deep\"}",
+		     "there is no pool 'deep': external, guest, auto and parameters");
+	assert_error(s, "{\"verb\": \"kvp-delete\", \"pool\": \"auto\", \"key\": \"k\"}",
+		     "the pool 'auto' is the guest's own");
+	assert_error(s, "{\"verb\": \"kvp-set\", \"key\": \"\", \"value\": \"\"}",
+		     "the key or the value is too long or empty: 255 and 1023 characters are "
+		     "possible");
+	assert_error(s, "{\"verb\": \"kvp-set\", \"key\": \"k\", \"value\": \"\"}",
+		     "cannot change the pairs of the VM 'still': its guest has no service for them "
+		     "(yet)");
+	assert_error(s, "{\"verb\": \"kvp-get\", \"key\": \"k\"}",
+		     "the pool 'external' of the VM 'still' has no key 'k', as far as is known");
+	answer = ask(s, "{\"verb\": \"kvp-get\"}", &console);
+	assert_int_equal(json_object_size(json_object_get(answer, "result")), 0);
+	json_decref(answer);
+}
+
 static void console_hands_the_connection_over(void **state)
 {
 	bool console = false;
@@ -227,6 +271,8 @@ int main(void)
 		TEST(a_vm_that_does_not_run_refuses_what_needs_a_running_one),
 		TEST(status_statistics_and_guest_are_told),
 		TEST(stop_is_left_for_the_loop),
+		TEST(keys_are_checked_before_they_are_pressed),
+		TEST(pairs_are_refused_without_a_guest),
 		TEST(console_hands_the_connection_over),
 		TEST(lines_are_answered_in_turn_and_a_line_without_end_is_cut_off),
 	};

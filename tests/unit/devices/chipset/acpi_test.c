@@ -194,6 +194,91 @@ static void tables_stay_within_their_area(void **state)
 	assert_int_equal(f->ram[MACHINE_ACPI_AREA + MACHINE_ACPI_AREA_BYTES], 0xEE);
 }
 
+static void guests_without_nodes_hear_of_none(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t xsdt;
+
+	build(f, 64);
+	xsdt = le64_load(f->ram + MACHINE_ACPI_AREA + 24);
+	assert_int_equal(check_table(f, xsdt, "XSDT"), 36 + 2 * 8);
+}
+
+static void srat_places_processors_and_memory_on_both_sides_of_the_gap(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_config config = {
+		.cpus = 3,
+		.node_count = 2,
+		.node = {{UINT64_C(1) << 30, 1}, {UINT64_C(4) << 30, 2}},
+	};
+	/* Node, base, length of each piece of memory. */
+	static const uint64_t memory[3][3] = {
+		{0, 0, UINT64_C(1) << 30},
+		{1, UINT64_C(1) << 30, UINT64_C(2) << 30},
+		{1, UINT64_C(4) << 30, UINT64_C(2) << 30},
+	};
+	uint64_t rsdp, gpa;
+	const uint8_t *at;
+	unsigned cpu = 0, piece = 0;
+	size_t len;
+
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), 0);
+	gpa = find(f, 2);
+	len = check_table(f, gpa, "SRAT");
+	assert_int_equal(le32_load(f->ram + gpa + 36), 1);
+	for (at = f->ram + gpa + 48; at < f->ram + gpa + len; at += at[1]) {
+		if (at[0] == 0) {
+			assert_int_equal(at[1], 16);
+			assert_int_equal(at[3], cpu);
+			assert_int_equal(at[2], cpu++ ? 1 : 0);
+			assert_int_equal(le32_load(at + 4), 1);
+			continue;
+		}
+		assert_int_equal(at[0], 1);
+		assert_int_equal(at[1], 40);
+		assert_true(piece < 3);
+		assert_int_equal(le32_load(at + 2), memory[piece][0]);
+		assert_int_equal(le64_load(at + 8), memory[piece][1]);
+		assert_int_equal(le64_load(at + 16), memory[piece][2]);
+		assert_int_equal(le32_load(at + 28), 1);
+		piece++;
+	}
+	assert_int_equal(cpu, 3);
+	assert_int_equal(piece, 3);
+}
+
+static void slit_has_a_row_for_each_node(void **state)
+{
+	static const uint8_t distances[] = {10, 20, 20, 20, 10, 20, 20, 20, 10};
+	struct fixture *f = *state;
+	struct acpi_config config = {
+		.cpus = 1,
+		.node_count = 3,
+		.node = {{1 << 20, 1}, {1 << 20, 0}, {1 << 20, 0}},
+	};
+	uint64_t rsdp, gpa;
+
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), 0);
+	gpa = find(f, 3);
+	assert_int_equal(check_table(f, gpa, "SLIT"), 44 + 9);
+	assert_int_equal(le64_load(f->ram + gpa + 36), 3);
+	assert_memory_equal(f->ram + gpa + 44, distances, 9);
+}
+
+static void the_most_nodes_and_processors_stay_within_the_area(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_config config = {.cpus = MACHINE_CPUS_MAX, .node_count = ACPI_NODES_MAX};
+	uint64_t rsdp;
+
+	for (unsigned i = 0; i < ACPI_NODES_MAX; i++)
+		config.node[i] = (struct acpi_node){UINT64_C(1) << 40, 8};
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), 0);
+	assert_int_equal(check_table(f, find(f, 2), "SRAT"), 48 + 64 * 16 + 9 * 40);
+	assert_int_equal(f->ram[MACHINE_ACPI_AREA + MACHINE_ACPI_AREA_BYTES], 0xEE);
+}
+
 static void wrong_configurations_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -206,6 +291,13 @@ static void wrong_configurations_are_refused(void **state)
 	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), -EINVAL);
 	config.cpus = 1;
 	assert_int_equal(acpi_build(&config, &none, &rsdp), -EFAULT);
+	config.node_count = ACPI_NODES_MAX + 1;
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), -EINVAL);
+	config.node_count = 1;
+	config.node[0] = (struct acpi_node){1 << 20, 2};
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), -EINVAL);
+	config.node[0].cpus = UINT32_MAX;
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), -EINVAL);
 	assert_int_equal(rsdp, 7);
 }
 
@@ -218,6 +310,10 @@ int main(void)
 		CASE(dsdt_agrees_with_the_map_of_the_machine),
 		CASE(madt_lists_each_cpu_and_the_ioapic),
 		CASE(tables_stay_within_their_area),
+		CASE(guests_without_nodes_hear_of_none),
+		CASE(srat_places_processors_and_memory_on_both_sides_of_the_gap),
+		CASE(slit_has_a_row_for_each_node),
+		CASE(the_most_nodes_and_processors_stay_within_the_area),
 		CASE(wrong_configurations_are_refused),
 	};
 

@@ -155,6 +155,12 @@ static inline void hvguest_offer_stimers(struct hvguest *g)
 		abort();
 }
 
+static inline void hvguest_offer_stimers_by_message(struct hvguest *g)
+{
+	g->config.timers_by_message = true;
+	hvguest_offer_stimers(g);
+}
+
 /* Time passes on both clocks, and what is due fires, each timer at its time. */
 static inline void hvguest_pass(struct hvguest *g, uint64_t ticks)
 {

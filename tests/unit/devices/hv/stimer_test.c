@@ -400,6 +400,23 @@ static void a_timer_without_a_target_cannot_be_enabled(void **state)
 	assert_int_equal(g->interrupts, 0);
 }
 
+static void without_direct_mode_its_bit_is_not_held(void **state)
+{
+	struct hvguest *g = *state;
+	struct hv_leaf leaf;
+
+	hvguest_offer_stimers_by_message(g);
+	for (unsigned n = 0; hv_cpuid_leaf(g->hv, n, &leaf); n++) {
+		if (leaf.function == HV_CPUID_FEATURES)
+			assert_int_equal(leaf.edx & HV_DIRECT_STIMERS, 0);
+	}
+	set_config(g, 0, DIRECT);
+	assert_false(enabled(g, 0)); /* nor has it a SINT */
+	set_config(g, 0, DIRECT | MESSAGE);
+	assert_true(enabled(g, 0));
+	assert_int_equal(read_msr(g, HV_MSR_STIMER0_CONFIG) & HV_STIMER_DIRECT, 0);
+}
+
 static void wild_values_do_no_harm(void **state)
 {
 	struct hvguest *g = *state;
@@ -495,6 +512,7 @@ int main(void)
 		WITH_GUEST(a_masked_source_gets_its_message_and_no_interrupt),
 		WITH_GUEST(a_write_drops_a_message_that_waits),
 		WITH_GUEST(a_timer_without_a_target_cannot_be_enabled),
+		WITH_GUEST(without_direct_mode_its_bit_is_not_held),
 		WITH_GUEST(wild_values_do_no_harm),
 		WITH_GUEST(a_far_expiry_follows_the_reference_clock),
 		WITH_GUEST(no_timer_expires_before_its_reference_time),
