@@ -51,13 +51,28 @@ def test_the_guest_uses_synthetic_timers_when_they_are_offered(lab):
     grep -i hyper-v /proc/interrupts; sleep 1.5; cut -d ' ' -f 1 /proc/uptime; sleep 2; cut -d ' ' -f 1 /proc/uptime
     echo SLEPT
     """
-    done = lab.vm(script, cpus=2, options="--stimer").finish()
+    _uses_timers(lab, script, "--stimer")
+
+
+def test_the_guest_uses_synthetic_timers_by_message_without_direct_mode(lab):
+    script = """
+    for n in 0 1; do cat /sys/devices/system/clockevents/clockevent$n/current_device; done
+    grep -i hypervisor.callback /proc/interrupts; sleep 1.5; cut -d ' ' -f 1 /proc/uptime; sleep 2; cut -d ' ' -f 1 /proc/uptime
+    echo SLEPT
+    """
+    console = _uses_timers(lab, script, "--stimer-messages")
+    assert int(console.split("HYP:")[1].split()[0]) > 100, console
+
+
+def _uses_timers(lab, script: str, option: str) -> str:
+    done = lab.vm(script, cpus=2, options=option).finish()
     lines = done.console.replace("\r", "").splitlines()
     assert done.rc == 0 and "SLEPT" in lines, done
     assert lines.count("Hyper-V clockevent") == 2, done.console
     end = lines.index("SLEPT")
     slept = float(lines[end - 1]) - float(lines[end - 2])
     assert 1.9 < slept < 4, done.console
+    return done.console
 
 
 def test_the_guest_may_decompress_its_kernel_itself(lab):

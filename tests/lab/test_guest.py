@@ -60,15 +60,16 @@ wait"""
         assert line in done.console, done.console
 
 
-@timeout(900)
+@timeout(1200)
 def test_pairs_are_set_read_and_deleted_on_both_sides(lab):
     pool = "/var/lib/hyperv/.kvp_pool_0"
-    script = f"""for n in $(seq 120); do grep -qs role {pool} && break; sleep 1; done
-echo GUEST-SAW $(tr -s '\\0' ' ' <{pool}); {RECORD}
+    script = f"""for n in $(seq 600); do grep -qs role {pool} && break; sleep 1; done
+echo GUEST-SAW $(head -c 512 {pool} | tr '\\0' '\\n' | head -n 1) $(tail -c +513 {pool} | tr '\\0' '\\n' | head -n 1)
+{RECORD}
 for n in $(seq 120); do grep -qs role {pool} || break; sleep 1; done
 [ -s {pool} ] || echo GUEST-SAW-IT-GO"""
     vm = lab.vm(script, root=True, memory="768M", keep=True)
-    _until(lambda: vm.control("guest").get("OSName"), 300)
+    _until(lambda: vm.control("guest").get("OSName"), 600)
     vm.control("kvp-set", key="role", value="wéb")
     assert _until(lambda: vm.control("kvp-get", key="role")) == "wéb"
     vm.wait_for("GUEST-SAW role wéb", timeout=120)
