@@ -26,7 +26,10 @@ static void check(const struct config *c)
 	     is_aligned(c->memory_bytes, 4096));
 	must(c->disk_count <= CONFIG_DISKS_MAX && c->nic_count <= CONFIG_NICS_MAX);
 	for (unsigned i = 0; i < c->disk_count; i++)
-		must(c->disk[i].path != NULL);
+		must((c->disk[i].path || c->disk[i].dvd) &&
+		     c->disk[i].controller < c->controllers && c->disk[i].lun < CONFIG_LUNS_MAX);
+	must(c->controllers <= CONFIG_CONTROLLERS_MAX && c->scsi_queues >= 1 &&
+	     c->scsi_queues <= CONFIG_SCSI_QUEUES_MAX);
 	for (unsigned i = 0; i < c->nic_count; i++)
 		must(!(c->nic[i].mac[0] & 1) && (c->nic[i].type != NIC_TAP || c->nic[i].ifname) &&
 		     !c->nic[i].forward[CONFIG_FORWARDS_MAX]);
