@@ -21,6 +21,10 @@
 #define CONFIG_MEMORY_MAX_MIB (4u * 1024 * 1024)
 #define CONFIG_BYTES_MAX (1024u * 1024)
 
+#define CONFIG_MTU_MIN 576u
+#define CONFIG_MTU_MAX 9000u
+#define CONFIG_QUEUES_MAX 8u
+
 enum config_console { CONSOLE_NONE, CONSOLE_STDIO, CONSOLE_SOCKET, CONSOLE_PTY };
 enum config_nic { NIC_USER, NIC_TAP };
 
@@ -33,6 +37,9 @@ struct config_disk {
 struct config_port {
 	enum config_nic type;
 	uint8_t mac[6];
+	unsigned mtu;                           /* 0: of Ethernet */
+	unsigned queues;                        /* 0: as many as processors, at most 8 */
+	bool spoof_guard;                       /* the guest sends with its own address only */
 	char *ifname;                           /* tap */
 	char *forward[CONFIG_FORWARDS_MAX + 1]; /* user: "tcp:HOSTPORT:GUESTPORT", NULL-ended */
 };

@@ -136,7 +136,7 @@ static void whole_start_of_linux_succeeds(void **state)
 	nic_free(n);
 }
 
-static void sub_channels_are_refused_with_an_answer(void **state)
+static void sub_channels_beyond_the_queues_are_refused_with_an_answer(void **state)
 {
 	struct nvsp_sub_channel msg = {.type = NVSP_MSG_SUB_CHANNEL, .operation = 1, .count = 3};
 	struct vmguest_packet p;
@@ -340,7 +340,7 @@ int main(void)
 		cmocka_unit_test(receive_buffer_is_one_part_of_equal_sections),
 		cmocka_unit_test(wild_and_small_buffers_are_refused),
 		cmocka_unit_test(whole_start_of_linux_succeeds),
-		cmocka_unit_test(sub_channels_are_refused_with_an_answer),
+		cmocka_unit_test(sub_channels_beyond_the_queues_are_refused_with_an_answer),
 		cmocka_unit_test(every_message_that_asks_for_an_answer_gets_one),
 		cmocka_unit_test(message_without_a_type_faults_the_channel),
 		cmocka_unit_test(packet_of_an_odd_type_faults_the_channel),
