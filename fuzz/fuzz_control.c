@@ -22,7 +22,8 @@ static void must(bool condition)
 static void one_line(struct vm *vm, const char *line, size_t len)
 {
 	bool console = false;
-	json_t *answer = control_answer(vm, line, len, &console);
+	int fd = -1;
+	json_t *answer = control_answer(vm, line, len, &fd, &console);
 	char *text;
 
 	must(json_is_object(answer) && json_is_boolean(json_object_get(answer, "ok")));

@@ -162,7 +162,7 @@ static int decode_forwards(json_t *list, struct config_port *p, struct failure *
 }
 
 /* What every type of NIC has. */
-static int decode_port(json_t *obj, struct config_port *p, struct failure *f)
+static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 {
 	const char *mac = json_string_value(json_object_get(obj, "mac"));
 	uint64_t mtu = 0, queues = 0;
@@ -187,6 +187,19 @@ static int decode_port(json_t *obj, struct config_port *p, struct failure *f)
 	return 0;
 }
 
+int config_decode_port(json_t *obj, struct config_port *p, struct failure *f)
+{
+	static const struct key keys[] = {
+		{"mac", JSON_STRING},
+		{"mtu", JSON_INTEGER},
+		{"queues", JSON_INTEGER},
+		{"spoof_guard", JSON_TRUE},
+	};
+	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
+
+	return r == 0 ? port_values(obj, p, f) : r;
+}
+
 static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 {
 	static const struct key keys[] = {
@@ -204,7 +217,7 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 	else if (!type || strcmp(type, "user") != 0)
 		return OR_INVALID(f, "'type' of a NIC is '%.32s', allowed are user and tap",
 				  type ? type : "");
-	r = decode_port(obj, p, f);
+	r = port_values(obj, p, f);
 	if (r < 0)
 		return r;
 	r = take_string(obj, "ifname", &p->ifname);

@@ -15,7 +15,8 @@
 
 struct client {
 	struct control *all;
-	int fd; /* -1: the place is free */
+	int fd;     /* -1: the place is free */
+	int passed; /* a descriptor that the client sent and no verb has taken yet, or -1 */
 	struct loop_source source;
 	size_t len;
 	char line[CONTROL_LINE_MAX];
@@ -28,9 +29,17 @@ struct control {
 	struct client client[CONTROL_CLIENTS_MAX];
 };
 
+static void drop_passed(struct client *c)
+{
+	if (c->passed >= 0)
+		close(c->passed);
+	c->passed = -1;
+}
+
 static void drop(struct client *c)
 {
 	loop_remove(&c->source);
+	drop_passed(c);
 	close(c->fd);
 	c->fd = -1;
 	c->len = 0;
@@ -59,6 +68,7 @@ static void become_console(struct client *c)
 	int fd = c->fd;
 
 	loop_remove(&c->source);
+	drop_passed(c);
 	c->fd = -1;
 	c->len = 0;
 	if (console_attach(c->all->vm->console, fd) < 0)
@@ -73,7 +83,7 @@ static bool answer_lines(struct client *c)
 	while ((end = memchr(c->line, '\n', c->len))) {
 		size_t len = (size_t)(end - c->line);
 		bool console = false;
-		json_t *answer = control_answer(c->all->vm, c->line, len, &console);
+		json_t *answer = control_answer(c->all->vm, c->line, len, &c->passed, &console);
 
 		if (send_answer(c, answer) < 0) {
 			drop(c);
@@ -89,10 +99,44 @@ static bool answer_lines(struct client *c)
 	return true;
 }
 
+/* Keeps the last descriptor of a message. The buffer's padding has room for more than one, which
+ * the kernel has opened then. */
+static void take_passed(struct client *c, struct cmsghdr *head)
+{
+	size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < count; i++) {
+		drop_passed(c);
+		memcpy(&c->passed, CMSG_DATA(head) + i * sizeof(int), sizeof(int));
+	}
+}
+
+/* Receives more of a line, and the descriptor that comes with it. */
+static ssize_t receive(struct client *c)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {c->line + c->len, sizeof(c->line) - c->len};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		take_passed(c, head);
+	return n;
+}
+
 static void on_client(void *owner, uint32_t events)
 {
 	struct client *c = owner;
-	ssize_t n = recv(c->fd, c->line + c->len, sizeof(c->line) - c->len, MSG_DONTWAIT);
+	ssize_t n = receive(c);
 
 	(void)events;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -137,7 +181,7 @@ int control_new(const char *path, struct vm *vm, struct control **ret_control, s
 	c->vm = vm;
 	c->source.fd = -1;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		c->client[i] = (struct client){.all = c, .fd = -1, .source.fd = -1};
+		c->client[i] = (struct client){.all = c, .fd = -1, .passed = -1, .source.fd = -1};
 	r = listen_unix(path, "control", &c->socket, f);
 	if (r < 0) {
 		free(c);

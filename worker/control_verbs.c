@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "worker/control.h"
@@ -12,6 +13,7 @@
 struct request {
 	struct vm *vm;
 	json_t *arguments; /* the request itself */
+	int *fd;           /* a descriptor that came along, or -1: who takes it leaves -1 */
 	bool console;
 };
 
@@ -197,6 +199,74 @@ static int verb_reboot(struct request *r, json_t **ret_result, struct failure *f
 	return ask_guest(r, SHUTDOWN_REBOOT, "reboot", f);
 }
 
+static int take_fd(struct request *r)
+{
+	int fd = *r->fd;
+
+	*r->fd = -1;
+	return fd;
+}
+
+/* The request without its verb is a tap as in the configuration, but for its name. */
+static int verb_nic_add(struct request *r, json_t **ret_result, struct failure *f)
+{
+	struct config_port port = {.type = NIC_TAP};
+	json_t *nic = json_copy(r->arguments);
+	unsigned number_of = 0;
+	int fd = take_fd(r), e;
+
+	if (!nic || json_object_del(nic, "verb") < 0)
+		e = fail(f, -ENOMEM, "cannot add a NIC: out of memory");
+	else
+		e = config_decode_port(nic, &port, f);
+	if (e == 0 && fd < 0)
+		e = fail(f, -EINVAL,
+			 "cannot add a NIC: the request came without a tap's descriptor");
+	if (e == 0)
+		e = network_add(&r->vm->network, &port, fd, &number_of, f);
+	if (fd >= 0)
+		close(fd);
+	if (e == 0)
+		*ret_result = json_pack("{s:i}", "nic", (int)number_of);
+	json_decref(nic);
+	return e;
+}
+
+static int nic_number(const struct request *r, unsigned *ret_number, struct failure *f)
+{
+	const json_t *value = json_object_get(r->arguments, "nic");
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0 || n >= CONFIG_NICS_MAX)
+		return fail(f, -EINVAL, "a NIC is named by the number 'nic', from 0 to %u",
+			    CONFIG_NICS_MAX - 1);
+	*ret_number = (unsigned)n;
+	return 0;
+}
+
+static int verb_nic_remove(struct request *r, json_t **ret_result, struct failure *f)
+{
+	unsigned nic;
+	int e = nic_number(r, &nic, f);
+
+	(void)ret_result;
+	return e == 0 ? network_remove(&r->vm->network, nic, f) : e;
+}
+
+static int verb_link(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const json_t *up = json_object_get(r->arguments, "up");
+	unsigned nic;
+	int e = nic_number(r, &nic, f);
+
+	(void)ret_result;
+	if (e < 0)
+		return e;
+	if (!json_is_boolean(up))
+		return fail(f, -EINVAL, "a link is true or false: 'up'");
+	return network_set_link(&r->vm->network, nic, json_is_true(up), f);
+}
+
 static int verb_console(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
@@ -206,12 +276,20 @@ static int verb_console(struct request *r, json_t **ret_result, struct failure *
 }
 
 static const struct verb verbs[] = {
-	{"status", verb_status},     {"statistics", verb_statistics},
-	{"guest", verb_guest},       {"pause", verb_pause},
-	{"resume", verb_resume},     {"reset", verb_reset},
-	{"stop", verb_stop},         {"nmi", verb_nmi},
-	{"shutdown", verb_shutdown}, {"reboot", verb_reboot},
+	{"status", verb_status},
+	{"statistics", verb_statistics},
+	{"guest", verb_guest},
+	{"pause", verb_pause},
+	{"resume", verb_resume},
+	{"reset", verb_reset},
+	{"stop", verb_stop},
+	{"nmi", verb_nmi},
+	{"shutdown", verb_shutdown},
+	{"reboot", verb_reboot},
 	{"console", verb_console},
+	{"nic-add", verb_nic_add},
+	{"nic-remove", verb_nic_remove},
+	{"link", verb_link},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)
@@ -241,9 +319,9 @@ static json_t *sentence(char *text)
 	return json_string(text);
 }
 
-json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_console)
+json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, bool *ret_console)
 {
-	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL)};
+	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .fd = fd};
 	struct failure f = {"out of memory"};
 	json_t *result = NULL, *answer;
 	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");

@@ -14,7 +14,8 @@
 struct vm;
 
 /* Carries out one request (a line without its newline). The answer, always an object; the caller
- * owns it. *ret_console is set when the client's connection is to become the console. */
-json_t *control_answer(struct vm *vm, const char *line, size_t len, bool *ret_console);
+ * owns it. *fd is a descriptor that the client has sent, or -1; a verb that takes it leaves -1.
+ * *ret_console is set when the client's connection is to become the console. */
+json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, bool *ret_console);
 
 #endif

@@ -273,6 +273,13 @@ static void netvsp_ready(void *dev, struct vmbus_channel *ch)
 	netvsp_rx_update_want(q->nic);
 }
 
+static void drain(struct netvsp_queue *q)
+{
+	while (queue_service(q) == 0)
+		;
+	vmbus_channel_flush(q->ch);
+}
+
 static int sub_open(struct netvsp_queue *q, struct vmbus_channel *ch)
 {
 	if (!q->nic->queue[0].ch || !q->offer)
@@ -416,6 +423,11 @@ void netvsp_free(struct netvsp *nic)
 {
 	if (!nic)
 		return;
+	/* A driver that loses its device waits for what it has sent. */
+	for (unsigned i = 0; i < nic->queues; i++) {
+		if (nic->queue[i].ch)
+			drain(&nic->queue[i]);
+	}
 	netvsp_sub_rescind(nic);
 	if (nic->queue[0].offer)
 		vmbus_rescind(nic->queue[0].offer);

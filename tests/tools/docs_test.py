@@ -105,7 +105,7 @@ class Formats(unittest.TestCase):
             read("worker/control_verbs.c"), r"^static const struct verb verbs\[\] = \{", r"^\};", "the table of verbs"
         )
         verbs = sections(sections(read("docs/format/control.md"), 2)["Verbs"], 3)
-        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"(\w+)",', table)))
+        self.assertEqual({title.strip("`") for title in verbs}, set(re.findall(r'\{"([\w-]+)",', table)))
 
     def test_document_of_the_control_socket_has_its_limits(self):
         text = read("worker/control.h")
