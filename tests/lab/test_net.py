@@ -8,13 +8,15 @@ from lab import images
 from lab import vm as machines
 from lab.runner import quick, timeout
 
-# iperf3 and ethtool of the guest's own image with their libraries, as an archive behind the tiny initrd.
+# iperf3, ethtool and the VLAN driver of the guest's own image, as an archive behind the tiny initrd.
 TOOLS = r"""[ -e /tmp/tools.cpio ] && exit 0
 cd /opt/oya/bookworm; stage=$(mktemp -d)
 for b in usr/bin/iperf3 usr/sbin/ethtool; do
   for f in $b $(chroot . ldd /$b | grep -o '/[^ ]*'); do mkdir -p $stage/$(dirname $f); cp -L ./$f $stage/$f; done
 done
-mkdir -p $stage/tmp; cd $stage; find . | cpio -o -H newc --quiet >/tmp/tools.cpio"""
+mkdir -p $stage/tmp $stage/mods
+for m in llc stp garp mrp 8021q; do cp $(find usr/lib/modules -name $m.ko) $stage/mods/; done
+cd $stage; find . | cpio -o -H newc --quiet >/tmp/tools.cpio"""
 BRIDGE = """ip link show oyan0 2>/dev/null || { ip link add oyan0 type bridge; ip addr add 192.0.2.65/26 dev oyan0; ip link set oyan0 up; }
 for t in tapn0 tapn1; do ip link show $t >/dev/null 2>&1 || ip tuntap add $t mode tap; ip link set $t master oyan0 up; done"""
 UP = """export PATH=/bin:/usr/bin:/usr/sbin
@@ -43,7 +45,7 @@ def _vm(lab, script: str, options: str = "--net tap=tapn0", **more):
 
 
 def _speed(console: str, word: str) -> float:
-    found = re.search(rf"{word} .*?([0-9.]+) Mbits/sec", console)
+    found = re.search(rf"{word} .*?([0-9.]+) Mbits/sec.*receiver", console)
     assert found, console
     return float(found[1])
 
@@ -103,6 +105,7 @@ def test_vlans_and_jumbo_frames_pass(lab):
     lab.host.run("ip link set tapn0 mtu 9000; ip link set oyan0 mtu 9000; ip link show oyan0.7 2>/dev/null || { ip link add link oyan0 name oyan0.7 type vlan id 7; ip addr add 198.51.100.1/24 dev oyan0.7; ip link set oyan0.7 up; }")
     script = """ip link set eth0 mtu 9000; for n in $(seq 30); do ping -c1 -W1 192.0.2.65 >/dev/null && break; done
 ping -c 5 -s 8972 192.0.2.65 | sed 's/^/JUMBO /'
+for m in llc stp garp mrp 8021q; do insmod /mods/$m.ko; done
 ip link add link eth0 name eth0.7 type vlan id 7; ip addr add 198.51.100.2/24 dev eth0.7; ip link set eth0.7 up
 for n in $(seq 10); do ping -c1 -W1 198.51.100.1 >/dev/null && break; done
 ping -c 5 198.51.100.1 | sed 's/^/VLAN /'"""

@@ -92,8 +92,23 @@ static inline void nic_accept(void *ctx, unsigned features)
 static const struct netport_ops nic_port_ops = {
 	.send = nic_send, .want = nic_want, .accept = nic_accept};
 
-/* A connected guest whose NIC channel is open, with buffers registered but not yet given. The
- * back end has `features`; what `config` leaves at 0 is filled in. */
+/* The guest finds the NIC: its channel is open, buffers are registered but not yet given. */
+static inline void nic_connect(struct nic *n)
+{
+	vmguest_connect(n->guest);
+	n->relid = vmguest_find_offer(n->guest, &nic_guid, 0);
+	if (!vmguest_open(n->guest, n->relid, NIC_RING_PAGES, &n->ch))
+		abort();
+	n->scratch = vmguest_alloc(n->guest, 64u * 4096);
+	n->rx = vmguest_alloc(n->guest, NIC_RX_BYTES);
+	n->tx = vmguest_alloc(n->guest, NIC_TX_BYTES);
+	n->rx_gpadl = vmguest_gpadl(n->guest, n->relid, n->rx, NIC_RX_BYTES);
+	n->tx_gpadl = vmguest_gpadl(n->guest, n->relid, n->tx, NIC_TX_BYTES);
+	n->transaction = 0x1000;
+}
+
+/* A connected guest, see above. The back end has `features`; what `config` leaves at 0 is
+ * filled in. */
 static inline struct nic *nic_new_with(unsigned features, struct netvsp_config config)
 {
 	struct nic *n = calloc(1, sizeof(*n));
@@ -108,16 +123,7 @@ static inline struct nic *nic_new_with(unsigned features, struct netvsp_config c
 	n->dev = netvsp_new(n->guest->bus, &config, &n->port);
 	if (!n->dev)
 		abort();
-	vmguest_connect(n->guest);
-	n->relid = vmguest_find_offer(n->guest, &nic_guid, 0);
-	if (!vmguest_open(n->guest, n->relid, NIC_RING_PAGES, &n->ch))
-		abort();
-	n->scratch = vmguest_alloc(n->guest, 64u * 4096);
-	n->rx = vmguest_alloc(n->guest, NIC_RX_BYTES);
-	n->tx = vmguest_alloc(n->guest, NIC_TX_BYTES);
-	n->rx_gpadl = vmguest_gpadl(n->guest, n->relid, n->rx, NIC_RX_BYTES);
-	n->tx_gpadl = vmguest_gpadl(n->guest, n->relid, n->tx, NIC_TX_BYTES);
-	n->transaction = 0x1000;
+	nic_connect(n);
 	return n;
 }
 
