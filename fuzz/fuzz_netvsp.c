@@ -228,6 +228,7 @@ static void step_queues(struct fuzz *f)
 	struct nvsp_sub_channel msg = {NVSP_MSG_SUB_CHANNEL, cursor_u8(&f->in) & 1,
 				       cursor_u8(&f->in) & 3};
 	struct vmguest_message m;
+	uint32_t relid[QUEUES];
 
 	if (f->subs)
 		return;
@@ -235,13 +236,10 @@ static void step_queues(struct fuzz *f)
 	}
 	f->asked++;
 	vmguest_send_inband(&f->n->ch, ++f->n->transaction, &msg, sizeof(msg));
-	for (unsigned i = 0; i < QUEUES - 1; i++) {
-		uint32_t relid = vmguest_find_offer(f->n->guest, &nic_guid, 0);
-
-		if (!relid)
-			return;
-		must(vmguest_open(f->n->guest, relid, 2, &f->sub[f->subs++]));
-	}
+	for (unsigned i = 0; i < QUEUES - 1; i++)
+		relid[i] = vmguest_find_offer(f->n->guest, &nic_guid, i);
+	for (unsigned i = 0; i < QUEUES - 1 && relid[i]; i++)
+		must(vmguest_open(f->n->guest, relid[i], 2, &f->sub[f->subs++]));
 }
 
 static void step_long(struct fuzz *f)

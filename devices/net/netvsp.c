@@ -68,7 +68,9 @@ static uint32_t on_init(struct netvsp *nic, const struct nvsp_init *msg, uint32_
 
 		if (v < msg->min_version || v > msg->max_version)
 			continue;
-		if (state_move(&states, &nic->state, NETVSP_AGREED) < 0)
+		/* Not again while it runs: that way leads by the revocation of its buffer. */
+		if (nic->state != NETVSP_OPEN ||
+		    state_move(&states, &nic->state, NETVSP_AGREED) < 0)
 			return NVSP_STATUS_FAILURE;
 		*ret_version = v;
 		nic->message_bytes =

@@ -46,6 +46,22 @@ static void init_refuses_other_versions_and_goes_on(void **state)
 	nic_free(n);
 }
 
+static void init_of_a_running_nic_is_refused_and_it_runs_on(void **state)
+{
+	struct nic *n = nic_new();
+	struct vmguest_packet p;
+	uint8_t frame[64];
+
+	(void)state;
+	nic_up(n);
+	assert_int_equal(nic_version(n, NVSP_VERSION_6_1, NVSP_VERSION_6_1), NVSP_STATUS_FAILURE);
+	nic_frame(frame, sizeof(frame));
+	assert_int_equal(nic_receive(n, frame, sizeof(frame)), 0);
+	assert_true(vmguest_receive(&n->ch, &p));
+	assert_int_equal(p.type, VMBUS_PACKET_TRANSFER_PAGES);
+	nic_free(n);
+}
+
 static void buffers_are_refused_before_a_version(void **state)
 {
 	struct nic *n = nic_new();
@@ -336,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init_takes_each_version_that_linux_tries),
 		cmocka_unit_test(init_refuses_other_versions_and_goes_on),
+		cmocka_unit_test(init_of_a_running_nic_is_refused_and_it_runs_on),
 		cmocka_unit_test(buffers_are_refused_before_a_version),
 		cmocka_unit_test(receive_buffer_is_one_part_of_equal_sections),
 		cmocka_unit_test(wild_and_small_buffers_are_refused),
