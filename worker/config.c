@@ -187,19 +187,6 @@ static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 	return 0;
 }
 
-int config_decode_port(json_t *obj, struct config_port *p, struct failure *f)
-{
-	static const struct key keys[] = {
-		{"mac", JSON_STRING},
-		{"mtu", JSON_INTEGER},
-		{"queues", JSON_INTEGER},
-		{"spoof_guard", JSON_TRUE},
-	};
-	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
-
-	return r == 0 ? port_values(obj, p, f) : r;
-}
-
 static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 {
 	static const struct key keys[] = {
@@ -230,6 +217,21 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 	if (p->type == NIC_USER && p->ifname)
 		return OR_INVALID(f, "a NIC of type user has no 'ifname'; that is for type tap");
 	return decode_forwards(json_object_get(obj, "forward"), p, f);
+}
+
+int config_decode_port(json_t *obj, struct config_port *p, struct failure *f)
+{
+	int r;
+
+	if (json_object_get(obj, "type") || json_object_get(obj, "ifname"))
+		return OR_INVALID(f, "a NIC that is added has no 'type' and no 'ifname'");
+	if (json_object_set_new(obj, "type", json_string("tap")) < 0 ||
+	    json_object_set_new(obj, "ifname", json_string("descriptor")) < 0)
+		return fail(f, -ENOMEM, "cannot read a NIC's settings: out of memory");
+	r = decode_nic(obj, p, f);
+	free(p->ifname);
+	p->ifname = NULL;
+	return r;
 }
 
 static int decode_console(json_t *obj, struct config *c, struct failure *f)

@@ -66,7 +66,8 @@ struct config {
 /* Reads len bytes of JSON. 0 and *ret_config, or -EINVAL/-ENOMEM and the sentence. */
 int config_decode(const char *json, size_t len, struct config **ret_config, struct failure *f);
 
-/* Reads the settings of a NIC that do not concern its back end. */
+/* Reads the settings of a tap that comes as a descriptor; obj is changed. 0, or -errno and the
+ * sentence. */
 struct json_t;
 int config_decode_port(struct json_t *obj, struct config_port *p, struct failure *f);
 

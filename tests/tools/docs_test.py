@@ -80,8 +80,8 @@ class Commands(unittest.TestCase):
         for line, last, expected in (
             ("oya run --disk a,", "a,", {"a,ro", "a,cache=none", "a,cache=writeback"}),
             ("oya run --disk a,ro,cache=w", "w", {"writeback"}),
-            ("oya run --net user,m", "user,m", {"user,mac="}),
-            ("oya run --net tap=t,m", "t,m", {"t,mac="}),
+            ("oya run --net user,m", "user,m", {"user,mac=", "user,mtu="}),
+            ("oya run --net tap=t,m", "t,m", {"t,mac=", "t,mtu="}),
             ("oya run --console p", "p", {"pty"}),
         ):
             self.assertEqual(self._complete(line, last), expected, line)

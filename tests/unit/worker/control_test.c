@@ -232,8 +232,9 @@ static void requests_about_nics_name_one_and_bring_a_tap(void **state)
 		     "cannot add a NIC: the request came without a tap's descriptor");
 	assert_error(*state, "{\"verb\": \"nic-add\", \"mtu\": 1}",
 		     "cannot use the VM's configuration: 'mtu' is 1, allowed are 576 to 9000");
-	assert_error(*state, "{\"verb\": \"nic-add\", \"ifname\": \"t\"}",
-		     "cannot use the VM's configuration: a NIC has no setting 'ifname'");
+	assert_error(
+		*state, "{\"verb\": \"nic-add\", \"ifname\": \"t\"}",
+		"cannot use the VM's configuration: a NIC that is added has no 'type' and no 'ifname'");
 }
 
 static void descriptor_that_is_no_tap_is_refused_and_closed(void **state)
