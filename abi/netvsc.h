@@ -36,6 +36,7 @@ enum nvsp_message_type {
 	NVSP_MSG_NDIS_CONFIG = 125, /* from version 2 on */
 	NVSP_MSG_SWITCH_DATA_PATH = 129,
 	NVSP_MSG_SUB_CHANNEL = 133, /* request and its completion; from version 5 on */
+	NVSP_MSG_SEND_TABLE = 134,  /* to the guest: which queue sends what */
 };
 
 enum nvsp_status {
@@ -73,6 +74,9 @@ struct nvsp_ndis_config {
 	uint64_t capabilities;
 } OYA_PACKED;
 OYA_SIZE(struct nvsp_ndis_config, 20);
+
+#define NVSP_CAPABILITY_VLAN (UINT64_C(1) << 3)
+#define NVSP_CAPABILITY_RSC (UINT64_C(1) << 7)
 
 /* Receive buffer and send buffer alike; a revocation carries the id at `gpadl`'s place. */
 struct nvsp_buffer {
@@ -118,11 +122,23 @@ struct nvsp_rndis_complete {
 } OYA_PACKED;
 OYA_SIZE(struct nvsp_rndis_complete, 8);
 
+#define NVSP_SUB_CHANNEL_ALLOCATE 1u
+
 struct nvsp_sub_channel {
 	uint32_t type;
 	uint32_t operation; /* 1: allocate; in the completion: status */
 	uint32_t count;
 } OYA_PACKED;
 OYA_SIZE(struct nvsp_sub_channel, 12);
+
+/* A flow goes out by the queue that stands at its hash modulo the number of entries. */
+#define NVSP_SEND_TABLE_ENTRIES 16u
+
+struct nvsp_send_table {
+	uint32_t type;
+	uint32_t count;  /* NVSP_SEND_TABLE_ENTRIES, each of 32 bits */
+	uint32_t offset; /* of the first, from the begin of the message */
+} OYA_PACKED;
+OYA_SIZE(struct nvsp_send_table, 12);
 
 #endif

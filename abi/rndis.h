@@ -138,6 +138,35 @@ enum rndis_packet_info_type {
 	RNDIS_INFO_HASH = 8,
 };
 
+/* Of the private numbers: which part of a coalesced frame this is. */
+#define RNDIS_INFO_PART 0x80000001u
+
+/* RNDIS_INFO_CHECKSUM out of the guest: what is to be filled in. The field holds the sum of the
+ * pseudo header already. */
+#define RNDIS_SEND_CHECKSUM_IP4 0x01u
+#define RNDIS_SEND_CHECKSUM_IP6 0x02u
+#define RNDIS_SEND_CHECKSUM_TCP 0x04u
+#define RNDIS_SEND_CHECKSUM_UDP 0x08u
+#define RNDIS_SEND_CHECKSUM_IP_HEADER 0x10u
+#define RNDIS_SEND_CHECKSUM_OFFSET_SHIFT 16 /* of the TCP or UDP header, 10 bits */
+
+/* To the guest: what was found right; "value invalid": right, but not written into the frame. */
+#define RNDIS_RECEIVE_CHECKSUM_TCP 0x08u
+#define RNDIS_RECEIVE_CHECKSUM_UDP 0x10u
+#define RNDIS_RECEIVE_CHECKSUM_TCP_INVALID 0x80u
+
+/* RNDIS_INFO_LARGE_SEND, version 2. */
+#define RNDIS_LARGE_SEND_MSS_MASK 0xFFFFFu
+#define RNDIS_LARGE_SEND_OFFSET_SHIFT 20 /* of the TCP header, 10 bits */
+#define RNDIS_LARGE_SEND_V2 0x40000000u
+#define RNDIS_LARGE_SEND_IP6 0x80000000u
+#define RNDIS_OFFSET_MASK 0x3FFu
+
+#define RNDIS_PART_VERSION 1u
+#define RNDIS_PART_OF_MANY 1u
+#define RNDIS_PART_FIRST 2u
+#define RNDIS_PART_LAST 4u
+
 #define RNDIS_FILTER_DIRECTED 0x0001u
 #define RNDIS_FILTER_MULTICAST 0x0002u
 #define RNDIS_FILTER_ALL_MULTICAST 0x0004u
@@ -200,9 +229,46 @@ OYA_SIZE(struct ndis_object, 4);
 
 #define NDIS_OBJECT_DEFAULT 0x80u
 #define NDIS_OBJECT_OFFLOAD 0xA7u
+#define NDIS_OBJECT_RSS_CAPABILITIES 0x88u
+#define NDIS_OBJECT_RSS_PARAMETERS 0x89u
 /* Structure of the offload capabilities at revisions 1 (NDIS 6.0) and 3 (NDIS 6.30). */
 #define NDIS_OFFLOAD_BYTES_V1 112u
 #define NDIS_OFFLOAD_BYTES_V3 156u
+
+#define NDIS_ENCAPSULATION_802_3 2u
+/* With options of IP and TCP; of revision 3. */
+#define NDIS_SEND_CHECKSUM_IP4 0x055u /* TCP, UDP, with options */
+#define NDIS_SEND_CHECKSUM_IP6 0x055u
+#define NDIS_RECEIVE_CHECKSUM_IP4 0x055u
+#define NDIS_RECEIVE_CHECKSUM_IP6 0x055u
+#define NDIS_LARGE_SEND_IP6_OPTIONS 0x005u
+
+struct ndis_offload {
+	struct ndis_object object;
+	uint32_t send_ip4_encapsulation, send_ip4_checksum;
+	uint32_t receive_ip4_encapsulation, receive_ip4_checksum;
+	uint32_t send_ip6_encapsulation, send_ip6_checksum;
+	uint32_t receive_ip6_encapsulation, receive_ip6_checksum;
+	uint32_t large_send_v1[4];
+	uint32_t ipsec_v1[7];
+	uint32_t large_send_ip4_encapsulation;
+	uint32_t large_send_ip4_bytes;
+	uint32_t large_send_ip4_segments; /* at least */
+	uint32_t large_send_ip6_encapsulation;
+	uint32_t large_send_ip6_bytes;
+	uint32_t large_send_ip6_segments;
+	uint32_t large_send_ip6_options;
+	uint32_t flags;
+	uint32_t ipsec_v2[8];
+	uint8_t coalesce_ip4; /* NDIS 6.30 */
+	uint8_t coalesce_ip6;
+	uint16_t padding;
+	uint32_t encapsulated[2];
+} OYA_PACKED;
+OYA_SIZE(struct ndis_offload, NDIS_OFFLOAD_BYTES_V3);
+OYA_OFFSET(struct ndis_offload, large_send_ip4_encapsulation, 80);
+OYA_OFFSET(struct ndis_offload, ipsec_v2, NDIS_OFFLOAD_BYTES_V1);
+OYA_OFFSET(struct ndis_offload, coalesce_ip4, 144);
 
 /* What a driver wants of the offloads; 0: as it is, 1: off, more: some way of on. */
 struct ndis_offload_parameters {
@@ -233,5 +299,57 @@ OYA_OFFSET(struct ndis_offload_parameters, flags, 16);
 OYA_OFFSET(struct ndis_offload_parameters, coalesce_ip4, 22);
 
 #define NDIS_OFFLOAD_OFF 1u
+#define NDIS_OFFLOAD_ON 2u /* of large send and coalescing */
+#define NDIS_CHECKSUM_SEND 2u
+#define NDIS_CHECKSUM_RECEIVE 3u
+#define NDIS_CHECKSUM_BOTH 4u
+
+/* Receive side scaling. */
+#define NDIS_RSS_TOEPLITZ 0x00000001u
+#define NDIS_RSS_IP4 0x00000100u
+#define NDIS_RSS_TCP_IP4 0x00000200u
+#define NDIS_RSS_IP6 0x00000400u
+#define NDIS_RSS_TCP_IP6 0x00001000u
+
+/* The capabilities have bits of their own for the types. */
+#define NDIS_RSS_CAN_TCP_IP4 0x00000100u
+#define NDIS_RSS_CAN_TCP_IP6 0x00000200u
+#define NDIS_RSS_CAN_MESSAGE_INTERRUPTS 0x01000000u
+
+struct ndis_rss_capabilities {
+	struct ndis_object object;
+	uint32_t capabilities;
+	uint32_t interrupts;
+	uint32_t queues;
+	uint16_t table_entries; /* revision 2 */
+	uint16_t padding;       /* which Linux leaves out */
+} OYA_PACKED;
+OYA_SIZE(struct ndis_rss_capabilities, 20);
+#define NDIS_RSS_CAPABILITIES_BYTES_V1 16u
+
+#define NDIS_RSS_KEY_BYTES 40u
+#define NDIS_RSS_TABLE_ENTRIES 128u /* of 32 bits */
+
+/* Offsets count from the begin of the structure. */
+struct ndis_rss_parameters {
+	struct ndis_object object;
+	uint16_t flags;
+	uint16_t base_processor;
+	uint32_t hash; /* NDIS_RSS_TOEPLITZ and types */
+	uint16_t table_bytes;
+	uint16_t padding;
+	uint32_t table_offset;
+	uint16_t key_bytes;
+	uint16_t padding2;
+	uint32_t key_offset;
+} OYA_PACKED;
+OYA_SIZE(struct ndis_rss_parameters, 28);
+OYA_OFFSET(struct ndis_rss_parameters, table_offset, 16);
+OYA_OFFSET(struct ndis_rss_parameters, key_offset, 24);
+
+#define NDIS_RSS_HASH_UNCHANGED 0x0002u
+#define NDIS_RSS_TABLE_UNCHANGED 0x0004u
+#define NDIS_RSS_KEY_UNCHANGED 0x0008u
+#define NDIS_RSS_OFF 0x0010u
 
 #endif

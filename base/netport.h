@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The network vtable: one port, a NIC on one side and a back end (tap, passt) on the other.
- * Frames are whole Ethernet frames without FCS, at most NETPORT_FRAME_MAX bytes.
+ * Frames are whole Ethernet frames without FCS, at most NETPORT_FRAME_MAX bytes. Beside a frame
+ * go facts about it: a checksum that is still missing, segments that it is to be cut into.
  *
  * Threads: all calls with the lock of the devices held.
  */
@@ -15,26 +16,51 @@
 
 #define NETPORT_FRAME_MAX 65550 /* 64 KiB of IP and an Ethernet header with VLAN tag */
 
+/* What one side takes off the other. */
+#define NETPORT_CHECKSUM 1u /* frames whose TCP or UDP checksum is missing */
+#define NETPORT_TCP4 2u     /* TCP over IPv4 longer than the MTU; with NETPORT_CHECKSUM only */
+#define NETPORT_TCP6 4u
+
+struct netport_facts {
+	/* The sum from checksum_start to the end goes to checksum_start + checksum_offset, where
+	 * the pseudo header's stands. */
+	bool checksum_missing;
+	bool checksum_valid;     /* was found right */
+	uint8_t segments;        /* 0: none; else NETPORT_TCP4 or NETPORT_TCP6 */
+	uint16_t segment_bytes;  /* of TCP payload */
+	uint16_t header_len;     /* up to the end of the TCP header, 0: unknown */
+	uint16_t checksum_start; /* offsets within the frame */
+	uint16_t checksum_offset;
+};
+
 struct netport_ops {
 	/* NIC -> back end: sends one frame. 0, -EAGAIN (full: dropped, as a wire would), -errno.
-	 * The buffers are only read during the call. */
-	int (*send)(void *ctx, const struct iovec *iov, unsigned iov_count, size_t len);
+	 * The buffers are only read during the call. Facts of features that the port has; offsets
+	 * and lengths in them lie within the frame. */
+	int (*send)(void *ctx, const struct iovec *iov, unsigned iov_count, size_t len,
+		    const struct netport_facts *facts);
 	/* NIC -> back end: whether the NIC takes frames now; while false the back end holds them
 	 * in its own queue (the kernel's) and does not spin. */
 	void (*want)(void *ctx, bool on);
+	/* NIC -> back end: what frames to the NIC may have from now on. May be NULL. */
+	void (*accept)(void *ctx, unsigned features);
 };
 
 /* The NIC's side, called by the back end. */
 struct netport_sink {
-	/* Gives one frame to the guest. 0; -EAGAIN when there is no room: the back end keeps the
-	 * frame and stops until want(true). */
-	int (*receive)(void *owner, const void *frame, size_t len);
+	/* Gives one frame to the guest; the NIC may write into it, but not if it is held.
+	 * 0; -EAGAIN when there is no room: the back end keeps the frame and stops until
+	 * want(true). */
+	int (*receive)(void *owner, void *frame, size_t len, const struct netport_facts *facts);
+	/* Ends a batch of frames: the guest is told. */
+	void (*flush)(void *owner);
 	void *owner;
 };
 
 struct netport {
 	const struct netport_ops *ops;
 	void *ctx;
+	unsigned features;        /* that frames to the back end may have */
 	struct netport_sink sink; /* filled in by the NIC */
 };
 

@@ -4,6 +4,7 @@
  * worker's configuration (docs/format/worker-config.md); whether they make sense together is for
  * the worker to say.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
@@ -37,7 +38,8 @@ static const char help_text[] =
 	"  --net user[,mac=MAC][,forward=tcp|udp:[ADDRESS:]PORT:GUESTPORT...]\n"
 	"                    NIC with user-mode networking; nothing is set up on the host\n"
 	"  --net tap=IF[,mac=MAC]\n"
-	"                    NIC on the tap interface IF\n"
+	"                    NIC on the tap interface IF; both take [,mtu=N][,queues=N]\n"
+	"                    [,spoof-guard]\n"
 	"  --memory SIZE     such as 512M or 4G; default 1G\n"
 	"  --cpus N          virtual processors, 1 to 64; default 1\n"
 	"  --memory-pages transparent|4k|2m|1g\n"
@@ -159,6 +161,18 @@ static int add_dvd(const struct cli_verb *verb, struct run_options *o, const cha
 	return add_unit(verb, o, argument, true);
 }
 
+/* What every NIC has; -ENOENT for another name. */
+static int nic_option(const struct cli_verb *verb, json_t *nic, const char *name, const char *value)
+{
+	if (strcmp(name, "mac") == 0 && value)
+		return set_text(verb, nic, "mac", value);
+	if ((strcmp(name, "mtu") == 0 || strcmp(name, "queues") == 0) && value)
+		return set_number(verb, nic, name, value);
+	if (strcmp(name, "spoof-guard") == 0 && !value)
+		return json_object_set_new(nic, "spoof_guard", json_true());
+	return -ENOENT;
+}
+
 static int add_nic(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
 	char *copy = strdup(argument), *rest = copy, *name, *value;
@@ -171,12 +185,12 @@ static int add_nic(const struct cli_verb *verb, struct run_options *o, const cha
 		} else if (strcmp(name, "tap") == 0 && value) {
 			json_object_set_new(nic, "type", json_string("tap"));
 			status = set_text(verb, nic, "ifname", value);
-		} else if (strcmp(name, "mac") == 0 && value) {
-			status = set_text(verb, nic, "mac", value);
 		} else if (strcmp(name, "forward") == 0 && value) {
 			json_array_append_new(forwards, json_string(value));
 		} else {
-			status = cli_usage(verb, "a NIC has no option '%s'", name);
+			status = nic_option(verb, nic, name, value);
+			if (status == -ENOENT)
+				status = cli_usage(verb, "a NIC has no option '%s'", name);
 		}
 	}
 	if (json_array_size(forwards))

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The NIC on the real bus: the input is a list of steps of a hostile guest and of frames from
- * the network. Checked: no bad memory access, frames of legal length only, nothing in a
- * transfer-page packet outside of the receive buffer, and an answer to every request as long as
- * the channel has not faulted.
+ * the network. Checked: no bad memory access, frames of legal length only, facts about them
+ * within them, nothing in a transfer-page packet outside of the receive buffer, and an answer to
+ * every request as long as the channel has not faulted.
  */
 #include "base/cursor.h"
 #include "base/util.h"
+#include "fuzz/harness.h"
 #include "tests/unit/devices/net/nic_fixture.h"
 
-#define STEPS_MAX 200u
-#define REOPEN_MAX 4u
+#define STEPS_MAX 60u
+#define REOPEN_MAX 2u
 #define HOLD_MAX 8u
-#define FLOOD_MAX 90u
-#define DATA_MAX 512u
+#define FLOOD_MAX 24u
+#define DATA_MAX 256u
 #define PENDING_MAX 64u
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define QUEUES 3u
 
 enum step {
 	STEP_UP,       /* an honest start, if nothing was started */
@@ -31,6 +32,10 @@ enum step {
 	STEP_FLOOD,
 	STEP_LINK,
 	STEP_TEARDOWN,
+	STEP_OFFLOADS, /* an honest set of offloads */
+	STEP_QUEUES,   /* sub-channels, and a table */
+	STEP_LONG,     /* a frame with facts, which may lie */
+	STEP_SUB,      /* a message of a sub-channel */
 	STEP_COUNT,
 };
 
@@ -42,13 +47,9 @@ struct fuzz {
 	unsigned asked, answered;
 	unsigned pending;
 	uint64_t transaction[PENDING_MAX];
+	unsigned subs;
+	struct vmguest_channel sub[QUEUES];
 };
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void tame(struct fuzz *f)
 {
@@ -68,10 +69,16 @@ static void drain(struct fuzz *f)
 		if (p.type == VMBUS_PACKET_COMPLETION) {
 			f->answered++;
 		} else if (p.type == VMBUS_PACKET_TRANSFER_PAGES) {
-			uint32_t count = le32_load(p.head + 8), offset = le32_load(p.head + 12);
+			uint32_t ranges = le32_load(p.head + 4);
 
-			must(p.head_len == 16 && offset <= NIC_RX_BYTES &&
-			     count <= NIC_RX_BYTES - offset && count <= 1728);
+			must(ranges && p.head_len == 8 + ranges * 8);
+			for (uint32_t k = 0; k < ranges; k++) {
+				uint32_t len = le32_load(p.head + 8 + k * 8);
+				uint32_t offset = le32_load(p.head + 12 + k * 8);
+
+				must(offset <= NIC_RX_BYTES && len <= NIC_RX_BYTES - offset &&
+				     len <= 8192);
+			}
 			if (f->pending < PENDING_MAX)
 				f->transaction[f->pending++] = p.transaction;
 		}
@@ -154,7 +161,7 @@ static void step_reopen(struct fuzz *f)
 	vmguest_close(&f->n->ch);
 	must(vmguest_open(f->n->guest, f->n->relid, NIC_RING_PAGES, &f->n->ch));
 	f->up = false;
-	f->asked = f->answered = f->pending = f->hold = 0;
+	f->asked = f->answered = f->pending = f->hold = f->subs = 0;
 	f->n->guest->faults = 0;
 }
 
@@ -192,6 +199,87 @@ static void step_teardown(struct fuzz *f)
 	vmguest_message(f->n->guest, 4, &msg, sizeof(msg));
 }
 
+static void step_offloads(struct fuzz *f)
+{
+	struct ndis_offload_parameters p = {.object = {NDIS_OBJECT_DEFAULT, 3, sizeof(p)}};
+	uint8_t *at = vmguest_at(f->n->guest, f->n->scratch);
+	struct rndis_oid_request msg = {
+		.header = {.type = RNDIS_MSG_SET, .len = sizeof(msg) + sizeof(p)},
+		.oid = RNDIS_OID_OFFLOAD_PARAMETERS,
+		.info_len = sizeof(p),
+		.info_offset = sizeof(msg) - sizeof(struct rndis_header),
+	};
+	struct nvsp_rndis wire = {NVSP_MSG_RNDIS, NVSP_CHANNEL_CONTROL, NVSP_NO_SECTION, 0};
+	uint8_t on = cursor_u8(&f->in);
+
+	p.tcp4_checksum = on & 7;
+	p.large_send_v2_ip4 = p.large_send_v2_ip6 = on >> 3 & 3;
+	p.coalesce_ip4 = p.coalesce_ip6 = on >> 5 & 3;
+	memcpy(at, &msg, sizeof(msg));
+	memcpy(at + sizeof(msg), &p, sizeof(p));
+	f->asked++;
+	vmguest_send_gpa(&f->n->ch, ++f->n->transaction, f->n->scratch, msg.header.len, &wire,
+			 sizeof(wire));
+}
+
+/* Asks for sub-channels and opens those that are offered. */
+static void step_queues(struct fuzz *f)
+{
+	struct nvsp_sub_channel msg = {NVSP_MSG_SUB_CHANNEL, cursor_u8(&f->in) & 1,
+				       cursor_u8(&f->in) & 3};
+	struct vmguest_message m;
+	uint32_t relid[QUEUES];
+
+	if (f->subs)
+		return;
+	while (vmguest_take(f->n->guest, &m)) {
+	}
+	f->asked++;
+	vmguest_send_inband(&f->n->ch, ++f->n->transaction, &msg, sizeof(msg));
+	for (unsigned i = 0; i < QUEUES - 1; i++)
+		relid[i] = vmguest_find_offer(f->n->guest, &nic_guid, i);
+	for (unsigned i = 0; i < QUEUES - 1 && relid[i]; i++)
+		must(vmguest_open(f->n->guest, relid[i], 2, &f->sub[f->subs++]));
+}
+
+static void step_long(struct fuzz *f)
+{
+	static uint8_t frame[9000];
+	struct netport_facts facts = {
+		.checksum_missing = cursor_u8(&f->in) & 1,
+		.segments = cursor_u8(&f->in) & 7,
+		.segment_bytes = cursor_u16(&f->in),
+		.checksum_start = cursor_u16(&f->in),
+		.checksum_offset = cursor_u16(&f->in),
+	};
+	size_t len = cursor_u16(&f->in) % sizeof(frame), given = min_u64(f->in.left, 64);
+	const void *from = cursor_take(&f->in, given);
+
+	nic_frame(frame, 14);
+	if (from)
+		memcpy(frame + 12, from, given);
+	(void)f->n->port.sink.receive(f->n->port.sink.owner, frame, len, &facts);
+	if (cursor_u8(&f->in) & 1)
+		f->n->port.sink.flush(f->n->port.sink.owner);
+}
+
+static void step_sub(struct fuzz *f)
+{
+	uint8_t which = cursor_u8(&f->in);
+	struct nvsp_rndis msg = {cursor_u8(&f->in) + 100u, which >> 4, NVSP_NO_SECTION, 0};
+	struct vmguest_channel *ch;
+	struct vmguest_packet p;
+
+	if (!f->subs)
+		return;
+	ch = &f->sub[which % f->subs];
+	vmguest_send_gpa(ch, ++f->n->transaction, f->n->scratch, 100, &msg, sizeof(msg));
+	if (which & 8)
+		vmguest_complete(ch, cursor_u64(&f->in), &msg, 8);
+	while (vmguest_receive(ch, &p)) {
+	}
+}
+
 static void run_step(struct fuzz *f, unsigned step)
 {
 	switch (step) {
@@ -227,15 +315,42 @@ static void run_step(struct fuzz *f, unsigned step)
 	case STEP_LINK:
 		netvsp_set_link(f->n->dev, cursor_u8(&f->in) & 1);
 		break;
-	default:
+	case STEP_TEARDOWN:
 		step_teardown(f);
+		break;
+	case STEP_OFFLOADS:
+		step_offloads(f);
+		break;
+	case STEP_QUEUES:
+		step_queues(f);
+		break;
+	case STEP_LONG:
+		step_long(f);
+		break;
+	default:
+		step_sub(f);
 		break;
 	}
 }
 
+/* The NIC is made once: a bus that is reset leaves nothing in it but its counters and the parity
+ * of its sections. */
+static struct nic *start(void)
+{
+	static struct nic *n;
+
+	if (!n)
+		n = nic_new_with(NETPORT_CHECKSUM | NETPORT_TCP4 | NETPORT_TCP6,
+				 (struct netvsp_config){.queues = QUEUES});
+	else
+		nic_connect(n);
+	n->send_result = 0;
+	return n;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz f = {.in = cursor_of(data, size), .n = nic_new()};
+	struct fuzz f = {.in = cursor_of(data, size), .n = start()};
 	bool torn = false;
 
 	for (unsigned i = 0; i < STEPS_MAX && f.in.left; i++) {
@@ -256,6 +371,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	drain(&f);
 	if (!f.n->guest->faults)
 		must(f.asked == f.answered);
-	nic_free(f.n);
+	netvsp_set_link(f.n->dev, true);
+	vmguest_reset(f.n->guest);
 	return 0;
 }

@@ -252,23 +252,20 @@ static int decode_forwards(json_t *list, struct config_port *p, struct failure *
 	return 0;
 }
 
-static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
+/* What every type of NIC has. */
+static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 {
-	static const struct key keys[] = {{"type", JSON_STRING},
-					  {"mac", JSON_STRING},
-					  {"ifname", JSON_STRING},
-					  {"forward", JSON_ARRAY}};
-	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
-	const char *type = json_string_value(json_object_get(obj, "type"));
 	const char *mac = json_string_value(json_object_get(obj, "mac"));
+	uint64_t mtu = 0, queues = 0;
+	int r = take_number(obj, "mtu", CONFIG_MTU_MIN, CONFIG_MTU_MAX, &mtu, f);
 
+	if (r == 0)
+		r = take_number(obj, "queues", 1, CONFIG_QUEUES_MAX, &queues, f);
 	if (r < 0)
 		return r;
-	if (type && strcmp(type, "tap") == 0)
-		p->type = NIC_TAP;
-	else if (!type || strcmp(type, "user") != 0)
-		return OR_INVALID(f, "'type' of a NIC is '%.32s', allowed are user and tap",
-				  type ? type : "");
+	p->mtu = (unsigned)mtu;
+	p->queues = (unsigned)queues;
+	take_bool(obj, "spoof_guard", &p->spoof_guard);
 	if (mac && decode_mac(mac, p->mac) < 0)
 		return OR_INVALID(f, "'%.32s' is no MAC address of a station, such as %s", mac,
 				  "00:15:5d:00:00:01");
@@ -278,6 +275,29 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 		if (getrandom(p->mac + 3, 3, 0) != 3)
 			return -EIO;
 	}
+	return 0;
+}
+
+static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
+{
+	static const struct key keys[] = {
+		{"type", JSON_STRING},      {"mac", JSON_STRING},    {"mtu", JSON_INTEGER},
+		{"queues", JSON_INTEGER},   {"ifname", JSON_STRING}, {"forward", JSON_ARRAY},
+		{"spoof_guard", JSON_TRUE},
+	};
+	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
+	const char *type = json_string_value(json_object_get(obj, "type"));
+
+	if (r < 0)
+		return r;
+	if (type && strcmp(type, "tap") == 0)
+		p->type = NIC_TAP;
+	else if (!type || strcmp(type, "user") != 0)
+		return OR_INVALID(f, "'type' of a NIC is '%.32s', allowed are user and tap",
+				  type ? type : "");
+	r = port_values(obj, p, f);
+	if (r < 0)
+		return r;
 	r = take_string(obj, "ifname", &p->ifname);
 	if (r < 0)
 		return r;
@@ -288,6 +308,21 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 	if (p->type == NIC_USER && p->ifname)
 		return OR_INVALID(f, "a NIC of type user has no 'ifname'; that is for type tap");
 	return decode_forwards(json_object_get(obj, "forward"), p, f);
+}
+
+int config_decode_port(json_t *obj, struct config_port *p, struct failure *f)
+{
+	int r;
+
+	if (json_object_get(obj, "type") || json_object_get(obj, "ifname"))
+		return OR_INVALID(f, "a NIC that is added has no 'type' and no 'ifname'");
+	if (json_object_set_new(obj, "type", json_string("tap")) < 0 ||
+	    json_object_set_new(obj, "ifname", json_string("descriptor")) < 0)
+		return fail(f, -ENOMEM, "cannot read a NIC's settings: out of memory");
+	r = decode_nic(obj, p, f);
+	free(p->ifname);
+	p->ifname = NULL;
+	return r;
 }
 
 static int decode_console(json_t *obj, struct config *c, struct failure *f)

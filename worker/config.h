@@ -30,6 +30,10 @@
 #define CONFIG_MEMORY_MAX_MIB (4u * 1024 * 1024)
 #define CONFIG_BYTES_MAX (1024u * 1024)
 
+#define CONFIG_MTU_MIN 576u
+#define CONFIG_MTU_MAX 9000u
+#define CONFIG_QUEUES_MAX 8u
+
 enum config_console { CONSOLE_NONE, CONSOLE_STDIO, CONSOLE_SOCKET, CONSOLE_PTY };
 enum config_nic { NIC_USER, NIC_TAP };
 enum config_pages { PAGES_TRANSPARENT, PAGES_4K, PAGES_2M, PAGES_1G };
@@ -55,6 +59,9 @@ struct config_disk {
 struct config_port {
 	enum config_nic type;
 	uint8_t mac[6];
+	unsigned mtu;                           /* 0: of Ethernet */
+	unsigned queues;                        /* 0: as many as processors, at most 8 */
+	bool spoof_guard;                       /* the guest sends with its own address only */
 	char *ifname;                           /* tap */
 	char *forward[CONFIG_FORWARDS_MAX + 1]; /* user: "tcp:HOSTPORT:GUESTPORT", NULL-ended */
 };
@@ -93,6 +100,10 @@ int config_decode(const char *json, size_t len, struct config **ret_config, stru
 struct json_t;
 int config_decode_disk(struct json_t *obj, struct config_disk *d, struct failure *f);
 void config_disk_done(struct config_disk *d);
+
+/* Reads the settings of a tap that comes as a descriptor; obj is changed. 0, or -errno and the
+ * sentence. */
+int config_decode_port(struct json_t *obj, struct config_port *p, struct failure *f);
 
 /* The same from a file; "-" is standard input. */
 int config_load(const char *path, struct config **ret_config, struct failure *f);

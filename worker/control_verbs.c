@@ -278,6 +278,66 @@ static int verb_medium_eject(struct request *r, json_t **ret_result, struct fail
 	return e;
 }
 
+/* The request without its verb is a tap as in the configuration, but for its name. */
+static int verb_nic_add(struct request *r, json_t **ret_result, struct failure *f)
+{
+	struct config_port port = {.type = NIC_TAP};
+	json_t *nic = json_copy(r->arguments);
+	unsigned number_of = 0;
+	int fd = take_fd(r), e;
+
+	if (!nic || json_object_del(nic, "verb") < 0)
+		e = fail(f, -ENOMEM, "cannot add a NIC: out of memory");
+	else
+		e = config_decode_port(nic, &port, f);
+	if (e == 0 && fd < 0)
+		e = fail(f, -EINVAL,
+			 "cannot add a NIC: the request came without a tap's descriptor");
+	if (e == 0)
+		e = network_add(&r->vm->network, &port, fd, &number_of, f);
+	if (fd >= 0)
+		close(fd);
+	if (e == 0)
+		*ret_result = json_pack("{s:i}", "nic", (int)number_of);
+	json_decref(nic);
+	return e;
+}
+
+static int nic_number(const struct request *r, unsigned *ret_number, struct failure *f)
+{
+	const json_t *value = json_object_get(r->arguments, "nic");
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0 || n >= CONFIG_NICS_MAX)
+		return fail(f, -EINVAL, "a NIC is named by the number 'nic', from 0 to %u",
+			    CONFIG_NICS_MAX - 1);
+	*ret_number = (unsigned)n;
+	return 0;
+}
+
+static int verb_nic_remove(struct request *r, json_t **ret_result, struct failure *f)
+{
+	unsigned nic;
+	int e = nic_number(r, &nic, f);
+
+	(void)ret_result;
+	return e == 0 ? network_remove(&r->vm->network, nic, f) : e;
+}
+
+static int verb_link(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const json_t *up = json_object_get(r->arguments, "up");
+	unsigned nic;
+	int e = nic_number(r, &nic, f);
+
+	(void)ret_result;
+	if (e < 0)
+		return e;
+	if (!json_is_boolean(up))
+		return fail(f, -EINVAL, "a link is true or false: 'up'");
+	return network_set_link(&r->vm->network, nic, json_is_true(up), f);
+}
+
 static int verb_console(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
@@ -336,6 +396,9 @@ static const struct verb verbs[] = {
 	{"kvp-get", verb_kvp_get},
 	{"kvp-set", verb_kvp_set},
 	{"kvp-delete", verb_kvp_delete},
+	{"nic-add", verb_nic_add},
+	{"nic-remove", verb_nic_remove},
+	{"link", verb_link},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)

@@ -94,7 +94,8 @@ static void keep_rest(struct net_passt *p, const struct iovec *iov, unsigned cou
 	p->out_end = at;
 }
 
-static int passt_send(void *ctx, const struct iovec *iov, unsigned iov_count, size_t len)
+static int passt_send(void *ctx, const struct iovec *iov, unsigned iov_count, size_t len,
+		      const struct netport_facts *facts)
 {
 	struct net_passt *p = ctx;
 	struct iovec all[IOV_MAX_FRAME + 1];
@@ -102,6 +103,7 @@ static int passt_send(void *ctx, const struct iovec *iov, unsigned iov_count, si
 	struct msghdr msg = {.msg_iov = all, .msg_iovlen = iov_count + 1};
 	ssize_t n;
 
+	(void)facts; /* the port has no features */
 	if (len > NETPORT_FRAME_MAX || iov_count > IOV_MAX_FRAME)
 		return -EMSGSIZE;
 	if (p->dead)
@@ -154,13 +156,15 @@ static int deliver(struct net_passt *p)
 			break;
 		p->in_at += LENGTH_BYTES + len;
 		if (sink->receive &&
-		    sink->receive(sink->owner, p->in + at + LENGTH_BYTES, len) == -EAGAIN) {
+		    sink->receive(sink->owner, p->in + at + LENGTH_BYTES, len, NULL) == -EAGAIN) {
 			p->in_at = at;
 			break;
 		}
 	}
 	if (p->in_at == p->in_end)
 		p->in_at = p->in_end = 0;
+	if (sink->flush)
+		sink->flush(sink->owner);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct net_tap;
 
 struct net_tap_config {
 	const char *ifname; /* an existing tap, or one that will be made */
+	unsigned mtu;       /* of the interface, where we may set it; 0: as it is */
 	/* net_tap_wants_read() changed; may come from within any call of the NIC. */
 	void (*poll_changed)(void *ctx);
 	void *ctx;
@@ -28,6 +29,11 @@ struct net_tap_config {
  * err (err_len bytes with the closing NUL). */
 int net_tap_open(const struct net_tap_config *config, struct net_tap **ret, char *err,
 		 size_t err_len);
+
+/* The same for a descriptor that somebody else has opened: a tap without packet information, with
+ * or without the header of virtio. It stays the caller's: we take a duplicate. */
+int net_tap_adopt(const struct net_tap_config *config, int fd, struct net_tap **ret, char *err,
+		  size_t err_len);
 
 /* The NIC must have been freed before. NULL is fine. */
 void net_tap_close(struct net_tap *tap);

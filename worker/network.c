@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/util.h"
 #include "lib/log.h"
 #include "worker/net_passt.h"
 #include "worker/net_tap.h"
@@ -62,52 +63,88 @@ static void on_ready(void *owner, uint32_t events)
 		net_passt_readable(nic->passt);
 }
 
-static int open_backend(struct nic *nic, const struct config_port *c, struct failure *f)
+static int open_tap(struct nic *nic, const struct config_port *c, int fd, struct failure *f)
 {
+	struct net_tap_config tap = {
+		.ifname = c->ifname, .mtu = c->mtu, .poll_changed = poll_changed, .ctx = nic};
 	char err[FAIL_TEXT_MAX] = "";
-	int r;
+	int r = fd < 0 ? net_tap_open(&tap, &nic->tap, err, sizeof(err))
+		       : net_tap_adopt(&tap, fd, &nic->tap, err, sizeof(err));
 
-	if (c->type == NIC_TAP) {
-		struct net_tap_config tap = {
-			.ifname = c->ifname, .poll_changed = poll_changed, .ctx = nic};
-
-		r = net_tap_open(&tap, &nic->tap, err, sizeof(err));
-	} else {
-		struct net_passt_config passt = {
-			.forwards = (const char *const *)c->forward,
-			.poll_changed = poll_changed,
-			.ended = passt_ended,
-			.ctx = nic,
-		};
-
-		memcpy(passt.mac, c->mac, sizeof(passt.mac));
-		while (c->forward[passt.forward_count])
-			passt.forward_count++;
-		r = net_passt_open(&passt, &nic->passt, err, sizeof(err));
-	}
 	return r < 0 ? fail(f, r, "%s", err) : 0;
 }
 
-static int open_nic(struct nic *nic, const struct config_port *c, unsigned n, struct vmbus *bus,
-		    struct loop *loop, struct failure *f)
+static int open_passt(struct nic *nic, const struct config_port *c, struct failure *f)
 {
-	struct netvsp_config device = {.instance = nic_instance};
-	struct netport *port;
-	int fd, r;
+	struct net_passt_config passt = {
+		.forwards = (const char *const *)c->forward,
+		.mtu = c->mtu,
+		.poll_changed = poll_changed,
+		.ended = passt_ended,
+		.ctx = nic,
+	};
+	char err[FAIL_TEXT_MAX] = "";
+	int r;
 
-	nic->source.fd = -1;
-	r = open_backend(nic, c, f);
-	if (r < 0)
-		return r;
-	port = nic->tap ? net_tap_port(nic->tap) : net_passt_port(nic->passt);
-	fd = nic->tap ? net_tap_fd(nic->tap) : net_passt_fd(nic->passt);
-	device.instance.b[15] = (uint8_t)n;
+	memcpy(passt.mac, c->mac, sizeof(passt.mac));
+	while (c->forward[passt.forward_count])
+		passt.forward_count++;
+	r = net_passt_open(&passt, &nic->passt, err, sizeof(err));
+	return r < 0 ? fail(f, r, "%s", err) : 0;
+}
+
+/* A NIC's back end is there; now the device. `number` is the VM's for it. */
+static int open_device(struct network *n, struct nic *nic, const struct config_port *c,
+		       unsigned number, struct failure *f)
+{
+	struct netvsp_config device = {
+		.instance = nic_instance,
+		.mtu = c->mtu,
+		.queues = c->queues ? c->queues : (unsigned)min_u32(n->cpus, CONFIG_QUEUES_MAX),
+		.spoof_guard = c->spoof_guard,
+	};
+	struct netport *port = nic->tap ? net_tap_port(nic->tap) : net_passt_port(nic->passt);
+	int fd = nic->tap ? net_tap_fd(nic->tap) : net_passt_fd(nic->passt), r;
+
+	/* An id is never used again: the guest may still be busy with the one that left. */
+	device.instance.b[14] = (uint8_t)(device.instance.b[14] + (n->made >> 8));
+	device.instance.b[15] = (uint8_t)n->made++;
 	memcpy(device.mac, c->mac, sizeof(device.mac));
-	nic->device = netvsp_new(bus, &device, port);
+	nic->device = netvsp_new(n->bus, &device, port);
 	if (!nic->device)
-		return fail(f, -ENOMEM, "cannot make NIC %u: out of memory", n);
-	r = loop_add(loop, &nic->source, fd, wanted_events(nic), on_ready, nic);
-	return r < 0 ? fail(f, r, "cannot watch NIC %u: %s", n, strerror(-r)) : 0;
+		return fail(f, -ENOMEM, "cannot make NIC %u: out of memory", number);
+	r = loop_add(n->loop, &nic->source, fd, wanted_events(nic), on_ready, nic);
+	return r < 0 ? fail(f, r, "cannot watch NIC %u: %s", number, strerror(-r)) : 0;
+}
+
+static void close_nic(struct nic *nic)
+{
+	loop_remove(&nic->source);
+	netvsp_free(nic->device);
+	net_tap_close(nic->tap);
+	net_passt_close(nic->passt);
+	free(nic);
+}
+
+/* Makes NIC `number`; fd is a tap's, or -1. */
+static int open_nic(struct network *n, unsigned number, const struct config_port *c, int fd,
+		    struct failure *f)
+{
+	struct nic *nic = calloc(1, sizeof(*nic));
+	int r;
+
+	if (!nic)
+		return fail(f, -ENOMEM, "cannot make NIC %u: out of memory", number);
+	nic->source.fd = -1;
+	r = c->type == NIC_TAP ? open_tap(nic, c, fd, f) : open_passt(nic, c, f);
+	if (r == 0)
+		r = open_device(n, nic, c, number, f);
+	if (r < 0) {
+		close_nic(nic);
+		return r;
+	}
+	n->nic[number] = nic;
+	return 0;
 }
 
 int network_init(struct network *n, const struct config *config, struct vmbus *bus,
@@ -115,50 +152,89 @@ int network_init(struct network *n, const struct config *config, struct vmbus *b
 {
 	int r = 0;
 
-	*n = (struct network){0};
-	while (r == 0 && n->count < config->nic_count) {
-		struct nic *nic = calloc(1, sizeof(*nic));
-
-		if (!nic)
-			return fail(f, -ENOMEM, "cannot make NIC %u: out of memory", n->count);
-		n->nic[n->count] = nic;
-		r = open_nic(nic, &config->nic[n->count], n->count, bus, loop, f);
-		n->count++;
-	}
+	*n = (struct network){.bus = bus, .loop = loop, .cpus = config->cpus};
+	for (unsigned i = 0; r == 0 && i < config->nic_count; i++)
+		r = open_nic(n, i, &config->nic[i], -1, f);
 	return r;
 }
 
 void network_done(struct network *n)
 {
-	for (unsigned i = 0; i < n->count; i++) {
-		struct nic *nic = n->nic[i];
-
-		loop_remove(&nic->source);
-		netvsp_free(nic->device);
-		net_tap_close(nic->tap);
-		net_passt_close(nic->passt);
-		free(nic);
+	for (unsigned i = 0; i < CONFIG_NICS_MAX; i++) {
+		if (n->nic[i])
+			close_nic(n->nic[i]);
 	}
 	*n = (struct network){0};
+}
+
+int network_add(struct network *n, const struct config_port *port, int fd, unsigned *ret_number,
+		struct failure *f)
+{
+	unsigned number = 0;
+	int r;
+
+	while (number < CONFIG_NICS_MAX && n->nic[number])
+		number++;
+	if (number == CONFIG_NICS_MAX)
+		return fail(f, -ENOSPC, "cannot add a NIC: the VM has %u, which is all it can have",
+			    CONFIG_NICS_MAX);
+	r = open_nic(n, number, port, fd, f);
+	if (r == 0)
+		*ret_number = number;
+	return r;
+}
+
+static struct nic *find(const struct network *n, unsigned number, struct failure *f)
+{
+	struct nic *nic = number < CONFIG_NICS_MAX ? n->nic[number] : NULL;
+
+	if (!nic)
+		fail(f, -ENOENT, "the VM has no NIC %u", number);
+	return nic;
+}
+
+int network_remove(struct network *n, unsigned number, struct failure *f)
+{
+	struct nic *nic = find(n, number, f);
+
+	if (!nic)
+		return -ENOENT;
+	n->nic[number] = NULL;
+	close_nic(nic);
+	return 0;
+}
+
+int network_set_link(struct network *n, unsigned number, bool up, struct failure *f)
+{
+	struct nic *nic = find(n, number, f);
+
+	if (!nic)
+		return -ENOENT;
+	netvsp_set_link(nic->device, up);
+	return 0;
+}
+
+static json_t *nic_statistics(unsigned number, const struct nic *nic)
+{
+	const struct netvsp_stats *s = netvsp_get_stats(nic->device);
+
+	return json_pack(
+		"{s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "number", (int)number,
+		"type", nic->tap ? "tap" : "user", "link", netvsp_link(nic->device),
+		"received_frames", (json_int_t)s->received_frames, "received_bytes",
+		(json_int_t)s->received_bytes, "received_dropped", (json_int_t)s->received_dropped,
+		"sent_frames", (json_int_t)s->sent_frames, "sent_bytes", (json_int_t)s->sent_bytes,
+		"sent_dropped", (json_int_t)s->sent_dropped, "sent_refused",
+		(json_int_t)s->sent_refused, "sent_spoofed", (json_int_t)s->sent_spoofed);
 }
 
 json_t *network_statistics(const struct network *n)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < n->count; i++) {
-		const struct netvsp_stats *s = netvsp_get_stats(n->nic[i]->device);
-
-		json_array_append_new(list,
-				      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "type",
-						n->nic[i]->tap ? "tap" : "user", "received_frames",
-						(json_int_t)s->received_frames, "received_bytes",
-						(json_int_t)s->received_bytes, "received_dropped",
-						(json_int_t)s->received_dropped, "sent_frames",
-						(json_int_t)s->sent_frames, "sent_bytes",
-						(json_int_t)s->sent_bytes, "sent_dropped",
-						(json_int_t)s->sent_dropped, "sent_refused",
-						(json_int_t)s->sent_refused));
+	for (unsigned i = 0; i < CONFIG_NICS_MAX; i++) {
+		if (n->nic[i])
+			json_array_append_new(list, nic_statistics(i, n->nic[i]));
 	}
 	return list;
 }

@@ -17,13 +17,25 @@
 struct nic;
 
 struct network {
-	unsigned count;
-	struct nic *nic[CONFIG_NICS_MAX];
+	struct vmbus *bus;
+	struct loop *loop;
+	unsigned cpus;
+	unsigned made;                    /* ever, by which instance ids differ */
+	struct nic *nic[CONFIG_NICS_MAX]; /* by their numbers; NULL: free */
 };
 
 int network_init(struct network *n, const struct config *config, struct vmbus *bus,
 		 struct loop *loop, struct failure *f);
 void network_done(struct network *n);
+
+/* While the guest runs: a NIC on a tap that somebody else opened. 0 and *ret_number, or
+ * -errno and the sentence; fd stays the caller's. `port` has no ifname. */
+int network_add(struct network *n, const struct config_port *port, int fd, unsigned *ret_number,
+		struct failure *f);
+int network_remove(struct network *n, unsigned number, struct failure *f);
+
+/* Plugs the cable in, or pulls it. */
+int network_set_link(struct network *n, unsigned number, bool up, struct failure *f);
 
 /* A list of objects, one per NIC. */
 json_t *network_statistics(const struct network *n);

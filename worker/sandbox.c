@@ -34,6 +34,7 @@ static const struct permit permits[] = {
 	{"read", BOTH, "eventfds, tap, console"},
 	{"write", BOTH, "eventfds, console, the log"},
 	{"writev", BOTH, "frames to a tap"},
+	{"readv", LOOP, "frames of a tap"},
 	{"sendmsg", BOTH, "frames to passt"},
 	{"sendto", BOTH, "answers of the control socket; frames to passt"},
 	{"shutdown", BOTH, "the link to passt when it ended"},

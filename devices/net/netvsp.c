@@ -15,7 +15,7 @@
 #include "base/util.h"
 #include "devices/net/internal.h"
 
-static const struct guid nic_type = GUID_INIT(0xf8615163, 0xdf3e, 0x46c5, 0x913f, 0xf2d2f965ed0e);
+const struct guid netvsp_type = GUID_INIT(0xf8615163, 0xdf3e, 0x46c5, 0x913f, 0xf2d2f965ed0e);
 
 static const char *const state_labels[] = {"closed", "open", "version agreed", "running"};
 static const uint32_t state_next[] = {
@@ -68,7 +68,9 @@ static uint32_t on_init(struct netvsp *nic, const struct nvsp_init *msg, uint32_
 
 		if (v < msg->min_version || v > msg->max_version)
 			continue;
-		if (state_move(&states, &nic->state, NETVSP_AGREED) < 0)
+		/* Not again while it runs: that way leads by the revocation of its buffer. */
+		if (nic->state != NETVSP_OPEN ||
+		    state_move(&states, &nic->state, NETVSP_AGREED) < 0)
 			return NVSP_STATUS_FAILURE;
 		*ret_version = v;
 		nic->message_bytes =
@@ -121,6 +123,8 @@ union message {
 	struct nvsp_init init;
 	struct nvsp_buffer buffer;
 	struct nvsp_rndis rndis;
+	struct nvsp_ndis_config config;
+	struct nvsp_sub_channel sub_channel;
 	uint8_t bytes[NVSP_MESSAGE_BYTES_V6_1];
 };
 
@@ -148,7 +152,21 @@ static void answer_receive_buffer(struct netvsp *nic, const union message *msg, 
 	out->receive_buffer = c;
 }
 
-/* Acts on a message; the length of its answer before padding, 0 for an empty completion. */
+static void answer_sub_channel(struct netvsp *nic, const union message *msg, union answer *out)
+{
+	uint32_t count = 0;
+
+	if (msg->sub_channel.operation == NVSP_SUB_CHANNEL_ALLOCATE)
+		count = netvsp_sub_allocate(nic, msg->sub_channel.count);
+	out->sub_channel = (struct nvsp_sub_channel){
+		.type = NVSP_MSG_SUB_CHANNEL,
+		.operation = count ? NVSP_STATUS_SUCCESS : NVSP_STATUS_FAILURE,
+		.count = count,
+	};
+}
+
+/* Acts on a message of the primary channel; the length of its answer before padding, 0 for an empty
+ * completion. */
 static uint32_t act(struct netvsp *nic, const struct vmbus_packet *packet, const union message *msg,
 		    union answer *out)
 {
@@ -181,12 +199,12 @@ static uint32_t act(struct netvsp *nic, const struct vmbus_packet *packet, const
 		out->rndis.status = netvsp_tx_transfer(nic, packet, &msg->rndis);
 		return sizeof(out->rndis);
 	case NVSP_MSG_SUB_CHANNEL:
-		/* One channel for now: the capabilities say so, but who asks gets his answer. */
-		out->sub_channel.type = NVSP_MSG_SUB_CHANNEL;
-		out->sub_channel.operation = NVSP_STATUS_FAILURE;
+		answer_sub_channel(nic, msg, out);
 		return sizeof(out->sub_channel);
-	case NVSP_MSG_NDIS_VERSION:
 	case NVSP_MSG_NDIS_CONFIG:
+		nic->capabilities = msg->config.capabilities;
+		return 0;
+	case NVSP_MSG_NDIS_VERSION:
 	case NVSP_MSG_SWITCH_DATA_PATH:
 		return 0;
 	default:
@@ -201,13 +219,15 @@ static int on_message(struct netvsp_queue *q, const struct vmbus_packet *packet)
 	struct cursor c = cursor_of(packet->payload, packet->payload_len);
 	union message msg;
 	union answer answer = {0};
-	uint32_t len, padded;
+	uint32_t len = 0, padded;
 
 	if (cursor_copy_padded(&c, &msg, sizeof(msg)) < sizeof(msg.type)) {
 		vmbus_channel_fault(q->ch, "an NVSP message without a type");
 		return -EPROTO;
 	}
-	len = act(nic, packet, &msg, &answer);
+	/* A sub-channel carries data only. */
+	if (q == &nic->queue[0] || msg.type == NVSP_MSG_RNDIS)
+		len = act(nic, packet, &msg, &answer);
 	if (!packet->wants_completion)
 		return 0;
 	padded = msg.type == NVSP_MSG_INIT ? NVSP_MESSAGE_BYTES_V1 : nic->message_bytes;
@@ -251,20 +271,43 @@ static void netvsp_ready(void *dev, struct vmbus_channel *ch)
 		return;
 	queue_service(q);
 	netvsp_reply_flush(q->nic);
+	netvsp_rx_update_features(q->nic);
 	netvsp_rx_update_want(q->nic);
+}
+
+static void drain(struct netvsp_queue *q)
+{
+	while (queue_service(q) == 0)
+		;
+	vmbus_channel_flush(q->ch);
+}
+
+static int sub_open(struct netvsp_queue *q, struct vmbus_channel *ch)
+{
+	if (!q->nic->queue[0].ch || !q->offer)
+		return -EPROTO;
+	q->ch = ch;
+	q->pending = false;
+	q->batch.count = 0;
+	netvsp_sub_opened(q->nic);
+	return 0;
 }
 
 static int netvsp_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
 {
 	struct netvsp_queue *q = dev;
-	int r = state_move(&states, &q->nic->state, NETVSP_OPEN);
+	int r;
 
 	(void)user;
+	if (q != &q->nic->queue[0])
+		return sub_open(q, ch);
+	r = state_move(&states, &q->nic->state, NETVSP_OPEN);
 	if (r < 0)
 		return r;
 	q->ch = ch;
 	q->pending = false;
 	q->nic->message_bytes = NVSP_MESSAGE_BYTES_V1;
+	q->nic->capabilities = 0;
 	rndis_device_reset(&q->nic->rndis);
 	return 0;
 }
@@ -276,49 +319,75 @@ static void netvsp_close(void *dev, struct vmbus_channel *ch)
 
 	if (q->ch != ch)
 		return;
+	if (q != &nic->queue[0]) {
+		netvsp_rx_forget(q);
+		q->ch = NULL;
+		netvsp_rx_update_want(nic);
+		return;
+	}
 	on_revoke_receive_buffer(nic);
 	nic->tx_sections = 0;
 	rndis_device_reset(&nic->rndis);
 	(void)state_move(&states, &nic->state, NETVSP_CLOSED);
+	netvsp_sub_rescind(nic);
 	q->ch = NULL;
 	q->pending = false;
+	netvsp_rx_update_features(nic);
 	netvsp_rx_update_want(nic);
 }
 
-static const struct vmbus_device_ops netvsp_ops = {
+const struct vmbus_device_ops netvsp_ops = {
 	.name = "netvsp",
 	.open = netvsp_open,
 	.ready = netvsp_ready,
 	.close = netvsp_close,
 };
 
-static struct netvsp *netvsp_alloc(const struct netvsp_config *config)
+static bool config_complete(struct netvsp_config *c)
+{
+	if (!c->mtu)
+		c->mtu = NETVSP_MTU_DEFAULT;
+	if (!c->link_mbps)
+		c->link_mbps = 10000;
+	if (!c->queues)
+		c->queues = 1;
+	return c->mtu >= NETVSP_MTU_MIN && c->mtu <= NETVSP_MTU_MAX && c->queues <= NETVSP_QUEUES;
+}
+
+/* Room for the longest frame that is not coalesced; more where frames are longer than that. */
+static uint32_t section_bytes(const struct netvsp *nic, unsigned features)
+{
+	uint32_t least = features & (NETPORT_TCP4 | NETPORT_TCP6) ? NETVSP_LONG_SECTION_BYTES
+								  : NETVSP_SECTION_BYTES;
+	uint32_t bytes = (uint32_t)align_up(nic->frame_max + RNDIS_HEAD_ROOM, 64);
+
+	return bytes < least ? least : bytes;
+}
+
+static struct netvsp *netvsp_alloc(const struct netvsp_config *config, unsigned features)
 {
 	struct netvsp *nic = calloc(1, sizeof(*nic));
 
 	if (!nic)
 		return NULL;
 	nic->config = *config;
-	if (!nic->config.mtu)
-		nic->config.mtu = NETVSP_MTU_DEFAULT;
-	if (!nic->config.link_mbps)
-		nic->config.link_mbps = 10000;
 	nic->generation = calloc(NETVSP_SECTIONS_MAX, sizeof(*nic->generation));
 	nic->free_stack = calloc(NETVSP_SECTIONS_MAX, sizeof(*nic->free_stack));
-	if (!nic->generation || !nic->free_stack || nic->config.mtu < NETVSP_MTU_MIN ||
-	    nic->config.mtu > NETVSP_MTU_MAX) {
+	nic->next = calloc(NETVSP_SECTIONS_MAX, sizeof(*nic->next));
+	if (!nic->generation || !nic->free_stack || !nic->next || !config_complete(&nic->config)) {
 		netvsp_free(nic);
 		return NULL;
 	}
 	nic->frame_max = nic->config.mtu + ETHERNET_HEADER + ETHERNET_TAG;
-	nic->section_bytes = (uint32_t)align_up(nic->frame_max + RNDIS_HEAD_ROOM, 64);
-	if (nic->section_bytes < NETVSP_SECTION_BYTES)
-		nic->section_bytes = NETVSP_SECTION_BYTES;
+	nic->section_bytes = section_bytes(nic, features);
+	nic->queues = 1;
 	for (unsigned i = 0; i < NETVSP_QUEUES; i++)
 		nic->queue[i].nic = nic;
 	nic->rndis.mtu = nic->config.mtu;
 	nic->rndis.link_mbps = nic->config.link_mbps;
 	nic->rndis.link_up = true;
+	nic->rndis.features = features;
+	nic->rndis.queues = nic->config.queues;
 	nic->rndis.stats = &nic->stats;
 	memcpy(nic->rndis.mac, config->mac, sizeof(nic->rndis.mac));
 	rndis_device_reset(&nic->rndis);
@@ -328,9 +397,9 @@ static struct netvsp *netvsp_alloc(const struct netvsp_config *config)
 struct netvsp *netvsp_new(struct vmbus *bus, const struct netvsp_config *config,
 			  struct netport *port)
 {
-	struct netvsp *nic = netvsp_alloc(config);
+	struct netvsp *nic = netvsp_alloc(config, port->features);
 	struct vmbus_offer offer = {
-		.type = nic_type,
+		.type = netvsp_type,
 		.instance = config->instance,
 		.flags = VMBUS_OFFER_ENUMERATE,
 		.ops = &netvsp_ops,
@@ -340,12 +409,13 @@ struct netvsp *netvsp_new(struct vmbus *bus, const struct netvsp_config *config,
 		return NULL;
 	offer.dev = &nic->queue[0];
 	nic->bus = bus;
-	if (vmbus_offer_channel(bus, &offer, &nic->offer) < 0) {
+	if (vmbus_offer_channel(bus, &offer, &nic->queue[0].offer) < 0) {
 		netvsp_free(nic);
 		return NULL;
 	}
 	nic->port = port;
-	port->sink = (struct netport_sink){.receive = netvsp_rx_frame, .owner = nic};
+	port->sink = (struct netport_sink){
+		.receive = netvsp_rx_frame, .flush = netvsp_rx_flush, .owner = nic};
 	nic->wanting = true;
 	port->ops->want(port->ctx, true);
 	return nic;
@@ -355,12 +425,19 @@ void netvsp_free(struct netvsp *nic)
 {
 	if (!nic)
 		return;
-	if (nic->offer)
-		vmbus_rescind(nic->offer);
+	/* A driver that loses its device waits for what it has sent. */
+	for (unsigned i = 0; i < nic->queues; i++) {
+		if (nic->queue[i].ch)
+			drain(&nic->queue[i]);
+	}
+	netvsp_sub_rescind(nic);
+	if (nic->queue[0].offer)
+		vmbus_rescind(nic->queue[0].offer);
 	if (nic->port)
 		nic->port->sink = (struct netport_sink){0};
 	free(nic->generation);
 	free(nic->free_stack);
+	free(nic->next);
 	free(nic);
 }
 
@@ -379,6 +456,11 @@ void netvsp_set_link(struct netvsp *nic, bool up)
 		return;
 	netvsp_reply_queue(nic, rndis_link_message(&nic->rndis, slot->bytes));
 	vmbus_channel_flush(nic->queue[0].ch);
+}
+
+bool netvsp_link(const struct netvsp *nic)
+{
+	return nic->rndis.link_up;
 }
 
 const struct netvsp_stats *netvsp_get_stats(const struct netvsp *nic)

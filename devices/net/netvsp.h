@@ -28,6 +28,8 @@ struct netvsp_config {
 	uint8_t mac[6];
 	uint32_t mtu;       /* 0: NETVSP_MTU_DEFAULT */
 	uint32_t link_mbps; /* what the guest is told; 0: 10000 */
+	uint32_t queues;    /* channels that the guest may have; 0: 1, at most 8 */
+	bool spoof_guard;   /* frames of the guest with another source than mac are dropped */
 };
 
 struct netvsp;
@@ -43,6 +45,7 @@ void netvsp_free(struct netvsp *nic);
 
 /* Plugs or unplugs the cable. */
 void netvsp_set_link(struct netvsp *nic, bool up);
+bool netvsp_link(const struct netvsp *nic);
 
 const struct netvsp_stats *netvsp_get_stats(const struct netvsp *nic);
 

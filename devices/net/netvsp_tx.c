@@ -5,8 +5,9 @@
  * packets one behind the other.
  *
  * Trust: the bytes lie in guest memory and change at any moment. The head and the per-packet
- * information of a packet are copied once and decoded from the copy; the frame itself is handed
- * on as pieces of guest memory, since nothing is decided by its value.
+ * information of a packet are copied once and decoded from the copy, and so are the headers of
+ * the frame that we look at: those go to the back end from the copy. The rest of the frame is
+ * handed on as pieces of guest memory, since nothing is decided by its value.
  * Errors: a status to the guest; a transfer that is broken in the middle has its first packets
  * sent.
  */
@@ -17,8 +18,12 @@
 #include "base/util.h"
 #include "devices/net/internal.h"
 
-#define ETHERNET_ADDRESSES 12u
-#define VLAN_ETHERTYPE 0x8100u
+#define TCP_HEADER 20u
+#define TCP_CHECKSUM_OFFSET 16u
+#define UDP_HEADER 8u
+#define UDP_CHECKSUM_OFFSET 6u
+#define IP4_HEADER 20u
+#define IP6_HEADER 40u
 
 struct transfer {
 	struct iovec iov[NETVSP_IOV_MAX];
@@ -99,37 +104,167 @@ static int transfer_gather(struct netvsp *nic, const struct vmbus_packet *packet
 	return 0;
 }
 
+/* A frame on its way out: its first bytes are `head`, changed as need be. */
+struct outgoing {
+	uint32_t len;      /* of the frame in guest memory */
+	uint32_t copied;   /* of it, which head stands for */
+	uint32_t head_len; /* with a tag, if there is one */
+	struct netport_facts facts;
+	uint8_t head[NETVSP_HEAD_MAX + ETHERNET_TAG];
+};
+
+/* What drivers leave open in the headers of a frame that is to be cut, since each segment gets
+ * its own: lengths and IP checksum, and the pseudo header's sum lacks the length. */
+static int fix_large_head(struct outgoing *o, uint32_t transport, bool v6)
+{
+	uint8_t *ip = o->head + ETHERNET_HEADER, *tcp = o->head + transport;
+	uint32_t ip_len = o->len - ETHERNET_HEADER, tcp_len = o->len - transport;
+	uint8_t tail[4] = {0, FLOW_TCP};
+	uint64_t sum;
+
+	if (transport < ETHERNET_HEADER + (v6 ? IP6_HEADER : IP4_HEADER) ||
+	    ip[0] >> 4 != (v6 ? 6 : 4))
+		return -EPROTO;
+	be16_store(tail + 2, (uint16_t)tcp_len);
+	if (v6) {
+		be16_store(ip + 4, (uint16_t)(ip_len - IP6_HEADER));
+		sum = flow_sum(ip + 8, 32, 0);
+	} else {
+		if ((ip[0] & 15u) * 4u != transport - ETHERNET_HEADER)
+			return -EPROTO;
+		be16_store(ip + 2, (uint16_t)ip_len);
+		be16_store(ip + 10, 0);
+		be16_store(ip + 10, flow_fold(flow_sum(ip, transport - ETHERNET_HEADER, 0)));
+		sum = flow_sum(ip + 12, 8, 0);
+	}
+	be16_store(tcp + TCP_CHECKSUM_OFFSET, (uint16_t)~flow_fold(flow_sum(tail, 4, sum)));
+	return 0;
+}
+
+/* How much of a frame has to be looked at: with its TCP header when it is to be cut. */
+static uint32_t head_wanted(const struct outgoing *o, const struct rndis_frame_info *info)
+{
+	uint32_t transport = info->large_send >> RNDIS_LARGE_SEND_OFFSET_SHIFT & RNDIS_OFFSET_MASK;
+
+	return info->has_large_send ? min_u32(o->len, transport + TCP_HEADER) : ETHERNET_HEADER;
+}
+
+static int take_large_send(const struct netvsp *nic, uint32_t info, struct outgoing *o)
+{
+	uint32_t transport = info >> RNDIS_LARGE_SEND_OFFSET_SHIFT & RNDIS_OFFSET_MASK;
+	uint32_t mss = info & RNDIS_LARGE_SEND_MSS_MASK, header;
+	bool v6 = (info & RNDIS_LARGE_SEND_IP6) != 0;
+	unsigned segments = v6 ? NETPORT_TCP6 : NETPORT_TCP4;
+
+	if (!(nic->rndis.features & segments) || !(info & RNDIS_LARGE_SEND_V2) || !mss ||
+	    mss > nic->config.mtu || o->copied < transport + TCP_HEADER)
+		return -EPROTO;
+	header = transport + (o->head[transport + 12] >> 4) * 4u;
+	if (header < transport + TCP_HEADER || header >= o->len ||
+	    fix_large_head(o, transport, v6) < 0)
+		return -EPROTO;
+	o->facts = (struct netport_facts){
+		.checksum_missing = true,
+		.segments = (uint8_t)segments,
+		.segment_bytes = (uint16_t)mss,
+		.header_len = (uint16_t)header,
+		.checksum_start = (uint16_t)transport,
+		.checksum_offset = TCP_CHECKSUM_OFFSET,
+	};
+	/* A frame that fits into one segment is none to be cut. */
+	if (o->len - header <= mss)
+		o->facts.segments = 0;
+	return 0;
+}
+
+static int take_checksum(const struct netvsp *nic, uint32_t info, struct outgoing *o)
+{
+	uint32_t start = info >> RNDIS_SEND_CHECKSUM_OFFSET_SHIFT & RNDIS_OFFSET_MASK;
+	bool tcp = (info & RNDIS_SEND_CHECKSUM_TCP) != 0;
+
+	if (!(info & (RNDIS_SEND_CHECKSUM_TCP | RNDIS_SEND_CHECKSUM_UDP)))
+		return 0;
+	if (!(nic->rndis.features & NETPORT_CHECKSUM) || start < ETHERNET_HEADER ||
+	    !range_within(start, tcp ? TCP_HEADER : UDP_HEADER, o->len))
+		return -EPROTO;
+	o->facts.checksum_missing = true;
+	o->facts.checksum_start = (uint16_t)start;
+	o->facts.checksum_offset = tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
+	return 0;
+}
+
+/* Puts the tag of `info` behind the addresses. Linux sends it beside the frame. */
+static void insert_tag(const struct rndis_frame_info *info, struct outgoing *o)
+{
+	uint8_t *at = o->head + ETHERNET_ADDRESSES;
+
+	memmove(at + ETHERNET_TAG, at, o->head_len - ETHERNET_ADDRESSES);
+	be16_store(at, ETHERTYPE_VLAN);
+	be16_store(at + 2, info->vlan_tci);
+	o->head_len += ETHERNET_TAG;
+	if (o->facts.checksum_missing)
+		o->facts.checksum_start += ETHERNET_TAG;
+	if (o->facts.header_len)
+		o->facts.header_len += ETHERNET_TAG;
+}
+
+/* Copies the head of the frame at `offset` and applies the per-packet information; an NVSP
+ * status. */
+static uint32_t outgoing_prepare(struct netvsp *nic, const struct transfer *t, uint64_t offset,
+				 const struct rndis_frame_info *info, struct outgoing *o)
+{
+	uint32_t longest = nic->frame_max - (info->has_vlan ? ETHERNET_TAG : 0);
+
+	if (info->has_large_send)
+		longest = NETPORT_FRAME_MAX - ETHERNET_TAG - 1;
+	if (o->len < ETHERNET_HEADER || o->len > longest)
+		return NVSP_STATUS_FAILURE;
+	o->copied = o->head_len = head_wanted(o, info);
+	if (o->copied > NETVSP_HEAD_MAX)
+		return NVSP_STATUS_FAILURE;
+	if (transfer_copy(t, offset, o->head, o->copied) < 0)
+		return NVSP_STATUS_BAD_RNDIS;
+	if (info->has_large_send && take_large_send(nic, info->large_send, o) < 0)
+		return NVSP_STATUS_FAILURE;
+	if (!info->has_large_send && info->has_checksum &&
+	    take_checksum(nic, info->checksum, o) < 0)
+		return NVSP_STATUS_FAILURE;
+	if (info->has_vlan)
+		insert_tag(info, o);
+	return NVSP_STATUS_SUCCESS;
+}
+
+static bool may_send(struct netvsp *nic, const uint8_t *head)
+{
+	if (!nic->config.spoof_guard ||
+	    memcmp(head + sizeof(nic->config.mac), nic->config.mac, sizeof(nic->config.mac)) == 0)
+		return true;
+	nic->stats.sent_spoofed++;
+	return false;
+}
+
 /* Sends the frame at [offset, offset + len) of the transfer; an NVSP status. */
 static uint32_t send_frame(struct netvsp *nic, const struct transfer *t, uint64_t offset,
 			   uint32_t len, const struct rndis_frame_info *info)
 {
-	struct iovec iov[2 * NETVSP_IOV_MAX + 1];
-	uint32_t longest = nic->frame_max - (info->has_vlan ? ETHERNET_TAG : 0);
-	uint8_t tag[ETHERNET_TAG];
-	uint32_t at = 0;
-	int count = 0, r;
+	struct iovec iov[NETVSP_IOV_MAX + 1];
+	struct outgoing o = {.len = len};
+	uint32_t status = outgoing_prepare(nic, t, offset, info, &o);
+	int count;
 
-	if (len < ETHERNET_HEADER || len > longest) {
-		nic->stats.sent_refused++;
-		return NVSP_STATUS_FAILURE;
+	if (status != NVSP_STATUS_SUCCESS) {
+		nic->stats.sent_refused += status == NVSP_STATUS_FAILURE;
+		return status;
 	}
-	if (info->has_vlan) {
-		/* Linux sends the tag beside the frame, whether we offer that or not. */
-		be16_store(tag, VLAN_ETHERTYPE);
-		be16_store(tag + 2, info->vlan_tci);
-		count = transfer_slice(t, offset, ETHERNET_ADDRESSES, iov);
-		if (count < 0)
-			return NVSP_STATUS_BAD_RNDIS;
-		iov[count++] = (struct iovec){.iov_base = tag, .iov_len = sizeof(tag)};
-		at = ETHERNET_ADDRESSES;
-	}
-	r = transfer_slice(t, offset + at, len - at, iov + count);
-	if (r < 0)
+	iov[0] = (struct iovec){.iov_base = o.head, .iov_len = o.head_len};
+	count = transfer_slice(t, offset + o.copied, len - o.copied, iov + 1);
+	if (count < 0)
 		return NVSP_STATUS_BAD_RNDIS;
-	count += r;
-	len += info->has_vlan ? ETHERNET_TAG : 0;
+	if (!may_send(nic, o.head))
+		return NVSP_STATUS_SUCCESS;
+	len += o.head_len - o.copied;
 	if (!nic->rndis.link_up ||
-	    nic->port->ops->send(nic->port->ctx, iov, (unsigned)count, len) < 0) {
+	    nic->port->ops->send(nic->port->ctx, iov, (unsigned)count + 1, len, &o.facts) < 0) {
 		nic->stats.sent_dropped++;
 		return NVSP_STATUS_SUCCESS;
 	}

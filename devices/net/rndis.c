@@ -35,6 +35,8 @@ void rndis_device_reset(struct rndis_device *dev)
 	dev->state = RNDIS_UNINITIALIZED;
 	dev->filter = 0;
 	dev->lookahead = LOOKAHEAD_DEFAULT;
+	dev->offloads = (struct rndis_offloads){0};
+	dev->rss = (struct rndis_rss){0};
 }
 
 /* The request id, which stands right behind the header in every request but the reset. */
@@ -308,4 +310,45 @@ struct rndis_packet rndis_packet_head(uint32_t frame_len)
 		.data_offset = sizeof(struct rndis_packet) - sizeof(struct rndis_header),
 		.data_len = frame_len,
 	};
+}
+
+static uint8_t *put_note(uint8_t *at, uint32_t type, uint32_t value)
+{
+	const struct rndis_packet_info info = {
+		.len = sizeof(info) + sizeof(value),
+		.type = type,
+		.value_offset = sizeof(info),
+	};
+
+	memcpy(at, &info, sizeof(info));
+	le32_store(at + sizeof(info), value);
+	return at + info.len;
+}
+
+size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], uint32_t frame_len,
+			  const struct rndis_frame_notes *notes)
+{
+	struct rndis_packet packet = rndis_packet_head(frame_len);
+	uint8_t *at = head + sizeof(packet);
+	uint16_t tci = notes->vlan_tci;
+	uint32_t len;
+
+	if (notes->checksum)
+		at = put_note(at, RNDIS_INFO_CHECKSUM, notes->checksum);
+	if (notes->has_vlan)
+		at = put_note(at, RNDIS_INFO_VLAN,
+			      (uint32_t)(tci >> 13 | (tci >> 12 & 1) << 3 | (tci & 0xfff) << 4));
+	if (notes->has_hash)
+		at = put_note(at, RNDIS_INFO_HASH, notes->hash);
+	if (notes->part)
+		at = put_note(at, RNDIS_INFO_PART, RNDIS_PART_VERSION | (uint32_t)notes->part << 8);
+	len = (uint32_t)(at - head) - (uint32_t)sizeof(packet);
+	if (len) {
+		packet.info_offset = packet.data_offset;
+		packet.info_len = len;
+		packet.data_offset += len;
+		packet.header.len += len;
+	}
+	memcpy(head, &packet, sizeof(packet));
+	return sizeof(packet) + len;
 }

@@ -38,6 +38,22 @@ struct netvsp_stats {
 	uint64_t sent_frames, sent_bytes;
 	uint64_t sent_dropped; /* the back end was full */
 	uint64_t sent_refused; /* malformed, too long, no driver */
+	uint64_t sent_spoofed; /* another's address as the source, where that is forbidden */
+};
+
+/* What the guest has switched on. */
+struct rndis_offloads {
+	bool receive_checksum; /* takes our word for checksums */
+	bool coalesce_ip4, coalesce_ip6;
+};
+
+/* Receive side scaling: table[hash % entries] is a queue. entries is a power of 2 while on. */
+struct rndis_rss {
+	bool on;
+	uint32_t types; /* NDIS_RSS_... */
+	uint16_t entries;
+	uint16_t table[NDIS_RSS_TABLE_ENTRIES];
+	uint8_t key[NDIS_RSS_KEY_BYTES];
 };
 
 struct rndis_device {
@@ -45,7 +61,11 @@ struct rndis_device {
 	uint32_t filter;
 	uint32_t lookahead;
 	bool link_up;
+	struct rndis_offloads offloads;
+	struct rndis_rss rss;
 	/* Fixed by the owner. */
+	unsigned features; /* NETPORT_... that the back end takes, and gives when it may */
+	uint32_t queues;   /* at most */
 	uint8_t mac[6];
 	uint32_t mtu;
 	uint32_t link_mbps;
@@ -92,13 +112,31 @@ int rndis_info_decode(const void *info, size_t len, struct rndis_frame_info *ret
 /* The head of a data packet with a frame of frame_len bytes right behind it. */
 struct rndis_packet rndis_packet_head(uint32_t frame_len);
 
-/* Bytes that the head of a packet to the guest may take, information of offloads included. */
+/* Beside a frame to the guest. */
+struct rndis_frame_notes {
+	bool has_vlan, has_hash;
+	uint16_t vlan_tci;
+	uint32_t checksum; /* RNDIS_RECEIVE_CHECKSUM_..., 0: nothing is known */
+	uint32_t hash;
+	uint8_t part; /* RNDIS_PART_..., 0: the frame is whole */
+};
+
+/* Bytes that the head of a packet to the guest may take, all notes included. */
 #define RNDIS_HEAD_ROOM 172u
+
+/* Writes the head of a packet with frame_len bytes behind it, and the notes; its length. */
+size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], uint32_t frame_len,
+			  const struct rndis_frame_notes *notes);
 
 /* rndis_oid.c: fill info (room bytes) and *ret_len, return an RNDIS status. `in` is the
  * request's own information. */
 uint32_t rndis_oid_query(const struct rndis_device *dev, uint32_t oid, const uint8_t *in,
 			 size_t in_len, uint8_t *info, size_t room, size_t *ret_len);
 uint32_t rndis_oid_set(struct rndis_device *dev, uint32_t oid, const uint8_t *in, size_t in_len);
+
+/* rndis_rss.c: the same for receive side scaling. */
+uint32_t rndis_rss_query(const struct rndis_device *dev, const uint8_t *in, size_t in_len,
+			 uint8_t *info, size_t room, size_t *ret_len);
+uint32_t rndis_rss_set(struct rndis_device *dev, const uint8_t *in, size_t in_len);
 
 #endif

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The objects of the RNDIS device: what queries read and sets write (rndis.h).
+ * The objects of the RNDIS device: what queries read and sets write (rndis.h); those of receive
+ * side scaling are in rndis_rss.c.
  *
- * Adding an offload or RSS means a row or a case here, and its effect in netvsp_tx.c or
- * netvsp_rx.c.
+ * Offloads are offered as far as the back end has them. Coalescing is the offload of the receive
+ * side that lets long frames through; Linux switches it off when it forwards.
  * Spec: NDIS general, 802.3 and TCP/IP offload OIDs.
  */
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/netport.h"
 #include "base/util.h"
+#include "devices/net/flow.h"
 #include "devices/net/rndis.h"
 
-#define ETHERNET_HEADER 14u
+/* Of a frame that is cut for the guest: less than the length field of IP, whatever the headers. */
+#define LARGE_SEND_BYTES 64000u
+#define LARGE_SEND_SEGMENTS 2u
 #define VENDOR_ID_NONE 0xFFFFFFu
 #define DRIVER_VERSION_NDIS 0x0600u
 #define MULTICAST_LIST_MAX 32u
@@ -106,7 +111,7 @@ static const uint32_t others[] = {
 	RNDIS_OID_SUPPORTED_LIST,   RNDIS_OID_VENDOR_DESCRIPTION, RNDIS_OID_DRIVER_VERSION,
 	RNDIS_OID_FRIENDLY_NAME,    RNDIS_OID_PERMANENT_ADDRESS,  RNDIS_OID_CURRENT_ADDRESS,
 	RNDIS_OID_MULTICAST_LIST,   RNDIS_OID_OFFLOAD_CURRENT,    RNDIS_OID_OFFLOAD_PARAMETERS,
-	RNDIS_OID_OFFLOAD_HARDWARE,
+	RNDIS_OID_OFFLOAD_HARDWARE, RNDIS_OID_RSS_CAPABILITIES,   RNDIS_OID_RSS_PARAMETERS,
 };
 
 static uint32_t put(uint8_t *info, size_t room, const void *src, size_t len, size_t *ret_len)
@@ -141,11 +146,39 @@ static uint32_t query_friendly_name(uint8_t *info, size_t room, size_t *ret_len)
 	return put(info, room, wide, sizeof(wide), ret_len);
 }
 
-/* No offloads: the structure that the driver asks for, with its own head and nothing set. The
- * query must succeed, since Linux gives up the device when it fails. */
-static uint32_t query_offloads(const uint8_t *in, size_t in_len, uint8_t *info, size_t room,
-			       size_t *ret_len)
+static void fill_offloads(unsigned features, struct ndis_offload *o)
 {
+	const uint32_t e = NDIS_ENCAPSULATION_802_3;
+
+	if (features & NETPORT_CHECKSUM) {
+		o->send_ip4_encapsulation = o->receive_ip4_encapsulation = e;
+		o->send_ip6_encapsulation = o->receive_ip6_encapsulation = e;
+		o->send_ip4_checksum = NDIS_SEND_CHECKSUM_IP4;
+		o->send_ip6_checksum = NDIS_SEND_CHECKSUM_IP6;
+		o->receive_ip4_checksum = NDIS_RECEIVE_CHECKSUM_IP4;
+		o->receive_ip6_checksum = NDIS_RECEIVE_CHECKSUM_IP6;
+	}
+	if (features & NETPORT_TCP4) {
+		o->large_send_ip4_encapsulation = e;
+		o->large_send_ip4_bytes = LARGE_SEND_BYTES;
+		o->large_send_ip4_segments = LARGE_SEND_SEGMENTS;
+		o->coalesce_ip4 = 1;
+	}
+	if (features & NETPORT_TCP6) {
+		o->large_send_ip6_encapsulation = e;
+		o->large_send_ip6_bytes = LARGE_SEND_BYTES;
+		o->large_send_ip6_segments = LARGE_SEND_SEGMENTS;
+		o->large_send_ip6_options = NDIS_LARGE_SEND_IP6_OPTIONS;
+		o->coalesce_ip6 = 1;
+	}
+}
+
+/* The structure that the driver asks for, with its own head. The query must succeed, since Linux
+ * gives up the device when it fails. */
+static uint32_t query_offloads(const struct rndis_device *dev, const uint8_t *in, size_t in_len,
+			       uint8_t *info, size_t room, size_t *ret_len)
+{
+	struct ndis_offload all = {0};
 	struct ndis_object object = {
 		.type = NDIS_OBJECT_OFFLOAD,
 		.revision = 1,
@@ -159,8 +192,10 @@ static uint32_t query_offloads(const uint8_t *in, size_t in_len, uint8_t *info, 
 	}
 	if (object.bytes < NDIS_OFFLOAD_BYTES_V1 || object.bytes > room)
 		return RNDIS_STATUS_INVALID_LENGTH;
+	fill_offloads(dev->features, &all);
+	all.object = object;
 	memset(info, 0, object.bytes);
-	memcpy(info, &object, sizeof(object));
+	memcpy(info, &all, min_u64(object.bytes, sizeof(all)));
 	*ret_len = object.bytes;
 	return RNDIS_STATUS_SUCCESS;
 }
@@ -196,38 +231,50 @@ uint32_t rndis_oid_query(const struct rndis_device *dev, uint32_t oid, const uin
 		return RNDIS_STATUS_SUCCESS;
 	case RNDIS_OID_OFFLOAD_CURRENT:
 	case RNDIS_OID_OFFLOAD_HARDWARE:
-		return query_offloads(in, in_len, info, room, ret_len);
+		return query_offloads(dev, in, in_len, info, room, ret_len);
+	case RNDIS_OID_RSS_CAPABILITIES:
+		return rndis_rss_query(dev, in, in_len, info, room, ret_len);
 	default:
 		return RNDIS_STATUS_NOT_SUPPORTED;
 	}
 }
 
-/* Success for whatever leaves all offloads off. */
-static uint32_t set_offloads(const uint8_t *in, size_t in_len)
+/* 0: as it is. */
+static bool wish_fits(uint8_t wish, uint8_t max)
+{
+	return wish <= max;
+}
+
+static void take_wish(uint8_t wish, bool on, bool *flag)
+{
+	if (wish)
+		*flag = on;
+}
+
+/* All or nothing: a wish for what is not there refuses the whole set. */
+static uint32_t set_offloads(struct rndis_device *dev, const uint8_t *in, size_t in_len)
 {
 	struct ndis_offload_parameters p = {0};
-	const uint8_t wishes[] = {
-		offsetof(struct ndis_offload_parameters, ip4_checksum),
-		offsetof(struct ndis_offload_parameters, tcp4_checksum),
-		offsetof(struct ndis_offload_parameters, udp4_checksum),
-		offsetof(struct ndis_offload_parameters, tcp6_checksum),
-		offsetof(struct ndis_offload_parameters, udp6_checksum),
-		offsetof(struct ndis_offload_parameters, large_send_v1),
-		offsetof(struct ndis_offload_parameters, large_send_v2_ip4),
-		offsetof(struct ndis_offload_parameters, large_send_v2_ip6),
-		offsetof(struct ndis_offload_parameters, coalesce_ip4),
-		offsetof(struct ndis_offload_parameters, coalesce_ip6),
-	};
+	uint8_t checksum, large4, large6, off = NDIS_OFFLOAD_OFF;
 
 	if (in_len < sizeof(p.object))
 		return RNDIS_STATUS_INVALID_LENGTH;
 	memcpy(&p, in, min_u64(in_len, sizeof(p)));
 	if (p.object.type != NDIS_OBJECT_DEFAULT)
 		return RNDIS_STATUS_INVALID_DATA;
-	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
-		if (((const uint8_t *)&p)[wishes[i]] > NDIS_OFFLOAD_OFF)
-			return RNDIS_STATUS_NOT_SUPPORTED;
-	}
+	checksum = dev->features & NETPORT_CHECKSUM ? NDIS_CHECKSUM_BOTH : off;
+	large4 = dev->features & NETPORT_TCP4 ? NDIS_OFFLOAD_ON : off;
+	large6 = dev->features & NETPORT_TCP6 ? NDIS_OFFLOAD_ON : off;
+	if (!wish_fits(p.ip4_checksum, off) || !wish_fits(p.large_send_v1, off) ||
+	    !wish_fits(p.tcp4_checksum, checksum) || !wish_fits(p.udp4_checksum, checksum) ||
+	    !wish_fits(p.tcp6_checksum, checksum) || !wish_fits(p.udp6_checksum, checksum) ||
+	    !wish_fits(p.large_send_v2_ip4, large4) || !wish_fits(p.large_send_v2_ip6, large6) ||
+	    !wish_fits(p.coalesce_ip4, large4) || !wish_fits(p.coalesce_ip6, large6))
+		return RNDIS_STATUS_NOT_SUPPORTED;
+	take_wish(p.tcp4_checksum, p.tcp4_checksum >= NDIS_CHECKSUM_RECEIVE,
+		  &dev->offloads.receive_checksum);
+	take_wish(p.coalesce_ip4, p.coalesce_ip4 == NDIS_OFFLOAD_ON, &dev->offloads.coalesce_ip4);
+	take_wish(p.coalesce_ip6, p.coalesce_ip6 == NDIS_OFFLOAD_ON, &dev->offloads.coalesce_ip6);
 	return RNDIS_STATUS_SUCCESS;
 }
 
@@ -250,7 +297,9 @@ uint32_t rndis_oid_set(struct rndis_device *dev, uint32_t oid, const uint8_t *in
 	case RNDIS_OID_NETWORK_ADDRESSES:
 		return RNDIS_STATUS_SUCCESS;
 	case RNDIS_OID_OFFLOAD_PARAMETERS:
-		return set_offloads(in, in_len);
+		return set_offloads(dev, in, in_len);
+	case RNDIS_OID_RSS_PARAMETERS:
+		return rndis_rss_set(dev, in, in_len);
 	default:
 		return RNDIS_STATUS_NOT_SUPPORTED;
 	}

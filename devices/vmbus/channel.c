@@ -100,6 +100,8 @@ int vmbus_offer_channel(struct vmbus *bus, const struct vmbus_offer *offer,
 	ch->offer = *offer;
 	ch->relid = relid;
 	bus->channel[relid] = ch;
+	if (relid >= bus->relid_end)
+		bus->relid_end = relid + 1;
 	if (bus->state == BUS_OFFERED)
 		channel_announce(ch);
 	*ret_channel = ch;
@@ -120,6 +122,8 @@ void channel_release(struct vmbus_channel *ch)
 			gpadl_free(bus, g);
 	}
 	bus->channel[ch->relid] = NULL;
+	while (bus->relid_end && !bus->channel[bus->relid_end - 1])
+		bus->relid_end--;
 	free(ch);
 }
 
@@ -493,26 +497,26 @@ int vmbus_channel_complete(struct vmbus_channel *ch, uint64_t transaction, const
 }
 
 int vmbus_channel_send_transfer(struct vmbus_channel *ch, uint16_t set_id,
-				const struct vmbus_transfer_range *range, uint64_t transaction,
-				const void *payload, uint32_t payload_len)
+				const struct vmbus_transfer_range *ranges, uint32_t count,
+				uint64_t transaction, const void *payload, uint32_t payload_len)
 {
 	struct {
 		struct vmbus_transfer_pages pages;
-		struct vmbus_transfer_range range;
-	} OYA_PACKED extra = {
-		.pages = {.set_id = set_id, .range_count = 1},
-		.range = *range,
-	};
+		struct vmbus_transfer_range range[VMBUS_TRANSFER_RANGES_MAX];
+	} OYA_PACKED extra = {.pages = {.set_id = set_id, .range_count = count}};
 	struct packet_parts parts = {
 		.type = VMBUS_PACKET_TRANSFER_PAGES,
 		.flags = VMBUS_PACKET_WANTS_COMPLETION,
 		.transaction = transaction,
 		.extra = &extra,
-		.extra_len = sizeof(extra),
+		.extra_len = (uint32_t)(sizeof(extra.pages) + count * sizeof(extra.range[0])),
 		.payload = payload,
 		.payload_len = payload_len,
 	};
 
+	if (!count || count > VMBUS_TRANSFER_RANGES_MAX)
+		return -EINVAL;
+	memcpy(extra.range, ranges, count * sizeof(extra.range[0]));
 	return channel_send_parts(ch, &parts);
 }
 

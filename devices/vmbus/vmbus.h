@@ -95,10 +95,11 @@ int vmbus_channel_send(struct vmbus_channel *ch, uint16_t type, bool wants_compl
 int vmbus_channel_complete(struct vmbus_channel *ch, uint64_t transaction, const void *payload,
 			   uint32_t payload_len);
 
-/* The same for one transfer-page packet with one range. */
+/* The same for one transfer-page packet with 1 to VMBUS_TRANSFER_RANGES_MAX ranges. */
+#define VMBUS_TRANSFER_RANGES_MAX 64u
 int vmbus_channel_send_transfer(struct vmbus_channel *ch, uint16_t set_id,
-				const struct vmbus_transfer_range *range, uint64_t transaction,
-				const void *payload, uint32_t payload_len);
+				const struct vmbus_transfer_range *ranges, uint32_t count,
+				uint64_t transaction, const void *payload, uint32_t payload_len);
 
 /* Signals the guest of what was sent since the last signal, when it wants to know. */
 void vmbus_channel_flush(struct vmbus_channel *ch);

@@ -82,8 +82,8 @@ class Commands(unittest.TestCase):
             ("oya run --disk a,c", "a,c", {"a,cache=none", "a,cache=writeback", "a,controller="}),
             ("oya run --dvd a,l", "a,l", {"a,lun="}),
             ("oya run --disk a,ro,cache=w", "w", {"writeback"}),
-            ("oya run --net user,m", "user,m", {"user,mac="}),
-            ("oya run --net tap=t,m", "t,m", {"t,mac="}),
+            ("oya run --net user,m", "user,m", {"user,mac=", "user,mtu="}),
+            ("oya run --net tap=t,m", "t,m", {"t,mac=", "t,mtu="}),
             ("oya run --console p", "p", {"pty"}),
         ):
             self.assertEqual(self._complete(line, last), expected, line)

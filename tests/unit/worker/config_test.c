@@ -82,7 +82,8 @@ static void every_setting_is_taken(void **state)
 		     "\"disks\": [{\"path\": \"d0\"}, {\"path\": \"d1\", \"read_only\": true, "
 		     "\"cache\": \"writeback\"}, {\"path\": \"d2\", \"cache\": \"none\"}], "
 		     "\"nics\": [{\"type\": \"tap\", \"ifname\": \"t0\", \"mac\": "
-		     "\"00:15:5D:01:fe:0a\"}, {\"type\": \"user\", \"forward\": "
+		     "\"00:15:5D:01:fe:0a\", \"mtu\": 9000, \"queues\": 8, \"spoof_guard\": true}, "
+		     "{\"type\": \"user\", \"forward\": "
 		     "[\"tcp:1:2\", \"udp:3:4\"]}]}");
 	static const uint8_t mac[] = {0x00, 0x15, 0x5d, 0x01, 0xfe, 0x0a};
 	char uuid[GUID_TEXT_LEN];
@@ -111,7 +112,12 @@ static void every_setting_is_taken(void **state)
 	assert_int_equal(c->nic[0].type, NIC_TAP);
 	assert_string_equal(c->nic[0].ifname, "t0");
 	assert_memory_equal(c->nic[0].mac, mac, sizeof(mac));
+	assert_int_equal(c->nic[0].mtu, 9000);
+	assert_int_equal(c->nic[0].queues, 8);
+	assert_true(c->nic[0].spoof_guard);
 	assert_int_equal(c->nic[1].type, NIC_USER);
+	assert_int_equal(c->nic[1].mtu + c->nic[1].queues, 0);
+	assert_false(c->nic[1].spoof_guard);
 	assert_memory_equal(c->nic[1].mac, mac, 3); /* Microsoft's prefix */
 	assert_string_equal(c->nic[1].forward[1], "udp:3:4");
 	assert_null(c->nic[1].forward[2]);
@@ -214,6 +220,10 @@ static void words_that_are_not_allowed_are_told_with_those_that_are(void **state
 	(void)state;
 	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\", \"cache\": \"unsafe\"}]}",
 		       "'cache' of a disk is 'unsafe', allowed are none and writeback");
+	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"user\", \"mtu\": 9001}]}",
+		       "'mtu' is 9001, allowed are 576 to 9000");
+	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"user\", \"queues\": 9}]}",
+		       "'queues' is 9, allowed are 1 to 8");
 	assert_refused("{" BOOT ", \"nics\": [{}]}",
 		       "'type' of a NIC is '', allowed are user and tap");
 	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"bridge\"}]}",

@@ -262,6 +262,45 @@ static void lines_are_answered_in_turn_and_a_line_without_end_is_cut_off(void **
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void requests_about_nics_name_one_and_bring_a_tap(void **state)
+{
+	assert_error(*state, "{\"verb\": \"link\", \"nic\": 0, \"up\": true}",
+		     "the VM has no NIC 0");
+	assert_error(*state, "{\"verb\": \"link\", \"nic\": 8, \"up\": true}",
+		     "a NIC is named by the number 'nic', from 0 to 7");
+	assert_error(*state, "{\"verb\": \"link\", \"nic\": 0}", "a link is true or false: 'up'");
+	assert_error(*state, "{\"verb\": \"nic-remove\", \"nic\": 3}", "the VM has no NIC 3");
+	assert_error(*state, "{\"verb\": \"nic-remove\"}",
+		     "a NIC is named by the number 'nic', from 0 to 7");
+	assert_error(*state, "{\"verb\": \"nic-add\"}",
+		     "cannot add a NIC: the request came without a tap's descriptor");
+	assert_error(*state, "{\"verb\": \"nic-add\", \"mtu\": 1}",
+		     "cannot use the VM's configuration: 'mtu' is 1, allowed are 576 to 9000");
+	assert_error(
+		*state, "{\"verb\": \"nic-add\", \"ifname\": \"t\"}",
+		"cannot use the VM's configuration: a NIC that is added has no 'type' and no 'ifname'");
+}
+
+static void descriptor_that_is_no_tap_is_refused_and_closed(void **state)
+{
+	struct stillvm *s = *state;
+	bool console = false;
+	int pair[2], fd;
+	char byte;
+	json_t *answer;
+
+	assert_int_equal(pipe(pair), 0);
+	fd = pair[1];
+	answer = control_answer(&s->vm, "{\"verb\": \"nic-add\"}", 19, &fd, &console);
+	assert_string_equal(json_string_value(json_object_get(answer, "error")),
+			    "the descriptor is no tap device that was opened with IFF_TAP and "
+			    "IFF_NO_PI");
+	assert_int_equal(fd, -1);
+	assert_int_equal(read(pair[0], &byte, 1), 0);
+	close(pair[0]);
+	json_decref(answer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +314,8 @@ int main(void)
 		TEST(pairs_are_refused_without_a_guest),
 		TEST(console_hands_the_connection_over),
 		TEST(lines_are_answered_in_turn_and_a_line_without_end_is_cut_off),
+		TEST(requests_about_nics_name_one_and_bring_a_tap),
+		TEST(descriptor_that_is_no_tap_is_refused_and_closed),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

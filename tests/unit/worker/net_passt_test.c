@@ -50,10 +50,11 @@ static void on_ended(void *ctx, const char *sentence)
 	snprintf(l->sentence, sizeof(l->sentence), "%s", sentence);
 }
 
-static int on_frame(void *owner, const void *frame, size_t len)
+static int on_frame(void *owner, void *frame, size_t len, const struct netport_facts *facts)
 {
 	struct link *l = owner;
 
+	(void)facts;
 	if (l->receive_result == -EAGAIN) {
 		struct netport *port = net_passt_port(l->passt);
 
@@ -109,8 +110,9 @@ static int link_send(struct link *l, void *frame, size_t len)
 {
 	struct iovec iov[2] = {{frame, 5}, {(uint8_t *)frame + 5, len - 5}};
 	struct netport *port = net_passt_port(l->passt);
+	static const struct netport_facts none;
 
-	return port->ops->send(port->ctx, iov, 2, len);
+	return port->ops->send(port->ctx, iov, 2, len, &none);
 }
 
 static void frames_split_at_every_byte_arrive_whole(void **state)

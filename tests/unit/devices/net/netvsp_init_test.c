@@ -46,6 +46,22 @@ static void init_refuses_other_versions_and_goes_on(void **state)
 	nic_free(n);
 }
 
+static void init_of_a_running_nic_is_refused_and_it_runs_on(void **state)
+{
+	struct nic *n = nic_new();
+	struct vmguest_packet p;
+	uint8_t frame[64];
+
+	(void)state;
+	nic_up(n);
+	assert_int_equal(nic_version(n, NVSP_VERSION_6_1, NVSP_VERSION_6_1), NVSP_STATUS_FAILURE);
+	nic_frame(frame, sizeof(frame));
+	assert_int_equal(nic_receive(n, frame, sizeof(frame)), 0);
+	assert_true(vmguest_receive(&n->ch, &p));
+	assert_int_equal(p.type, VMBUS_PACKET_TRANSFER_PAGES);
+	nic_free(n);
+}
+
 static void buffers_are_refused_before_a_version(void **state)
 {
 	struct nic *n = nic_new();
@@ -136,7 +152,7 @@ static void whole_start_of_linux_succeeds(void **state)
 	nic_free(n);
 }
 
-static void sub_channels_are_refused_with_an_answer(void **state)
+static void sub_channels_beyond_the_queues_are_refused_with_an_answer(void **state)
 {
 	struct nvsp_sub_channel msg = {.type = NVSP_MSG_SUB_CHANNEL, .operation = 1, .count = 3};
 	struct vmguest_packet p;
@@ -336,11 +352,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init_takes_each_version_that_linux_tries),
 		cmocka_unit_test(init_refuses_other_versions_and_goes_on),
+		cmocka_unit_test(init_of_a_running_nic_is_refused_and_it_runs_on),
 		cmocka_unit_test(buffers_are_refused_before_a_version),
 		cmocka_unit_test(receive_buffer_is_one_part_of_equal_sections),
 		cmocka_unit_test(wild_and_small_buffers_are_refused),
 		cmocka_unit_test(whole_start_of_linux_succeeds),
-		cmocka_unit_test(sub_channels_are_refused_with_an_answer),
+		cmocka_unit_test(sub_channels_beyond_the_queues_are_refused_with_an_answer),
 		cmocka_unit_test(every_message_that_asks_for_an_answer_gets_one),
 		cmocka_unit_test(message_without_a_type_faults_the_channel),
 		cmocka_unit_test(packet_of_an_odd_type_faults_the_channel),

@@ -41,12 +41,15 @@ struct nic {
 	unsigned want_calls, sent;
 	int send_result;
 	size_t sent_len;
+	struct netport_facts facts; /* of the frame that was sent last */
+	unsigned accepted;
 	uint8_t frame[NETPORT_FRAME_MAX];
 	bool kept; /* gives kept_frame again at want(true) */
 	uint8_t kept_frame[64];
 };
 
-static inline int nic_send(void *ctx, const struct iovec *iov, unsigned count, size_t len)
+static inline int nic_send(void *ctx, const struct iovec *iov, unsigned count, size_t len,
+			   const struct netport_facts *facts)
 {
 	struct nic *n = ctx;
 	size_t at = 0;
@@ -60,6 +63,7 @@ static inline int nic_send(void *ctx, const struct iovec *iov, unsigned count, s
 	if (at != len)
 		abort();
 	n->sent_len = len;
+	n->facts = *facts;
 	n->sent++;
 	return n->send_result;
 }
@@ -72,28 +76,25 @@ static inline void nic_want(void *ctx, bool on)
 	n->want_calls++;
 	if (on && n->kept) {
 		n->kept = false;
-		if (n->port.sink.receive(n->port.sink.owner, n->kept_frame, 64) == -EAGAIN)
+		if (n->port.sink.receive(n->port.sink.owner, n->kept_frame, 64, NULL) == -EAGAIN)
 			n->kept = true;
+		n->port.sink.flush(n->port.sink.owner);
 	}
 }
 
-static const struct netport_ops nic_port_ops = {.send = nic_send, .want = nic_want};
-
-/* A connected guest whose NIC channel is open, with buffers registered but not yet given. */
-static inline struct nic *nic_new(void)
+static inline void nic_accept(void *ctx, unsigned features)
 {
-	struct nic *n = calloc(1, sizeof(*n));
-	struct netvsp_config config = {
-		.instance = GUID_INIT(0x12345678, 0x1234, 0x1234, 0x1234, 0x00155d010203)};
+	struct nic *n = ctx;
 
-	if (!n)
-		abort();
-	memcpy(config.mac, nic_mac, sizeof(nic_mac));
-	n->guest = vmguest_new(NIC_RAM, 0);
-	n->port = (struct netport){.ops = &nic_port_ops, .ctx = n};
-	n->dev = netvsp_new(n->guest->bus, &config, &n->port);
-	if (!n->dev)
-		abort();
+	n->accepted = features;
+}
+
+static const struct netport_ops nic_port_ops = {
+	.send = nic_send, .want = nic_want, .accept = nic_accept};
+
+/* The guest finds the NIC: its channel is open, buffers are registered but not yet given. */
+static inline void nic_connect(struct nic *n)
+{
 	vmguest_connect(n->guest);
 	n->relid = vmguest_find_offer(n->guest, &nic_guid, 0);
 	if (!vmguest_open(n->guest, n->relid, NIC_RING_PAGES, &n->ch))
@@ -104,7 +105,31 @@ static inline struct nic *nic_new(void)
 	n->rx_gpadl = vmguest_gpadl(n->guest, n->relid, n->rx, NIC_RX_BYTES);
 	n->tx_gpadl = vmguest_gpadl(n->guest, n->relid, n->tx, NIC_TX_BYTES);
 	n->transaction = 0x1000;
+}
+
+/* A connected guest, see above. The back end has `features`; what `config` leaves at 0 is
+ * filled in. */
+static inline struct nic *nic_new_with(unsigned features, struct netvsp_config config)
+{
+	struct nic *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		abort();
+	config.instance =
+		(struct guid)GUID_INIT(0x12345678, 0x1234, 0x1234, 0x1234, 0x00155d010203);
+	memcpy(config.mac, nic_mac, sizeof(nic_mac));
+	n->guest = vmguest_new(NIC_RAM, 0);
+	n->port = (struct netport){.ops = &nic_port_ops, .ctx = n, .features = features};
+	n->dev = netvsp_new(n->guest->bus, &config, &n->port);
+	if (!n->dev)
+		abort();
+	nic_connect(n);
 	return n;
+}
+
+static inline struct nic *nic_new(void)
+{
+	return nic_new_with(0, (struct netvsp_config){0});
 }
 
 static inline void nic_free(struct nic *n)
@@ -315,9 +340,27 @@ static inline void nic_frame(uint8_t *dst, size_t len)
 		dst[i] = (uint8_t)i;
 }
 
+/* One frame from the network, and the end of its batch. */
+static inline int nic_receive_facts(struct nic *n, const void *frame, size_t len,
+				    const struct netport_facts *facts)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	int r;
+
+	if (!copy)
+		abort();
+	if (len)
+		memcpy(copy, frame, len);
+	r = n->port.sink.receive(n->port.sink.owner, copy, len, facts);
+	free(copy);
+	if (n->port.sink.flush)
+		n->port.sink.flush(n->port.sink.owner);
+	return r;
+}
+
 static inline int nic_receive(struct nic *n, const void *frame, size_t len)
 {
-	return n->port.sink.receive(n->port.sink.owner, frame, len);
+	return nic_receive_facts(n, frame, len, NULL);
 }
 
 /* Puts a data packet with a frame of frame_len bytes to dst; the message's length. */
