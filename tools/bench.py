@@ -23,6 +23,7 @@ from benchmarks import common  # noqa: E402
 
 RESULTS = builds.BUILD / "bench"
 _BUILD_LIMIT_S = 600.0
+_ORDER = ("boot", "footprint", "disk", "net", "kick")  # of ./bench all
 
 
 def _names() -> dict[str, str]:
@@ -70,10 +71,12 @@ def main(argv: list[str]) -> int:
     """Run what the command line asks for."""
     names = _names()
     parser = argparse.ArgumentParser(prog="./bench", description="Runs benchmarks, each against a peer in the same run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark (--list names them)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark (--list names them), or all")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
     parser.add_argument("--rounds", type=int, help="how many runs of each side")
     args = parser.parse_args(argv)
+    if "all" in args.names:
+        args.names = [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
     unknown = [name for name in args.names if name not in names]
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; ./bench --list names them")
