@@ -4,7 +4,8 @@
  * (16 MiB for Debian's), then the RAM disk as high as it may be, below the MMIO gap.
  *
  * Trust: the files are hostile: they are read whole into private memory, decoded with bounds
- * (linux_image.h), and written through gmem only.
+ * (linux_image.h), and written through gmem only. A compressed kernel is unpacked in guest
+ * memory where it can be: no processor runs then, so what was checked there stays as it is.
  */
 #include "worker/boot.h"
 
@@ -30,6 +31,7 @@
 #define KERNEL_MIN_AT 0x100000u
 #define FILE_MAX (UINT64_C(1) << 32)
 #define UNPACKED_MAX ((size_t)1 << 30)
+#define TEXT_FILE_OFFSET 0x200000u /* of the first segment, as kernels for x86 are linked */
 
 struct file {
 	uint8_t *data;
@@ -186,31 +188,124 @@ static int load_packed(const struct file *file, const struct bzimage *image, con
 	return 0;
 }
 
+/* Whether the segments of a file at `base` of guest memory can be moved to their places in order:
+ * each downwards or not at all, so none onto what has yet to be moved. */
+static bool can_settle(const struct elf_image *image, const struct gmem *gm, uint64_t base)
+{
+	uint64_t file_end = 0, gpa_end = KERNEL_MIN_AT;
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->file_at < file_end || s->gpa < gpa_end || s->gpa > base + s->file_at ||
+		    !gmem_span(gm, s->gpa, s->len))
+			return false;
+		file_end = s->file_at + s->file_len;
+		gpa_end = s->gpa + s->len;
+	}
+	return true;
+}
+
+/* Moves the segments to their places, and clears what is left of the file around them. */
+static void settle(const struct elf_image *image, const struct gmem *gm, uint64_t base, size_t len)
+{
+	const uint8_t *file = gmem_span(gm, base, len);
+	uint64_t at = base, end = base + len;
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->gpa != base + s->file_at)
+			memmove(gmem_span(gm, s->gpa, s->len), file + s->file_at, s->file_len);
+	}
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->gpa > at)
+			gmem_zero(gm, at, min_u64(s->gpa, end) - at);
+		if (s->gpa + s->file_len > at)
+			at = s->gpa + s->file_len;
+		if (at >= end)
+			return;
+	}
+	gmem_zero(gm, at, end - at);
+}
+
+/* The usual way: no buffer, and no copy of the kernel's text. -EAGAIN: this kernel needs
+ * load_elf(), and guest memory is all zeros again. */
+static int unpack_in_place(const struct boot_source *source, const struct file *packed,
+			   const struct bzimage *image, const struct gmem *gm,
+			   struct boot_entry *entry, uint64_t *ret_end)
+{
+	uint64_t base = image->preferred - TEXT_FILE_OFFSET;
+	struct elf_image elf;
+	uint8_t *file;
+	size_t len;
+	int r = source->unpack ? image_unpacked_len(packed->data, packed->len, UNPACKED_MAX, &len)
+			       : -ENOTSUP;
+
+	if (r < 0)
+		return r;
+	if (image->preferred < KERNEL_MIN_AT + TEXT_FILE_OFFSET || !gmem_span(gm, base, len))
+		return -EAGAIN;
+	file = gmem_span(gm, base, len);
+	r = image_unpack_to(packed->data, packed->len, file, len);
+	if (r < 0)
+		return r;
+	if (elf_decode(file, len, &elf) < 0 || !can_settle(&elf, gm, base)) {
+		gmem_zero(gm, base, len);
+		return -EAGAIN;
+	}
+	settle(&elf, gm, base, len);
+	entry->rip = elf.entry;
+	*ret_end = elf.segment[elf.count - 1].gpa + elf.segment[elf.count - 1].len;
+	return 0;
+}
+
+static int unpack_failed(int r, const char *path, struct failure *f)
+{
+	if (r == -ENOMEM)
+		return fail(f, r, "cannot decompress the kernel %s: out of memory", path);
+	return fail(f, r, "the kernel %s is damaged or cut short; copy it anew", path);
+}
+
+static int unpack_and_copy(const struct boot_source *source, const struct file *packed,
+			   const struct gmem *gm, struct boot_entry *entry, uint64_t *ret_end,
+			   struct failure *f)
+{
+	struct file unpacked = {0};
+	int r = image_unpack(packed->data, packed->len, UNPACKED_MAX, &unpacked.data,
+			     &unpacked.len);
+
+	if (r < 0)
+		return unpack_failed(r, source->kernel, f);
+	r = load_elf(&unpacked, gm, entry, ret_end, source->kernel, f);
+	file_done(&unpacked);
+	return r;
+}
+
 static int load_bzimage(const struct boot_source *source, const struct file *file,
 			const struct bzimage *image, const struct gmem *gm,
 			struct boot_entry *entry, uint64_t *ret_end, struct failure *f)
 {
-	struct file unpacked = {0};
-	int r = source->unpack ? image_unpack(file->data + image->payload_at, image->payload_len,
-					      UNPACKED_MAX, &unpacked.data, &unpacked.len)
-			       : -ENOTSUP;
+	struct file packed = {file->data + image->payload_at, image->payload_len};
+	int r = unpack_in_place(source, &packed, image, gm, entry, ret_end);
 
 	/* What we cannot decompress, the guest can. */
 	if (r == -ENOTSUP)
 		return load_packed(file, image, gm, entry, ret_end, f);
-	if (r == -ENOMEM)
-		return fail(f, r, "cannot decompress the kernel %s: out of memory", source->kernel);
+	if (r == -EAGAIN)
+		r = unpack_and_copy(source, &packed, gm, entry, ret_end, f);
+	else if (r < 0)
+		r = unpack_failed(r, source->kernel, f);
 	if (r < 0)
-		return fail(f, r, "the kernel %s is damaged or cut short; copy it anew",
-			    source->kernel);
-	r = load_elf(&unpacked, gm, entry, ret_end, source->kernel, f);
-	file_done(&unpacked);
+		return r;
 	/* The kernel needs its work space too: the header tells how much. */
-	if (r == 0 && !gmem_span(gm, image->preferred, image->init_bytes))
+	if (!gmem_span(gm, image->preferred, image->init_bytes))
 		return too_small(gm, "kernel", f);
-	if (r == 0 && image->preferred + image->init_bytes > *ret_end)
+	if (image->preferred + image->init_bytes > *ret_end)
 		*ret_end = image->preferred + image->init_bytes;
-	return r;
+	return 0;
 }
 
 static void e820_add(uint8_t *zero_page, uint64_t gpa, uint64_t len, uint32_t type)
