@@ -15,6 +15,7 @@ from benchmarks.common import Context, Figure, RunFailed, Side, best_of
 
 WINDOW_S = 3.0
 FIO_S = 5
+ENOUGH = 30  # requests in a window, below which it tells nothing
 
 Rates = dict[str, float]
 
@@ -22,7 +23,7 @@ Rates = dict[str, float]
 def _side(session: places.Session, disk: str, rw: str, depth: int) -> Side:
     def measure() -> Rates:
         got = session.load(f"disk:{session.disks[disk]}", WINDOW_S, f"fio {rw} {depth} {disk} {FIO_S}")
-        if got["work"] < 100:
+        if got["work"] < ENOUGH:
             raise RunFailed(f"{got['work']} requests in {WINDOW_S} s: {got['text'][-200:]}")
         return {
             "iops": got["work"] / got["seconds"],

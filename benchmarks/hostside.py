@@ -105,7 +105,10 @@ def _until(console: socket.socket, mark: str, end: float) -> str | None:
     while (left := end - time.monotonic()) > 0:
         if not select.select([console], [], [], left)[0]:
             break
-        more = console.recv(65536)
+        try:
+            more = console.recv(65536)
+        except OSError:
+            break
         if not more:
             break
         text += more

@@ -83,9 +83,12 @@ class Place:
         command = shlex.join(["python3", f"{self.host.home}/hostside.py", *(str(word) for word in words)])
         try:
             done = self.host.run(command, timeout=limit_s + 30, check=False)
-            got: dict[str, Any] = json.loads(done.out.splitlines()[-1])
-        except (lab.LabError, IndexError, ValueError) as error:
+        except lab.LabError as error:
             raise RunFailed(f"{words[0]}: {error}") from None
+        try:
+            got: dict[str, Any] = json.loads(done.out.splitlines()[-1])
+        except (IndexError, ValueError):
+            raise RunFailed(f"{words[0]}: {done.out[-200:]} {done.err[-400:]}") from None
         if "error" in got:
             raise RunFailed(str(got["error"]))
         return got
@@ -113,7 +116,7 @@ class Place:
         for name in names:
             settings = f"echo {DISK_MIB} >size; echo 1 >memory_backed; echo 0 >irqmode; echo 2 >queue_mode; echo 1 >power"
             self.host.run(f"mkdir /sys/kernel/config/nullb/{name} && cd /sys/kernel/config/nullb/{name} && {settings}")
-            self.host.run(f"dd if=/dev/zero of=/dev/{name} bs=1M oflag=direct status=none")
+            self.host.run(f"dd if=/dev/zero of=/dev/{name} bs=1M count={DISK_MIB} oflag=direct status=none")
         return names
 
     def tap(self, number: int) -> str:
