@@ -36,6 +36,10 @@ class RunFailed(Exception):
     """A run that gave no figure; the text tells why and is kept in the result."""
 
 
+class Skipped(Exception):
+    """A benchmark that this machine cannot run; the text tells why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Side:
     """One of the two that are compared. `command` is recorded; `measure` makes a run."""
@@ -166,6 +170,8 @@ def best_of(
     warm_up.once(keep=False)
     runs = compare(ours, best.side if best else None, rounds, warm_up=0, on_run=on_run)
     runs.ours.failed[:0] = warm_up.failed
+    if runs.peer is None and trials:
+        runs.peer = Samples(trials[0].side)
     if runs.peer:
         runs.peer.failed[:0] = [text for trial in trials for text in trial.failed]
     return runs

@@ -56,7 +56,11 @@ def _run(name: str, rounds: int | None) -> bool:
         context = common.Context(
             builds.RELEASE.folder, Path(tmp), rounds, lambda text: print(f"bench: {name}: {text}", file=sys.stderr)
         )
-        figures = module.run(context)
+        try:
+            figures = module.run(context)
+        except common.Skipped as reason:
+            print(f"{name}: skipped: {reason}", flush=True)
+            return True
     result = RESULTS / f"{name}.json"
     common.write(result, name, figures)
     print(f"{name}: {common.machine()}\n{common.table(figures)}\n-> {result.relative_to(ROOT)}", flush=True)
