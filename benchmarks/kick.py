@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a kick through an ioeventfd and each kind of exit cost on this machine's own /dev/kvm.
 
-Ours is a worker with the tiny guest of the system tests, which runs tight loops; the peer is kvm_floor.c, a monitor that does
+Ours is a worker with the tiny guest of the system tests, which runs tight loops; the peer is tests/system/kvm_floor.c, a monitor that does
 nothing else: the least that this KVM allows. QEMU cannot be the peer, since it has no such guest interface. It is skipped
 on a machine without /dev/kvm.
 """
@@ -39,7 +39,7 @@ def run(ctx: Context) -> list[Figure]:
     if not Path("/dev/kvm").exists():
         raise Skipped("this machine has no /dev/kvm")
     floor = ctx.tmp / "kvm_floor"
-    source = Path(__file__).with_name("kvm_floor.c")
+    source = Path(__file__).parent.parent / "tests" / "system" / "kvm_floor.c"
     subprocess.run(["cc", "-O2", "-pthread", "-o", str(floor), str(source)], check=True)
     config = ctx.tmp / "kick.json"
     boot = {"kernel": str(ctx.binary("tests/system/oya-test-guest")), "append": "test=cost"}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a kick and each kind of exit cost, for benchmarks/kick.py: tight loops, one line for each. */
+/* What a kick and each kind of exit cost, for benchmarks/kick.py: tight loops, one line for each.
+ */
 #include "abi/hv.h"
 #include "abi/ic.h"
 #include "abi/machine.h"

@@ -99,13 +99,8 @@ static void set_up_vm(struct monitor *m)
 static void set_up_cpu(const struct monitor *m)
 {
 	uint64_t *tables = (uint64_t *)(void *)(m->ram + TABLES_AT);
-	struct kvm_segment code = {.limit = ~0u,
-				   .selector = 8,
-				   .type = 0xb,
-				   .present = 1,
-				   .s = 1,
-				   .g = 1,
-				   .l = 1};
+	struct kvm_segment code = {
+		.limit = ~0u, .selector = 8, .type = 0xb, .present = 1, .s = 1, .g = 1, .l = 1};
 	struct kvm_segment data = {
 		.limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .g = 1, .db = 1};
 	struct kvm_sregs s;
@@ -143,8 +138,7 @@ static void measure(const struct monitor *m, const char *name, const uint8_t *co
 	must(ioctl(m->cpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 	do {
 		must(ioctl(m->cpu, KVM_RUN, 0), "KVM_RUN");
-		if (m->run->exit_reason != KVM_EXIT_IO &&
-		    m->run->exit_reason != KVM_EXIT_X86_RDMSR)
+		if (m->run->exit_reason != KVM_EXIT_IO && m->run->exit_reason != KVM_EXIT_X86_RDMSR)
 			errx(1, "%s: exit %u", name, m->run->exit_reason);
 	} while (m->run->exit_reason != KVM_EXIT_IO || m->run->io.port != END_PORT);
 	printf("COST %s %u %llu\n", name, LOOPS, (unsigned long long)(now_units() - start));
