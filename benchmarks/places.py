@@ -262,7 +262,7 @@ def qemu_session(
     for aio, disk in disks.items():
         words += ["-drive", f"if=none,id={aio},file=/dev/{disk},format=raw,cache=none,aio={aio}"]
         words += ["-device", f"virtio-blk-{bus},drive={aio},iothread=io,serial={aio}"]
-    words += ["-drive", f"if=none,id=root,file={at.root_disk},format=raw,cache=none,read-only=on"]
+    words += ["-drive", f"if=none,id=root,file={at.root_disk},format=raw,cache=none,read-only=on,file.locking=off"]
     words += ["-device", f"virtio-blk-{bus},drive=root,iothread=io"]
     words += ["-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no,vhost=off"]
     words += ["-device", f"virtio-net-{bus},netdev=net"]
