@@ -36,6 +36,10 @@ class RunFailed(Exception):
     """A run that gave no figure; the text tells why and is kept in the result."""
 
 
+class Skipped(Exception):
+    """A benchmark that this machine cannot run; the text tells why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Side:
     """One of the two that are compared. `command` is recorded; `measure` makes a run."""
@@ -54,12 +58,16 @@ class Samples:
     failed: list[str] = dataclasses.field(default_factory=list)
 
     def once(self, keep: bool) -> None:
-        """Make one run; `keep` is false for one that only warms up."""
+        """Make one run, and another one if it fails; `keep` is false for one that only warms up."""
         try:
             value = self.side.measure()
         except RunFailed as error:
             self.failed.append(str(error))
-            return
+            try:
+                value = self.side.measure()
+            except RunFailed as again:
+                self.failed.append(str(again))
+                return
         if keep:
             self.good.append({k: float(v) for k, v in (value if isinstance(value, Mapping) else {"": value}).items()})
 
@@ -143,6 +151,32 @@ def compare(
     return runs
 
 
+def best_of(
+    ours: Side,
+    peers: list[Side],
+    rounds: int,
+    key: str,
+    more_is_better: bool = False,
+    on_run: Callable[[str], None] = lambda text: None,
+) -> Runs:
+    """A comparison with the peer that is best at `key` in one run of each, which also warms up."""
+    trials = [Samples(peer) for peer in peers]
+    for trial in trials:
+        trial.once(keep=True)
+        on_run(f"{trial.side.name}: {trial.of(key) or trial.failed}")
+    valid = [trial for trial in trials if trial.of(key)]
+    best = (max if more_is_better else min)(valid, key=lambda trial: trial.of(key)[0]) if valid else None
+    warm_up = Samples(ours)
+    warm_up.once(keep=False)
+    runs = compare(ours, best.side if best else None, rounds, warm_up=0, on_run=on_run)
+    runs.ours.failed[:0] = warm_up.failed
+    if runs.peer is None and trials:
+        runs.peer = Samples(trials[0].side)
+    if runs.peer:
+        runs.peer.failed[:0] = [text for trial in trials for text in trial.failed]
+    return runs
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """What a benchmark gets."""
@@ -195,7 +229,7 @@ def _number(value: float | None) -> str:
 
 def table(figures: list[Figure]) -> str:
     """The figures as columns of text."""
-    head = ["figure", "unit", "ours", "min..max", "runs", "peer", "", "ratio", "bound", "holds"]
+    head = ["figure", "unit", "ours", "min..max", "peer", "min..max", "runs", "", "ratio", "bound", "aim", "holds"]
     rows = [head]
     for values in (figure.values for figure in figures):
         rows.append(
@@ -204,11 +238,13 @@ def table(figures: list[Figure]) -> str:
                 values["unit"],
                 _number(values["ours"]),
                 f"{_number(values['min'])}..{_number(values['max'])}",
-                str(values["runs"]),
                 _number(values["peer"]),
+                f"{_number(min(theirs))}..{_number(max(theirs))}" if (theirs := values["samples"]["peer"]) else "-",
+                str(values["runs"]),
                 values["peer_name"] or "",
                 _number(values["ratio"]),
                 values["bound"] or "",
+                values["aim"] or "",
                 {True: "yes", False: "NO", None: ""}[values["holds"]],
             ]
         )

@@ -23,6 +23,7 @@ from benchmarks import common  # noqa: E402
 
 RESULTS = builds.BUILD / "bench"
 _BUILD_LIMIT_S = 600.0
+_ORDER = ("boot", "footprint", "disk", "net", "kick")  # of ./bench all
 
 
 def _names() -> dict[str, str]:
@@ -55,7 +56,11 @@ def _run(name: str, rounds: int | None) -> bool:
         context = common.Context(
             builds.RELEASE.folder, Path(tmp), rounds, lambda text: print(f"bench: {name}: {text}", file=sys.stderr)
         )
-        figures = module.run(context)
+        try:
+            figures = module.run(context)
+        except common.Skipped as reason:
+            print(f"{name}: skipped: {reason}", flush=True)
+            return True
     result = RESULTS / f"{name}.json"
     common.write(result, name, figures)
     print(f"{name}: {common.machine()}\n{common.table(figures)}\n-> {result.relative_to(ROOT)}", flush=True)
@@ -70,10 +75,12 @@ def main(argv: list[str]) -> int:
     """Run what the command line asks for."""
     names = _names()
     parser = argparse.ArgumentParser(prog="./bench", description="Runs benchmarks, each against a peer in the same run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark (--list names them)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark (--list names them), or all")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
     parser.add_argument("--rounds", type=int, help="how many runs of each side")
     args = parser.parse_args(argv)
+    if "all" in args.names:
+        args.names = [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
     unknown = [name for name in args.names if name not in names]
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; ./bench --list names them")

@@ -4,12 +4,14 @@
  * (16 MiB for Debian's), then the RAM disk as high as it may be, below the MMIO gap.
  *
  * Trust: the files are hostile: they are read whole into private memory, decoded with bounds
- * (linux_image.h), and written through gmem only.
+ * (linux_image.h), and written through gmem only. A compressed kernel is unpacked in guest
+ * memory where it can be: no processor runs then, so what was checked there stays as it is.
  */
 #include "worker/boot.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +32,7 @@
 #define KERNEL_MIN_AT 0x100000u
 #define FILE_MAX (UINT64_C(1) << 32)
 #define UNPACKED_MAX ((size_t)1 << 30)
+#define TEXT_FILE_OFFSET 0x200000u /* of the first segment, as kernels for x86 are linked */
 
 struct file {
 	uint8_t *data;
@@ -186,31 +189,124 @@ static int load_packed(const struct file *file, const struct bzimage *image, con
 	return 0;
 }
 
+/* Whether the segments of a file at `base` of guest memory can be moved to their places in order:
+ * each downwards or not at all, so none onto what has yet to be moved. */
+static bool can_settle(const struct elf_image *image, const struct gmem *gm, uint64_t base)
+{
+	uint64_t file_end = 0, gpa_end = KERNEL_MIN_AT;
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->file_at < file_end || s->gpa < gpa_end || s->gpa > base + s->file_at ||
+		    !gmem_span(gm, s->gpa, s->len))
+			return false;
+		file_end = s->file_at + s->file_len;
+		gpa_end = s->gpa + s->len;
+	}
+	return true;
+}
+
+/* Moves the segments to their places, and clears what is left of the file around them. */
+static void settle(const struct elf_image *image, const struct gmem *gm, uint64_t base, size_t len)
+{
+	const uint8_t *file = gmem_span(gm, base, len);
+	uint64_t at = base, end = base + len;
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->gpa != base + s->file_at)
+			memmove(gmem_span(gm, s->gpa, s->len), file + s->file_at, s->file_len);
+	}
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segment[i];
+
+		if (s->gpa > at)
+			gmem_zero(gm, at, min_u64(s->gpa, end) - at);
+		if (s->gpa + s->file_len > at)
+			at = s->gpa + s->file_len;
+		if (at >= end)
+			return;
+	}
+	gmem_zero(gm, at, end - at);
+}
+
+/* The usual way: no buffer, and no copy of the kernel's text. -EAGAIN: this kernel needs
+ * load_elf(), and guest memory is all zeros again. */
+static int unpack_in_place(const struct boot_source *source, const struct file *packed,
+			   const struct bzimage *image, const struct gmem *gm,
+			   struct boot_entry *entry, uint64_t *ret_end)
+{
+	uint64_t base = image->preferred - TEXT_FILE_OFFSET;
+	struct elf_image elf;
+	uint8_t *file;
+	size_t len;
+	int r = source->unpack ? image_unpacked_len(packed->data, packed->len, UNPACKED_MAX, &len)
+			       : -ENOTSUP;
+
+	if (r < 0)
+		return r;
+	if (image->preferred < KERNEL_MIN_AT + TEXT_FILE_OFFSET || !gmem_span(gm, base, len))
+		return -EAGAIN;
+	file = gmem_span(gm, base, len);
+	r = image_unpack_to(packed->data, packed->len, file, len);
+	if (r < 0)
+		return r;
+	if (elf_decode(file, len, &elf) < 0 || !can_settle(&elf, gm, base)) {
+		gmem_zero(gm, base, len);
+		return -EAGAIN;
+	}
+	settle(&elf, gm, base, len);
+	entry->rip = elf.entry;
+	*ret_end = elf.segment[elf.count - 1].gpa + elf.segment[elf.count - 1].len;
+	return 0;
+}
+
+static int unpack_failed(int r, const char *path, struct failure *f)
+{
+	if (r == -ENOMEM)
+		return fail(f, r, "cannot decompress the kernel %s: out of memory", path);
+	return fail(f, r, "the kernel %s is damaged or cut short; copy it anew", path);
+}
+
+static int unpack_and_copy(const struct boot_source *source, const struct file *packed,
+			   const struct gmem *gm, struct boot_entry *entry, uint64_t *ret_end,
+			   struct failure *f)
+{
+	struct file unpacked = {0};
+	int r = image_unpack(packed->data, packed->len, UNPACKED_MAX, &unpacked.data,
+			     &unpacked.len);
+
+	if (r < 0)
+		return unpack_failed(r, source->kernel, f);
+	r = load_elf(&unpacked, gm, entry, ret_end, source->kernel, f);
+	file_done(&unpacked);
+	return r;
+}
+
 static int load_bzimage(const struct boot_source *source, const struct file *file,
 			const struct bzimage *image, const struct gmem *gm,
 			struct boot_entry *entry, uint64_t *ret_end, struct failure *f)
 {
-	struct file unpacked = {0};
-	int r = source->unpack ? image_unpack(file->data + image->payload_at, image->payload_len,
-					      UNPACKED_MAX, &unpacked.data, &unpacked.len)
-			       : -ENOTSUP;
+	struct file packed = {file->data + image->payload_at, image->payload_len};
+	int r = unpack_in_place(source, &packed, image, gm, entry, ret_end);
 
 	/* What we cannot decompress, the guest can. */
 	if (r == -ENOTSUP)
 		return load_packed(file, image, gm, entry, ret_end, f);
-	if (r == -ENOMEM)
-		return fail(f, r, "cannot decompress the kernel %s: out of memory", source->kernel);
+	if (r == -EAGAIN)
+		r = unpack_and_copy(source, &packed, gm, entry, ret_end, f);
+	else if (r < 0)
+		r = unpack_failed(r, source->kernel, f);
 	if (r < 0)
-		return fail(f, r, "the kernel %s is damaged or cut short; copy it anew",
-			    source->kernel);
-	r = load_elf(&unpacked, gm, entry, ret_end, source->kernel, f);
-	file_done(&unpacked);
+		return r;
 	/* The kernel needs its work space too: the header tells how much. */
-	if (r == 0 && !gmem_span(gm, image->preferred, image->init_bytes))
+	if (!gmem_span(gm, image->preferred, image->init_bytes))
 		return too_small(gm, "kernel", f);
-	if (r == 0 && image->preferred + image->init_bytes > *ret_end)
+	if (image->preferred + image->init_bytes > *ret_end)
 		*ret_end = image->preferred + image->init_bytes;
-	return r;
+	return 0;
 }
 
 static void e820_add(uint8_t *zero_page, uint64_t gpa, uint64_t len, uint32_t type)
@@ -290,33 +386,24 @@ static int load_cpu_tables(const struct gmem *gm, struct boot_entry *entry)
 	return 0;
 }
 
-static int load_rest(const struct boot_source *source, const struct gmem *gm, uint64_t kernel_end,
-		     uint64_t ramdisk_max, uint32_t command_line_max, uint8_t *zero_page,
-		     struct boot_entry *entry, struct failure *f)
-{
-	int r = 0;
+struct boot_load {
+	struct boot_source source;
+	const struct gmem *gm;
+	struct boot_entry entry;
+	uint8_t zero_page[ZERO_PAGE_BYTES];
+	uint64_t kernel_end;
+	uint32_t ramdisk_max, command_line_max;
+	int result; /* of what the thread does, with the sentence */
+	struct failure failure;
+	bool threaded;
+	pthread_t thread;
+};
 
-	zero_page[SETUP_LOADER_TYPE] = SETUP_LOADER_UNDEFINED;
-	zero_page[SETUP_LOAD_FLAGS] |= SETUP_LOADED_HIGH;
-	le64_store(zero_page + ZERO_PAGE_RSDP, source->rsdp);
-	fill_e820(zero_page, gm);
-	if (source->files.initrd >= 0)
-		r = load_initrd(source, gm, kernel_end, ramdisk_max, zero_page, f);
-	if (r == 0)
-		r = load_command_line(source->command_line, command_line_max, gm, zero_page, f);
-	if (r == 0 && (load_cpu_tables(gm, entry) < 0 ||
-		       gmem_write(gm, ZERO_PAGE_AT, zero_page, ZERO_PAGE_BYTES) < 0))
-		r = too_small(gm, "kernel", f);
-	entry->rsi = ZERO_PAGE_AT;
-	return r;
-}
-
-static int load_kernel_file(const struct boot_source *source, const struct file *file,
-			    const struct gmem *gm, struct boot_entry *entry, struct failure *f)
+static int load_kernel_file(struct boot_load *load, const struct file *file, struct failure *f)
 {
-	uint8_t zero_page[ZERO_PAGE_BYTES] = {0};
 	struct bzimage image = {.ramdisk_max = 0x7fffffff, .command_line_max = 2047};
-	uint64_t end = 0;
+	const char *path = load->source.kernel;
+	uint8_t *zero_page = load->zero_page;
 	int r;
 
 	switch (image_kind(file->data, file->len)) {
@@ -326,42 +413,118 @@ static int load_kernel_file(const struct boot_source *source, const struct file 
 			return fail(f, r,
 				    "the kernel %s is not for 64-bit x86, or older than "
 				    "Linux 3.8",
-				    source->kernel);
+				    path);
 		if (r < 0)
 			return fail(f, r, "the kernel %s is damaged or cut short; copy it anew",
-				    source->kernel);
+				    path);
 		memcpy(zero_page + SETUP_SECTORS, file->data + SETUP_SECTORS, image.header_len);
-		r = load_bzimage(source, file, &image, gm, entry, &end, f);
+		r = load_bzimage(&load->source, file, &image, load->gm, &load->entry,
+				 &load->kernel_end, f);
 		break;
 	case IMAGE_ELF:
 		le16_store(zero_page + SETUP_BOOT_FLAG, 0xAA55);
 		le32_store(zero_page + SETUP_MAGIC, SETUP_MAGIC_VALUE);
 		le16_store(zero_page + SETUP_VERSION, SETUP_VERSION_MIN);
-		r = load_elf(file, gm, entry, &end, source->kernel, f);
+		r = load_elf(file, load->gm, &load->entry, &load->kernel_end, path, f);
 		break;
 	default:
 		return fail(f, -ENOEXEC,
 			    "%s is not a Linux kernel (neither bzImage nor ELF); use "
 			    "the vmlinuz from /boot",
-			    source->kernel);
+			    path);
 	}
+	load->ramdisk_max = image.ramdisk_max;
+	load->command_line_max = image.command_line_max;
+	return r;
+}
+
+static void *load_kernel(void *arg)
+{
+	struct boot_load *load = arg;
+	struct file file = {0};
+
+	load->result = read_kernel(&load->source, &file, &load->failure);
+	if (load->result == 0)
+		load->result = load_kernel_file(load, &file, &load->failure);
+	file_done(&file);
+	return NULL;
+}
+
+static int load_rest(struct boot_load *load, struct failure *f)
+{
+	const struct boot_source *source = &load->source;
+	uint8_t *zero_page = load->zero_page;
+	int r = 0;
+
+	zero_page[SETUP_LOADER_TYPE] = SETUP_LOADER_UNDEFINED;
+	zero_page[SETUP_LOAD_FLAGS] |= SETUP_LOADED_HIGH;
+	le64_store(zero_page + ZERO_PAGE_RSDP, source->rsdp);
+	fill_e820(zero_page, load->gm);
+	if (source->files.initrd >= 0)
+		r = load_initrd(source, load->gm, load->kernel_end, load->ramdisk_max, zero_page,
+				f);
+	if (r == 0)
+		r = load_command_line(source->command_line, load->command_line_max, load->gm,
+				      zero_page, f);
+	if (r == 0 && (load_cpu_tables(load->gm, &load->entry) < 0 ||
+		       gmem_write(load->gm, ZERO_PAGE_AT, zero_page, ZERO_PAGE_BYTES) < 0))
+		r = too_small(load->gm, "kernel", f);
+	load->entry.rsi = ZERO_PAGE_AT;
+	return r;
+}
+
+int boot_begin(const struct boot_source *source, const struct gmem *gm, struct boot_load **ret_load,
+	       struct failure *f)
+{
+	struct boot_load *load = calloc(1, sizeof(*load));
+
+	if (!load)
+		return fail(f, -ENOMEM, "cannot load the kernel %s: out of memory", source->kernel);
+	load->source = *source;
+	load->gm = gm;
+	load->threaded = pthread_create(&load->thread, NULL, load_kernel, load) == 0;
+	if (!load->threaded)
+		load_kernel(load);
+	*ret_load = load;
+	return 0;
+}
+
+int boot_finish(struct boot_load *load, uint64_t rsdp, struct boot_entry *ret_entry,
+		struct failure *f)
+{
+	int r;
+
+	if (load->threaded)
+		pthread_join(load->thread, NULL);
+	load->threaded = false;
+	load->source.rsdp = rsdp;
+	r = load->result;
 	if (r < 0)
-		return r;
-	return load_rest(source, gm, end, image.ramdisk_max, image.command_line_max, zero_page,
-			 entry, f);
+		*f = load->failure;
+	else
+		r = load_rest(load, f);
+	if (r == 0)
+		*ret_entry = load->entry;
+	return r;
+}
+
+void boot_end(struct boot_load *load)
+{
+	if (!load)
+		return;
+	if (load->threaded)
+		pthread_join(load->thread, NULL);
+	free(load);
 }
 
 int boot_load(const struct boot_source *source, const struct gmem *gm, struct boot_entry *ret_entry,
 	      struct failure *f)
 {
-	struct boot_entry entry = {0};
-	struct file file = {0};
-	int r = read_kernel(source, &file, f);
+	struct boot_load *load = NULL;
+	int r = boot_begin(source, gm, &load, f);
 
 	if (r == 0)
-		r = load_kernel_file(source, &file, gm, &entry, f);
-	file_done(&file);
-	if (r == 0)
-		*ret_entry = entry;
+		r = boot_finish(load, source->rsdp, ret_entry, f);
+	boot_end(load);
 	return r;
 }

@@ -23,7 +23,7 @@ struct boot_source {
 	struct boot_files files;
 	const char *command_line;
 	bool unpack;   /* decompress a bzImage here rather than in the guest */
-	uint64_t rsdp; /* GPA of the ACPI root pointer */
+	uint64_t rsdp; /* GPA of the ACPI root pointer; boot_finish() has its own */
 };
 
 /* The first processor starts in 64-bit mode with memory below 4 GiB mapped one to one. */
@@ -43,7 +43,19 @@ int boot_open(const char *kernel, const char *initrd, struct boot_files *ret_fil
 	      struct failure *f);
 void boot_close(struct boot_files *files);
 
-/* The guest's memory must be all zeros. 0, or -errno and the sentence. */
+/* Loading in two steps, so that reading and decompressing the kernel, most of the time that a start
+ * takes, goes on while the caller makes a partition. The guest's memory must be all zeros, and the
+ * caller writes there only below 1 MiB until boot_finish() has returned. boot_end() waits for what
+ * still goes on; it takes NULL. What `source` points to stays until then. 0, or -errno and the
+ * sentence. */
+struct boot_load;
+int boot_begin(const struct boot_source *source, const struct gmem *gm, struct boot_load **ret_load,
+	       struct failure *f);
+int boot_finish(struct boot_load *load, uint64_t rsdp, struct boot_entry *ret_entry,
+		struct failure *f);
+void boot_end(struct boot_load *load);
+
+/* All of it at once; source->rsdp counts. */
 int boot_load(const struct boot_source *source, const struct gmem *gm, struct boot_entry *ret_entry,
 	      struct failure *f);
 

@@ -43,9 +43,15 @@ int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image);
 /* 0; -EBADMSG; -ENOTSUP: not a 64-bit x86 executable, or with too many segments. */
 int elf_decode(const uint8_t *file, size_t len, struct elf_image *ret_image);
 
-/* Decompresses gzip, xz, zstd or LZ4 (legacy frame), told apart by their magic numbers.
- * *ret_data is malloc'ed, at most max bytes. 0; -ENOTSUP: another format; -EBADMSG; -E2BIG;
- * -ENOMEM. */
+/* How much comes out of gzip, xz, zstd or LZ4 (legacy frame), told apart by their magic numbers:
+ * 1 to max bytes. 0; -ENOTSUP: another format; -EBADMSG; -E2BIG. */
+int image_unpacked_len(const uint8_t *packed, size_t len, size_t max, size_t *ret_len);
+
+/* Decompresses to `out`, which is to be filled exactly; out_len is what image_unpacked_len() gave.
+ * LZ4 is done by several threads, which have ended on return. 0; -EBADMSG; -ENOMEM. */
+int image_unpack_to(const uint8_t *packed, size_t len, uint8_t *out, size_t out_len);
+
+/* Both, to *ret_data, which is malloc'ed. */
 int image_unpack(const uint8_t *packed, size_t len, size_t max, uint8_t **ret_data,
 		 size_t *ret_len);
 

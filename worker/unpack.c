@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -16,7 +17,10 @@
 #include "base/util.h"
 #include "worker/linux_image.h"
 
+#define LZ4_MAGIC_BYTES 4u
 #define LZ4_LEGACY_BLOCK (8u << 20)
+#define LZ4_BLOCKS_MAX 128u /* 1 GiB */
+#define LZ4_HELPERS 3u
 #define XZ_MEMORY_MAX (UINT64_C(512) << 20) /* kernels are built with up to 128 MiB */
 
 struct span {
@@ -66,30 +70,74 @@ static int unpack_zstd(struct span s)
 	return !ZSTD_isError(n) && n == s.out_len ? 0 : -EBADMSG;
 }
 
-static int unpack_lz4(struct span s)
+/* LZ4's blocks stand alone, and all but the last give 8 MiB: so threads can share them. */
+struct lz4_work {
+	struct span s;
+	size_t count, next; /* atomic: next */
+	int result;         /* atomic: 0, or what went wrong first */
+	struct lz4_block {
+		size_t at;
+		uint32_t len;
+	} block[LZ4_BLOCKS_MAX];
+};
+
+static int lz4_find_blocks(struct lz4_work *work)
 {
-	size_t at = 4, made = 0;
+	size_t at = LZ4_MAGIC_BYTES;
 
-	while (made < s.out_len) {
-		size_t room = s.out_len - made;
-		uint32_t block;
-		int n;
+	work->count = (work->s.out_len + LZ4_LEGACY_BLOCK - 1) / LZ4_LEGACY_BLOCK;
+	if (work->count > LZ4_BLOCKS_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < work->count; i++) {
+		uint32_t len;
 
-		if (!range_within(at, 4, s.in_len))
+		if (!range_within(at, 4, work->s.in_len))
 			return -EBADMSG;
-		block = le32_load(s.in + at);
+		len = le32_load(work->s.in + at);
 		at += 4;
-		if (block > LZ4_COMPRESSBOUND(LZ4_LEGACY_BLOCK) ||
-		    !range_within(at, block, s.in_len))
+		if (len > LZ4_COMPRESSBOUND(LZ4_LEGACY_BLOCK) ||
+		    !range_within(at, len, work->s.in_len))
 			return -EBADMSG;
-		n = LZ4_decompress_safe((const char *)s.in + at, (char *)s.out + made, (int)block,
-					(int)min_u64(room, LZ4_LEGACY_BLOCK));
-		if (n <= 0)
-			return -EBADMSG;
-		at += block;
-		made += (size_t)n;
+		work->block[i] = (struct lz4_block){.at = at, .len = len};
+		at += len;
 	}
 	return 0;
+}
+
+static void *lz4_take_blocks(void *arg)
+{
+	struct lz4_work *work = arg;
+	size_t i;
+
+	while ((i = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->count) {
+		const struct lz4_block *block = &work->block[i];
+		size_t to = i * LZ4_LEGACY_BLOCK;
+		int room = (int)min_u64(work->s.out_len - to, LZ4_LEGACY_BLOCK);
+
+		if (LZ4_decompress_safe((const char *)work->s.in + block->at,
+					(char *)work->s.out + to, (int)block->len, room) != room)
+			__atomic_store_n(&work->result, -EBADMSG, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static int unpack_lz4(struct span s)
+{
+	struct lz4_work work = {.s = s};
+	pthread_t helper[LZ4_HELPERS];
+	size_t helpers = 0;
+	int r = lz4_find_blocks(&work);
+
+	if (r < 0)
+		return r;
+	/* Without helpers the work is done all the same. */
+	while (helpers < LZ4_HELPERS && helpers + 1 < work.count &&
+	       pthread_create(&helper[helpers], NULL, lz4_take_blocks, &work) == 0)
+		helpers++;
+	lz4_take_blocks(&work);
+	while (helpers > 0)
+		pthread_join(helper[--helpers], NULL);
+	return work.result;
 }
 
 static const struct format {
@@ -113,28 +161,46 @@ static const struct format *find_format(const uint8_t *in, size_t len)
 	return NULL;
 }
 
-int image_unpack(const uint8_t *packed, size_t len, size_t max, uint8_t **ret_data, size_t *ret_len)
+int image_unpacked_len(const uint8_t *packed, size_t len, size_t max, size_t *ret_len)
+{
+	uint32_t out_len;
+
+	if (!find_format(packed, len))
+		return -ENOTSUP;
+	out_len = le32_load(packed + len - 4);
+	if (!out_len)
+		return -EBADMSG;
+	if (out_len > max)
+		return -E2BIG;
+	*ret_len = out_len;
+	return 0;
+}
+
+int image_unpack_to(const uint8_t *packed, size_t len, uint8_t *out, size_t out_len)
 {
 	const struct format *format = find_format(packed, len);
-	struct span s = {.in = packed, .in_len = len};
-	int r;
+	struct span s = {.in = packed, .in_len = len, .out = out, .out_len = out_len};
 
-	if (!format)
-		return -ENOTSUP;
-	s.out_len = le32_load(packed + len - 4);
-	if (!s.out_len)
-		return -EBADMSG;
-	if (s.out_len > max)
-		return -E2BIG;
-	s.out = malloc(s.out_len);
-	if (!s.out)
+	return format ? format->unpack(s) : -ENOTSUP;
+}
+
+int image_unpack(const uint8_t *packed, size_t len, size_t max, uint8_t **ret_data, size_t *ret_len)
+{
+	size_t out_len;
+	uint8_t *out;
+	int r = image_unpacked_len(packed, len, max, &out_len);
+
+	if (r < 0)
+		return r;
+	out = malloc(out_len);
+	if (!out)
 		return -ENOMEM;
-	r = format->unpack(s);
+	r = image_unpack_to(packed, len, out, out_len);
 	if (r < 0) {
-		free(s.out);
+		free(out);
 		return r;
 	}
-	*ret_data = s.out;
-	*ret_len = s.out_len;
+	*ret_data = out;
+	*ret_len = out_len;
 	return 0;
 }

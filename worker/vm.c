@@ -113,19 +113,23 @@ static int begin_run(struct vm *vm, struct failure *f)
 		.command_line = c->append,
 		.unpack = c->unpack,
 	};
+	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	int r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
+	int r = boot_begin(&source, &vm->memory.gmem, &load, f);
 
+	if (r == 0)
+		r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
 	if (r == 0)
 		r = vcpus_new(&vm->partition, &layout, &machine_vcpu_ops, &vm->machine, &vm->vcpus,
 			      f);
 	if (r == 0)
 		r = machine_begin(&vm->machine, c, &vm->partition, vm->vcpus, &source.rsdp, f);
 	if (r == 0)
-		r = boot_load(&source, &vm->memory.gmem, &entry, f);
+		r = boot_finish(load, source.rsdp, &entry, f);
 	if (r == 0)
 		r = vcpus_set_up(vm->vcpus, vm->machine.hv, &entry, f);
+	boot_end(load);
 	return r;
 }
 

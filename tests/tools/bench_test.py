@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-from benchmarks.common import RunFailed, Side, compare, holds, table, write  # noqa: E402
+from benchmarks.common import RunFailed, Side, best_of, compare, holds, table, write  # noqa: E402
 
 
 def _side(name, values, order=None):
@@ -50,18 +50,40 @@ class Bench(unittest.TestCase):
         self.assertEqual(runs.figure("b", "MiB", key="mib").values["ours"], 5)
 
     def test_failed_runs_are_kept_apart(self):
-        runs = compare(_side("A", [1, RunFailed("no console"), 3]), None, 3, warm_up=0)
+        runs = compare(_side("A", [1, RunFailed("no console"), RunFailed("nor again"), 3]), None, 3, warm_up=0)
         values = runs.figure("a", "ms").values
-        self.assertEqual((values["runs"], values["failed"]["ours"]), (2, ["no console"]))
+        self.assertEqual((values["runs"], values["failed"]["ours"]), (2, ["no console", "nor again"]))
+
+    def test_a_failed_run_is_repeated_once_and_told(self):
+        runs = compare(_side("A", [RunFailed("flaky"), 2, 3]), None, 2, warm_up=0)
+        values = runs.figure("a", "ms").values
+        self.assertEqual((values["samples"]["ours"], values["failed"]["ours"]), ([2, 3], ["flaky"]))
+
+    def test_the_best_peer_of_one_run_each_is_compared_with(self):
+        for more, name, peer in ((False, "quick", 5), (True, "slow", 9)):
+            sides = [_side("slow", [{"k": 9}] * 2), _side("quick", [{"k": 5}] * 2)]
+            runs = best_of(_side("A", [{"k": 0}, {"k": 1}]), sides, 1, "k", more_is_better=more)
+            values = runs.figure("a", "ms", key="k").values
+            self.assertEqual((values["peer_name"], values["peer"], values["ours"]), (name, peer, 1))
+
+    def test_peers_that_do_not_come_up_are_told_and_left_out(self):
+        gone = [RunFailed("gone")] * 2
+        runs = best_of(_side("A", [1, 2]), [_side("B", gone), _side("C", [{"": 4}, 4])], 1, "")
+        values = runs.figure("a", "ms").values
+        self.assertEqual((values["peer_name"], values["failed"]["peer"]), ("C", ["gone", "gone"]))
+        runs = best_of(_side("A", [1, 2]), [_side("B", gone)], 1, "")
+        values = runs.figure("a", "ms", bound="ratio <= 1").values
+        self.assertEqual((values["ours"], values["peer"], values["holds"]), (2, None, False))
+        self.assertEqual(values["failed"]["peer"], ["gone", "gone"])
 
     def test_without_a_valid_peer_a_bound_on_the_ratio_does_not_hold(self):
-        for peer in (None, _side("B", [RunFailed("gone")])):
+        for peer in (None, _side("B", [RunFailed("gone")] * 2)):
             values = compare(_side("A", [1]), peer, 1, warm_up=0).figure("a", "ms", bound="ratio <= 9").values
             self.assertIsNone(values["ratio"])
             self.assertIs(values["holds"], False)
 
     def test_without_our_runs_no_bound_holds(self):
-        values = compare(_side("A", [RunFailed("x")]), _side("B", [1]), 1, warm_up=0).figure("a", "s", bound="ours <= 9")
+        values = compare(_side("A", [RunFailed("x")] * 2), _side("B", [1]), 1, warm_up=0).figure("a", "s", bound="ours <= 9")
         self.assertIs(values.holds, False)
 
     def test_bounds_name_their_operand(self):

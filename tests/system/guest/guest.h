@@ -39,6 +39,7 @@ const char *test_contact(void);
 const char *test_heartbeat(void);
 const char *test_shutdown(void);
 const char *test_kick(void);
+const char *test_cost(void);
 const char *test_disk(void);
 const char *test_disk_read_only(void);
 const char *test_disk_load(void);

@@ -25,6 +25,7 @@ static const struct test {
 	{"heartbeat", test_heartbeat},
 	{"shutdown", test_shutdown},
 	{"kick", test_kick},
+	{"cost", test_cost},
 	{"disk", test_disk},
 	{"disk-read-only", test_disk_read_only},
 	{"disk-load", test_disk_load},

@@ -148,6 +148,77 @@ static void a_bzimage_of_every_compression_is_unpacked_by_the_host(void **state)
 	}
 }
 
+/* As kernels for x86 are linked: text 2 MiB into the file, later segments nearer to it in memory
+ * than in the file. The third is moved down, over bytes of the file that belong to nothing. */
+static struct image linked_kernel(uint64_t third_gpa)
+{
+	static const uint64_t file_at[] = {0x200000, 0x204000, 0x210000};
+	static const uint64_t gpa[] = {KERNEL_AT, KERNEL_AT + 0x4000, 0};
+	struct image i = image_new(0x220000);
+	Elf64_Ehdr head = {
+		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+		.e_type = ET_EXEC,
+		.e_machine = EM_X86_64,
+		.e_entry = KERNEL_ENTRY,
+		.e_phoff = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = ARRAY_LEN(file_at),
+	};
+
+	for (size_t n = 0; n < i.len; n++)
+		i.data[n] = (uint8_t)(n * 7 + n / 256 + 1);
+	memcpy(i.data, &head, sizeof(head));
+	for (size_t n = 0; n < ARRAY_LEN(file_at); n++) {
+		Elf64_Phdr p = {.p_type = PT_LOAD,
+				.p_offset = file_at[n],
+				.p_paddr = gpa[n] ? gpa[n] : third_gpa,
+				.p_filesz = 0x3000,
+				.p_memsz = 0x3800};
+
+		memcpy(i.data + sizeof(head) + n * sizeof(p), &p, sizeof(p));
+	}
+	return i;
+}
+
+static void assert_linked_kernel(const struct fixture *f, const struct image *kernel,
+				 uint64_t third_gpa)
+{
+	static uint8_t expected[0x400000];
+	uint64_t base = KERNEL_AT - 0x200000;
+
+	memset(expected, 0, sizeof(expected));
+	memcpy(expected + 0x200000, kernel->data + 0x200000, 0x3000);
+	memcpy(expected + 0x204000, kernel->data + 0x204000, 0x3000);
+	memcpy(expected + (third_gpa - base), kernel->data + 0x210000, 0x3000);
+	assert_memory_equal(f->ram + base, expected, sizeof(expected));
+	assert_int_equal(f->entry.rip, KERNEL_ENTRY);
+}
+
+static void a_kernel_as_they_are_linked_leaves_nothing_of_its_file_around_it(void **state)
+{
+	static const uint64_t places[] = {
+		KERNEL_AT + 0x8000,   /* moved down */
+		KERNEL_AT + 0x10000,  /* stays */
+		KERNEL_AT + 0xf000,   /* moved down by less than its length */
+		KERNEL_AT + 0x100000, /* upwards: by way of a buffer */
+	};
+	struct fixture *f = *state;
+
+	for (size_t n = 0; n < ARRAY_LEN(places); n++) {
+		for (enum packing p = PACK_GZIP; p < PACKINGS; p++) {
+			struct image kernel = linked_kernel(places[n]);
+			struct image packed = image_pack(&kernel, p), bz = image_bz(&packed);
+
+			memset(f->ram, 0, RAM);
+			assert_int_equal(boot_image(f, &bz), 0);
+			assert_linked_kernel(f, &kernel, places[n]);
+			free(bz.data);
+			free(packed.data);
+			free(kernel.data);
+		}
+	}
+}
+
 static void a_bzimage_goes_in_packed_when_asked_or_when_its_format_is_unknown(void **state)
 {
 	struct fixture *f = *state;
@@ -438,6 +509,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_elf_kernel_is_loaded),
 		TEST(a_bzimage_of_every_compression_is_unpacked_by_the_host),
+		TEST(a_kernel_as_they_are_linked_leaves_nothing_of_its_file_around_it),
 		TEST(a_bzimage_goes_in_packed_when_asked_or_when_its_format_is_unknown),
 		TEST(the_command_line_and_rsdp_are_in_the_zero_page),
 		TEST(the_memory_map_covers_ram_and_nothing_else),

@@ -351,6 +351,50 @@ static void damaged_bytes_never_read_or_write_out_of_bounds(void **state)
 	}
 }
 
+/* LZ4's legacy frame has a block for each 8 MiB; threads share them. */
+static void lz4_in_several_blocks_is_undone_and_each_block_is_checked(void **state)
+{
+	size_t blocks = 3, block = 8u << 20, len = (blocks - 1) * block + 12345, at = 4;
+	struct image plain = image_new(len), packed = image_new(len + 1024);
+	size_t block_at[3];
+	uint8_t *out = NULL;
+	size_t out_len;
+
+	(void)state;
+	for (size_t i = 0; i < len; i++)
+		plain.data[i] = (uint8_t)(i / 1000);
+	le32_store(packed.data, 0x184C2102);
+	for (size_t i = 0; i < blocks; i++) {
+		int room = (int)(i + 1 < blocks ? block : len - i * block);
+		int n = LZ4_compress_default((const char *)plain.data + i * block,
+					     (char *)packed.data + at + 4, room,
+					     (int)(packed.len - at - 8));
+
+		assert_true(n > 0);
+		le32_store(packed.data + at, (uint32_t)n);
+		block_at[i] = at + 4;
+		at += 4 + (size_t)n;
+	}
+	packed.len = image_append_len(&packed, at, len);
+	assert_int_equal(image_unpack(packed.data, packed.len, len, &out, &out_len), 0);
+	assert_int_equal(out_len, len);
+	assert_memory_equal(out, plain.data, len);
+	free(out);
+	out = NULL;
+	for (size_t i = 0; i < blocks; i++) {
+		uint8_t kept = packed.data[block_at[i]];
+
+		packed.data[block_at[i]] = 0xff; /* more literals than there are bytes */
+		memset(packed.data + block_at[i] + 1, 0xff, 16);
+		assert_int_equal(image_unpack(packed.data, packed.len, len, &out, &out_len),
+				 -EBADMSG);
+		assert_null(out);
+		packed.data[block_at[i]] = kept;
+	}
+	free(packed.data);
+	free(plain.data);
+}
+
 static void other_compressions_are_not_supported(void **state)
 {
 	uint8_t lzma[64] = {0x5d, 0, 0}, bzip2[64] = {'B', 'Z', 'h'}, *out;
@@ -412,6 +456,7 @@ int main(void)
 		TEST(a_compressed_kernel_cut_at_any_byte_is_refused),
 		TEST(a_compressed_kernel_with_a_wrong_length_is_refused),
 		TEST(damaged_bytes_never_read_or_write_out_of_bounds),
+		TEST(lz4_in_several_blocks_is_undone_and_each_block_is_checked),
 		TEST(other_compressions_are_not_supported),
 		TEST(an_xz_stream_that_wants_much_memory_is_refused),
 	};
