@@ -5,24 +5,23 @@
  * under way once the disk has completed everything.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "abi/storvsc.h"
 #include "base/cursor.h"
 #include "base/util.h"
 #include "devices/storage/storvsp.h"
+#include "fuzz/harness.h"
 #include "tests/lib/memdisk.h"
 #include "tests/lib/vmguest.h"
 
-#define RAM_BYTES (1u << 20)
+#define RAM_BYTES (256u << 10)
 #define DISK_BYTES (256u << 10)
-#define RING_PAGES 4u
+#define RING_PAGES 2u
 #define REOPEN_MAX 4u
-#define STEPS_MAX 400u
+#define SET_UP_MAX 4u
+#define STEPS_MAX 110u
 #define RAW_MAX 255u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step {
 	STEP_SET_UP,
@@ -45,17 +44,11 @@ struct fuzz {
 	struct storvsp *sp;
 	struct vmguest_channel ch;
 	uint32_t relid;
-	unsigned opened;
+	unsigned opened, set_up;
 	uint64_t transaction;
 };
 
 static const struct scsi_identity identity = {"Oya", "Virtual Disk", "1.0", "fuzzed"};
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* The test guest's own helpers trust the write index, which a step or the disk's data may have
  * made wild. */
@@ -79,6 +72,8 @@ static void step_set_up(struct fuzz *f)
 		STORVSC_OP_BEGIN_INITIALIZATION, STORVSC_OP_QUERY_PROTOCOL_VERSION,
 		STORVSC_OP_QUERY_PROPERTIES, STORVSC_OP_END_INITIALIZATION};
 
+	if (f->set_up++ >= SET_UP_MAX)
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
 		struct storvsc_packet p = {.operation = operations[i]};
 
@@ -210,27 +205,50 @@ static void run_step(struct fuzz *f, enum step step)
 	}
 }
 
+/* Made once, and put back by reset(). */
+static struct fuzz *start(void)
+{
+	static struct fuzz f;
+	struct storvsp_config config = {.instance = {.b = {1}}};
+
+	if (!f.guest) {
+		f.guest = vmguest_new(RAM_BYTES, 0);
+		f.disk = memdisk_new(DISK_BYTES, 512);
+		f.sp = storvsp_new(f.guest->bus, &config);
+		must(f.sp != NULL);
+	}
+	f.opened = 1;
+	f.set_up = 0;
+	f.transaction = 0;
+	must(storvsp_attach(f.sp, 0, 0, &f.disk->dev, &identity) == 0);
+	return &f;
+}
+
+static void reset(struct fuzz *f)
+{
+	f->disk->refuse = 0;
+	vmbus_reset(f->guest->bus);
+	memdisk_complete_all(f->disk);
+	must(storvsp_inflight(f->sp) == 0 && f->disk->broken == 0);
+	for (unsigned unit = 0; unit < STORVSP_TARGETS_MAX * 4; unit++)
+		(void)storvsp_detach(f->sp, unit >> 2, unit & 3);
+	fuzz_tell(f->guest->ram, RAM_BYTES);
+	fuzz_tell(f->disk->data, DISK_BYTES);
+	memdisk_reset(f->disk);
+	vmguest_reset(f->guest);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct storvsp_config config = {.instance = {.b = {1}}};
 	struct guid type = STORVSC_SCSI_INTERFACE;
-	struct fuzz f = {.in = cursor_of(data, size), .opened = 1};
+	struct fuzz *f = start();
 
-	f.guest = vmguest_new(RAM_BYTES, 0);
-	f.disk = memdisk_new(DISK_BYTES, 512);
-	f.sp = storvsp_new(f.guest->bus, &config);
-	must(f.sp && storvsp_attach(f.sp, 0, 0, &f.disk->dev, &identity) == 0);
-	vmguest_connect(f.guest);
-	f.relid = vmguest_find_offer(f.guest, &type, 0);
-	must(vmguest_open(f.guest, f.relid, RING_PAGES, &f.ch));
-	for (unsigned n = 0; n < STEPS_MAX && f.in.left; n++)
-		run_step(&f, cursor_u8(&f.in) % STEP_COUNT);
-	f.disk->refuse = 0;
-	vmbus_reset(f.guest->bus);
-	memdisk_complete_all(f.disk);
-	must(storvsp_inflight(f.sp) == 0 && f.disk->broken == 0);
-	storvsp_free(f.sp);
-	vmguest_free(f.guest);
-	memdisk_free(f.disk);
+	f->in = cursor_of(data, size);
+	vmguest_connect(f->guest);
+	f->relid = vmguest_find_offer(f->guest, &type, 0);
+	must(vmguest_open(f->guest, f->relid, RING_PAGES, &f->ch));
+	for (unsigned n = 0; n < STEPS_MAX && f->in.left; n++)
+		run_step(f, cursor_u8(&f->in) % STEP_COUNT);
+	reset(f);
 	return 0;
 }

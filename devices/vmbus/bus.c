@@ -72,7 +72,7 @@ void vmbus_free(struct vmbus *bus)
 	if (!bus)
 		return;
 	vmbus_reset(bus);
-	for (uint32_t relid = 1; relid <= VMBUS_RELID_MAX; relid++) {
+	for (uint32_t relid = 1; relid < bus->relid_end; relid++) {
 		if (bus->channel[relid])
 			channel_release(bus->channel[relid]);
 	}
@@ -128,7 +128,7 @@ void vmbus_slot_free(struct vmbus *bus)
 void vmbus_run_deferred(struct vmbus *bus)
 {
 	bus->deferred = false;
-	for (uint32_t relid = 1; relid <= VMBUS_RELID_MAX; relid++) {
+	for (uint32_t relid = 1; relid < bus->relid_end; relid++) {
 		struct vmbus_channel *ch = bus->channel[relid];
 
 		if (ch && ch->resume) {
@@ -155,7 +155,7 @@ int vmbus_signal(struct vmbus *bus, uint32_t connection_id)
 /* Everything of the guest's connection goes; the offers stay. */
 static void bus_disconnect(struct vmbus *bus)
 {
-	for (uint32_t relid = 1; relid <= VMBUS_RELID_MAX; relid++) {
+	for (uint32_t relid = 1; relid < bus->relid_end; relid++) {
 		struct vmbus_channel *ch = bus->channel[relid];
 
 		if (!ch)
@@ -177,6 +177,9 @@ void vmbus_reset(struct vmbus *bus)
 {
 	bus_disconnect(bus);
 	bus->target_vp = 0;
+	/* What was put off went with the channels, and the world may have forgotten that we asked:
+	 * the next one must ask again. */
+	bus->deferred = false;
 }
 
 static bool version_offered(const struct vmbus *bus, uint32_t version, uint32_t connection_id)
@@ -220,7 +223,7 @@ static void on_request_offers(struct vmbus *bus)
 
 	if (state_move(&bus_states, &bus->state, BUS_OFFERED) < 0)
 		return;
-	for (uint32_t relid = 1; relid <= VMBUS_RELID_MAX; relid++) {
+	for (uint32_t relid = 1; relid < bus->relid_end; relid++) {
 		if (bus->channel[relid] && bus->channel[relid]->state == CHANNEL_UNSEEN)
 			channel_announce(bus->channel[relid]);
 	}
@@ -376,7 +379,7 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, const void *message
 int vmbus_channel_info(const struct vmbus *bus, uint32_t *relid,
 		       struct vmbus_channel_info *ret_info)
 {
-	for (uint32_t i = *relid; i <= VMBUS_RELID_MAX; i++) {
+	for (uint32_t i = *relid; i < bus->relid_end; i++) {
 		const struct vmbus_channel *ch = bus->channel[i];
 
 		if (!ch)

@@ -100,6 +100,8 @@ int vmbus_offer_channel(struct vmbus *bus, const struct vmbus_offer *offer,
 	ch->offer = *offer;
 	ch->relid = relid;
 	bus->channel[relid] = ch;
+	if (relid >= bus->relid_end)
+		bus->relid_end = relid + 1;
 	if (bus->state == BUS_OFFERED)
 		channel_announce(ch);
 	*ret_channel = ch;
@@ -120,6 +122,8 @@ void channel_release(struct vmbus_channel *ch)
 			gpadl_free(bus, g);
 	}
 	bus->channel[ch->relid] = NULL;
+	while (bus->relid_end && !bus->channel[bus->relid_end - 1])
+		bus->relid_end--;
 	free(ch);
 }
 

@@ -90,6 +90,7 @@ struct vmbus {
 	uint32_t version;
 	uint32_t target_vp;
 	struct vmbus_channel *channel[VMBUS_RELID_MAX + 1];
+	uint32_t relid_end; /* every channel's relid is less */
 	struct list gpadls;
 	unsigned gpadl_count;
 	uint64_t gpadl_pages;

@@ -79,6 +79,24 @@ static void log_write(void *ctx, const char *device, const char *text)
 		fprintf(stderr, "# %s: %s\n", device, text);
 }
 
+/* The guest's own state as it is at first. */
+static void vmguest_power_on(struct vmguest *g)
+{
+	memset(g->ram, 0, g->ram_len);
+	memset(g->signals, 0, sizeof(g->signals));
+	g->next_page = PAGE;
+	g->next_gpadl = 0xe1e10;
+	g->inbox_first = g->inbox_count = 0;
+	g->slot_busy = g->deferred = false;
+	g->faults = 0;
+}
+
+void vmguest_reset(struct vmguest *g)
+{
+	vmbus_reset(g->bus);
+	vmguest_power_on(g);
+}
+
 struct vmguest *vmguest_new(uint64_t ram_len, uint32_t max_version)
 {
 	struct vmguest *g = calloc(1, sizeof(*g));
@@ -87,10 +105,8 @@ struct vmguest *vmguest_new(uint64_t ram_len, uint32_t max_version)
 	must(g != NULL, "no memory");
 	g->ram = aligned_alloc(PAGE, ram_len);
 	must(g->ram != NULL, "no memory");
-	memset(g->ram, 0, ram_len);
 	g->ram_len = ram_len;
-	g->next_page = PAGE;
-	g->next_gpadl = 0xe1e10;
+	vmguest_power_on(g);
 	g->log = (struct guestlog){.write = log_write, .ctx = g};
 	must(gmem_add(&g->gmem, 0, ram_len, g->ram) == 0, "RAM of a wrong size");
 	config = (struct vmbus_config){
@@ -296,26 +312,32 @@ struct vmbus_ring_control *vmguest_down(struct vmguest_channel *ch)
 	return vmguest_at(ch->guest, ch->down_gpa);
 }
 
+/* What lies before the end of the data area, of len bytes at `at`. */
+static uint32_t ring_piece(const struct vmguest_channel *ch, uint32_t at, uint32_t len)
+{
+	return len < ch->ring_len - at ? len : ch->ring_len - at;
+}
+
 static uint32_t ring_put(struct vmguest_channel *ch, uint32_t at, const void *src, uint32_t len)
 {
 	uint8_t *data = (uint8_t *)vmguest_up(ch) + PAGE;
+	uint32_t first = ring_piece(ch, at, len);
 
-	for (uint32_t i = 0; i < len; i++) {
-		data[at] = ((const uint8_t *)src)[i];
-		at = (at + 1) % ch->ring_len;
-	}
-	return at;
+	if (!len)
+		return at;
+	memcpy(data + at, src, first);
+	memcpy(data, (const uint8_t *)src + first, len - first);
+	return (at + len) % ch->ring_len;
 }
 
 static uint32_t ring_get(struct vmguest_channel *ch, uint32_t at, void *dst, uint32_t len)
 {
 	const uint8_t *data = (uint8_t *)vmguest_down(ch) + PAGE;
+	uint32_t first = ring_piece(ch, at, len);
 
-	for (uint32_t i = 0; i < len; i++) {
-		((uint8_t *)dst)[i] = data[at];
-		at = (at + 1) % ch->ring_len;
-	}
-	return at;
+	memcpy(dst, data + at, first);
+	memcpy((uint8_t *)dst + first, data, len - first);
+	return (at + len) % ch->ring_len;
 }
 
 void vmguest_kick(struct vmguest_channel *ch)

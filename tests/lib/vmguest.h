@@ -62,6 +62,10 @@ struct vmguest_packet {
 struct vmguest *vmguest_new(uint64_t ram_len, uint32_t max_version);
 void vmguest_free(struct vmguest *g);
 
+/* The partition is reset, its RAM zeroed, as after vmguest_new() and the offers made since: cheaper
+ * than a new guest, for fuzzers. */
+void vmguest_reset(struct vmguest *g);
+
 /* A run of fresh pages; their GPA. */
 uint64_t vmguest_alloc(struct vmguest *g, uint64_t bytes);
 void *vmguest_at(struct vmguest *g, uint64_t gpa);
