@@ -274,17 +274,20 @@ static void whole_make_hv(struct whole *w)
 	must(hv_new(&config, &w->hv) == 0 && vmbus_new(&bus, &w->bus) == 0);
 }
 
-/* What is made anew for each input: the integration services keep what a guest told them, and
- * the clock its registers. */
+/* What is made anew for each input: the NIC counts the generations of its sections on, the
+ * integration services keep what a guest told them, and the clock its registers. */
 static void whole_begin(struct whole *w)
 {
 	struct ic_env env = {
 		.bus = w->bus, .timers = &w->timers, .clock = &whole_clock, .clock_ctx = w};
+	struct netvsp_config net = {.instance = {.b = {2}}, .mac = {0, 0x15, 0x5d, 1, 2, 3}};
 
 	w->now_ns = 0;
 	w->interrupts = w->frames = w->crashes = w->log_lines = w->answers = w->requests = 0;
 	must(storvsp_attach(w->sp, 0, 0, &w->disk->dev, &whole_unit) == 0);
-	netvsp_set_link(w->nic, true);
+	w->want = false;
+	w->nic = netvsp_new(w->bus, &net, &w->port);
+	must(w->nic != NULL);
 	must(heartbeat_new(&env, NULL, NULL, &w->hb) == 0);
 	must(shutdown_new(&env, &whole_shutdown, w, &w->sd) == 0);
 	must(timesync_new(&env, &whole_timesync, w, &w->ts) == 0);
@@ -296,7 +299,6 @@ static struct whole *whole_get(void)
 {
 	static struct whole w;
 	struct storvsp_config scsi = {.instance = {.b = {1}}};
-	struct netvsp_config net = {.instance = {.b = {2}}, .mac = {0, 0x15, 0x5d, 1, 2, 3}};
 	struct ioapic_host host = {.irq = &whole_irq, .irq_ctx = &w};
 
 	if (!w.ram) {
@@ -309,8 +311,7 @@ static struct whole *whole_get(void)
 		whole_make_hv(&w);
 		w.disk = memdisk_new(WHOLE_DISK, 512);
 		w.sp = storvsp_new(w.bus, &scsi);
-		w.nic = netvsp_new(w.bus, &net, &w.port);
-		must(w.sp && w.nic && serial_new(&whole_serial, &w, &w.serial) == 0 &&
+		must(w.sp && serial_new(&whole_serial, &w, &w.serial) == 0 &&
 		     ioapic_new(&host, &w.ioapic) == 0);
 	}
 	whole_begin(&w);
@@ -348,6 +349,7 @@ static void whole_end(struct whole *w)
 	memdisk_complete_all(w->disk);
 	must(storvsp_inflight(w->sp) == 0 && w->disk->broken == 0);
 	must(storvsp_detach(w->sp, 0, 0) == 0);
+	netvsp_free(w->nic);
 	heartbeat_free(w->hb);
 	shutdown_free(w->sd);
 	timesync_free(w->ts);
