@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from . import builds, style, tree
@@ -19,6 +20,7 @@ _FUZZ_RUNS = 20000
 _FUZZ_SECONDS = 10
 _FUZZ_SEED = 1
 _FUZZ_MEMORY_MIB = 2048
+_BLIND_SECONDS = 40  # of the suite, over four guests
 
 
 def _programs(part: Part, build: Build, suite: str, prefix: str) -> list[Task]:
@@ -160,6 +162,30 @@ def _system(part: Part) -> list[Task]:
     return [Task("system", lambda part: part.tap("system", argv, "system", part.left_s()))]
 
 
+def _blind(part: Part) -> list[Task]:
+    """The blind guest at the release worker, then at the sanitized one without its sandbox, with new seeds each time."""
+    builds.make_release(part.run)
+    made = builds.make(CLANG_SAN, part.run, ["worker/oya-worker", "cli/oya"])
+    seconds = (part.options.fuzz_seconds or _BLIND_SECONDS) // 4 or 1
+    seed = int(time.time()) % 1000000
+    guest = str(RELEASE.binary("tests/system/oya-test-guest"))
+
+    def task(build: Build, env: dict[str, str], number: int) -> Task:
+        environment = {**env, "OYA_BLIND_SECONDS": str(seconds), "OYA_BLIND_SEED": str(seed + number)}
+        argv = [*SANITIZER_PREFIX, sys.executable, "tests/system/run.py", "--build", str(build.folder), "--guest", guest]
+        name = f"blind/{build.name}"
+
+        def run(part: Part) -> None:
+            if build is CLANG_SAN and not made.good:
+                part.report(f"{name} (it builds)", FAILED)
+                return
+            part.tap(name, [*argv, "blind"], build.name, part.left_s(), environment)
+
+        return Task(name, run)
+
+    return [task(RELEASE, {}, 0), task(CLANG_SAN, {**SANITIZER_ENV, "OYA_BLIND_NO_SANDBOX": "1"}, 2)]
+
+
 def _lab_task(name: str, prefix: str, arguments: list[str]) -> Task:
     argv = [sys.executable, "-m", "lab.runner", "--build", str(RELEASE.folder), "--json", f"{LOGS}/{prefix}/{name}.json"]
     return Task(name, lambda part: part.tap(prefix, [*argv, *arguments], name, part.left_s()))
@@ -186,6 +212,7 @@ SUITES = {
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
         Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
+        Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
         Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
         Suite("lab", 7200, "all tests on emulated hosts", _lab),
     )
