@@ -310,6 +310,7 @@ static const struct key root_keys[] = {
 	{"console", JSON_OBJECT},
 	{"control", JSON_STRING},
 	{"sandbox", JSON_TRUE},
+	{"user", JSON_INTEGER},
 	{"vmbus_max_version", JSON_STRING},
 	{"enlightenments", JSON_OBJECT},
 };
@@ -317,7 +318,7 @@ static const struct key root_keys[] = {
 /* The numbers of the VM as a whole. */
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
-	uint64_t version = 0, cpus = 1, memory = 1024;
+	uint64_t version = 0, cpus = 1, memory = 1024, user = 0;
 	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
@@ -328,6 +329,9 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 	if (r == 0)
 		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
 				&memory, f);
+	if (r == 0)
+		r = take_number(root, "user", 1, CONFIG_USER_MAX, &user, f);
+	c->user = (uint32_t)user;
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
 	return r;
