@@ -39,7 +39,7 @@ void fuzz_seen(const void *bytes, size_t len)
 static void replay_file(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	struct stat st;
+	struct stat st = {0};
 	uint8_t *data;
 	size_t len;
 
@@ -75,7 +75,7 @@ static void find(const char *path)
 {
 	char inner[PATH_MAX_HERE];
 	struct dirent *entry;
-	struct stat st;
+	struct stat st = {0};
 	DIR *folder;
 
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -114,6 +115,7 @@ static const struct request requests[] = {
 	REQUEST(KVM_RUN, BOTH, "running the processor"),
 	REQUEST(KVM_SIGNAL_MSI, BOTH, "interrupts of devices"),
 	REQUEST(KVM_IOEVENTFD, BOTH, "a channel's kick, when it opens and closes"),
+	REQUEST(TCGETS, BOTH, "a line of the log ends as its terminal wants it"),
 	REQUEST(TUNSETOFFLOAD, BOTH, "what the guest's network driver can do"),
 	REQUEST(KVM_SET_GSI_ROUTING, LOOP, "the IOAPIC's pins"),
 	REQUEST(KVM_GET_API_VERSION, LOOP, "a partition made anew at a reset"),
