@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import builds, style, tree
-from .builds import CLANG_FUZZ, CLANG_SAN, CLANG_TSAN, GCC_SAN, RELEASE, SANITIZER_ENV, SANITIZER_PREFIX, Build
+from . import builds, coverage, style, tree
+from .builds import CLANG_FUZZ, CLANG_MSAN, CLANG_SAN, CLANG_TSAN, GCC_SAN, RELEASE, SANITIZER_ENV, SANITIZER_PREFIX, Build
 from .process import ROOT, Ended, tail
 from .result import FAILED, PASSED, SKIPPED
 from .session import CHECK, LOGS, Part, Suite, Task
@@ -20,6 +20,8 @@ _FUZZ_RUNS = 20000
 _FUZZ_SECONDS = 10
 _FUZZ_SEED = 1
 _FUZZ_MEMORY_MIB = 2048
+# What links nothing but our own code, so that the memory sanitizer sees all of it.
+_MSAN = ["chipset", "guest", "hv", "ic", "netvsp", "rndis", "scsi", "storvsp", "vmbus"]
 _BLIND_SECONDS = 40  # of the suite, over four guests
 
 
@@ -94,22 +96,25 @@ def _fuzz(part: Part) -> list[Task]:
     _figures.clear()
     tests = builds.tests_of(CLANG_FUZZ, "fuzz", part.run)
     replays = builds.tests_of(GCC_SAN, "fuzz", part.run)
+    msan = {n: b for n, b in builds.tests_of(CLANG_MSAN, "fuzz", part.run).items() if n in _MSAN}
     made = _make(part, CLANG_FUZZ, tests)
     replay_made = _make(part, GCC_SAN, replays)
+    msan_made = _make(part, CLANG_MSAN, msan)
     return [
         *(_fuzz_task(name, binary, made) for name, binary in tests.items()),
-        *(_replay_task(name, binary, replay_made) for name, binary in replays.items()),
+        *(_replay_task(name, GCC_SAN, binary, replay_made) for name, binary in replays.items()),
+        *(_replay_task(name, CLANG_MSAN, binary, msan_made) for name, binary in msan.items()),
     ]
 
 
-def _replay_task(name: str, binary: str, made: bool) -> Task:
-    title = f"{name} replays its corpus with gcc"
+def _replay_task(name: str, build: Build, binary: str, made: bool) -> Task:
+    title = f"{name} replays its corpus " + ("with gcc" if build is GCC_SAN else "under the memory sanitizer")
 
     def run(part: Part) -> None:
-        if not made and not builds.up_to_date(GCC_SAN, binary):
+        if not made and not builds.up_to_date(build, binary):
             part.report(f"{title} (it builds)", FAILED)
             return
-        argv = [*SANITIZER_PREFIX, str(GCC_SAN.binary(binary)), f"fuzz/corpus/{name}"]
+        argv = [*SANITIZER_PREFIX, str(build.binary(binary)), f"fuzz/corpus/{name}"]
         part.ended(title, part.run(argv, log=title, limit_s=_PROGRAM_LIMIT_S, env=SANITIZER_ENV))
 
     return Task(title, run)
@@ -213,6 +218,7 @@ SUITES = {
         Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
+        Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
         Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
         Suite("lab", 7200, "all tests on emulated hosts", _lab),
     )
