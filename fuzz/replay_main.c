@@ -62,11 +62,14 @@ static void replay_file(const char *path)
 
 static void add(const char *path)
 {
-	if (input_count % 1024 == 0)
-		inputs = reallocarray(inputs, input_count + 1024, sizeof(*inputs));
-	if (!inputs || input_count == INPUTS_MAX) {
-		fprintf(stderr, "too many inputs\n");
-		exit(1);
+	if (input_count % 1024 == 0) {
+		struct input *more = reallocarray(inputs, input_count + 1024, sizeof(*inputs));
+
+		if (!more || input_count >= INPUTS_MAX) {
+			fprintf(stderr, "too many inputs\n");
+			exit(1);
+		}
+		inputs = more;
 	}
 	inputs[input_count++].path = strdup(path);
 }

@@ -244,7 +244,7 @@ static const struct shutdown_host whole_shutdown = {.answered = whole_answered};
 static const struct timesync_host whole_timesync = {.reference_100ns = whole_reference};
 static const struct scsi_identity whole_unit = {"Oya", "Virtual Disk", "1.0", "whole"};
 
-static void whole_make_hv(struct whole *w)
+static inline void whole_make_hv(struct whole *w)
 {
 	struct hv_config config = {
 		.vp_count = WHOLE_VPS,
@@ -276,7 +276,7 @@ static void whole_make_hv(struct whole *w)
 
 /* What is made anew for each input: the NIC counts the generations of its sections on, the
  * integration services keep what a guest told them, and the clock its registers. */
-static void whole_begin(struct whole *w)
+static inline void whole_begin(struct whole *w)
 {
 	struct ic_env env = {
 		.bus = w->bus, .timers = &w->timers, .clock = &whole_clock, .clock_ctx = w};
@@ -295,7 +295,7 @@ static void whole_begin(struct whole *w)
 	must(rtc_new(&whole_clock, w, &w->rtc) == 0);
 }
 
-static struct whole *whole_get(void)
+static inline struct whole *whole_get(void)
 {
 	static struct whole w;
 	struct storvsp_config scsi = {.instance = {.b = {1}}};
@@ -318,7 +318,7 @@ static struct whole *whole_get(void)
 	return &w;
 }
 
-static void whole_run_deferred(struct whole *w)
+static inline void whole_run_deferred(struct whole *w)
 {
 	unsigned rounds = 0;
 
@@ -331,7 +331,7 @@ static void whole_run_deferred(struct whole *w)
 }
 
 /* As at a reset of the VM: what the guest set up is gone, the devices stay. */
-static void whole_power_cycle(struct whole *w)
+static inline void whole_power_cycle(struct whole *w)
 {
 	vmbus_reset(w->bus);
 	serial_reset(w->serial);
@@ -342,7 +342,7 @@ static void whole_power_cycle(struct whole *w)
 		must(!w->bound[i]);
 }
 
-static void whole_end(struct whole *w)
+static inline void whole_end(struct whole *w)
 {
 	whole_power_cycle(w);
 	w->disk->refuse = 0;

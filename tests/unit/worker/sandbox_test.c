@@ -271,15 +271,17 @@ static void *nothing(void *arg)
 static int thread_and_memory(long unused)
 {
 	pthread_t thread;
-	void *large = malloc(8u << 20), *result = NULL;
+	void *large = malloc(8u << 20), *larger, *result = NULL;
 
 	(void)unused;
 	if (!large || pthread_create(&thread, NULL, nothing, large) != 0 ||
 	    pthread_join(thread, &result) != 0 || result != large)
 		return 1;
-	large = realloc(large, 64u << 20);
-	free(large);
-	return large ? 0 : 2;
+	larger = realloc(large, 64u << 20);
+	if (!larger)
+		return 2;
+	free(larger);
+	return 0;
 }
 
 static void threads_and_memory_are_still_to_be_had(void **state)
