@@ -201,7 +201,7 @@ static int enter_namespaces(void)
 /* None can be had back: cores would show the guest's memory, and hard limits only sink. */
 static int lower_limits(void)
 {
-	static const int nothing[] = {RLIMIT_CORE, RLIMIT_MSGQUEUE, RLIMIT_RTPRIO};
+	static const __rlimit_resource_t nothing[] = {RLIMIT_CORE, RLIMIT_MSGQUEUE, RLIMIT_RTPRIO};
 	struct rlimit none = {0, 0}, files;
 
 	for (size_t i = 0; i < ARRAY_LEN(nothing); i++) {
@@ -323,10 +323,11 @@ static int permit(scmp_filter_ctx ctx, enum sandbox_role role, const struct perm
 			SCMP_A0(SCMP_CMP_MASKED_EQ, ARGUMENT_BITS, (scmp_datum_t)getpid()));
 	case LIMIT_PRCTL:
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
-				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, ARGUMENT_BITS, PR_SET_NAME));
 		return r < 0 ? r
-			     : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
-						SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP));
+			     : seccomp_rule_add(
+				       ctx, SCMP_ACT_ALLOW, number, 1,
+				       SCMP_A0(SCMP_CMP_MASKED_EQ, ARGUMENT_BITS, PR_SET_SECCOMP));
 	case LIMIT_NONE:
 	default:
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
