@@ -6,7 +6,6 @@
  * Input: records: operation (u8), channel (u8), length (u16), then that many bytes.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
@@ -14,13 +13,12 @@
 #include "devices/ic/kvp.h"
 #include "devices/ic/shutdown.h"
 #include "devices/ic/timesync.h"
+#include "fuzz/harness.h"
 #include "tests/lib/vmguest.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define CHANNELS 4u
-#define STEPS_MAX 200u
-#define RAM_BYTES (UINT64_C(1) << 20)
+#define STEPS_MAX 100u
+#define RAM_BYTES (UINT64_C(256) << 10)
 #define RECORD_MAX 2700u
 
 struct world {
@@ -37,12 +35,6 @@ struct world {
 	struct vmguest_packet packet[CHANNELS]; /* taken last */
 	int requests;                           /* shutdowns that wait for their end */
 };
-
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static uint64_t monotonic(void *ctx)
 {
@@ -70,7 +62,7 @@ static void answered(void *ctx, int result, uint32_t status)
 	(void)result;
 	(void)status;
 	w->requests--;
-	check(w->requests == 0);
+	must(w->requests == 0);
 }
 
 static const struct clock_ops clock_ops = {.monotonic_ns = monotonic, .wall_ns = wall};
@@ -87,19 +79,18 @@ static void start(struct world *w)
 	};
 	struct ic_env env = {.timers = &w->timers, .clock = &clock_ops, .clock_ctx = w};
 
-	w->g = vmguest_new(RAM_BYTES, 0);
 	env.bus = w->g->bus;
 	timerq_init(&w->timers);
-	check(heartbeat_new(&env, NULL, NULL, &w->hb) == 0);
-	check(shutdown_new(&env, &shutdown_host, w, &w->sd) == 0);
-	check(timesync_new(&env, &timesync_host, w, &w->ts) == 0);
-	check(kvp_new(&env, &w->kvp) == 0);
+	must(heartbeat_new(&env, NULL, NULL, &w->hb) == 0);
+	must(shutdown_new(&env, &shutdown_host, w, &w->sd) == 0);
+	must(timesync_new(&env, &timesync_host, w, &w->ts) == 0);
+	must(kvp_new(&env, &w->kvp) == 0);
 	vmguest_connect(w->g);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		w->relid[i] = vmguest_find_offer(w->g, &types[i], 0);
 	for (unsigned i = 0; i < CHANNELS; i++) {
 		w->open[i] = vmguest_open(w->g, w->relid[i], 3, &w->ch[i]);
-		check(w->open[i]);
+		must(w->open[i]);
 	}
 	vmguest_run(w->g);
 }
@@ -224,9 +215,9 @@ static void look(const struct world *w)
 
 	for (unsigned pool = 0; pool < IC_KVP_POOLS; pool++) {
 		for (unsigned n = 0; kvp_entry(w->kvp, pool, n, &key, &value) == 0; n++) {
-			check(n < KVP_ENTRIES_MAX);
-			check(strlen(key) < KVP_KEY_TEXT_MAX);
-			check(strlen(value) < KVP_VALUE_TEXT_MAX);
+			must(n < KVP_ENTRIES_MAX);
+			must(strlen(key) < KVP_KEY_TEXT_MAX);
+			must(strlen(value) < KVP_VALUE_TEXT_MAX);
 		}
 	}
 }
@@ -237,18 +228,35 @@ static void fuzz_decoders(const uint8_t *data, size_t size)
 	struct ic_message msg;
 
 	if (ic_decode(data, size, &msg) == 0)
-		check(msg.body >= data && msg.body + msg.header.body_bytes <= data + size);
+		must(msg.body >= data && msg.body + msg.header.body_bytes <= data + size);
 	kvp_decode(data, size, key, value);
+}
+
+/* The services are small, and what they remember of the guest outlives a reset by design: they
+ * are made anew. */
+static void end(struct world *w)
+{
+	fuzz_tell(w->g->ram, RAM_BYTES);
+	vmbus_reset(w->g->bus);
+	heartbeat_free(w->hb);
+	shutdown_free(w->sd);
+	timesync_free(w->ts);
+	kvp_free(w->kvp);
+	must(timerq_next(&w->timers) == TIMERQ_NEVER);
+	vmguest_reset(w->g);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	static struct vmguest *guest;
+	static struct world w;
 	struct cursor c = cursor_of(data, size);
 
-	check(w != NULL);
+	if (!guest)
+		guest = vmguest_new(RAM_BYTES, 0);
+	w = (struct world){.g = guest};
 	fuzz_decoders(data, size);
-	start(w);
+	start(&w);
 	for (unsigned n = 0; n < STEPS_MAX && c.left >= 4; n++) {
 		uint8_t op = cursor_u8(&c);
 		unsigned channel = cursor_u8(&c) % CHANNELS;
@@ -258,15 +266,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		len = len < c.left ? len : c.left;
 		record = cursor_of(c.at, len);
 		cursor_take(&c, len);
-		step(w, op, channel, &record);
-		look(w);
+		step(&w, op, channel, &record);
+		look(&w);
 	}
-	heartbeat_free(w->hb);
-	shutdown_free(w->sd);
-	timesync_free(w->ts);
-	kvp_free(w->kvp);
-	check(timerq_next(&w->timers) == TIMERQ_NEVER);
-	vmguest_free(w->g);
-	free(w);
+	end(&w);
 	return 0;
 }

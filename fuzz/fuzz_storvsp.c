@@ -5,26 +5,25 @@
  * under way once the disk has completed everything.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "abi/storvsc.h"
 #include "base/cursor.h"
 #include "base/util.h"
 #include "devices/storage/storvsp.h"
+#include "fuzz/harness.h"
 #include "tests/lib/memdisk.h"
 #include "tests/lib/vmguest.h"
 
-#define RAM_BYTES (1u << 20)
+#define RAM_BYTES (256u << 10)
 #define DISK_BYTES (256u << 10)
-#define RING_PAGES 4u
+#define RING_PAGES 2u
 #define REOPEN_MAX 4u
-#define STEPS_MAX 400u
+#define SET_UP_MAX 4u
+#define STEPS_MAX 110u
 #define RAW_MAX 255u
 #define QUEUES_MAX 3u
 #define DVD_LUN 3u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step {
 	STEP_SET_UP,
@@ -54,17 +53,11 @@ struct fuzz {
 	unsigned others;
 	bool keep; /* failed requests */
 	uint32_t relid;
-	unsigned opened;
+	unsigned opened, set_up;
 	uint64_t transaction;
 };
 
 static const struct scsi_identity identity = {"Oya", "Virtual Disk", "1.0", "fuzzed"};
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static bool on_failed(void *ctx, unsigned target, unsigned lun, enum block_op op, int error)
 {
@@ -101,6 +94,8 @@ static void step_set_up(struct fuzz *f)
 		STORVSC_OP_BEGIN_INITIALIZATION, STORVSC_OP_QUERY_PROTOCOL_VERSION,
 		STORVSC_OP_QUERY_PROPERTIES, STORVSC_OP_END_INITIALIZATION};
 
+	if (f->set_up++ >= SET_UP_MAX)
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
 		struct storvsc_packet p = {.operation = operations[i]};
 
@@ -286,35 +281,59 @@ static void run_step(struct fuzz *f, enum step step)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Made once, and put back by reset(). */
+static struct fuzz *start(void)
 {
-	struct fuzz f = {.in = cursor_of(data, size), .opened = 1};
+	static struct fuzz f;
 	struct storvsp_config config = {.instance = {.b = {1}},
 					.sub_channels_max = QUEUES_MAX,
 					.host = &host_ops,
 					.host_ctx = &f};
-	struct guid type = STORVSC_SCSI_INTERFACE;
 
-	f.guest = vmguest_new(RAM_BYTES, 0);
-	f.disk = memdisk_new(DISK_BYTES, 512);
-	f.medium = memdisk_new(DISK_BYTES, SCSI_DVD_SECTOR_BYTES);
-	f.medium->dev.read_only = true;
-	f.sp = storvsp_new(f.guest->bus, &config);
-	must(f.sp && storvsp_attach(f.sp, 0, 0, &f.disk->dev, &identity) == 0);
-	vmguest_connect(f.guest);
-	f.relid = vmguest_find_offer(f.guest, &type, 0);
-	must(vmguest_open(f.guest, f.relid, RING_PAGES, &f.ch));
-	for (unsigned n = 0; n < STEPS_MAX && f.in.left; n++)
-		run_step(&f, cursor_u8(&f.in) % STEP_COUNT);
-	f.disk->refuse = 0;
-	vmbus_reset(f.guest->bus);
-	memdisk_complete_all(f.disk);
-	memdisk_complete_all(f.medium);
-	must(storvsp_inflight(f.sp) == 0 && storvsp_held(f.sp) == 0);
-	must(f.disk->broken == 0 && f.medium->broken == 0);
-	storvsp_free(f.sp);
-	vmguest_free(f.guest);
-	memdisk_free(f.disk);
-	memdisk_free(f.medium);
+	if (!f.guest) {
+		f.guest = vmguest_new(RAM_BYTES, 0);
+		f.disk = memdisk_new(DISK_BYTES, 512);
+		f.medium = memdisk_new(DISK_BYTES, SCSI_DVD_SECTOR_BYTES);
+		f.medium->dev.read_only = true;
+		f.sp = storvsp_new(f.guest->bus, &config);
+		must(f.sp != NULL);
+	}
+	f.opened = 1;
+	f.set_up = f.others = 0;
+	f.keep = false;
+	f.transaction = 0;
+	must(storvsp_attach(f.sp, 0, 0, &f.disk->dev, &identity) == 0);
+	return &f;
+}
+
+static void reset(struct fuzz *f)
+{
+	f->disk->refuse = 0;
+	vmbus_reset(f->guest->bus);
+	memdisk_complete_all(f->disk);
+	memdisk_complete_all(f->medium);
+	must(storvsp_inflight(f->sp) == 0 && storvsp_held(f->sp) == 0);
+	must(f->disk->broken == 0 && f->medium->broken == 0);
+	for (unsigned unit = 0; unit < STORVSP_TARGETS_MAX * 4; unit++)
+		(void)storvsp_detach(f->sp, unit >> 2, unit & 3);
+	fuzz_tell(f->guest->ram, RAM_BYTES);
+	fuzz_tell(f->disk->data, DISK_BYTES);
+	memdisk_reset(f->disk);
+	memdisk_reset(f->medium);
+	vmguest_reset(f->guest);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct guid type = STORVSC_SCSI_INTERFACE;
+	struct fuzz *f = start();
+
+	f->in = cursor_of(data, size);
+	vmguest_connect(f->guest);
+	f->relid = vmguest_find_offer(f->guest, &type, 0);
+	must(vmguest_open(f->guest, f->relid, RING_PAGES, &f->ch));
+	for (unsigned n = 0; n < STEPS_MAX && f->in.left; n++)
+		run_step(f, cursor_u8(&f->in) % STEP_COUNT);
+	reset(f);
 	return 0;
 }

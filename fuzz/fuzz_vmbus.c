@@ -8,21 +8,19 @@
  * RAM, the host posts and signals within bounds (tests/lib/vmguest.c aborts).
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
 #include "base/util.h"
+#include "fuzz/harness.h"
 #include "tests/lib/vmguest.h"
 
 #define RAM_BYTES (48u * 4096u)
 #define DEVICES 3u
-#define STEPS_MAX 400u
+#define STEPS_MAX 200u
 #define AREA_PAGES 8u /* of guest RAM per relid, for honest opens */
 #define RAW_MAX 255u
 #define IOVS 8u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step {
 	STEP_CONTACT,
@@ -74,12 +72,6 @@ struct fuzz {
 	struct device device[DEVICES];
 };
 
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void touch(struct fuzz *f, const struct iovec *iov, unsigned count, uint64_t bytes)
 {
 	uint64_t sum = 0;
@@ -98,20 +90,18 @@ static void use_gpadl(struct fuzz *f, struct vmbus_channel *ch, const struct vmb
 {
 	struct cursor c = cursor_of(p->payload, p->payload_len);
 	uint32_t handle = cursor_u32(&c), offset = cursor_u32(&c), len = cursor_u32(&c) & 0x3fff;
-	uint8_t *bytes = calloc(1, len + 1u);
+	static uint8_t bytes[0x4000];
 	struct iovec iov[IOVS];
 	unsigned count;
 	int64_t size = vmbus_gpadl_len(ch, handle);
 	int r;
 
-	must(bytes != NULL);
 	r = vmbus_gpadl_read(ch, handle, offset, bytes, len);
 	must(size < 0 ? r == -ENOENT : (r == 0) == range_within(offset, len, (uint64_t)size));
 	if (r == 0)
 		must(vmbus_gpadl_write(ch, handle, offset, bytes, len) == 0);
 	if (vmbus_gpadl_iov(ch, handle, offset, len, iov, IOVS, &count) == 0)
 		touch(f, iov, count, len);
-	free(bytes);
 }
 
 static void look(struct device *d, struct vmbus_channel *ch, const struct vmbus_packet *p)
@@ -517,10 +507,28 @@ static void check(struct fuzz *f)
 	must(live == open);
 }
 
+/* The guest is made once and put back; the offers are made anew, so that they have the relids and
+ * states that they had. */
+static void reset(struct fuzz *f)
+{
+	vmbus_reset(f->g->bus);
+	for (unsigned i = 0; i < DEVICES; i++) {
+		must(!f->device[i].open);
+		step_rescind(&f->device[i]);
+	}
+	fuzz_tell(f->g->ram, RAM_BYTES);
+	fuzz_tell(f->g->signals, sizeof(f->g->signals));
+	vmguest_reset(f->g);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz f = {.in = cursor_of(data, size), .g = vmguest_new(RAM_BYTES, 0)};
+	static struct vmguest *guest;
+	struct fuzz f = {.in = cursor_of(data, size)};
 
+	if (!guest)
+		guest = vmguest_new(RAM_BYTES, 0);
+	f.g = guest;
 	for (unsigned i = 0; i < DEVICES; i++) {
 		f.device[i].f = &f;
 		step_offer(&f, &f.device[i]);
@@ -536,9 +544,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			vmguest_run(f.g);
 		check(&f);
 	}
-	vmbus_reset(f.g->bus);
-	for (unsigned i = 0; i < DEVICES; i++)
-		must(!f.device[i].open);
-	vmguest_free(f.g);
+	reset(&f);
 	return 0;
 }

@@ -2,6 +2,9 @@
 /*
  * Runs a fuzz harness over given files, and the files of given folders, where there is no
  * libFuzzer. Options of libFuzzer ("-runs=0") are accepted and ignored.
+ *
+ * All inputs run twice, the second time in the opposite order: what a harness tells by fuzz_seen()
+ * must be the same, or an input leaves something behind for the next.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -10,15 +13,33 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuzz/harness.h"
+
 #define INPUT_MAX (1u << 20)
 #define PATH_MAX_HERE 4096
+#define INPUTS_MAX 100000u
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static struct input {
+	char *path;
+	uint64_t digest;
+} * inputs;
+static unsigned input_count;
+static uint64_t digest;
 
-static unsigned long replay_file(const char *path)
+void fuzz_seen(const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		digest = (digest ^ at[i]) * FNV_PRIME;
+}
+
+static void replay_file(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	struct stat st;
+	struct stat st = {0};
 	uint8_t *data;
 	size_t len;
 
@@ -34,21 +55,36 @@ static unsigned long replay_file(const char *path)
 		exit(1);
 	}
 	fclose(file);
+	digest = FNV_BASIS;
 	LLVMFuzzerTestOneInput(data, len);
 	free(data);
-	return 1;
 }
 
-static unsigned long replay(const char *path)
+static void add(const char *path)
+{
+	if (input_count % 1024 == 0) {
+		struct input *more = reallocarray(inputs, input_count + 1024, sizeof(*inputs));
+
+		if (!more || input_count >= INPUTS_MAX) {
+			fprintf(stderr, "too many inputs\n");
+			exit(1);
+		}
+		inputs = more;
+	}
+	inputs[input_count++].path = strdup(path);
+}
+
+static void find(const char *path)
 {
 	char inner[PATH_MAX_HERE];
-	unsigned long count = 0;
 	struct dirent *entry;
-	struct stat st;
+	struct stat st = {0};
 	DIR *folder;
 
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return replay_file(path);
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		add(path);
+		return;
+	}
 	folder = opendir(path);
 	if (!folder) {
 		fprintf(stderr, "cannot read the folder %s\n", path);
@@ -59,20 +95,33 @@ static unsigned long replay(const char *path)
 			continue;
 		if (snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name) <
 		    (int)sizeof(inner))
-			count += replay(inner);
+			find(inner);
 	}
 	closedir(folder);
-	return count;
 }
 
 int main(int argc, char **argv)
 {
-	unsigned long count = 0;
+	unsigned bad = 0;
 
 	for (int i = 1; i < argc; i++) {
 		if (argv[i][0] != '-')
-			count += replay(argv[i]);
+			find(argv[i]);
 	}
-	printf("%lu inputs replayed\n", count);
-	return count ? 0 : 1;
+	for (unsigned i = 0; i < input_count; i++) {
+		replay_file(inputs[i].path);
+		inputs[i].digest = digest;
+	}
+	for (unsigned i = input_count; i-- > 0;) {
+		replay_file(inputs[i].path);
+		if (digest == inputs[i].digest)
+			continue;
+		fprintf(stderr, "%s runs differently after other inputs\n", inputs[i].path);
+		bad++;
+	}
+	printf("%u inputs replayed\n", input_count);
+	for (unsigned i = 0; i < input_count; i++)
+		free(inputs[i].path);
+	free(inputs);
+	return input_count && !bad ? 0 : 1;
 }

@@ -32,7 +32,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a suite (--list names them), or `full`")
     parser.add_argument("--list", action="store_true", help="name the suites and stop")
-    parser.add_argument("--seconds", type=int, default=0, help="run each fuzzer that long, on a corpus that grows")
+    parser.add_argument("--seconds", type=int, default=0, help="run each fuzzer that long, on a corpus that grows; blind guests that long in all")
     parser.add_argument("--jobs", type=int, default=Options.jobs, help="how many tests side by side")
     args = parser.parse_args(argv)
     unknown = [name for name in args.names if name not in SUITES and name != "full"]
@@ -43,7 +43,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _list() -> None:
     for suite in SUITES.values():
-        guard = "every landing" if suite.name in LANDING else "full"
+        guard = "every landing" if suite.name in LANDING else "full" if suite.name in FULL else "when asked"
         print(f"{suite.name:10} {suite.budget_s:5} s  {guard:14} {suite.about}")
 
 
@@ -54,7 +54,8 @@ def _chosen(args: argparse.Namespace) -> list[Suite]:
         # Fuzzers run `jobs` at a time; the harnesses are counted generously.
         harnesses = len(list((ROOT / "fuzz").glob("fuzz_*.c")))
         budget = _FUZZ_SLACK_S + args.seconds * -(-harnesses // args.jobs) * 2
-        suites = [dataclasses.replace(s, budget_s=budget) if s.name == "fuzz" else s for s in suites]
+        budgets = {"fuzz": budget, "blind": _FUZZ_SLACK_S + args.seconds * 4}
+        suites = [dataclasses.replace(s, budget_s=budgets.get(s.name, s.budget_s)) for s in suites]
     return suites
 
 

@@ -446,6 +446,7 @@ static const struct key root_keys[] = {
 	{"console", JSON_OBJECT},
 	{"control", JSON_STRING},
 	{"sandbox", JSON_TRUE},
+	{"user", JSON_INTEGER},
 	{"vmbus_max_version", JSON_STRING},
 	{"scsi_queues", JSON_INTEGER},
 	{"controllers", JSON_INTEGER},
@@ -455,7 +456,7 @@ static const struct key root_keys[] = {
 /* The numbers of the VM as a whole. */
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
-	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0;
+	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0, user = 0;
 	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
@@ -473,6 +474,9 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 		r = take_number(root, "controllers", 0, CONFIG_CONTROLLERS_MAX, &controllers, f);
 	c->scsi_queues = (unsigned)queues;
 	c->controllers = (unsigned)controllers;
+	if (r == 0)
+		r = take_number(root, "user", 1, CONFIG_USER_MAX, &user, f);
+	c->user = (uint32_t)user;
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
 	return r;

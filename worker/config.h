@@ -21,6 +21,7 @@
 #define CONFIG_SERIAL_MAX 64u
 #define CONFIG_NICS_MAX 8u
 #define CONFIG_FORWARDS_MAX 16u
+#define CONFIG_USER_MAX 2147483647
 #define CONFIG_CPUS_MAX 64u
 #define CONFIG_SCSI_QUEUES_MAX 16u
 #define CONFIG_SCSI_QUEUES_DEFAULT 8u /* at most, one for each processor */
@@ -77,8 +78,9 @@ struct config {
 	cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may */
 	char *device;   /* of the partition interface: /dev/kvm */
 	char *kernel, *initrd, *append;
-	bool sandbox; /* give up all rights once everything is open */
-	bool unpack;  /* decompress the kernel on the host */
+	bool sandbox;  /* give up all rights once everything is open */
+	uint32_t user; /* become this user and group then; 0: stay who one is */
+	bool unpack;   /* decompress the kernel on the host */
 	unsigned disk_count, nic_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	struct config_port nic[CONFIG_NICS_MAX];

@@ -73,7 +73,7 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 		int folders[] = {console_socket_folder(vm->console),
 				 control ? control_socket_folder(control) : -1};
 
-		r = sandbox_enter(folders, ARRAY_LEN(folders), f);
+		r = sandbox_enter(folders, ARRAY_LEN(folders), config->user, f);
 	}
 	if (r == 0)
 		r = vm_run(vm, f);

@@ -227,7 +227,7 @@ static struct net_passt *passt_alloc(const struct net_passt_config *config)
 	p->config = *config;
 	p->config.forwards = NULL; /* used only at the start */
 	p->config.forward_count = 0;
-	p->child = (struct passt_child){.fd = -1, .stderr_fd = -1};
+	p->child = (struct passt_child){.fd = -1, .stderr_fd = -1, .pid_fd = -1};
 	p->port = (struct netport){.ops = &passt_ops, .ctx = p};
 	return p;
 }

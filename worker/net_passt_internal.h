@@ -13,6 +13,7 @@
 
 struct passt_child {
 	pid_t pid;     /* 0: none */
+	int pid_fd;    /* the same as a descriptor, for what may signal nobody else; -1 */
 	int fd;        /* our end of its socket; whoever takes it closes it */
 	int stderr_fd; /* read end, non-blocking; -1: none */
 };

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -307,10 +308,13 @@ int passt_spawn(const struct net_passt_config *config, struct passt_child *ret_c
 	r = open_fds(&f);
 	if (r < 0)
 		return exec_failed(program, -r, err, err_len);
-	child = (struct passt_child){.fd = f.socket[0], .stderr_fd = f.words[0], .pid = fork()};
+	child = (struct passt_child){
+		.fd = f.socket[0], .stderr_fd = f.words[0], .pid = fork(), .pid_fd = -1};
 	if (child.pid == 0)
 		run_child(&f, program, &args, parent);
 	r = child.pid < 0 ? -errno : 0;
+	if (r == 0)
+		child.pid_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
 	close(f.socket[1]);
 	close(f.words[1]);
 	close(f.error[1]);
@@ -405,10 +409,13 @@ void passt_reap(struct passt_child *child, const char *what, char *sentence, siz
 		/* Its socket is closed already, which ends it. The signal only hastens that, and
 		 * is not ours to send once we gave up our rights and it changed its user. */
 		if (waitpid(child->pid, &status, WNOHANG) == 0) {
-			kill(child->pid, SIGKILL);
+			(void)syscall(SYS_pidfd_send_signal, child->pid_fd, SIGKILL, NULL, 0);
 			wait_end(child->pid);
 		}
 		child->pid = 0;
+		if (child->pid_fd >= 0)
+			close(child->pid_fd);
+		child->pid_fd = -1;
 	}
 	if (child->stderr_fd >= 0) {
 		read_words(child->stderr_fd, text, sizeof(text));

@@ -41,7 +41,7 @@ void hv_reset(struct hv *hv)
 {
 	hv->guest_os_id = hv->hypercall_msr = hv->reference_tsc_msr = 0;
 	memset(hv->crash_parameter, 0, sizeof(hv->crash_parameter));
-	for (unsigned i = 0; i < HV_VPS_MAX; i++)
+	for (unsigned i = 0; i < hv->config.vp_count; i++)
 		synic_reset(&hv->vp[i]);
 	stimer_reset_all(hv);
 }

@@ -192,7 +192,7 @@ void stimer_slots_free(struct hv *hv, unsigned vp)
 
 void stimer_reset_all(struct hv *hv)
 {
-	for (unsigned vp = 0; vp < HV_VPS_MAX; vp++) {
+	for (unsigned vp = 0; vp < hv->config.vp_count; vp++) {
 		for (unsigned i = 0; i < HV_STIMERS; i++) {
 			struct hv_stimer *t = &hv->stimer[vp][i];
 

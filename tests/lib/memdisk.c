@@ -68,16 +68,31 @@ struct memdisk *memdisk_new(uint64_t size_bytes, uint32_t sector_bytes)
 		abort();
 	}
 	d->data = data;
-	d->limit = MEMDISK_INFLIGHT_MAX;
 	d->dev = (struct blockdev){
 		.ops = &memdisk_ops,
 		.ctx = d,
 		.size_bytes = size_bytes,
 		.sector_bytes = sector_bytes,
 		.physical_sector_bytes = 4096,
-		.discard_bytes = 4096,
 	};
+	memdisk_reset(d);
 	return d;
+}
+
+void memdisk_reset(struct memdisk *d)
+{
+	if (d->inflight) {
+		fprintf(stderr, "memdisk: reset with requests in flight\n");
+		abort();
+	}
+	if (d->dirty_to > d->dirty_from)
+		memset(d->data + d->dirty_from, 0, d->dirty_to - d->dirty_from);
+	d->dirty_from = d->dev.size_bytes;
+	d->dirty_to = 0;
+	d->limit = MEMDISK_INFLIGHT_MAX;
+	d->refuse = 0;
+	d->dev.discard_bytes = 4096;
+	d->kicks = d->flushes = d->fua_writes = d->discards = d->zeroings = d->broken = 0;
 }
 
 void memdisk_free(struct memdisk *d)
@@ -92,6 +107,11 @@ static void move_data(struct memdisk *d, struct block_request *req)
 {
 	uint8_t *at = d->data + req->offset;
 
+	if (req->op != BLOCK_READ && req->op != BLOCK_FLUSH) {
+		d->dirty_from = min_u64(d->dirty_from, req->offset);
+		if (req->offset + req->len > d->dirty_to)
+			d->dirty_to = req->offset + req->len;
+	}
 	if (req->op == BLOCK_DISCARD || req->op == BLOCK_ZERO)
 		memset(at, 0, req->len);
 

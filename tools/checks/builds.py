@@ -41,6 +41,11 @@ _SANITIZED = ("-Db_sanitize=address,undefined", "-Db_lundef=false")
 GCC_SAN = Build("gcc-san", "gcc", (*_SANITIZED, "-Dfuzz=true"))
 CLANG_SAN = Build("clang-san", "clang", _SANITIZED)
 CLANG_TSAN = Build("clang-tsan", "clang", ("-Db_sanitize=thread", "-Db_lundef=false"))
+CLANG_MSAN = Build(
+    "clang-msan", "clang",
+    ("-Db_sanitize=memory", "-Db_lundef=false", "-Dfuzz=true", "-Dtests=false", "-Dc_args=-fsanitize-memory-track-origins"),
+)  # fmt: skip
+COVERAGE = Build("coverage", "gcc", ("-Db_coverage=true", "-Dfuzz=true", "-Dc_args=-O1"))
 CLANG_FUZZ = Build(
     "clang-fuzz", "clang", (*_SANITIZED, "-Dfuzz=true", "-Dtests=false", "-Dc_args=-fsanitize=fuzzer-no-link")
 )

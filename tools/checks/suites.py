@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
-from . import builds, style, tree
-from .builds import CLANG_FUZZ, CLANG_SAN, CLANG_TSAN, GCC_SAN, RELEASE, SANITIZER_ENV, SANITIZER_PREFIX, Build
+from . import builds, coverage, style, tree
+from .builds import CLANG_FUZZ, CLANG_MSAN, CLANG_SAN, CLANG_TSAN, GCC_SAN, RELEASE, SANITIZER_ENV, SANITIZER_PREFIX, Build
 from .process import ROOT, Ended, tail
 from .result import FAILED, PASSED, SKIPPED
 from .session import CHECK, LOGS, Part, Suite, Task
@@ -19,6 +20,9 @@ _FUZZ_RUNS = 20000
 _FUZZ_SECONDS = 10
 _FUZZ_SEED = 1
 _FUZZ_MEMORY_MIB = 2048
+# What links nothing but our own code, so that the memory sanitizer sees all of it.
+_MSAN = ["chipset", "guest", "hv", "ic", "netvsp", "rndis", "scsi", "storvsp", "vmbus"]
+_BLIND_SECONDS = 40  # of the suite, over four guests
 
 
 def _programs(part: Part, build: Build, suite: str, prefix: str) -> list[Task]:
@@ -92,22 +96,25 @@ def _fuzz(part: Part) -> list[Task]:
     _figures.clear()
     tests = builds.tests_of(CLANG_FUZZ, "fuzz", part.run)
     replays = builds.tests_of(GCC_SAN, "fuzz", part.run)
+    msan = {n: b for n, b in builds.tests_of(CLANG_MSAN, "fuzz", part.run).items() if n in _MSAN}
     made = _make(part, CLANG_FUZZ, tests)
     replay_made = _make(part, GCC_SAN, replays)
+    msan_made = _make(part, CLANG_MSAN, msan)
     return [
         *(_fuzz_task(name, binary, made) for name, binary in tests.items()),
-        *(_replay_task(name, binary, replay_made) for name, binary in replays.items()),
+        *(_replay_task(name, GCC_SAN, binary, replay_made) for name, binary in replays.items()),
+        *(_replay_task(name, CLANG_MSAN, binary, msan_made) for name, binary in msan.items()),
     ]
 
 
-def _replay_task(name: str, binary: str, made: bool) -> Task:
-    title = f"{name} replays its corpus with gcc"
+def _replay_task(name: str, build: Build, binary: str, made: bool) -> Task:
+    title = f"{name} replays its corpus " + ("with gcc" if build is GCC_SAN else "under the memory sanitizer")
 
     def run(part: Part) -> None:
-        if not made and not builds.up_to_date(GCC_SAN, binary):
+        if not made and not builds.up_to_date(build, binary):
             part.report(f"{title} (it builds)", FAILED)
             return
-        argv = [*SANITIZER_PREFIX, str(GCC_SAN.binary(binary)), f"fuzz/corpus/{name}"]
+        argv = [*SANITIZER_PREFIX, str(build.binary(binary)), f"fuzz/corpus/{name}"]
         part.ended(title, part.run(argv, log=title, limit_s=_PROGRAM_LIMIT_S, env=SANITIZER_ENV))
 
     return Task(title, run)
@@ -160,6 +167,30 @@ def _system(part: Part) -> list[Task]:
     return [Task("system", lambda part: part.tap("system", argv, "system", part.left_s()))]
 
 
+def _blind(part: Part) -> list[Task]:
+    """The blind guest at the release worker, then at the sanitized one without its sandbox, with new seeds each time."""
+    builds.make_release(part.run)
+    made = builds.make(CLANG_SAN, part.run, ["worker/oya-worker", "cli/oya"])
+    seconds = (part.options.fuzz_seconds or _BLIND_SECONDS) // 4 or 1
+    seed = int(time.time()) % 1000000
+    guest = str(RELEASE.binary("tests/system/oya-test-guest"))
+
+    def task(build: Build, env: dict[str, str], number: int) -> Task:
+        environment = {**env, "OYA_BLIND_SECONDS": str(seconds), "OYA_BLIND_SEED": str(seed + number)}
+        argv = [*SANITIZER_PREFIX, sys.executable, "tests/system/run.py", "--build", str(build.folder), "--guest", guest]
+        name = f"blind/{build.name}"
+
+        def run(part: Part) -> None:
+            if build is CLANG_SAN and not made.good:
+                part.report(f"{name} (it builds)", FAILED)
+                return
+            part.tap(name, [*argv, "blind"], build.name, part.left_s(), environment)
+
+        return Task(name, run)
+
+    return [task(RELEASE, {}, 0), task(CLANG_SAN, {**SANITIZER_ENV, "OYA_BLIND_NO_SANDBOX": "1"}, 2)]
+
+
 def _lab_task(name: str, prefix: str, arguments: list[str]) -> Task:
     argv = [sys.executable, "-m", "lab.runner", "--build", str(RELEASE.folder), "--json", f"{LOGS}/{prefix}/{name}.json"]
     return Task(name, lambda part: part.tap(prefix, [*argv, *arguments], name, part.left_s()))
@@ -186,6 +217,8 @@ SUITES = {
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
         Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
+        Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
+        Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
         Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
         Suite("lab", 7200, "all tests on emulated hosts", _lab),
     )

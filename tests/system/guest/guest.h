@@ -55,6 +55,7 @@ const char *test_reset(void);
 const char *test_ticks(void);
 const char *test_triple(void);
 const char *test_halted(void);
+const char *test_blind(void);
 
 /* ---- the processor ---- */
 
@@ -168,6 +169,15 @@ void trap_load(void); /* on a further processor */
 void trap_handle(uint8_t vector, void (*fn)(void));
 extern volatile uint64_t trap_count[256];
 
+/* ---- user.c ---- */
+
+/* Goes on in ring 3 with interrupts off: what runs there is native where ring 0 is emulated. All
+ * memory may be used. fn must not return. */
+void user_enter(void (*fn)(void)) __attribute__((noreturn));
+/* From ring 3: fn(a, b) in ring 0. */
+uint64_t user_ask(uint64_t (*fn)(uint64_t a, uint64_t b), uint64_t a, uint64_t b);
+void user_asked(void); /* by trap.c */
+
 /* ---- apic.c ---- */
 
 void apic_enable(void); /* of this processor */
@@ -181,6 +191,9 @@ void ioapic_route(unsigned pin, uint8_t vector, bool level);
 /* ---- smp.c ---- */
 
 bool smp_start(void); /* the second processor; false when it does not come within 3 s */
+/* What the second processor does once an interrupt has woken it; NULL: wait for more. */
+extern void (*volatile second_work)(void);
+#define BLIND_WAKE_VECTOR 0x43u
 
 /* ---- chipset.c ---- */
 

@@ -41,6 +41,7 @@ static const struct test {
 	{"ticks", test_ticks},
 	{"triple", test_triple},
 	{"halted", test_halted},
+	{"blind", test_blind},
 };
 
 const char *test_hello(void)

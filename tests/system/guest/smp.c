@@ -16,6 +16,7 @@ extern const uint8_t trampoline[], trampoline_cr3[], trampoline_gdt[], trampolin
 
 static volatile uint64_t second_vp = UINT64_MAX, second_apic = UINT64_MAX;
 static volatile bool second_ready;
+void (*volatile second_work)(void);
 
 void second_main(void);
 
@@ -33,8 +34,11 @@ void second_main(void)
 	trap_handle(PING_VECTOR, on_ping);
 	synic_enable(1);
 	second_ready = true;
-	for (;;)
+	for (;;) {
 		interrupt_wait();
+		if (second_work)
+			second_work();
+	}
 }
 
 bool smp_start(void)

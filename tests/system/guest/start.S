@@ -63,6 +63,13 @@ msr_faulted:
 	mov	$-1, %eax
 	ret
 
+/* void user_gate(void): a fault of ring 3 that trap.c takes as a call. */
+	.globl user_gate, user_return
+user_gate:
+	hlt
+user_return:
+	ret
+
 /* 256 entries of 16 bytes each; exceptions with an error code push it themselves. */
 	.balign 16
 	.globl trap_entries

@@ -25,7 +25,7 @@ struct trap_frame {
 };
 
 extern const uint8_t trap_entries[256][16];
-extern const uint8_t msr_read_at[], msr_write_at[], msr_faulted[];
+extern const uint8_t msr_read_at[], msr_write_at[], msr_faulted[], user_gate[], user_return[];
 
 static struct gate gates[256];
 static void (*handlers[256])(void);
@@ -39,6 +39,11 @@ void trap_dispatch(struct trap_frame *f)
 	if (f->vector == VECTOR_GP &&
 	    (f->rip == (uintptr_t)msr_read_at || f->rip == (uintptr_t)msr_write_at)) {
 		f->rip = (uintptr_t)msr_faulted;
+		return;
+	}
+	if (f->vector == VECTOR_GP && f->rip == (uintptr_t)user_gate) {
+		user_asked();
+		f->rip = (uintptr_t)user_return;
 		return;
 	}
 	if (f->vector < VECTOR_FIRST_INTERRUPT && f->vector != VECTOR_NMI) {

@@ -19,6 +19,23 @@ static void every_version_from_2_4_to_5_3_is_accepted(void **state)
 	}
 }
 
+/* The world drops what it was asked to do later when the partition is reset. */
+static void work_can_be_put_off_again_after_a_reset_with_work_put_off(void **state)
+{
+	struct fixture *f = *state;
+
+	vmbus_channel_resume(f->echo.open);
+	assert_true(f->g->deferred);
+	vmguest_reset(f->g);
+	assert_false(f->g->deferred);
+	vmguest_connect(f->g);
+	f->relid = vmguest_find_offer(f->g, &echo_type, 0);
+	assert_true(vmguest_open(f->g, f->relid, 2, &f->ch));
+	assert_false(f->g->deferred);
+	vmbus_channel_resume(f->echo.open);
+	assert_true(f->g->deferred);
+}
+
 static void unknown_versions_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -482,6 +499,7 @@ int main(void)
 		OPEN(rescind_closes_and_the_relid_returns_after_release),
 		OPEN(contact_anew_closes_everything_as_for_kexec),
 		OPEN(the_channel_follows_to_another_processor),
+		OPEN(work_can_be_put_off_again_after_a_reset_with_work_put_off),
 		NEW(signals_of_unknown_connections_are_ignored),
 		NEW(offers_run_out_cleanly),
 	};
