@@ -171,7 +171,8 @@ static void whole_log(void *ctx, const char *device, const char *text)
 	((struct whole *)ctx)->log_lines++;
 }
 
-static int whole_send(void *ctx, const struct iovec *iov, unsigned count, size_t len)
+static int whole_send(void *ctx, const struct iovec *iov, unsigned count, size_t len,
+		      const struct netport_facts *facts)
 {
 	struct whole *w = ctx;
 	size_t sum = 0;
@@ -184,6 +185,10 @@ static int whole_send(void *ctx, const struct iovec *iov, unsigned count, size_t
 			(void)*(const volatile uint8_t *)(base + iov[i].iov_len - 1);
 	}
 	must(sum == len && len <= NETPORT_FRAME_MAX);
+	must(facts->header_len <= len);
+	must(!facts->checksum_missing ||
+	     (size_t)facts->checksum_start + facts->checksum_offset + 2 <= len);
+	must(!facts->segments || facts->segment_bytes);
 	w->frames++;
 	return 0;
 }
@@ -280,7 +285,8 @@ static inline void whole_begin(struct whole *w)
 {
 	struct ic_env env = {
 		.bus = w->bus, .timers = &w->timers, .clock = &whole_clock, .clock_ctx = w};
-	struct netvsp_config net = {.instance = {.b = {2}}, .mac = {0, 0x15, 0x5d, 1, 2, 3}};
+	struct netvsp_config net = {
+		.instance = {.b = {2}}, .mac = {0, 0x15, 0x5d, 1, 2, 3}, .queues = 2};
 
 	w->now_ns = 0;
 	w->interrupts = w->frames = w->crashes = w->log_lines = w->answers = w->requests = 0;
@@ -298,7 +304,7 @@ static inline void whole_begin(struct whole *w)
 static inline struct whole *whole_get(void)
 {
 	static struct whole w;
-	struct storvsp_config scsi = {.instance = {.b = {1}}};
+	struct storvsp_config scsi = {.instance = {.b = {1}}, .sub_channels_max = 1};
 	struct ioapic_host host = {.irq = &whole_irq, .irq_ctx = &w};
 
 	if (!w.ram) {
@@ -306,7 +312,8 @@ static inline struct whole *whole_get(void)
 		must(w.ram && gmem_add(&w.gmem, 0, WHOLE_RAM, w.ram) == 0);
 		memset(w.ram, 0, WHOLE_RAM);
 		w.log = (struct guestlog){.write = whole_log, .ctx = &w};
-		w.port = (struct netport){.ops = &whole_net, .ctx = &w};
+		w.port = (struct netport){
+			.ops = &whole_net, .ctx = &w, .features = NETPORT_CHECKSUM | NETPORT_TCP4};
 		timerq_init(&w.timers);
 		whole_make_hv(&w);
 		w.disk = memdisk_new(WHOLE_DISK, 512);
