@@ -83,7 +83,8 @@ def test_memory_in_pages_of_2_mib_is_taken_from_the_pool_and_given_back(lab):
 
 @timeout(900)
 def test_sixteen_processors_are_up(lab):
-    done = lab.vm(TOPOLOGY, cpus=16).finish(timeout=600)
+    with lab.hosts(cpus=8, memory_mib=3072) as hosts:
+        done = lab.vm(TOPOLOGY, host=hosts[0], cpus=16).finish(timeout=400)
     assert done.rc == 0, done
     for line in ("SOCKETS 1", "CORES 16", "ONLINE 16"):
         assert line in done.console, done.console
