@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/util.h"
 #include "devices/storage/scsi.h"
+#include "tests/unit/devices/storage/scsi_fixture.h"
 
 #define SECTORS 1000u
 
@@ -29,25 +30,8 @@ static struct scsi_unit drive(uint64_t sectors)
 	};
 }
 
-static struct scsi_action act(const struct scsi_unit *unit, const uint8_t *cdb, size_t len,
-			      uint32_t data_len)
-{
-	struct scsi_action a;
-
-	memset(&a, 0xA5, sizeof(a));
-	scsi_decode(unit, cdb, len, data_len, &a);
-	return a;
-}
-
 #define ACT(unit, data_len, ...) \
 	act(unit, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), data_len)
-
-static void check_is(const struct scsi_action *a, unsigned key, unsigned code)
-{
-	assert_int_equal(a->kind, SCSI_ACT_CHECK);
-	assert_int_equal(a->key, key);
-	assert_int_equal(a->code, code);
-}
 
 static void drive_says_that_it_is_one(void **state)
 {

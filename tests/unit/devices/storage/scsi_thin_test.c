@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/util.h"
 #include "devices/storage/scsi.h"
+#include "tests/unit/devices/storage/scsi_fixture.h"
 
 #define SECTORS (UINT64_C(1) << 33)
 
@@ -26,23 +27,6 @@ static struct scsi_unit thin_unit(void)
 		.discard_bytes = 4096,
 		.luns = &luns,
 	};
-}
-
-static struct scsi_action act(const struct scsi_unit *unit, const uint8_t *cdb, size_t len,
-			      uint32_t data_len)
-{
-	struct scsi_action a;
-
-	memset(&a, 0xA5, sizeof(a));
-	scsi_decode(unit, cdb, len, data_len, &a);
-	return a;
-}
-
-static void check_is(const struct scsi_action *a, unsigned key, unsigned code)
-{
-	assert_int_equal(a->kind, SCSI_ACT_CHECK);
-	assert_int_equal(a->key, key);
-	assert_int_equal(a->code, code);
 }
 
 static struct scsi_action unmap(const struct scsi_unit *unit, uint16_t len, uint32_t data_len)
