@@ -126,7 +126,7 @@ static void answer(struct device *d, struct vmbus_channel *ch, const struct vmbu
 
 	memcpy(copy, p->payload, len);
 	if (d->mood == MOOD_TRANSFER)
-		vmbus_channel_send_transfer(ch, 1, &range, p->transaction, copy, len);
+		vmbus_channel_send_transfer(ch, 1, &range, 1, p->transaction, copy, len);
 	else
 		vmbus_channel_complete(ch, p->transaction, copy, len);
 }
