@@ -4,17 +4,15 @@
  *
  * Input: records: operation (u8), length (u8), then that many bytes.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
 #include "devices/input/keys.h"
+#include "fuzz/harness.h"
 #include "tests/lib/vmguest.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define STEPS_MAX 200u
-#define RAM_BYTES (UINT64_C(1) << 20)
+#define RAM_BYTES (UINT64_C(256) << 10)
 #define RECORD_MAX 256u
 
 struct world {
@@ -25,22 +23,23 @@ struct world {
 	struct vmguest_channel ch;
 };
 
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static void start(struct world *w)
 {
 	static const struct guid type = KEYBOARD_TYPE;
 
-	w->g = vmguest_new(RAM_BYTES, 0);
-	check(keyboard_new(w->g->bus, &w->k) == 0);
+	must(keyboard_new(w->g->bus, &w->k) == 0);
 	vmguest_connect(w->g);
 	w->relid = vmguest_find_offer(w->g, &type, 0);
 	w->open = vmguest_open(w->g, w->relid, 1, &w->ch);
-	check(w->open);
+	must(w->open);
+}
+
+static void end(struct world *w)
+{
+	vmbus_reset(w->g->bus);
+	keyboard_free(w->k);
+	fuzz_tell(w->g->ram, RAM_BYTES);
+	vmguest_reset(w->g);
 }
 
 /* Room for the largest message, or the honest ring code of the test guest would overrun. */
@@ -65,7 +64,7 @@ static void press(struct world *w, uint8_t op, const struct cursor *c)
 	text[c->left] = '\0';
 	r = op & 0x80 ? keys_from_chord(text, strokes, &count)
 		      : keys_from_text(text, strokes, &count, &at);
-	check(count <= KEYS_STROKES_MAX && at <= c->left);
+	must(count <= KEYS_STROKES_MAX && at <= c->left);
 	if (r == 0)
 		(void)keyboard_press(w->k, strokes, count);
 	vmguest_run(w->g);
@@ -111,8 +110,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cursor c = cursor_of(data, size);
 	struct keyboard_message message;
 	struct keyboard_state state;
-	struct world w = {0};
+	static struct vmguest *guest;
+	struct world w;
 
+	if (!guest)
+		guest = vmguest_new(RAM_BYTES, 0);
+	w = (struct world){.g = guest};
 	(void)keyboard_decode(data, size, &message);
 	start(&w);
 	for (unsigned n = 0; n < STEPS_MAX && c.left >= 2; n++) {
@@ -125,9 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cursor_take(&c, len);
 		step(&w, op, &record);
 		keyboard_state(w.k, &state);
-		check(state.waiting <= KEYBOARD_QUEUE);
+		must(state.waiting <= KEYBOARD_QUEUE);
 	}
-	keyboard_free(w.k);
-	vmguest_free(w.g);
+	end(&w);
 	return 0;
 }
