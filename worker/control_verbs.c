@@ -305,19 +305,15 @@ static int verb_nic_add(struct request *r, json_t **ret_result, struct failure *
 
 static int nic_number(const struct request *r, unsigned *ret_number, struct failure *f)
 {
-	const json_t *value = json_object_get(r->arguments, "nic");
-	json_int_t n = json_integer_value(value);
-
-	if (!json_is_integer(value) || n < 0 || n >= CONFIG_NICS_MAX)
+	if (number(r, "nic", ret_number) < 0 || *ret_number >= CONFIG_NICS_MAX)
 		return fail(f, -EINVAL, "a NIC is named by the number 'nic', from 0 to %u",
 			    CONFIG_NICS_MAX - 1);
-	*ret_number = (unsigned)n;
 	return 0;
 }
 
 static int verb_nic_remove(struct request *r, json_t **ret_result, struct failure *f)
 {
-	unsigned nic;
+	unsigned nic = 0;
 	int e = nic_number(r, &nic, f);
 
 	(void)ret_result;
@@ -327,7 +323,7 @@ static int verb_nic_remove(struct request *r, json_t **ret_result, struct failur
 static int verb_link(struct request *r, json_t **ret_result, struct failure *f)
 {
 	const json_t *up = json_object_get(r->arguments, "up");
-	unsigned nic;
+	unsigned nic = 0;
 	int e = nic_number(r, &nic, f);
 
 	(void)ret_result;

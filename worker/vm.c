@@ -345,7 +345,7 @@ static void carry_out(void *owner)
 	if (vm->state == VM_RESETTING) {
 		run->result = begin_anew(vm, run->f);
 		if (run->result < 0)
-			vm->state = VM_STOPPED;
+			state_move(&vm_states, &vm->state, VM_STOPPED);
 	}
 	if (vm->state == VM_STOPPED)
 		loop_stop(vm->loop);

@@ -226,7 +226,7 @@ static void receive_batch(struct storvsp_queue *q, struct vmbus_channel *ch)
 			return;
 		}
 		if (!list_empty(&q->unsent) || !storvsp_request_available(sp)) {
-			q->stalled = true; /* until a slot is put back */
+			sp->stalled = true; /* until a slot is put back */
 			return;
 		}
 		if (vmbus_channel_receive(ch, &packet) < 0 || !packet_check(ch, &packet))
@@ -317,7 +317,6 @@ static void on_close(void *dev, struct vmbus_channel *ch)
 	}
 	q->channel = NULL;
 	q->generation++;
-	q->stalled = false;
 	put_all(&q->unsent);
 	for (unsigned target = 0; target < STORVSP_TARGETS_MAX; target++)
 		for (unsigned lun = 0; lun < SCSI_LUNS_MAX; lun++)

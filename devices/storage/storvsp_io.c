@@ -67,17 +67,13 @@ struct storvsp_request *storvsp_request_get(struct storvsp_queue *queue, uint64_
 	return req;
 }
 
-static void resume(struct storvsp_queue *q)
-{
-	q->stalled = false;
-	if (q->channel)
-		vmbus_channel_resume(q->channel);
-}
-
 void storvsp_resume_all(struct storvsp *sp)
 {
-	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++)
-		resume(&sp->queue[i]);
+	sp->stalled = false;
+	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
+		if (sp->queue[i].channel)
+			vmbus_channel_resume(sp->queue[i].channel);
+	}
 }
 
 void storvsp_request_put(struct storvsp_request *req)
@@ -88,10 +84,8 @@ void storvsp_request_put(struct storvsp_request *req)
 		sp->long_free[sp->long_free_count++] = req->longer;
 	req->longer = NULL;
 	sp->free_slot[sp->free_count++] = (uint16_t)(req - sp->slot);
-	for (unsigned i = 0; i < STORVSP_QUEUES_MAX; i++) {
-		if (sp->queue[i].stalled)
-			resume(&sp->queue[i]);
-	}
+	if (sp->stalled)
+		storvsp_resume_all(sp);
 }
 
 /* --- answers ---------------------------------------------------------------------------- */

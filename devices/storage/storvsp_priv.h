@@ -74,7 +74,6 @@ struct storvsp_queue {
 	struct vmbus_channel *offer;   /* NULL: not offered */
 	struct vmbus_channel *channel; /* NULL while closed */
 	uint64_t generation;           /* of the channel's openings */
-	bool stalled;                  /* packets may wait for a slot or a long vector */
 	struct list unsent;            /* answers that wait for room in the ring */
 };
 
@@ -84,6 +83,7 @@ struct storvsp {
 	unsigned state;
 	bool in_ready;    /* the bus signals the guest when ready() returns */
 	bool scan_wanted; /* the guest is to be told that units have come or gone */
+	bool stalled;     /* packets of some channel may wait for a slot or a long vector */
 	unsigned inflight, held;
 	struct storvsp_request *reset; /* answered once nothing is under way */
 	struct list kicks;

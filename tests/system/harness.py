@@ -137,6 +137,10 @@ class Place:
         self.vms.append(vm)
         return vm
 
+    def told(self):
+        """The last words of each VM and how it ended, for whoever looks into a failure."""
+        return "\n".join(vm.told() for vm in self.vms)
+
     def nothing_left(self):
         """No process of the test, no socket."""
         wait_for(lambda: not marked(self.mark), "a process was left behind")
@@ -226,6 +230,14 @@ class Vm:
             more = b""
         self.seen += more or b""
         return self.seen.decode(errors="replace")
+
+    def told(self):
+        try:
+            status = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            status = "none, it runs"
+        output = self.output() if self.process.stdout else ""
+        return f"status {status}: {output[-400:]!r} {self.errors()[-400:]!r}"
 
     def expect(self, pattern, seconds=10.0):
         """Waits until the guest has printed it; the match."""

@@ -53,9 +53,9 @@ def run_one(function):
     except harness.Skipped as e:
         return True, f" # SKIP {e}", ""
     except harness.Failed as e:
-        return False, "", str(e)
+        return False, "", f"{e}\n{place.told()}"
     except Exception as e:  # a test that broke is a failed test
-        return False, "", f"{type(e).__name__}: {e}"
+        return False, "", f"{type(e).__name__}: {e}\n{place.told()}"
     finally:
         signal.alarm(0)
         place.clean()

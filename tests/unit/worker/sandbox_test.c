@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,41 +261,6 @@ static void allowed_calls_with_other_arguments_end_the_process(void **state)
 	}
 }
 
-/* The heap and a thread must go on working; clone3() is refused in a way that clone() follows. */
-static void *nothing(void *arg)
-{
-	return arg;
-}
-
-static int thread_and_memory(long unused)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__clang__)
-	return (int)(unused & 0); /* a sanitizer's own threads make calls that the table has not */
-#endif
-	pthread_t thread;
-	void *large = malloc(8u << 20), *larger, *result = NULL;
-
-	(void)unused;
-	if (!large || pthread_create(&thread, NULL, nothing, large) != 0 ||
-	    pthread_join(thread, &result) != 0 || result != large)
-		return 1;
-	larger = realloc(large, 64u << 20);
-	if (!larger)
-		return 2;
-	free(larger);
-	return 0;
-}
-
-static void threads_and_memory_are_still_to_be_had(void **state)
-{
-	int status;
-
-	(void)state;
-	status = within(thread_and_memory, 0, -1);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static void each_thread_keeps_within_its_number_of_calls(void **state)
 {
 	(void)state;
@@ -447,7 +411,6 @@ int main(void)
 		cmocka_unit_test(banned_system_calls_end_the_process),
 		cmocka_unit_test(a_processor_may_do_less_than_the_loop),
 		cmocka_unit_test(allowed_calls_with_other_arguments_end_the_process),
-		cmocka_unit_test(threads_and_memory_are_still_to_be_had),
 		cmocka_unit_test(each_thread_keeps_within_its_number_of_calls),
 		cmocka_unit_test(no_right_is_left_and_the_root_is_empty),
 		cmocka_unit_test(root_becomes_the_user_that_is_named),

@@ -14,6 +14,7 @@
 #include "abi/machine.h"
 #include "base/bytes.h"
 #include "devices/chipset/acpi.h"
+#include "tests/unit/devices/chipset/tables.h"
 
 #define RAM (UINT64_C(1) << 20)
 
@@ -41,15 +42,6 @@ static int teardown(void **state)
 
 	free(f->ram);
 	return 0;
-}
-
-static uint8_t sum_of(const uint8_t *p, size_t len)
-{
-	uint8_t sum = 0;
-
-	while (len--)
-		sum = (uint8_t)(sum + *p++);
-	return sum;
 }
 
 /* A table within the area with the right checksum; its length. */

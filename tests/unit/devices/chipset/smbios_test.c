@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "devices/chipset/acpi.h"
 #include "devices/chipset/smbios.h"
+#include "tests/unit/devices/chipset/tables.h"
 
 #define RAM (UINT64_C(1) << 20)
 
@@ -52,15 +53,6 @@ static int teardown(void **state)
 
 	free(f->ram);
 	return 0;
-}
-
-static uint8_t sum_of(const uint8_t *p, size_t len)
-{
-	uint8_t sum = 0;
-
-	while (len--)
-		sum = (uint8_t)(sum + *p++);
-	return sum;
 }
 
 static const struct smbios_entry *find_entry(const struct fixture *f)
