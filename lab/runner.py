@@ -69,7 +69,7 @@ class Session:
         self.build = build
         self.tmp = Path(tempfile.gettempdir())
         self.used_host = False
-        self.several_processors = False  # a guest of this test has them
+        self.guest_processors = 0  # of all VMs of this test together
         self.vms: list[vm.Vm] = []
         self._shared: Host | None = None
         self._stack = contextlib.ExitStack()
@@ -92,7 +92,7 @@ class Session:
     def vm(self, script: str = "true", host: Host | None = None, **options: Any) -> vm.Vm:
         """A VM of ours in `host` (the shared one by default); arguments of `lab.vm.start`. It ends with the test."""
         self.binary("worker/oya-worker")
-        self.several_processors |= options.get("cpus", 1) > 1
+        self.guest_processors += options.get("cpus", 1)
         made = vm.start(host or self.host, self.build, self.tmp, script=script, **options)
         self.vms.append(made)
         return made
@@ -173,9 +173,9 @@ def run_one(session: Session, name: str, file: str, test: _Test) -> Outcome:
     """Run one test, again where it may be the emulation that failed."""
     outcome = _try(session, name, file, test)
     tries, failure = 1, ""
-    while outcome.result == "failed" and tries < TRIES and session.several_processors and accel() == "tcg":
+    while outcome.result == "failed" and tries < TRIES and session.guest_processors > 1 and accel() == "tcg":
         failure = outcome.text
-        say(f"{name}: try {tries} failed; its guest has several processors in an emulated host: once more")
+        say(f"{name}: try {tries} failed; guests with several processors in an emulated host: once more")
         outcome, tries = _try(session, name, file, test), tries + 1
     return dataclasses.replace(outcome, tries=tries, text=outcome.text or failure)
 
@@ -183,7 +183,7 @@ def run_one(session: Session, name: str, file: str, test: _Test) -> Outcome:
 def _try(session: Session, name: str, file: str, test: _Test) -> Outcome:
     """Run one test once; its failure becomes an outcome, never an exception."""
     start = time.monotonic()
-    session.used_host = session.several_processors = False
+    session.used_host, session.guest_processors = False, 0
     result, text = "ok", ""
     with tempfile.TemporaryDirectory(prefix="oya-test.") as tmp:
         session.tmp = Path(tmp)

@@ -71,7 +71,10 @@ class Vm:
 
     def wait_for(self, text: str, timeout: float = 120.0) -> str:
         """The console once it contains `text`; LabError when the VM ends or time passes before."""
-        return self._process.wait_for(text, timeout)
+        try:
+            return self._process.wait_for(text, timeout)
+        except LabError as e:
+            raise LabError(f"{e} The worker's log: {self.log()}") from None
 
     def running(self) -> bool:
         """Whether `oya run` still runs."""

@@ -4,6 +4,7 @@
  * Exit status: 0 the guest powered off or was switched off, 1 it failed, 2 wrong use.
  */
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "worker/control.h"
 #include "worker/sandbox.h"
 #include "worker/vm.h"
+
+#define STACK_SIZE ((size_t)256 << 10) /* bytes, of each thread but the first */
 
 static const char usage[] = "usage: oya-worker --config FILE|-\n"
 			    "       oya-worker --sandbox | --version\n";
@@ -101,6 +104,19 @@ static int run(const struct config *config)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* The default of 8 MiB attracts a huge page for each stack where the host gives them to all memory,
+ * more than all else that a VM costs beside its RAM. */
+static void keep_stacks_small(void)
+{
+	pthread_attr_t attr;
+
+	if (pthread_attr_init(&attr) != 0)
+		return;
+	if (pthread_attr_setstacksize(&attr, STACK_SIZE) == 0)
+		pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -139,6 +155,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init("oya-worker", LOG_LEVEL_INFO);
+	keep_stacks_small();
 	if (config_load(path, &config, &f) < 0) {
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 		return EXIT_FAILURE;

@@ -128,4 +128,5 @@ read -r line </dev/tty1"""
     for vm in vms:
         vm.control("type", text="\n")
     for vm in vms:
-        assert vm.finish(timeout=300).rc == 0
+        done = vm.finish(timeout=300)
+        assert done.rc == 0, done
