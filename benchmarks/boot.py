@@ -15,7 +15,7 @@ from benchmarks.common import Context, Figure, Side, best_of
 MARK = "OYA-INIT"
 APPEND = "console=ttyS0 quiet rdinit=/job"
 JOB = f"#!/bin/busybox sh\n/bin/busybox mount -t devtmpfs dev /dev; echo {MARK} >/dev/console; while :; do /bin/busybox sleep 1; done\n"
-LIMIT_S = 180
+LIMIT_S = 90
 FIRST_LIMIT_S = 60
 
 

@@ -289,6 +289,19 @@ static void pass_signals_on(pid_t worker)
 	signal(SIGPIPE, SIG_IGN); /* a VM runs on when nobody reads its console any more */
 }
 
+static const char *signal_hint(int signal)
+{
+	switch (signal) {
+	case SIGKILL:
+		return "; if the host ran out of memory, the kernel's log tells";
+	case SIGSYS:
+		return "; its sandbox forbids what it did: report this, with what the kernel's log "
+		       "tells";
+	default:
+		return "";
+	}
+}
+
 static int wait_worker(const struct foreground *fg, struct failure *f)
 {
 	int status;
@@ -298,8 +311,8 @@ static int wait_worker(const struct foreground *fg, struct failure *f)
 			return fail(f, -errno, "lost the worker: %s", strerror(errno));
 	}
 	if (WIFSIGNALED(status))
-		return fail(f, -EIO, "the worker was ended by signal %d (%s)", WTERMSIG(status),
-			    strsignal(WTERMSIG(status)));
+		return fail(f, -EIO, "the worker was ended by signal %d (%s)%s", WTERMSIG(status),
+			    strsignal(WTERMSIG(status)), signal_hint(WTERMSIG(status)));
 	return WEXITSTATUS(status);
 }
 

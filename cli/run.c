@@ -35,6 +35,7 @@ static const char help_text[] =
 	"                    DVD-ROM drive with an ISO image or nothing in it\n"
 	"  --controllers N   SCSI controllers, up to 4; default those that have disks\n"
 	"  --scsi-queues N   channels of a controller, up to 16; default one a processor, up to 8\n"
+	"  --disk-timeout S  pause the VM when a disk does not answer for S seconds; default 60, 0: never\n"
 	"  --net user[,mac=MAC][,forward=tcp|udp:[ADDRESS:]PORT:GUESTPORT...]\n"
 	"                    NIC with user-mode networking; nothing is set up on the host\n"
 	"  --net tap=IF[,mac=MAC]\n"
@@ -348,6 +349,7 @@ static const struct rule {
 	{"disk", required_argument, CALL, NULL, add_disk},
 	{"dvd", required_argument, CALL, NULL, add_dvd},
 	{"controllers", required_argument, NUMBER, "controllers", NULL},
+	{"disk-timeout", required_argument, NUMBER, "disk_timeout", NULL},
 	{"scsi-queues", required_argument, NUMBER, "scsi_queues", NULL},
 	{"net", required_argument, CALL, NULL, add_nic},
 	{"memory", required_argument, CALL, NULL, set_memory},

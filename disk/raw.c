@@ -52,6 +52,7 @@ struct raw_disk {
 	bool is_device;
 	int flush_error;
 	unsigned inflight;
+	uint64_t completed;
 	struct list free;
 	struct list bounce_waiting;
 	uint8_t *bounce_memory;
@@ -94,6 +95,7 @@ static void finish(struct raw_io *io, int result)
 		disk->flush_error = result;
 	release_bounce(io);
 	disk->inflight--;
+	disk->completed++;
 	list_insert_before(disk->free.next, &io->link);
 	req->done(req, result);
 }
@@ -525,6 +527,11 @@ const struct blockdev *raw_blockdev(const struct raw_disk *disk)
 bool raw_is_direct(const struct raw_disk *disk)
 {
 	return disk->direct;
+}
+
+uint64_t raw_completed(const struct raw_disk *disk)
+{
+	return disk->completed;
 }
 
 unsigned raw_inflight(const struct raw_disk *disk)

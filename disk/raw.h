@@ -64,5 +64,6 @@ const struct blockdev *raw_blockdev(const struct raw_disk *disk);
 bool raw_is_direct(const struct raw_disk *disk);
 
 unsigned raw_inflight(const struct raw_disk *disk);
+uint64_t raw_completed(const struct raw_disk *disk); /* since it was opened */
 
 #endif

@@ -450,13 +450,15 @@ static const struct key root_keys[] = {
 	{"vmbus_max_version", JSON_STRING},
 	{"scsi_queues", JSON_INTEGER},
 	{"controllers", JSON_INTEGER},
+	{"disk_timeout", JSON_INTEGER},
 	{"enlightenments", JSON_OBJECT},
 };
 
 /* The numbers of the VM as a whole. */
 static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
-	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0, user = 0;
+	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0, user = 0,
+		 timeout = CONFIG_DISK_TIMEOUT_S;
 	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
@@ -472,6 +474,9 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 		r = take_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);
 	if (r == 0)
 		r = take_number(root, "controllers", 0, CONFIG_CONTROLLERS_MAX, &controllers, f);
+	if (r == 0)
+		r = take_number(root, "disk_timeout", 0, CONFIG_DISK_TIMEOUT_MAX_S, &timeout, f);
+	c->disk_timeout_s = (unsigned)timeout;
 	c->scsi_queues = (unsigned)queues;
 	c->controllers = (unsigned)controllers;
 	if (r == 0)

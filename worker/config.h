@@ -24,6 +24,8 @@
 #define CONFIG_USER_MAX 2147483647
 #define CONFIG_CPUS_MAX 64u
 #define CONFIG_SCSI_QUEUES_MAX 16u
+#define CONFIG_DISK_TIMEOUT_S 60u
+#define CONFIG_DISK_TIMEOUT_MAX_S 3600u
 #define CONFIG_SCSI_QUEUES_DEFAULT 8u /* at most, one for each processor */
 #define CONFIG_THREADS_MAX 2u
 #define CONFIG_NODES_MAX 8u
@@ -91,6 +93,7 @@ struct config {
 	bool stimer;                /* offer synthetic timers */
 	unsigned scsi_queues;       /* channels of a disk controller */
 	unsigned controllers;       /* of disks */
+	unsigned disk_timeout_s;    /* for a disk to answer; 0: any */
 	bool stimer_direct;         /* with direct mode */
 };
 

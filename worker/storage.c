@@ -26,7 +26,7 @@ static void on_completions(void *owner, uint32_t events)
 	disk_ring_reap(s->ring);
 }
 
-static const char *name_of(const struct config_disk *d)
+const char *storage_name(const struct config_disk *d)
 {
 	return d->path ? d->path : "(no name)";
 }
@@ -48,9 +48,9 @@ static bool on_failed(void *ctx, unsigned target, unsigned lun, enum block_op op
 	if (!d->pause || !c->storage->failed ||
 	    (error != -EIO && error != -ENOSPC && error != -EDQUOT))
 		return false;
-	snprintf(sentence, sizeof(sentence), "the disk %.160s cannot be %s: %s", name_of(d),
+	snprintf(sentence, sizeof(sentence), "the disk %.160s cannot be %s: %s", storage_name(d),
 		 verb_of(op), strerror(-error));
-	c->storage->failed(c->storage->ctx, sentence);
+	c->storage->failed(c->storage->ctx, sentence, false);
 	return true;
 }
 
@@ -70,7 +70,7 @@ static const struct storvsp_host_ops host_ops = {.failed = on_failed, .ejected =
 
 static int tell(const struct config_disk *d, int r, enum raw_reason reason, struct failure *f)
 {
-	const char *path = name_of(d);
+	const char *path = storage_name(d);
 
 	switch (reason) {
 	case RAW_REASON_TYPE:
@@ -159,8 +159,8 @@ static int attach(struct storage *s, const struct config_disk *d, struct raw_dis
 		return fail(f, r,
 			    "cannot attach the disk %s: its serial number must be of printable "
 			    "ASCII characters",
-			    name_of(d));
-	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", name_of(d), strerror(-r)) : 0;
+			    storage_name(d));
+	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", storage_name(d), strerror(-r)) : 0;
 }
 
 /* by_name: the disk's path is to be opened; else fd has it, or nothing does. */
@@ -193,7 +193,7 @@ static int open_disk(struct storage *s, const struct config_disk *d, struct fail
 	int r = copy_text(d->path, &own.path);
 
 	if (copy_text(d->serial, &own.serial) < 0 || r < 0)
-		r = fail(f, -ENOMEM, "cannot open the disk %s: out of memory", name_of(d));
+		r = fail(f, -ENOMEM, "cannot open the disk %s: out of memory", storage_name(d));
 	else
 		r = add(s, &own, own.path != NULL, -1, f);
 	config_disk_done(&own);
@@ -436,6 +436,7 @@ int storage_eject(struct storage *s, unsigned controller, unsigned lun, bool for
 
 void storage_retry(struct storage *s)
 {
+	storage_watch_anew(s);
 	for (unsigned n = 0; n < s->controller_count; n++)
 		storvsp_retry(s->controller[n]->scsi);
 }
@@ -470,6 +471,8 @@ void storage_done(struct storage *s)
 		}
 		free(c);
 	}
+	if (s->watched)
+		timerq_disarm(&s->look);
 	loop_remove(&s->source);
 	disk_ring_free(s->ring);
 	*s = (struct storage){.source.fd = -1};

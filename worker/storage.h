@@ -25,6 +25,13 @@
 #include "lib/loop.h"
 #include "worker/config.h"
 
+/* storage_watch.c */
+struct storage_watch {
+	uint64_t completed; /* when it was looked at last */
+	unsigned silent;    /* how often it has not answered since */
+	bool hangs;
+};
+
 /* A unit's place; empty when there is none. */
 struct storage_place {
 	bool used;
@@ -32,6 +39,7 @@ struct storage_place {
 	bool ejecting; /* its medium does */
 	struct config_disk config;
 	struct raw_disk *image; /* NULL: a drive without a medium */
+	struct storage_watch watch;
 };
 
 struct storage_controller {
@@ -48,14 +56,18 @@ struct storage {
 	unsigned controller_count;
 	struct storage_controller *controller[CONFIG_CONTROLLERS_MAX];
 	bool unsettled;
-	/* A disk has failed and its requests are kept: the VM is to be paused. From within the
-	 * devices: only to be noted. */
-	void (*failed)(void *ctx, const char *sentence);
+	bool watched, hanging; /* storage_watch.c */
+	struct timer look;
+	/* A disk has failed and its requests are kept, or it hangs: the VM is to be paused. From
+	 * within the devices: only to be noted. */
+	void (*failed)(void *ctx, const char *sentence, bool hangs);
+	/* No disk hangs any more. */
+	void (*answered)(void *ctx);
 	void *ctx;
 };
 
-/* Opens the disks of the configuration. 0, or -errno and the sentence. The caller sets failed and
- * ctx afterwards. */
+/* Opens the disks of the configuration. 0, or -errno and the sentence. The caller sets failed,
+ * answered and ctx afterwards. */
 int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
 		 struct loop *loop, struct failure *f);
 
@@ -71,8 +83,16 @@ void storage_done(struct storage *s);
 /* Does what waited for requests to end: the loop calls it before it waits. */
 void storage_settle(struct storage *s);
 
-/* Tries again what was kept after errors. */
+/* Looks for disks that do not answer within the time that the configuration gives them: the loop
+ * calls it before it waits. */
+void storage_watch(struct storage *s);
+void storage_watch_anew(struct storage *s);
+
+/* Tries again what was kept after errors, and gives disks that hang their time anew. */
 void storage_retry(struct storage *s);
+
+/* For messages. */
+const char *storage_name(const struct config_disk *d);
 
 /* Adds a unit; config->lun may be CONFIG_LUN_ANY. fd: of the image or medium, -1 for an empty
  * drive; it is the storage's whatever comes of it. The texts of config are so on success, and

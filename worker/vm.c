@@ -144,14 +144,27 @@ static void add_stats(struct vcpu_stats *to, const struct vcpu_stats *from)
 }
 
 /* A disk has failed and keeps the guest's requests; called from within the devices. */
-static void on_disk_failed(void *ctx, const char *sentence)
+static void on_disk_failed(void *ctx, const char *sentence, bool hangs)
 {
 	struct vm *vm = ctx;
 
+	vm->disk_hangs = hangs;
 	if (!vm->want_stop && !vm->want_reset)
 		note(vm, sentence);
 	vm->want_pause = true;
 	loop_wake(vm->loop);
+}
+
+/* A VM that was paused for a disk that hung goes on, unless another disk has failed since. */
+static void on_disk_answered(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	if (!vm->disk_hangs)
+		return;
+	vm->disk_hangs = vm->want_pause = false;
+	if (vm_resume(vm) == 0)
+		log_line(LOG_LEVEL_WARNING, "resumed: the disk has answered");
 }
 
 /* Ends the run but for what is at the disks still. Without the lock, since the processors' threads
@@ -168,7 +181,7 @@ static void halt_run(struct vm *vm)
 	pthread_mutex_lock(&vm->lock);
 	machine_end(&vm->machine);
 	vm->vcpus = NULL;
-	vm->want_pause = vm->disk_failed = false;
+	vm->want_pause = vm->disk_failed = vm->disk_hangs = false;
 	pthread_mutex_unlock(&vm->lock);
 	vcpus_free(vcpus);
 	partition_destroy(&vm->partition);
@@ -216,6 +229,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		console_set_port(vm->console, vm->machine.serial);
 		r = storage_init(&vm->storage, config, vm->machine.bus, vm->loop, f);
 		vm->storage.failed = on_disk_failed;
+		vm->storage.answered = on_disk_answered;
 		vm->storage.ctx = vm;
 	}
 	if (r == 0)
@@ -291,9 +305,12 @@ static void pause_for_disk(struct vm *vm)
 {
 	vm->want_pause = false;
 	vm->disk_failed = true;
-	if (vm_pause(vm) == 0)
-		log_line(LOG_LEVEL_WARNING, "paused: %s; resume it when the cause is gone",
-			 vm->reason);
+	if (vm_pause(vm) < 0)
+		vm->disk_hangs = false; /* somebody else has paused it */
+	else
+		log_line(LOG_LEVEL_WARNING, "paused: %s; %s", vm->reason,
+			 vm->disk_hangs ? "it goes on when the disk answers"
+					: "resume it when the cause is gone");
 }
 
 /* With the lock: what was asked for. True when a run is to be ended. */
@@ -328,6 +345,7 @@ static void carry_out(void *owner)
 	pthread_mutex_lock(&vm->lock);
 	machine_run_deferred(&vm->machine);
 	storage_settle(&vm->storage);
+	storage_watch(&vm->storage);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
@@ -390,7 +408,7 @@ int vm_resume(struct vm *vm)
 	if (r == 0 && !vm->want_stop && !vm->want_reset) {
 		if (vm->disk_failed)
 			note(vm, "");
-		vm->disk_failed = false;
+		vm->disk_failed = vm->disk_hangs = false;
 		storage_retry(&vm->storage);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);

@@ -42,6 +42,7 @@ struct vm {
 	unsigned state; /* enum vm_state */
 	bool want_stop, want_reset, want_pause;
 	bool disk_failed;              /* it is paused for that; reason tells of it */
+	bool disk_hangs;               /* the same, and it goes on when the disk answers */
 	bool failed;                   /* it ended otherwise than by the guest's or a user's wish */
 	char reason[256];              /* why it stopped or was reset last */
 	char crash[HV_CRASH_TEXT_MAX]; /* what the guest said when it crashed last; "" for never */

@@ -1,5 +1,6 @@
 """SCSI in its width: controllers, channels, disks and media that come and go, disks that fail."""
 
+import contextlib
 import time
 
 from lab.process import LabError, run
@@ -179,15 +180,42 @@ dmesg | grep -iE 'I/O error|Sense Key' | head -3; echo LOOKED; sleep 60"""
         lab.host.run("umount -l /tmp/small", check=False)
 
 
-def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
+@contextlib.contextmanager
+def _freezable(lab):
+    """A block device of the host whose requests are taken and do not end while /tmp/frozen is frozen."""
     image = lab.tmp / "fs"
     run(["truncate", "-s", "96M", str(image)])
     run(["mkfs.ext4", "-q", "-F", str(image)])
     lab.host.put(image, "/tmp/fs")
     lab.host.run("set -e; cd /tmp; mkdir -p frozen; mount -o loop fs frozen; dd if=/dev/zero of=frozen/d bs=1M count=32 conv=fsync status=none")
-    # A frozen file with a loop device before it: requests are taken and do not end.
     device = lab.host.run("losetup --show -f /tmp/frozen/d").out.strip()
     try:
+        yield device
+    finally:
+        lab.host.run(f"fsfreeze -u /tmp/frozen; losetup -d {device}; umount -l /tmp/frozen", check=False)
+
+
+def test_a_disk_that_hangs_pauses_the_vm_until_it_answers(lab):
+    with _freezable(lab) as device:
+        script = """echo READY; read -t 4 x; while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"""
+        vm = lab.vm(script, options=f"--disk {device} --disk-timeout 4")
+        vm.wait_for("ROUND")
+        lab.host.run("fsfreeze -f /tmp/frozen")
+        _until(lambda: vm.control("status")["state"] == "paused", 60)
+        assert vm.control("status")["reason"] == f"the disk {device} has not answered for 4 s"
+        rounds = vm.console().count("ROUND")
+        lab.host.run("fsfreeze -u /tmp/frozen")
+        _until(lambda: vm.control("status")["state"] == "running", 30)
+        _until(lambda: vm.console().count("ROUND") > rounds + 1, 60)
+        assert vm.control("status")["reason"] == ""
+        vm.control("stop")
+        done = vm.finish()
+    assert done.rc == 0 and "I/O error" not in done.console, done
+    assert "it goes on when the disk answers" in done.log and "resumed: the disk has answered" in done.log, done.log
+
+
+def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
+    with _freezable(lab) as device:
         script = """echo READY; read -t 4 x; while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"""
         vm = lab.vm(script, options=f"--disk {device}")
         vm.wait_for("ROUND")
@@ -208,5 +236,3 @@ def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
         assert vm.control("status")["state"] == "stopped"
         lab.host.run("fsfreeze -u /tmp/frozen")
         assert vm.finish().rc == 0
-    finally:
-        lab.host.run(f"fsfreeze -u /tmp/frozen; losetup -d {device}; umount -l /tmp/frozen", check=False)

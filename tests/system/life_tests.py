@@ -305,3 +305,26 @@ def closed_reader(place):
     check(vm.result("status")["state"] == "running", "it does not run")
     vm.result("stop")
     check(vm.wait() == 0, "exit status")
+
+
+@test("every_descriptor_that_cannot_be_had_is_told_in_one_sentence")
+def descriptors(place):
+    disk = place.disk()
+    fine = 0
+    for limit in range(5, 128):
+        status, _, errors = place.run(
+            *("run", "--kernel", Paths.guest, "--append", "test=hello", "--console", "stdio"),
+            *("--control", place.path("control"), "--disk", disk, "--net", "user"),
+            prefix=["prlimit", f"--nofile={limit}", "--"],
+        )
+        if status == 0:
+            fine += 1
+        else:
+            check(status == 1 and not fine, f"exit status {status} with {limit}: {errors!r}")
+            sentence = one_sentence(errors)
+            told = "Too many open files" in sentence or "passt ended" in sentence  # its limit, too
+            check(told, f"with {limit}: {sentence}")
+        place.nothing_left()
+        if fine == 3:
+            break
+    check(fine == 3, "no VM with 127 descriptors")

@@ -350,7 +350,13 @@ static void disks_are_where_they_say_or_at_the_lowest_place(void **state)
 	c = good("{" BOOT ", \"scsi_queues\": 16}");
 	assert_int_equal(c->controllers, 0);
 	assert_int_equal(c->scsi_queues, 16);
+	assert_int_equal(c->disk_timeout_s, 60);
 	config_free(c);
+	c = good("{" BOOT ", \"disk_timeout\": 0}");
+	assert_int_equal(c->disk_timeout_s, 0);
+	config_free(c);
+	assert_refused("{" BOOT ", \"disk_timeout\": 3601}",
+		       "'disk_timeout' is 3601, allowed are 0 to 3600");
 	assert_refused("{" BOOT ", \"scsi_queues\": 17}",
 		       "'scsi_queues' is 17, allowed are 1 to 16");
 	assert_refused("{" BOOT ", \"controllers\": 5}", "'controllers' is 5, allowed are 0 to 4");

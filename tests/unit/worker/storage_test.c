@@ -24,14 +24,22 @@
 
 #define IMAGE_BYTES (1 << 20)
 
-static unsigned failures;
+static unsigned failures, answers;
+static bool failure_hangs;
 static char failure_text[256];
 
-static void on_failed(void *ctx, const char *sentence)
+static void on_failed(void *ctx, const char *sentence, bool hangs)
 {
 	(void)ctx;
 	failures++;
+	failure_hangs = hangs;
 	snprintf(failure_text, sizeof(failure_text), "%s", sentence);
+}
+
+static void on_answered(void *ctx)
+{
+	(void)ctx;
+	answers++;
 }
 
 static int set_up(void **state)
@@ -39,12 +47,13 @@ static int set_up(void **state)
 	struct stillvm *s = stillvm_new();
 	struct failure f;
 
-	failures = 0;
+	failures = answers = 0;
 	s->config.scsi_queues = 1;
 	s->config.controllers = 2;
 	assert_int_equal(
 		storage_init(&s->vm.storage, &s->config, s->vm.machine.bus, s->vm.loop, &f), 0);
 	s->vm.storage.failed = on_failed;
+	s->vm.storage.answered = on_answered;
 	*state = s;
 	return 0;
 }
@@ -281,6 +290,85 @@ static void descriptors_come_with_requests_and_none_is_lost(void **state)
 		close(fds[i]);
 }
 
+/* --- a disk that hangs: its request is at the kernel, and nobody takes the answer --- */
+
+static void on_read(struct block_request *req, int result)
+{
+	*(int *)req->owner = result;
+}
+
+/* What the loop does before it waits, `seconds` later each time. */
+static void look_again(struct stillvm *s, unsigned times, unsigned seconds)
+{
+	static uint64_t later_ns;
+
+	for (unsigned i = 0; i < times; i++) {
+		storage_watch(&s->vm.storage);
+		later_ns += seconds * UINT64_C(1000000000);
+		timerq_run(loop_timers(s->vm.loop), loop_now_ns() + later_ns);
+	}
+	storage_watch(&s->vm.storage);
+}
+
+static void disk_that_hangs_is_told_once_and_its_answer_too(void **state)
+{
+	struct stillvm *s = *state;
+	static uint8_t sector[4096] __attribute__((aligned(4096)));
+	struct iovec iov = {sector, sizeof(sector)};
+	int result = 1;
+	struct block_request read = {.op = BLOCK_READ,
+				     .len = sizeof(sector),
+				     .iov = &iov,
+				     .iov_count = 1,
+				     .done = on_read,
+				     .owner = &result};
+	const struct blockdev *dev;
+
+	s->config.disk_timeout_s = 60;
+	assert_done(s, "{\"verb\":\"disk-add\",\"path\":\"slow\"}", image(IMAGE_BYTES, O_RDWR),
+		    "{\"ok\":true,\"result\":{\"controller\":0,\"lun\":0}}");
+	look_again(s, 20, 20); /* nothing is under way: it may be silent */
+	assert_int_equal(failures, 0);
+	dev = raw_blockdev(s->vm.storage.controller[0]->place[0].image);
+	assert_int_equal(block_submit(dev, &read), 0);
+	block_kick(dev);
+	look_again(s, 4, 15);
+	assert_int_equal(failures, 0);
+	look_again(s, 20, 15);
+	assert_int_equal(failures, 1);
+	assert_true(failure_hangs);
+	assert_string_equal(failure_text, "the disk slow has not answered for 60 s");
+	assert_int_equal(answers, 0);
+	storage_retry(&s->vm.storage); /* somebody resumes it all the same: the time runs anew */
+	look_again(s, 20, 15);
+	assert_int_equal(failures, 2);
+	storage_drain(&s->vm.storage);
+	assert_int_equal(result, 0);
+	storage_watch(&s->vm.storage);
+	storage_watch(&s->vm.storage);
+	assert_int_equal(answers, 1);
+}
+
+static void disk_that_may_report_errors_may_hang(void **state)
+{
+	struct stillvm *s = *state;
+	int result = 1;
+	struct block_request flush = {.op = BLOCK_FLUSH, .done = on_read, .owner = &result};
+	const struct blockdev *dev;
+
+	s->config.disk_timeout_s = 60;
+	assert_done(s, "{\"verb\":\"disk-add\",\"on_error\":\"report\"}",
+		    image(IMAGE_BYTES, O_RDWR),
+		    "{\"ok\":true,\"result\":{\"controller\":0,\"lun\":0}}");
+	dev = raw_blockdev(s->vm.storage.controller[0]->place[0].image);
+	assert_int_equal(block_submit(dev, &flush), 0);
+	block_kick(dev);
+	look_again(s, 20, 15);
+	assert_int_equal(failures, 0);
+	storage_drain(&s->vm.storage);
+	assert_int_equal(result, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -290,6 +378,8 @@ int main(void)
 		TEST(what_cannot_be_added_is_told_and_closed),
 		TEST(media_change),
 		TEST(descriptors_come_with_requests_and_none_is_lost),
+		TEST(disk_that_hangs_is_told_once_and_its_answer_too),
+		TEST(disk_that_may_report_errors_may_hang),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
