@@ -160,7 +160,8 @@ static int attach(struct storage *s, const struct config_disk *d, struct raw_dis
 			    "cannot attach the disk %s: its serial number must be of printable "
 			    "ASCII characters",
 			    storage_name(d));
-	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", storage_name(d), strerror(-r)) : 0;
+	return r < 0 ? fail(f, r, "cannot attach the disk %s: %s", storage_name(d), strerror(-r))
+		     : 0;
 }
 
 /* by_name: the disk's path is to be opened; else fd has it, or nothing does. */
