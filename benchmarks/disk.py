@@ -8,8 +8,6 @@ and its returns to user space. The peer is the best of microvm, q35 and pc with 
 
 from __future__ import annotations
 
-import contextlib
-
 from benchmarks import places
 from benchmarks.common import Context, Figure, RunFailed, Side, best_of
 
@@ -59,7 +57,8 @@ def _figures(ctx: Context, ours: places.Session, peers: list[places.Session]) ->
 
 def run(ctx: Context) -> list[Figure]:
     """disk.* : requests per second, processor time and exits per request."""
-    with places.place(ctx) as at, contextlib.ExitStack() as stack:
+
+    def measure(at: places.Place) -> list[Figure]:
         files = at.files("")
         names = at.ram_disks(1 + 2 * len(places.MACHINES))
         ours = places.ours_session(at, files, names[0], 10)
@@ -70,6 +69,6 @@ def run(ctx: Context) -> list[Figure]:
             for n, machine in enumerate(places.MACHINES)
         ]
         ours.begin()
-        stack.callback(ours.end)
-        peers = [peer for peer in peers if places.up(peer, stack, ctx.say)]
-        return _figures(ctx, ours, peers)
+        return _figures(ctx, ours, [peer for peer in peers if places.up(peer, ctx.say)])
+
+    return places.in_host(ctx, measure)

@@ -7,6 +7,7 @@ no pages of libraries are shared with another; the peer is the smallest of micro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from benchmarks import places
@@ -26,21 +27,19 @@ def _side(make: Callable[[], places.Session]) -> Side:
     return session.side(measure)
 
 
+def _figure(ctx: Context, id: str, cpus: int, at: places.Place) -> Figure:
+    files = at.files("")
+    names = at.ram_disks(2)
+    ours = _side(lambda: places.ours_session(at, files, names[0], 10, cpus))
+    peers = [
+        _side(lambda: places.qemu_session(at, files, machine, {"threads": names[1]}, 11 + n, cpus))
+        for n, machine in enumerate(places.MACHINES)
+    ]
+    runs = best_of(ours, peers, ctx.rounds(2), "pss_mib", on_run=ctx.say)
+    return runs.figure(id, "MiB", key="pss_mib", bound="ours <= 8.0", aim="ours <= 4.0")
+
+
 def run(ctx: Context) -> list[Figure]:
     """footprint.pss_mib and footprint.pss_mib_4cpus (MiB)."""
-    figures = []
-    with places.place(ctx) as at:
-        files = at.files("")
-        names = at.ram_disks(2)
-        number = 0
-        for id, cpus in (("footprint.pss_mib", 1), ("footprint.pss_mib_4cpus", 4)):
-            number += 10
-            first = number
-            ours = _side(lambda: places.ours_session(at, files, names[0], first, cpus))
-            peers = [
-                _side(lambda: places.qemu_session(at, files, machine, {"threads": names[1]}, first + 1 + n, cpus))
-                for n, machine in enumerate(places.MACHINES)
-            ]
-            runs = best_of(ours, peers, ctx.rounds(2), "pss_mib", on_run=ctx.say)
-            figures.append(runs.figure(id, "MiB", key="pss_mib", bound="ours <= 8.0", aim="ours <= 4.0"))
-    return figures
+    cases = (("footprint.pss_mib", 1), ("footprint.pss_mib_4cpus", 4))
+    return [places.in_host(ctx, functools.partial(_figure, ctx, id, cpus)) for id, cpus in cases]

@@ -7,7 +7,6 @@ included, in a window amid the transfer, per 10^9 bytes. The peer is the best of
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 from benchmarks import places
@@ -39,10 +38,25 @@ def _side(session: places.Session, reverse: bool) -> Side:
     return session.side(measure)
 
 
+def _figures(ctx: Context, ours: places.Session, peers: list[places.Session]) -> list[Figure]:
+    figures = []
+    for id, cpu_id, reverse in (
+        ("net.tcp_tx_gbps", "net.cpu_per_gb_s", False),
+        ("net.tcp_rx_gbps", "net.cpu_per_gb_rx_s", True),
+    ):
+        runs = best_of(
+            _side(ours, reverse), [_side(peer, reverse) for peer in peers], ctx.rounds(3), "gbps",
+            more_is_better=True, on_run=ctx.say,
+        )  # fmt: skip
+        figures.append(runs.figure(id, "Gbit/s", key="gbps", bound="ratio >= 1.0", aim="ratio >= 1.5"))
+        figures.append(runs.figure(cpu_id, "s", key="cpu_s", bound="ratio <= 1.0", aim="ratio <= 0.67"))
+    return figures
+
+
 def run(ctx: Context) -> list[Figure]:
     """net.tcp_rx_gbps (the guest receives), net.tcp_tx_gbps, net.cpu_per_gb_s (the guest sends) and ..._rx."""
-    figures = []
-    with places.place(ctx) as at, contextlib.ExitStack() as stack:
+
+    def measure(at: places.Place) -> list[Figure]:
         files = at.files("")
         names = at.ram_disks(1 + len(places.MACHINES))
         ours = places.ours_session(at, files, names[0], 10)
@@ -51,16 +65,6 @@ def run(ctx: Context) -> list[Figure]:
             for n, machine in enumerate(places.MACHINES)
         ]
         ours.begin()
-        stack.callback(ours.end)
-        peers = [peer for peer in peers if places.up(peer, stack, ctx.say)]
-        for id, cpu_id, reverse in (
-            ("net.tcp_tx_gbps", "net.cpu_per_gb_s", False),
-            ("net.tcp_rx_gbps", "net.cpu_per_gb_rx_s", True),
-        ):
-            runs = best_of(
-                _side(ours, reverse), [_side(peer, reverse) for peer in peers], ctx.rounds(3), "gbps",
-                more_is_better=True, on_run=ctx.say,
-            )  # fmt: skip
-            figures.append(runs.figure(id, "Gbit/s", key="gbps", bound="ratio >= 1.0", aim="ratio >= 1.5"))
-            figures.append(runs.figure(cpu_id, "s", key="cpu_s", bound="ratio <= 1.0", aim="ratio <= 0.67"))
-    return figures
+        return _figures(ctx, ours, [peer for peer in peers if places.up(peer, ctx.say)])
+
+    return places.in_host(ctx, measure)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -155,17 +156,12 @@ void disk_ring_kick(struct disk_ring *ring)
 	}
 }
 
-void disk_ring_reap(struct disk_ring *ring)
+/* Runs `done` of what has completed; how many. */
+static unsigned run_completed(struct disk_ring *ring)
 {
 	struct io_uring_cqe *cqe;
-	uint64_t count;
 	unsigned n = 0;
-	ssize_t got;
 
-	/* Before the completions are looked at: one that comes later sets it again. */
-	do
-		got = read(ring->event_fd, &count, sizeof(count));
-	while (got < 0 && errno == EINTR);
 	ring->reaping = true;
 	while (n < REAP_MAX && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
 		struct disk_op *op = io_uring_cqe_get_data(cqe);
@@ -178,6 +174,35 @@ void disk_ring_reap(struct disk_ring *ring)
 	}
 	ring->reaping = false;
 	disk_ring_kick(ring);
-	if (n == REAP_MAX)
+	return n;
+}
+
+void disk_ring_reap(struct disk_ring *ring)
+{
+	uint64_t count;
+	ssize_t got;
+
+	/* Before the completions are looked at: one that comes later sets it again. */
+	do
+		got = read(ring->event_fd, &count, sizeof(count));
+	while (got < 0 && errno == EINTR);
+	if (run_completed(ring) == REAP_MAX)
+		wake(ring);
+}
+
+void disk_ring_hold(struct disk_ring *ring)
+{
+	io_uring_cq_eventfd_toggle(&ring->uring, false);
+}
+
+void disk_ring_let_go(struct disk_ring *ring)
+{
+	bool much = io_uring_cq_ready(&ring->uring) && run_completed(ring) == REAP_MAX;
+
+	io_uring_cq_eventfd_toggle(&ring->uring, true);
+	/* The kernel posts a completion and then looks at the flag; here it is the other way round.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (much || io_uring_cq_ready(&ring->uring))
 		wake(ring);
 }

@@ -11,7 +11,7 @@
  * Invariants:
  *  1. an operation queued completes once, in disk_ring_reap() and nowhere else;
  *  2. while an operation is queued or at the kernel, or the backlog is not empty, the descriptor
- *     becomes readable sooner or later.
+ *     becomes readable sooner or later, unless the ring is held.
  */
 #ifndef OYA_DISK_RING_H
 #define OYA_DISK_RING_H
@@ -64,6 +64,12 @@ void disk_ring_kick(struct disk_ring *ring);
 
 /* Runs `done` of what has completed, then pushes what those calls queued. */
 void disk_ring_reap(struct disk_ring *ring);
+
+/* While the event loop is awake it may hold the ring: completions do not touch the descriptor,
+ * and so cost no system calls. Before it waits it lets go; what has completed until then is reaped.
+ */
+void disk_ring_hold(struct disk_ring *ring);
+void disk_ring_let_go(struct disk_ring *ring);
 
 /* Operations queued or at the kernel. */
 unsigned disk_ring_inflight(const struct disk_ring *ring);

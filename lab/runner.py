@@ -3,7 +3,7 @@
 A test is a function `test_*(lab)` in tests/lab/*.py; `lab` is a `Session`. Its name, without
 `test_`, is a sentence. NAME selects by substring. Exit code 1 when a test failed.
 
-An emulated host loses interrupts now and then when its guests have several processors, QEMU's too
+Emulated hosts were not to be trusted with guests of several processors, before their QEMU was a newer one
 (docs/design/lab.md): there, and only there, a test that made such a guest has TRIES tries, and the
 report tells which one passed.
 """

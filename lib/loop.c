@@ -29,6 +29,8 @@ struct loop {
 	bool stop, timers_held;
 	struct slot *slot;
 	uint32_t slot_count;
+	void (*woken)(void *owner);
+	void *woken_owner;
 };
 
 void loop_hold_timers(struct loop *l, bool hold)
@@ -179,6 +181,12 @@ void loop_stop(struct loop *l)
 	loop_wake(l);
 }
 
+void loop_on_wake(struct loop *l, void (*woken)(void *owner), void *owner)
+{
+	l->woken = woken;
+	l->woken_owner = owner;
+}
+
 /* Time to the next timer in *ret_wait; false when there is none. */
 static bool loop_timeout(struct loop *l, struct timespec *ret_wait)
 {
@@ -235,6 +243,8 @@ int loop_run(struct loop *l, void (*idle)(void *owner), void *owner)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		pthread_mutex_lock(l->lock);
+		if (l->woken)
+			l->woken(l->woken_owner);
 		loop_dispatch(l, batch, n);
 		if (!l->timers_held)
 			timerq_run(&l->timers, loop_now_ns());

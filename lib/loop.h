@@ -39,7 +39,8 @@ uint64_t loop_now_ns(void);
 /* While held, no timer fires; afterwards those that are due fire at once, late. */
 void loop_hold_timers(struct loop *l, bool hold);
 
-/* Registers s->fd for `events`; the source must stay where it is until removed. 0 or -errno. */
+/* Registers s->fd for `events`; the source must stay where it is until removed. 0 or -errno. An
+ * eventfd that only says "again" may be registered with EPOLLET, and need not be read then. */
 int loop_add(struct loop *l, struct loop_source *s, int fd, uint32_t events,
 	     void (*ready)(void *owner, uint32_t events), void *owner);
 int loop_set_events(struct loop_source *s, uint32_t events);
@@ -49,6 +50,9 @@ void loop_remove(struct loop_source *s);
 /* Makes loop_run() look at its timers and at `idle` again; safe from any thread and in handlers
  * of signals. */
 void loop_wake(struct loop *l);
+
+/* woken(owner) runs with the lock after each wait, before the callbacks. */
+void loop_on_wake(struct loop *l, void (*woken)(void *owner), void *owner);
 
 /* Runs until loop_stop(). idle(owner) runs without the lock before each wait. */
 int loop_run(struct loop *l, void (*idle)(void *owner), void *owner);

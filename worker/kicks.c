@@ -30,11 +30,9 @@ void kicks_init(struct kicks *k, struct loop *loop,
 static void on_event(void *owner, uint32_t events)
 {
 	struct kick *kick = owner;
-	uint64_t count;
 
 	(void)events;
-	if (read(kick->fd, &count, sizeof(count)) == sizeof(count))
-		kick->all->kicked(kick->all->ctx, kick->connection_id);
+	kick->all->kicked(kick->all->ctx, kick->connection_id);
 }
 
 static void kick_free(struct kick *kick)
@@ -59,7 +57,7 @@ int kicks_bind(struct kicks *k, struct partition *p, uint32_t connection_id)
 	if (kick->fd < 0)
 		r = -errno;
 	if (r == 0)
-		r = loop_add(k->loop, &kick->source, kick->fd, EPOLLIN, on_event, kick);
+		r = loop_add(k->loop, &kick->source, kick->fd, EPOLLIN | EPOLLET, on_event, kick);
 	if (r == 0)
 		r = partition_bind(p, MACHINE_HYPERCALL_KICK_PORT, connection_id, kick->fd);
 	if (r < 0) {

@@ -33,6 +33,13 @@ const char *storage_name(const struct config_disk *d)
 
 /* ---- what controllers ask ---- */
 
+static void on_wake(void *owner)
+{
+	struct storage *s = owner;
+
+	disk_ring_hold(s->ring);
+}
+
 static const char *verb_of(enum block_op op)
 {
 	return op == BLOCK_READ ? "read" : op == BLOCK_FLUSH ? "flushed" : "written";
@@ -213,7 +220,10 @@ static int open_ring(struct storage *s, struct failure *f)
 	if (r < 0)
 		return fail(f, r, "cannot set up disk I/O: %s", strerror(-r));
 	r = loop_add(s->loop, &s->source, disk_ring_fd(s->ring), EPOLLIN, on_completions, s);
-	return r < 0 ? fail(f, r, "cannot set up disk I/O: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return fail(f, r, "cannot set up disk I/O: %s", strerror(-r));
+	loop_on_wake(s->loop, on_wake, s);
+	return 0;
 }
 
 static int add_controller(struct storage *s, struct vmbus *bus, struct failure *f)
@@ -334,6 +344,8 @@ static bool try_eject(struct storage_controller *c, unsigned lun)
 
 void storage_settle(struct storage *s)
 {
+	if (s->ring)
+		disk_ring_let_go(s->ring);
 	if (!s->unsettled)
 		return;
 	s->unsettled = false;
@@ -474,6 +486,8 @@ void storage_done(struct storage *s)
 	}
 	if (s->watched)
 		timerq_disarm(&s->look);
+	if (s->ring)
+		loop_on_wake(s->loop, NULL, NULL);
 	loop_remove(&s->source);
 	disk_ring_free(s->ring);
 	*s = (struct storage){.source.fd = -1};

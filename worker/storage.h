@@ -80,7 +80,8 @@ bool storage_idle(const struct storage *s);
 /* After storage_drain(). */
 void storage_done(struct storage *s);
 
-/* Does what waited for requests to end: the loop calls it before it waits. */
+/* Takes what the disks have done meanwhile, and does what waited for requests to end: the loop
+ * calls it before it waits. */
 void storage_settle(struct storage *s);
 
 /* Looks for disks that do not answer within the time that the configuration gives them: the loop

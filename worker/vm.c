@@ -163,6 +163,8 @@ static void on_disk_answered(void *ctx)
 	if (!vm->disk_hangs)
 		return;
 	vm->disk_hangs = vm->want_pause = false;
+	if (!vm->want_stop && !vm->want_reset)
+		note(vm, "");
 	if (vm_resume(vm) == 0)
 		log_line(LOG_LEVEL_WARNING, "resumed: the disk has answered");
 }
@@ -343,8 +345,8 @@ static void carry_out(void *owner)
 	bool ends;
 
 	pthread_mutex_lock(&vm->lock);
-	machine_run_deferred(&vm->machine);
 	storage_settle(&vm->storage);
+	machine_run_deferred(&vm->machine);
 	storage_watch(&vm->storage);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);

@@ -170,6 +170,32 @@ static void data_reads_back_with_fua_and_flush(const struct place *place)
 	drop_fixture(&f);
 }
 
+static void held_ring_is_silent_until_it_is_let_go(const struct place *place)
+{
+	struct fixture f = make_fixture(place);
+	struct pollfd p = {.fd = disk_ring_fd(f.ring), .events = POLLIN};
+	uint8_t *bytes = aligned_alloc(4096, 4096);
+	struct job held = {.req = {.op = BLOCK_READ, .len = 4096, .iov = held.iov, .iov_count = 1},
+			   .iov = {{.iov_base = bytes, .iov_len = 4096}}};
+	struct job free_one = held;
+
+	assert_non_null(bytes);
+	free_one.req.iov = free_one.iov;
+	disk_ring_hold(f.ring);
+	assert_int_equal(submit(&f, &held), 0);
+	block_kick(raw_blockdev(f.disk));
+	assert_int_equal(poll(&p, 1, 200), 0);
+	assert_int_equal(held.done, 0);
+	disk_ring_let_go(f.ring);
+	assert_int_equal(held.done, 1);
+	assert_int_equal(held.result, 0);
+	assert_int_equal(submit(&f, &free_one), 0);
+	block_kick(raw_blockdev(f.disk));
+	wait_for(&f, &free_one);
+	free(bytes);
+	drop_fixture(&f);
+}
+
 static void misaligned_vectors_move_their_bytes(const struct place *place)
 {
 	static const size_t cut[] = {1, 511, 700, 3, 1345, 512, 4096};
@@ -627,6 +653,7 @@ static void run_in_places(void (*test)(const struct place *place))
 	}
 
 IN_PLACES(data_reads_back_with_fua_and_flush)
+IN_PLACES(held_ring_is_silent_until_it_is_let_go)
 IN_PLACES(misaligned_vectors_move_their_bytes)
 IN_PLACES(many_long_misaligned_requests_share_the_buffers)
 IN_PLACES(vectors_longer_than_the_kernel_takes_go_in_steps)
@@ -644,6 +671,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(data_reads_back_with_fua_and_flush),
+		TEST(held_ring_is_silent_until_it_is_let_go),
 		TEST(misaligned_vectors_move_their_bytes),
 		TEST(many_long_misaligned_requests_share_the_buffers),
 		TEST(vectors_longer_than_the_kernel_takes_go_in_steps),
