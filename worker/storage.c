@@ -465,6 +465,7 @@ void storage_drain(struct storage *s)
 
 	if (!s->ring)
 		return;
+	disk_ring_let_go(s->ring); /* the loop may have ended while it held it */
 	p = (struct pollfd){.fd = disk_ring_fd(s->ring), .events = POLLIN};
 	while (!storage_idle(s)) {
 		if (poll(&p, 1, -1) > 0)
