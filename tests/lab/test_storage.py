@@ -7,6 +7,7 @@ from lab.process import LabError, run
 from lab.runner import quick, timeout
 
 SECTOR = 2048
+_WRITING = "while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"
 
 
 def _both(number: int, size: int) -> bytes:
@@ -197,8 +198,7 @@ def _freezable(lab):
 
 def test_a_disk_that_hangs_pauses_the_vm_until_it_answers(lab):
     with _freezable(lab) as device:
-        script = """echo READY; read -t 4 x; while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"""
-        vm = lab.vm(script, options=f"--disk {device} --disk-timeout 4")
+        vm = lab.vm(_WRITING, options=f"--disk {device} --disk-timeout 4")
         vm.wait_for("ROUND")
         lab.host.run("fsfreeze -f /tmp/frozen")
         _until(lambda: vm.control("status")["state"] == "paused", 60)
@@ -216,8 +216,7 @@ def test_a_disk_that_hangs_pauses_the_vm_until_it_answers(lab):
 
 def test_a_disk_that_hangs_leaves_the_control_socket_alive(lab):
     with _freezable(lab) as device:
-        script = """echo READY; read -t 4 x; while :; do dd if=/dev/urandom of=/dev/sda bs=64k count=64 conv=fsync 2>/dev/null && echo ROUND; sleep 0.2; done"""
-        vm = lab.vm(script, options=f"--disk {device}")
+        vm = lab.vm(_WRITING, options=f"--disk {device}")
         vm.wait_for("ROUND")
         lab.host.run("fsfreeze -f /tmp/frozen")
         lab.host.run("sleep 5")
