@@ -23,7 +23,7 @@ static void try_elf(const uint8_t *data, size_t size)
 {
 	struct elf_image e;
 
-	if (elf_decode(data, size, &e) < 0)
+	if (elf_decode(data, size, size, &e) < 0)
 		return;
 	must(e.count && e.count <= ELF_SEGMENTS_MAX);
 	for (unsigned i = 0; i < e.count; i++)

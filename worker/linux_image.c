@@ -50,7 +50,7 @@ int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image)
 	return 0;
 }
 
-static int elf_segments(const uint8_t *file, size_t len, const Elf64_Ehdr *head,
+static int elf_segments(const uint8_t *file, uint64_t file_len, const Elf64_Ehdr *head,
 			struct elf_image *image)
 {
 	for (unsigned i = 0; i < head->e_phnum; i++) {
@@ -60,7 +60,7 @@ static int elf_segments(const uint8_t *file, size_t len, const Elf64_Ehdr *head,
 		memcpy(&p, file + at, sizeof(p));
 		if (p.p_type != PT_LOAD || !p.p_memsz)
 			continue;
-		if (!range_within(p.p_offset, p.p_filesz, len) || p.p_filesz > p.p_memsz)
+		if (!range_within(p.p_offset, p.p_filesz, file_len) || p.p_filesz > p.p_memsz)
 			return -EBADMSG;
 		if (image->count == ELF_SEGMENTS_MAX)
 			return -ENOTSUP;
@@ -74,9 +74,10 @@ static int elf_segments(const uint8_t *file, size_t len, const Elf64_Ehdr *head,
 	return image->count ? 0 : -EBADMSG;
 }
 
-int elf_decode(const uint8_t *file, size_t len, struct elf_image *ret_image)
+int elf_decode(const uint8_t *file, size_t len, uint64_t file_len, struct elf_image *ret_image)
 {
 	struct elf_image image = {0};
+	uint64_t table;
 	Elf64_Ehdr head;
 	int r;
 
@@ -88,11 +89,13 @@ int elf_decode(const uint8_t *file, size_t len, struct elf_image *ret_image)
 	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    head.e_machine != EM_X86_64 || head.e_type != ET_EXEC)
 		return -ENOTSUP;
-	if (head.e_phentsize != sizeof(Elf64_Phdr) ||
-	    !range_within(head.e_phoff, (uint64_t)head.e_phnum * sizeof(Elf64_Phdr), len))
+	table = (uint64_t)head.e_phnum * sizeof(Elf64_Phdr);
+	if (head.e_phentsize != sizeof(Elf64_Phdr) || !range_within(head.e_phoff, table, file_len))
 		return -EBADMSG;
+	if (!range_within(head.e_phoff, table, len))
+		return -ENOTSUP;
 	image.entry = head.e_entry;
-	r = elf_segments(file, len, &head, &image);
+	r = elf_segments(file, file_len, &head, &image);
 	if (r == 0)
 		*ret_image = image;
 	return r;

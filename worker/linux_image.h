@@ -40,8 +40,9 @@ enum image_kind image_kind(const uint8_t *file, size_t len);
 /* 0; -EBADMSG: cut short or damaged; -ENOTSUP: no 64-bit kernel, or a protocol before 2.12. */
 int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image);
 
-/* 0; -EBADMSG; -ENOTSUP: not a 64-bit x86 executable, or with too many segments. */
-int elf_decode(const uint8_t *file, size_t len, struct elf_image *ret_image);
+/* `file` is the first len bytes of a file of file_len. 0; -EBADMSG; -ENOTSUP: not a 64-bit x86
+ * executable, with too many segments, or their table is not in those bytes. */
+int elf_decode(const uint8_t *file, size_t len, uint64_t file_len, struct elf_image *ret_image);
 
 /* How much comes out of gzip, xz, zstd or LZ4 (legacy frame), told apart by their magic numbers:
  * 1 to max bytes. 0; -ENOTSUP: another format; -EBADMSG; -E2BIG. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <lz4.h>
 #include <lzma.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -15,12 +14,12 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "lib/parallel.h"
 #include "worker/linux_image.h"
 
 #define LZ4_MAGIC_BYTES 4u
 #define LZ4_LEGACY_BLOCK (8u << 20)
-#define LZ4_BLOCKS_MAX 128u /* 1 GiB */
-#define LZ4_HELPERS 3u
+#define LZ4_BLOCKS_MAX 128u                 /* 1 GiB */
 #define XZ_MEMORY_MAX (UINT64_C(512) << 20) /* kernels are built with up to 128 MiB */
 
 struct span {
@@ -73,8 +72,7 @@ static int unpack_zstd(struct span s)
 /* LZ4's blocks stand alone, and all but the last give 8 MiB: so threads can share them. */
 struct lz4_work {
 	struct span s;
-	size_t count, next; /* atomic: next */
-	int result;         /* atomic: 0, or what went wrong first */
+	size_t count;
 	struct lz4_block {
 		size_t at;
 		uint32_t len;
@@ -104,40 +102,24 @@ static int lz4_find_blocks(struct lz4_work *work)
 	return 0;
 }
 
-static void *lz4_take_blocks(void *arg)
+static int lz4_block(void *ctx, size_t i)
 {
-	struct lz4_work *work = arg;
-	size_t i;
+	const struct lz4_work *work = ctx;
+	const struct lz4_block *block = &work->block[i];
+	size_t to = i * LZ4_LEGACY_BLOCK;
+	int room = (int)min_u64(work->s.out_len - to, LZ4_LEGACY_BLOCK);
+	int n = LZ4_decompress_safe((const char *)work->s.in + block->at, (char *)work->s.out + to,
+				    (int)block->len, room);
 
-	while ((i = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->count) {
-		const struct lz4_block *block = &work->block[i];
-		size_t to = i * LZ4_LEGACY_BLOCK;
-		int room = (int)min_u64(work->s.out_len - to, LZ4_LEGACY_BLOCK);
-
-		if (LZ4_decompress_safe((const char *)work->s.in + block->at,
-					(char *)work->s.out + to, (int)block->len, room) != room)
-			__atomic_store_n(&work->result, -EBADMSG, __ATOMIC_RELAXED);
-	}
-	return NULL;
+	return n == room ? 0 : -EBADMSG;
 }
 
 static int unpack_lz4(struct span s)
 {
 	struct lz4_work work = {.s = s};
-	pthread_t helper[LZ4_HELPERS];
-	size_t helpers = 0;
 	int r = lz4_find_blocks(&work);
 
-	if (r < 0)
-		return r;
-	/* Without helpers the work is done all the same. */
-	while (helpers < LZ4_HELPERS && helpers + 1 < work.count &&
-	       pthread_create(&helper[helpers], NULL, lz4_take_blocks, &work) == 0)
-		helpers++;
-	lz4_take_blocks(&work);
-	while (helpers > 0)
-		pthread_join(helper[--helpers], NULL);
-	return work.result;
+	return r < 0 ? r : parallel_do(work.count, lz4_block, &work);
 }
 
 static const struct format {

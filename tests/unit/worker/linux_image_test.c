@@ -160,7 +160,7 @@ static void an_elf_file_is_decoded(void **state)
 	struct fixture *f = *state;
 	struct elf_image e;
 
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), 0);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), 0);
 	assert_int_equal(e.count, 2);
 	assert_int_equal(e.entry, KERNEL_ENTRY);
 	assert_int_equal(e.segment[0].file_at, 4096);
@@ -177,9 +177,22 @@ static void an_elf_file_cut_at_any_byte_is_damaged(void **state)
 		uint8_t *copy = cut(&f->elf, len);
 		struct elf_image e;
 
-		assert_int_equal(elf_decode(copy, len, &e), -EBADMSG);
+		assert_int_equal(elf_decode(copy, len, len, &e), -EBADMSG);
 		free(copy);
 	}
+}
+
+/* The table must lie in what is there, the segments in what the file has. */
+static void an_elf_file_is_decoded_by_its_head(void **state)
+{
+	struct fixture *f = *state;
+	size_t head = sizeof(Elf64_Ehdr) + 3 * sizeof(Elf64_Phdr);
+	struct elf_image e;
+
+	assert_int_equal(elf_decode(f->elf.data, head, f->elf.len, &e), 0);
+	assert_int_equal(e.count, 2);
+	assert_int_equal(elf_decode(f->elf.data, head - 1, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, head, f->elf.len - 1, &e), -EBADMSG);
 }
 
 static Elf64_Ehdr *head_of(struct fixture *f)
@@ -199,19 +212,19 @@ static void elf_files_of_another_kind_are_not_supported(void **state)
 	struct elf_image e;
 
 	head_of(f)->e_ident[EI_CLASS] = ELFCLASS32;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -ENOTSUP);
 	*head_of(f) = good;
 	head_of(f)->e_ident[EI_DATA] = ELFDATA2MSB;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -ENOTSUP);
 	*head_of(f) = good;
 	head_of(f)->e_machine = EM_AARCH64;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -ENOTSUP);
 	*head_of(f) = good;
 	head_of(f)->e_type = ET_DYN;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -ENOTSUP);
 	*head_of(f) = good;
 	head_of(f)->e_ident[1] = 'X';
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 }
 
 static void wild_program_headers_are_damage(void **state)
@@ -223,16 +236,16 @@ static void wild_program_headers_are_damage(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(wild); i++) {
 		head_of(f)->e_phoff = wild[i];
-		assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+		assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	}
 	*head_of(f) = good;
 	head_of(f)->e_phentsize = 1;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	*head_of(f) = good;
 	head_of(f)->e_phnum = 0xffff;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	head_of(f)->e_phnum = 0;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 }
 
 static void wild_segments_are_damage(void **state)
@@ -242,20 +255,20 @@ static void wild_segments_are_damage(void **state)
 	struct elf_image e;
 
 	s->p_offset = UINT64_MAX;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	*s = good;
 	s->p_filesz = s->p_memsz = UINT64_MAX;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	*s = good;
 	s->p_memsz = s->p_filesz - 1;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 	*s = good;
 	s->p_memsz = 0; /* nothing to load: it is passed over */
 	s->p_offset = UINT64_MAX;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), 0);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), 0);
 	assert_int_equal(e.count, 1);
 	segment_of(f, 2)->p_type = PT_NOTE;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -EBADMSG);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -EBADMSG);
 }
 
 static void too_many_segments_are_not_supported(void **state)
@@ -266,10 +279,10 @@ static void too_many_segments_are_not_supported(void **state)
 	for (unsigned n = 1; n <= ELF_SEGMENTS_MAX; n++)
 		*segment_of(f, n) = *segment_of(f, 0);
 	head_of(f)->e_phnum = ELF_SEGMENTS_MAX;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), 0);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), 0);
 	assert_int_equal(e.count, ELF_SEGMENTS_MAX);
 	head_of(f)->e_phnum = ELF_SEGMENTS_MAX + 1;
-	assert_int_equal(elf_decode(f->elf.data, f->elf.len, &e), -ENOTSUP);
+	assert_int_equal(elf_decode(f->elf.data, f->elf.len, f->elf.len, &e), -ENOTSUP);
 }
 
 static void every_compression_is_undone(void **state)
@@ -448,6 +461,7 @@ int main(void)
 		TEST(old_protocols_and_32_bit_kernels_are_not_supported),
 		TEST(an_elf_file_is_decoded),
 		TEST(an_elf_file_cut_at_any_byte_is_damaged),
+		TEST(an_elf_file_is_decoded_by_its_head),
 		TEST(elf_files_of_another_kind_are_not_supported),
 		TEST(wild_program_headers_are_damage),
 		TEST(wild_segments_are_damage),
