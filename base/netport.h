@@ -44,6 +44,9 @@ struct netport_ops {
 	void (*want)(void *ctx, bool on);
 	/* NIC -> back end: what frames to the NIC may have from now on. May be NULL. */
 	void (*accept)(void *ctx, unsigned features);
+	/* NIC -> back end: gives what has come, if the NIC wants any, and ends the batch: answers
+	 * to what was just sent then need no interrupt of their own. May be NULL. */
+	void (*pull)(void *ctx);
 };
 
 /* The NIC's side, called by the back end. */

@@ -148,8 +148,33 @@ static void tap_accept(void *ctx, unsigned features)
 	(void)ioctl(tap->fd, TUNSETOFFLOAD, offloads);
 }
 
+static void tap_pull(void *ctx)
+{
+	struct net_tap *tap = ctx;
+	struct iovec iov[2] = {
+		{.iov_base = &tap->header, .iov_len = tap->facts ? sizeof(tap->header) : 0},
+		{.iov_base = tap->frame, .iov_len = sizeof(tap->frame)},
+	};
+	ssize_t head = (ssize_t)iov[0].iov_len;
+
+	for (int i = 0; i < TAP_BATCH && tap->wanted; i++) {
+		ssize_t n = readv(tap->fd, iov, 2);
+
+		/* Nothing there, or an interface that is down: it wakes us when that ends. */
+		if (n <= head)
+			break;
+		tap_deliver(tap, (size_t)(n - head));
+	}
+	tap_flush(tap);
+}
+
 static const struct netport_ops tap_ops = {
-	.send = tap_send, .want = tap_want, .accept = tap_accept};
+	.send = tap_send, .want = tap_want, .accept = tap_accept, .pull = tap_pull};
+
+void net_tap_readable(struct net_tap *tap)
+{
+	tap_pull(tap);
+}
 
 static const char *tap_hint(int error)
 {
@@ -313,23 +338,4 @@ int net_tap_fd(const struct net_tap *tap)
 bool net_tap_wants_read(const struct net_tap *tap)
 {
 	return tap->wanted;
-}
-
-void net_tap_readable(struct net_tap *tap)
-{
-	struct iovec iov[2] = {
-		{.iov_base = &tap->header, .iov_len = tap->facts ? sizeof(tap->header) : 0},
-		{.iov_base = tap->frame, .iov_len = sizeof(tap->frame)},
-	};
-	ssize_t head = (ssize_t)iov[0].iov_len;
-
-	for (int i = 0; i < TAP_BATCH && tap->wanted; i++) {
-		ssize_t n = readv(tap->fd, iov, 2);
-
-		/* Nothing there, or an interface that is down: it wakes us when that ends. */
-		if (n <= head)
-			break;
-		tap_deliver(tap, (size_t)(n - head));
-	}
-	tap_flush(tap);
 }

@@ -85,6 +85,7 @@ struct netvsp {
 	unsigned accepted;     /* what the back end was told that frames may have */
 	uint32_t frame_max;
 	bool wanting; /* what the back end was told last */
+	bool sent;    /* frames, since the back end was asked last for what has come */
 
 	uint32_t section_bytes; /* of a receive section, by the MTU */
 	uint32_t rx_gpadl;

@@ -263,6 +263,14 @@ static int queue_service(struct netvsp_queue *q)
 	return r;
 }
 
+/* Acknowledgements are often there as soon as the frames have been sent. */
+static void pull(struct netvsp *nic)
+{
+	if (nic->sent && nic->port->ops->pull)
+		nic->port->ops->pull(nic->port->ctx);
+	nic->sent = false;
+}
+
 static void netvsp_ready(void *dev, struct vmbus_channel *ch)
 {
 	struct netvsp_queue *q = dev;
@@ -270,6 +278,7 @@ static void netvsp_ready(void *dev, struct vmbus_channel *ch)
 	if (q->ch != ch)
 		return;
 	queue_service(q);
+	pull(q->nic);
 	netvsp_reply_flush(q->nic);
 	netvsp_rx_update_features(q->nic);
 	netvsp_rx_update_want(q->nic);

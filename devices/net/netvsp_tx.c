@@ -268,6 +268,7 @@ static uint32_t send_frame(struct netvsp *nic, const struct transfer *t, uint64_
 		nic->stats.sent_dropped++;
 		return NVSP_STATUS_SUCCESS;
 	}
+	nic->sent = true;
 	nic->stats.sent_frames++;
 	nic->stats.sent_bytes += len;
 	return NVSP_STATUS_SUCCESS;
