@@ -4,6 +4,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/landlock.h>
@@ -137,6 +138,10 @@ static const struct request requests[] = {
 	REQUEST(KVM_SET_REGS, LOOP, "the same"),
 	REQUEST(TUNGETIFF, LOOP, "a tap that comes over the control socket"),
 	REQUEST(TUNSETVNETHDRSZ, LOOP, "the same"),
+	REQUEST(BLKGETSIZE64, LOOP, "a block device that comes over the control socket"),
+	REQUEST(BLKSSZGET, LOOP, "the same"),
+	REQUEST(BLKPBSZGET, LOOP, "the same"),
+	REQUEST(BLKROGET, LOOP, "the same"),
 };
 
 /* The filters as programs for the kernel, made once: threads load them without a library. */

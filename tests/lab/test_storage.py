@@ -141,14 +141,16 @@ n=0; while [ $n -lt 3 ]; do
 done; wait; dmesg | grep -iE 'I/O error|reset' | head -3"""
     vm = lab.vm(script, root=True, memory="1G", options="--disk /tmp/fio.raw,serial=fio-disk --controllers 2")
     _listens(vm)
-    for n in range(3):
+    device = lab.host.run("losetup -f --show /tmp/hot.raw").out.strip()
+    for n, hot in enumerate(("/tmp/hot.raw", device, "/tmp/hot.raw")):
         place = {"controller": n % 2, "lun": 20 + n}
-        assert vm.control("disk-add", file="/tmp/hot.raw", serial="hot-disk", **place) == place
+        assert vm.control("disk-add", file=hot, serial="hot-disk", **place) == place
         vm.wait_for(f"USED {n}", timeout=300)
         vm.control("disk-remove", **place)
         vm.wait_for(f"GONE {n}")
         _until(lambda: len(vm.control("statistics")["disks"]) == 3)
-        lab.host.run("flock -n /tmp/hot.raw true")
+        lab.host.run(f"flock -n {hot} true")
+    lab.host.run(f"losetup -d {device}")
     done = vm.finish(timeout=400)
     assert done.rc == 0 and "FIO-OK" in done.console, done
     assert done.console.count("hot-content") == 3, done.console
