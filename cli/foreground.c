@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -225,24 +227,14 @@ static int config_descriptor(json_t *config, struct failure *f)
 	return fd;
 }
 
-static int spawn_worker(struct foreground *fg, int config_fd, int worker_console, struct failure *f)
+/* In the child: does not return. */
+static void become_worker(const char *path, int config_fd, int worker_console, int parent_fd)
 {
-	char path[PATH_MAX], config[32];
-	pid_t parent = getpid();
+	struct pollfd parent = {.fd = parent_fd, .events = POLLIN};
+	char config[32];
 
-	worker_path(path);
-	if (access(path, X_OK) < 0)
-		return fail(f, -errno,
-			    "cannot find the worker %s: %s; install the package oya or set "
-			    "OYA_WORKER",
-			    path, strerror(errno));
-	fg->worker = fork();
-	if (fg->worker < 0)
-		return fail(f, -errno, "cannot start the worker: %s", strerror(errno));
-	if (fg->worker > 0)
-		return 0;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
+	if (poll(&parent, 1, 0) != 0) /* it has ended before we could ask to be told */
 		_exit(EXIT_FAILURE);
 	setpgid(0, 0); /* Ctrl-C on a terminal that is not raw is for us to pass on */
 	if (worker_console >= 0) {
@@ -252,6 +244,39 @@ static int spawn_worker(struct foreground *fg, int config_fd, int worker_console
 	snprintf(config, sizeof(config), "/proc/self/fd/%d", config_fd);
 	execl(path, "oya-worker", "--config", config, (char *)NULL);
 	_exit(127);
+}
+
+/* The worker is the first process of a namespace where that is permitted: it sees no other, and
+ * what it started ends with it. The first of a namespace loses signals that it neither blocks
+ * nor handles, so they are blocked until it has its own way to take them. */
+static int spawn_worker(struct foreground *fg, int config_fd, int worker_console, struct failure *f)
+{
+	char path[PATH_MAX];
+	sigset_t taken, before;
+	int self, r = 0;
+
+	worker_path(path);
+	if (access(path, X_OK) < 0)
+		return fail(f, -errno,
+			    "cannot find the worker %s: %s; install the package oya or set "
+			    "OYA_WORKER",
+			    path, strerror(errno));
+	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	sigemptyset(&taken);
+	sigaddset(&taken, SIGTERM);
+	sigaddset(&taken, SIGINT);
+	sigaddset(&taken, SIGHUP);
+	sigprocmask(SIG_BLOCK, &taken, &before);
+	(void)unshare(CLONE_NEWPID);
+	fg->worker = self < 0 ? -1 : fork();
+	if (fg->worker < 0)
+		r = fail(f, -errno, "cannot start the worker: %s", strerror(errno));
+	else if (fg->worker == 0)
+		become_worker(path, config_fd, worker_console, self);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (self >= 0)
+		close(self);
+	return r;
 }
 
 static int private_control(struct foreground *fg, struct failure *f)

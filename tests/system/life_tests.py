@@ -92,6 +92,18 @@ def pinned(place):
     check(vm.wait() == 0, "exit status")
 
 
+@test("worker_is_the_first_process_of_a_namespace")
+def worker_namespace(place):
+    if os.geteuid() != 0:
+        raise Skipped("needs root")
+    vm = halted(place)
+    with open(f"/proc/{vm.worker_pid()}/status", encoding="ascii") as f:
+        pids = f.read().split("NSpid:")[1].splitlines()[0].split()
+    check(pids[1:] == ["1"], pids)
+    vm.result("stop")
+    check(vm.wait() == 0, "exit status")
+
+
 @test("killed_worker_is_told_in_a_sentence")
 def worker_killed(place):
     vm = halted(place)
