@@ -36,7 +36,7 @@
 #define WHOLE_VPS 2u
 #define WHOLE_PAGES 80u
 #define WHOLE_RAM (WHOLE_PAGES * 4096u)
-#define WHOLE_RELIDS 7u /* relids 1..6: disk, NIC, four services */
+#define WHOLE_RELIDS 8u /* relids 1..7: disk, NIC, four services, the sub-channel of the disk */
 #define WHOLE_AREA 6u
 #define WHOLE_AREA_FIRST 32u
 #define WHOLE_RING ((WHOLE_AREA / 2 - 1) * 4096u)
