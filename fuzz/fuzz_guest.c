@@ -429,14 +429,14 @@ static void run_step(struct whole *w, uint8_t step, struct cursor *in)
 static void check(const struct whole *w)
 {
 	struct vmbus_channel_info info;
-	bool live[WHOLE_RELIDS] = {0};
+	bool live[WHOLE_ANY_RELID] = {0};
 
 	must(w->disk->broken == 0 && storvsp_inflight(w->sp) >= w->disk->inflight);
 	for (uint32_t relid = 0; vmbus_channel_info(w->bus, &relid, &info) == 0; relid++) {
-		must(relid < WHOLE_RELIDS);
+		must(relid < WHOLE_ANY_RELID);
 		live[relid] = strcmp(info.state, "open") == 0 || strcmp(info.state, "faulted") == 0;
 	}
-	for (uint32_t relid = 0; relid < WHOLE_RELIDS; relid++)
+	for (uint32_t relid = 0; relid < WHOLE_ANY_RELID; relid++)
 		must(w->bound[relid] == live[relid]);
 }
 

@@ -37,6 +37,7 @@
 #define WHOLE_PAGES 80u
 #define WHOLE_RAM (WHOLE_PAGES * 4096u)
 #define WHOLE_RELIDS 8u /* relids 1..7: disk, NIC, four services, the sub-channel of the disk */
+#define WHOLE_ANY_RELID 512u /* a sub-channel gets a new one while the old is not released */
 #define WHOLE_AREA 6u
 #define WHOLE_AREA_FIRST 32u
 #define WHOLE_RING ((WHOLE_AREA / 2 - 1) * 4096u)
@@ -67,7 +68,7 @@ struct whole {
 	bool line, deferred;
 	/* What happened, for the checks: since the input began, but for bound. */
 	uint64_t interrupts, frames, crashes, log_lines, answers, requests;
-	bool bound[WHOLE_RELIDS];
+	bool bound[WHOLE_ANY_RELID];
 };
 
 static uint64_t whole_now(void *ctx)
@@ -132,7 +133,7 @@ static int whole_post(void *ctx, uint32_t vp, const void *message, size_t len)
 
 static void whole_signal(void *ctx, uint32_t vp, uint32_t flag)
 {
-	must(vp < WHOLE_VPS && flag > 0 && flag < WHOLE_RELIDS);
+	must(vp < WHOLE_VPS && flag > 0 && flag < WHOLE_ANY_RELID);
 	hv_signal(((struct whole *)ctx)->hv, vp, VMBUS_SINT, flag);
 }
 
