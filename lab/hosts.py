@@ -121,6 +121,21 @@ class Host:
         self._launch(None)
         self._finish_start()
 
+    def reboot(self, timeout: float = 300.0) -> None:
+        """Have the host's system reboot, and wait until it is back."""
+        self._began = time.monotonic()
+        self.machine.forget_ready()
+        self.run("(sleep 0.5; systemctl reboot) >/dev/null 2>&1 </dev/null &")
+        self.shell.close()
+        self.machine.wait_ready(timeout)
+        self._shell = Shell(self.name, self._shape.image, self.machine.ssh_port, self._directory)
+        self._shell.connect()
+        self.start_s = time.monotonic() - self._began
+
+    def console(self) -> str:
+        """What came from the host's serial port, since it was made."""
+        return self.machine.serial_log.read_text(encoding="utf-8", errors="replace")
+
     def logs_to(self, directory: str | Path) -> None:
         """Copy the serial log, QEMU's log, those of spawned commands, and the journal if the host answers."""
         target = Path(directory)
@@ -193,12 +208,15 @@ def hosts(
     snapshot: bool = True,
     nested: bool = True,
     logs: str | Path | None = None,
+    hypervisor: Path | None = None,
+    uefi: bool = False,
 ) -> Iterator[Hosts]:
     """Start `n` hosts (1 to 16); they are gone when the block ends.
 
     `shared_disk_mib`: a blank raw disk that all have (`Host.shared_disk`). `extra_disks`: raw
     images, read-only (`Host.extra_disks`). `snapshot=False`: boot from power-off. `nested`: the
-    hosts need KVM inside. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
+    hosts need KVM inside. `hypervisor`: this one of ours boots first, by GRUB, from power-off, on
+    BIOS or on UEFI, always in an emulated machine. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
     build/lab/<run> of the project. LabError when a host does not come up.
     """
     if not 1 <= n <= MAX_HOSTS:
@@ -207,7 +225,9 @@ def hosts(
     directory = run_dir()
     switch = directory / "switch"
     children = [_start_switch(switch)]
-    shapes = [Shape(image, cpus, memory_mib, index, accel(nested)) for index in range(1, n + 1)]
+    how = "tcg" if hypervisor else accel(nested)
+    snapshot = snapshot and not hypervisor
+    shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi) for index in range(1, n + 1)]
     members = [Host(shape, directory, switch) for shape in shapes]
     group = Hosts(members, directory)
     if shared_disk_mib:

@@ -18,7 +18,7 @@ import re
 import time
 from pathlib import Path
 
-from . import cache, emulator
+from . import cache, emulator, grub
 from .images import HostImage
 from .process import LabError, Progress, run, spawn, stop, tail
 from .qmp import Qmp
@@ -39,6 +39,8 @@ class Shape:
     memory_mib: int
     index: int
     accel: str
+    hypervisor: Path | None = None  # boots first, by GRUB
+    uefi: bool = False
 
     @property
     def name(self) -> str:
@@ -108,9 +110,7 @@ class Machine:
             memory = f"memory-backend-file,id=ram,mem-path={path},share={share}"
         argv = [*emulator.command(shape.accel), "-name", self.name]
         argv += ["-object", f"{memory},size={shape.memory_mib}M", *_devices(shape)]
-        argv += ["-kernel", str(shape.image.kernel), "-initrd", str(shape.image.initrd)]
-        machine_id = f"systemd.machine_id=6f79616c6162{shape.index:020x}"
-        argv += ["-append", f"{_APPEND} {machine_id} oya.host={shape.index}"]
+        argv += self._boot(shape, directory)
         root = "qcow2,node-name=root,discard=unmap,cache.no-flush=on"
         argv += ["-blockdev", f"{root},file.driver=file,file.filename={disk}"]
         argv += ["-netdev", "user,id=out,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
@@ -132,9 +132,25 @@ class Machine:
             self.kill()
             raise LabError(f"{tail(self._log, 10)}\n{self.name}: {error}") from error
 
+    def _boot(self, shape: Shape, directory: Path) -> list[str]:
+        machine_id = f"systemd.machine_id=6f79616c6162{shape.index:020x}"
+        append = f"{_APPEND} {machine_id} oya.host={shape.index}"
+        image = shape.image
+        if not shape.hypervisor:
+            return ["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", append]
+        disc = grub.disc(directory / f"{self.name}.iso", shape.hypervisor, image.kernel, image.initrd, append)
+        argv = ["-drive", f"if=none,id=disc,media=cdrom,readonly=on,file={disc}", "-device", "ide-cd,drive=disc"]
+        if shape.uefi:
+            argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={grub.uefi()}"]
+        return [*argv, "-boot", "d"]
+
     def alive(self) -> bool:
         """Whether QEMU runs."""
         return self.process.poll() is None
+
+    def forget_ready(self) -> None:
+        """The next `wait_ready` waits for a boot that begins after this."""
+        self._serial_start = self.serial_log.stat().st_size
 
     def wait_ready(self, timeout: float = 300.0) -> None:
         """Wait for a cold boot to end; LabError with the serial log's end when it does not."""

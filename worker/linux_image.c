@@ -5,49 +5,15 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/linux_boot.h"
-#include "base/bytes.h"
 #include "base/util.h"
 
 enum image_kind image_kind(const uint8_t *file, size_t len)
 {
 	if (len >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
 		return IMAGE_ELF;
-	if (len >= SETUP_HEADER_END && le16_load(file + SETUP_BOOT_FLAG) == 0xAA55 &&
-	    le32_load(file + SETUP_MAGIC) == SETUP_MAGIC_VALUE)
+	if (bzimage_is(file, len))
 		return IMAGE_BZIMAGE;
 	return IMAGE_UNKNOWN;
-}
-
-int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image)
-{
-	struct bzimage b = {0};
-	size_t sectors;
-	uint32_t payload_at;
-
-	if (image_kind(file, len) != IMAGE_BZIMAGE)
-		return -EBADMSG;
-	if (le16_load(file + SETUP_VERSION) < SETUP_VERSION_MIN ||
-	    !(le16_load(file + SETUP_XLOADFLAGS) & SETUP_XLF_64))
-		return -ENOTSUP;
-	/* No more than the zero page has room for before its next field. */
-	b.header_len = min_u32(SETUP_MAGIC + file[SETUP_JUMP + 1], SETUP_ROOM_END) - SETUP_SECTORS;
-	sectors = file[SETUP_SECTORS] ? file[SETUP_SECTORS] : 4u;
-	b.code_at = (sectors + 1) * 512;
-	if (b.code_at >= len || !range_within(SETUP_SECTORS, b.header_len, b.code_at))
-		return -EBADMSG;
-	b.code_len = len - b.code_at;
-	payload_at = le32_load(file + SETUP_PAYLOAD_OFFSET);
-	b.payload_len = le32_load(file + SETUP_PAYLOAD_BYTES);
-	if (!b.payload_len || !range_within(payload_at, b.payload_len, b.code_len))
-		return -EBADMSG;
-	b.payload_at = b.code_at + payload_at;
-	b.preferred = le64_load(file + SETUP_PREFERRED);
-	b.init_bytes = le32_load(file + SETUP_INIT_BYTES);
-	b.ramdisk_max = le32_load(file + SETUP_RAMDISK_MAX);
-	b.command_line_max = le32_load(file + SETUP_COMMAND_LINE_MAX);
-	*ret_image = b;
-	return 0;
 }
 
 static int elf_segments(const uint8_t *file, uint64_t file_len, const Elf64_Ehdr *head,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decoders of kernel images: what is where in a bzImage or an ELF file. Pure: they look at bytes
+ * Decoders of kernel images: which kind it is, and what is where in an ELF file; base/bzimage.h has
+ * the other kind. Pure: they look at bytes
  * and change nothing.
  *
  * Trust: the file is hostile; every offset and length that comes out lies within it.
@@ -11,17 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ELF_SEGMENTS_MAX 16u
+#include "base/bzimage.h"
 
-struct bzimage {
-	uint32_t header_len;            /* bytes from SETUP_SECTORS on that go into the zero page */
-	size_t code_at, code_len;       /* protected-mode part within the file */
-	size_t payload_at, payload_len; /* the compressed kernel within the file */
-	uint64_t preferred;
-	uint64_t init_bytes;  /* that the kernel needs at its address before it can allocate */
-	uint32_t ramdisk_max; /* highest address that a RAM disk may reach */
-	uint32_t command_line_max;
-};
+#define ELF_SEGMENTS_MAX 16u
 
 struct elf_segment {
 	uint64_t file_at, file_len, gpa, len; /* len >= file_len; the rest is zero */
@@ -36,9 +29,6 @@ struct elf_image {
 enum image_kind { IMAGE_UNKNOWN, IMAGE_BZIMAGE, IMAGE_ELF };
 
 enum image_kind image_kind(const uint8_t *file, size_t len);
-
-/* 0; -EBADMSG: cut short or damaged; -ENOTSUP: no 64-bit kernel, or a protocol before 2.12. */
-int bzimage_decode(const uint8_t *file, size_t len, struct bzimage *ret_image);
 
 /* `file` is the first len bytes of a file of file_len. 0; -EBADMSG; -ENOTSUP: not a 64-bit x86
  * executable, with too many segments, or their table is not in those bytes. */

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Puts the parent's kernel, its initrd and what they are told where the boot protocol has them. */
+#ifndef OYA_HYPERVISOR_LOAD_H
+#define OYA_HYPERVISOR_LOAD_H
+
+#include <stdint.h>
+
+#include "hypervisor/boot_info.h"
+
+struct load {
+	uint32_t entry;     /* of 32-bit mode, physical */
+	uint32_t zero_page; /* physical */
+	uint32_t low_page;  /* of ours, below 1 MiB */
+};
+
+/* NULL, or the sentence. The modules' memory may be written over. */
+const char *load_parent(const struct boot_info *info, struct load *ret_load);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/log.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "abi/oya.h"
+#include "hypervisor/x86.h"
+
+#define UART_DATA 0
+#define UART_LINE_STATUS 5
+#define UART_MAY_SEND 0x20
+#define UART_TRIES 100000u
+
+static struct oya_log *log;
+static uint16_t serial;
+static bool lock, stopped; /* atomic */
+
+void log_init(void *ring, uint32_t bytes, uint16_t port)
+{
+	log = ring;
+	log->room = bytes - (uint32_t)sizeof(*log);
+	serial = port;
+}
+
+static void put(char c)
+{
+	if (log) {
+		log->text[log->written % log->room] = c;
+		log->written++;
+	}
+	if (!serial)
+		return;
+	for (unsigned i = 0; i < UART_TRIES; i++) {
+		if (x86_inb((uint16_t)(serial + UART_LINE_STATUS)) & UART_MAY_SEND)
+			break;
+	}
+	x86_outb((uint16_t)(serial + UART_DATA), (uint8_t)c);
+}
+
+static void put_text(const char *text)
+{
+	while (*text)
+		put(*text++);
+}
+
+static void put_number(uint64_t value, unsigned base)
+{
+	char digits[24];
+	unsigned n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[value % base];
+		value /= base;
+	} while (value);
+	while (n)
+		put(digits[--n]);
+}
+
+__attribute__((format(printf, 1, 0))) static void put_line(const char *format, va_list list)
+{
+	while (__atomic_test_and_set(&lock, __ATOMIC_ACQUIRE))
+		x86_pause();
+	put_text("oya-hv: ");
+	for (; *format; format++) {
+		if (*format != '%') {
+			put(*format);
+			continue;
+		}
+		switch (*++format) {
+		case 's':
+			put_text(va_arg(list, const char *));
+			break;
+		case 'u':
+			put_number(va_arg(list, uint32_t), 10);
+			break;
+		case 'l': /* %lx, of 64 bits, so that the compiler can check */
+			format++;
+			put_text("0x");
+			put_number(va_arg(list, uint64_t), 16);
+			break;
+		default:
+			put(*format);
+		}
+	}
+	if (serial)
+		put('\r');
+	put('\n');
+	__atomic_clear(&lock, __ATOMIC_RELEASE);
+}
+
+void log_line(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	put_line(format, list);
+	va_end(list);
+}
+
+bool panicked(void)
+{
+	return __atomic_load_n(&stopped, __ATOMIC_RELAXED);
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+	va_list list;
+
+	__atomic_store_n(&stopped, true, __ATOMIC_RELAXED);
+	va_start(list, format);
+	put_line(format, list);
+	va_end(list);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * oya-hv: from the boot loader to the parent partition.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "abi/multiboot2.h"
+#include "base/bytes.h"
+#include "hypervisor/boot_info.h"
+#include "hypervisor/cpu.h"
+#include "hypervisor/load.h"
+#include "hypervisor/log.h"
+#include "hypervisor/memory.h"
+#include "hypervisor/parent.h"
+#include "hypervisor/x86.h"
+
+#define LOG_PAGES 4u
+#define INFO_BYTES_MAX (64u << 10)
+#define COM1 0x3F8u
+#define CPUID_EXTENDED 0x80000001u
+#define CPUID_SVM (1u << 2)        /* of ECX */
+#define CPUID_GIB_PAGES (1u << 26) /* of EDX */
+
+void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base);
+
+static bool has_word(const char *line, const char *word)
+{
+	size_t len = 0;
+
+	while (word[len])
+		len++;
+	while (*line) {
+		if (memcmp(line, word, len) == 0 && (line[len] == ' ' || !line[len]))
+			return true;
+		while (*line && *line != ' ')
+			line++;
+		while (*line == ' ')
+			line++;
+	}
+	return false;
+}
+
+/* NULL, or why this machine cannot have a hypervisor. */
+static const char *check_processor(void)
+{
+	struct cpuid c = x86_cpuid(CPUID_EXTENDED, 0);
+
+	if (!(c.ecx & CPUID_SVM))
+		return "this processor has no SVM";
+	if (!(c.edx & CPUID_GIB_PAGES))
+		return "this processor has no pages of 1 GiB";
+	if (x86_rdmsr(SVM_MSR_VM_CR) & SVM_VM_CR_DISABLED)
+		return "SVM is switched off in the firmware";
+	if (!(x86_cpuid(SVM_CPUID_FEATURES, 0).edx & SVM_CPUID_NESTED_PAGING))
+		return "this processor has no nested paging";
+	return NULL;
+}
+
+void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
+{
+	static struct boot_info info;
+	const uint8_t *tags = physical_to_pointer(info_at);
+	const char *sentence;
+	struct load load;
+	struct cpu *cpu;
+	void *ring;
+	int r;
+
+	memory_init(load_base);
+	ring = pool_take(LOG_PAGES);
+	log_init(ring, LOG_PAGES * PAGE_BYTES, COM1);
+	if (magic != MULTIBOOT2_BOOT_MAGIC)
+		panic("not started by a boot loader that follows Multiboot2");
+	r = boot_info_decode(tags, le32_load(tags) < INFO_BYTES_MAX ? le32_load(tags) : 0, &info);
+	log_init(ring, LOG_PAGES * PAGE_BYTES, has_word(info.line, "serial") ? COM1 : 0);
+	log_line("version " OYA_VERSION ", %u KiB at %lx", HV_BYTES >> 10, load_base);
+	if (r < 0)
+		panic("the boot loader's information cannot be read: error %u", (unsigned)-r);
+	sentence = check_processor();
+	if (sentence)
+		panic("%s", sentence);
+	cpu = cpu_init_first();
+	if (!cpu)
+		panic("no memory for the first processor");
+	sentence = load_parent(&info, &load);
+	if (sentence)
+		panic("%s", sentence);
+	cpu_set_start_page(load.low_page);
+	if (parent_init(load.low_page, ring, LOG_PAGES * PAGE_BYTES) < 0)
+		panic("no memory for the parent's tables");
+	parent_set_entry(cpu, load.entry, load.zero_page);
+	log_line("the parent starts at %lx, %u pages are left", (uint64_t)load.entry, pool_left());
+	parent_run(cpu);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/parent.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "abi/oya.h"
+#include "base/util.h"
+#include "hypervisor/apic.h"
+#include "hypervisor/emulate.h"
+#include "hypervisor/log.h"
+#include "hypervisor/npt.h"
+#include "hypervisor/x86.h"
+
+#define PARENT_ASID 1u
+#define EXCEPTION_UD 6u
+#define EXCEPTION_GP 13u
+#define VECTOR_NMI 2u
+#define RESET_PORT 0xCF9u
+#define RESET_NOW 0x06u
+#define KEYBOARD_PORT 0x64u
+#define KEYBOARD_RESET 0xFEu
+#define CPUID_HYPERVISOR_FIRST 0x40000000u
+#define CPUID_HYPERVISOR_LAST 0x400000FFu
+#define FIRST_SELECTOR 0x10u
+
+static struct npt npt;
+static uint8_t *msr_bitmap;
+static uint64_t empty_page; /* physical: what the parent reads where we are */
+static uint64_t log_at, log_len;
+
+void svm_run(uint64_t vmcb, struct cpu_registers *registers);
+
+/* MSRs that the parent does not reach by itself; all others of the bitmap's ranges are its own. */
+static const struct {
+	uint32_t msr;
+	bool read, write;
+} trapped[] = {
+	{MSR_EFER, true, true},        /* SVME is ours: hidden, and kept on */
+	{SVM_MSR_VM_CR, true, true},   /* SVM reads as switched off by the firmware */
+	{SVM_MSR_HSAVE, true, true},   /* where a VMRUN saves us */
+	{MSR_X2APIC_ICR, false, true}, /* INIT and SIPI */
+};
+
+static void trap_msr(uint32_t msr, bool read, bool write)
+{
+	uint32_t range = msr < SVM_MSR_RANGE ? 0 : msr >= 0xC0010000u ? 2 : 1;
+	uint32_t bit = (range * SVM_MSR_RANGE + msr % SVM_MSR_RANGE) * 2;
+
+	if (read)
+		msr_bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
+	if (write)
+		msr_bitmap[bit / 8] |= (uint8_t)(2u << bit % 8);
+}
+
+/* Our own pages read as zeros and cannot be written; the log can be read. */
+static int hide(uint64_t start, uint64_t len)
+{
+	int r = 0;
+
+	for (uint64_t at = start; r == 0 && at < start + len; at += PAGE_BYTES) {
+		bool shown = at >= log_at && at < log_at + log_len;
+
+		r = npt_map(&npt, at, shown ? at : empty_page, PAGE_BYTES, NPT_NO_EXECUTE);
+	}
+	return r;
+}
+
+int parent_init(uint32_t low_page, void *log, uint32_t log_bytes)
+{
+	void *empty = pool_take(1);
+	int r = npt_init(&npt);
+
+	msr_bitmap = pool_take(SVM_MSR_BITMAP_BYTES / PAGE_BYTES);
+	if (!empty || !msr_bitmap || r < 0)
+		return -ENOMEM;
+	empty_page = pointer_to_physical(empty);
+	log_at = pointer_to_physical(log);
+	log_len = log_bytes;
+	for (size_t i = 0; i < ARRAY_LEN(trapped); i++)
+		trap_msr(trapped[i].msr, trapped[i].read, trapped[i].write);
+	for (uint64_t at = 0; r == 0 && at < PHYSICAL_BYTES; at += PAGE_1G)
+		r = npt_map(&npt, at, at, PAGE_1G, NPT_WRITE);
+	if (r == 0)
+		r = hide(hv_physical_start(), HV_BYTES);
+	if (r == 0)
+		r = hide(low_page, PAGE_BYTES);
+	/* In reach for reads; writes come here. */
+	if (r == 0)
+		r = npt_map(&npt, APIC_PAGE, APIC_PAGE, PAGE_BYTES, NPT_NO_EXECUTE);
+	return r;
+}
+
+static struct svm_segment segment(uint16_t selector, uint16_t attributes, uint32_t limit)
+{
+	return (struct svm_segment){.selector = selector, .attributes = attributes, .limit = limit};
+}
+
+/* As after INIT, but for what the vector of a SIPI decides. */
+static void set_reset(struct cpu *cpu)
+{
+	const uint16_t data =
+		SVM_SEGMENT_PRESENT | SVM_SEGMENT_USER | SVM_SEGMENT_WRITE | SVM_SEGMENT_ACCESSED;
+	struct svm_vmcb *v = cpu->vmcb;
+
+	memset(v, 0, sizeof(*v));
+	memset(&cpu->registers, 0, sizeof(cpu->registers));
+	v->intercept_1 = SVM_INTERCEPT_NMI | SVM_INTERCEPT_INIT | SVM_INTERCEPT_CPUID |
+			 SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
+	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
+			 SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
+			 SVM_INTERCEPT_SKINIT;
+	v->msr_permissions = pointer_to_physical(msr_bitmap);
+	v->asid = PARENT_ASID;
+	v->tlb_control = SVM_TLB_FLUSH_ALL;
+	v->nested_paging = 1;
+	v->nested_cr3 = npt_physical(&npt);
+	v->cs = segment(0, data | SVM_SEGMENT_CODE, 0xFFFF);
+	v->ds = v->es = v->fs = v->gs = v->ss = segment(0, data, 0xFFFF);
+	v->gdtr.limit = v->idtr.limit = 0xFFFF;
+	v->ldtr = segment(0, SVM_SEGMENT_PRESENT | SVM_SEGMENT_LDT, 0xFFFF);
+	v->tr = segment(0, SVM_SEGMENT_PRESENT | SVM_SEGMENT_TSS_BUSY, 0xFFFF);
+	v->efer = EFER_SVME;
+	v->cr0 = CR0_ET | CR0_NW | CR0_CD;
+	v->rflags = RFLAGS_FIXED;
+	v->dr6 = 0xFFFF0FF0;
+	v->dr7 = 0x400;
+	v->pat = PAT_RESET;
+	/* CPUID's family, as RDX has after a reset. */
+	cpu->registers.rdx = x86_cpuid(1, 0).eax;
+	cpu->nmi_masked = cpu->nmi_wanted = false;
+}
+
+void parent_set_entry(struct cpu *cpu, uint32_t entry, uint32_t zero_page)
+{
+	const uint16_t data = SVM_SEGMENT_PRESENT | SVM_SEGMENT_USER | SVM_SEGMENT_WRITE |
+			      SVM_SEGMENT_ACCESSED | SVM_SEGMENT_32 | SVM_SEGMENT_PAGES;
+	struct svm_vmcb *v = cpu->vmcb;
+
+	set_reset(cpu);
+	v->cs = segment(FIRST_SELECTOR, data | SVM_SEGMENT_CODE, UINT32_MAX);
+	v->ds = v->es = v->fs = v->gs = v->ss = segment(FIRST_SELECTOR + 8, data, UINT32_MAX);
+	v->cr0 = CR0_PE | CR0_ET;
+	v->rip = entry;
+	cpu->registers.rsi = zero_page;
+	cpu->registers.rdx = 0;
+}
+
+static void enter_sipi(struct cpu *cpu)
+{
+	cpu_wait_for_sipi(cpu);
+	set_reset(cpu);
+	cpu->vmcb->cs.selector = (uint16_t)(cpu->sipi << 8);
+	cpu->vmcb->cs.base = (uint64_t)cpu->sipi << 12;
+	cpu->sipi = -1;
+	__atomic_store_n(&cpu->state, CPU_RUNNING, __ATOMIC_RELEASE);
+}
+
+static void inject(struct cpu *cpu, unsigned exception, bool has_error)
+{
+	cpu->vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | exception |
+			   (has_error ? SVM_EVENT_ERROR : 0);
+}
+
+/* Past an instruction of known length, or as long as the processor tells. */
+static void skip(struct cpu *cpu, unsigned bytes)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+
+	v->rip = v->next_rip ? v->next_rip : v->rip + bytes;
+	v->interrupt_shadow = 0;
+}
+
+static void exit_cpuid(struct cpu *cpu)
+{
+	uint32_t leaf = (uint32_t)cpu->vmcb->rax;
+	struct cpuid c = x86_cpuid(leaf, (uint32_t)cpu->registers.rcx);
+
+	if (leaf == OYA_CPUID)
+		c = (struct cpuid){OYA_INTERFACE_VERSION, OYA_CPUID_EBX, OYA_CPUID_ECX,
+				   OYA_CPUID_EDX};
+	else if (leaf == 1) /* OSXSAVE is the parent's setting: CR4 of the guest */
+		c.ecx = (c.ecx & ~(1u << 27)) | (cpu->vmcb->cr4 >> 18 & 1) << 27;
+	else if (leaf >= CPUID_HYPERVISOR_FIRST && leaf <= CPUID_HYPERVISOR_LAST)
+		c = (struct cpuid){0}; /* a hypervisor below us, whose calls would end here */
+	cpu->vmcb->rax = c.eax;
+	cpu->registers.rbx = c.ebx;
+	cpu->registers.rcx = c.ecx;
+	cpu->registers.rdx = c.edx;
+	skip(cpu, 2);
+}
+
+static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
+{
+	switch (msr) {
+	case MSR_EFER:
+		*ret_value = cpu->vmcb->efer & ~EFER_SVME;
+		return true;
+	case SVM_MSR_VM_CR:
+		*ret_value = SVM_VM_CR_LOCK | SVM_VM_CR_DISABLED;
+		return true;
+	case SVM_MSR_HSAVE:
+		*ret_value = 0;
+		return true;
+	default:
+		return cpu_rdmsr(msr, ret_value);
+	}
+}
+
+static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	switch (msr) {
+	case MSR_EFER:
+		/* LMA is the processor's; with SVM switched off SVME cannot be set. */
+		if (value & EFER_SVME)
+			return false;
+		cpu->vmcb->efer = (value & ~EFER_LMA) | (cpu->vmcb->efer & EFER_LMA) | EFER_SVME;
+		cpu->vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
+		return true;
+	case SVM_MSR_VM_CR:
+		return false;
+	case SVM_MSR_HSAVE: /* Linux clears it on its way down */
+		return value == 0;
+	case MSR_X2APIC_ICR:
+		apic_write_icr(value);
+		return true;
+	default:
+		return cpu_wrmsr(msr, value);
+	}
+}
+
+static void exit_msr(struct cpu *cpu)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+	struct cpu_registers *r = &cpu->registers;
+	uint32_t msr = (uint32_t)r->rcx;
+	uint64_t value = r->rdx << 32 | (uint32_t)v->rax;
+	bool write = v->exit_info_1 & 1;
+
+	if (!(write ? write_msr(cpu, msr, value) : read_msr(cpu, msr, &value))) {
+		inject(cpu, EXCEPTION_GP, true);
+		return;
+	}
+	if (!write) {
+		v->rax = (uint32_t)value;
+		r->rdx = value >> 32;
+	}
+	skip(cpu, 2);
+}
+
+static uint64_t info(uint64_t which)
+{
+	switch (which) {
+	case OYA_INFO_LOG_AT:
+		return log_at;
+	case OYA_INFO_LOG_BYTES:
+		return log_len;
+	case OYA_INFO_MEMORY_AT:
+		return hv_physical_start();
+	case OYA_INFO_MEMORY_BYTES:
+		return HV_BYTES;
+	case OYA_INFO_PAGES_LEFT:
+		return pool_left();
+	default:
+		return 0;
+	}
+}
+
+static void exit_call(struct cpu *cpu)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+	int r = 0;
+
+	if (v->cpl != 0) {
+		inject(cpu, EXCEPTION_UD, false);
+		return;
+	}
+	switch (v->rax) {
+	case OYA_CALL_NOTHING:
+		break;
+	case OYA_CALL_INFO:
+		if (cpu->registers.rbx < OYA_INFO_COUNT)
+			cpu->registers.rbx = info(cpu->registers.rbx);
+		else
+			r = -EINVAL;
+		break;
+	default:
+		r = -ENOSYS;
+	}
+	v->rax = (uint64_t)(int64_t)r;
+	skip(cpu, 3);
+}
+
+/* Ours, to take an INIT; else the parent's. */
+static void exit_nmi(struct cpu *cpu)
+{
+	cpu_take_nmi(cpu);
+	if (!__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST))
+		cpu->nmi_wanted = true;
+}
+
+static void exit_apic_write(struct cpu *cpu)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+	uint32_t value = 0;
+	unsigned len = emulate_store(&npt, v, &cpu->registers, &value);
+
+	if (!len) {
+		log_line("a write to the local APIC at %lx was not understood", v->rip);
+		inject(cpu, EXCEPTION_GP, true);
+		return;
+	}
+	apic_write((uint32_t)(v->exit_info_2 - APIC_PAGE), value);
+	skip(cpu, len);
+}
+
+static void exit_page_fault(struct cpu *cpu)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+	uint64_t gpa = v->exit_info_2, at = gpa & ~(PAGE_1G - 1);
+
+	if (range_within(gpa - APIC_PAGE, 1, PAGE_BYTES) && (v->exit_info_1 & SVM_NPF_WRITE)) {
+		exit_apic_write(cpu);
+	} else if (v->exit_info_1 & SVM_NPF_PRESENT) {
+		inject(cpu, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
+	} else if (gpa >= PHYSICAL_BYTES) {
+		/* A device far above memory. Two processors may do this at once. */
+		if (npt_map(&npt, at, at, PAGE_1G, NPT_WRITE) < 0)
+			panic("no memory to map %lx for the parent", at);
+	}
+}
+
+/* A triple fault is how some kernels reset the machine. */
+_Noreturn static void reset_machine(void)
+{
+	log_line("the parent's processor has shut down: reset");
+	x86_outb(RESET_PORT, RESET_NOW);
+	x86_outb(KEYBOARD_PORT, KEYBOARD_RESET);
+	panic("the machine does not reset");
+}
+
+static void handle(struct cpu *cpu)
+{
+	switch (cpu->vmcb->exit_code) {
+	case SVM_EXIT_NMI:
+		exit_nmi(cpu);
+		break;
+	case SVM_EXIT_INIT:
+		break;
+	case SVM_EXIT_CPUID:
+		exit_cpuid(cpu);
+		break;
+	case SVM_EXIT_MSR:
+		exit_msr(cpu);
+		break;
+	case SVM_EXIT_VMMCALL:
+		exit_call(cpu);
+		break;
+	case SVM_EXIT_NPF:
+		exit_page_fault(cpu);
+		break;
+	case SVM_EXIT_IRET:
+		/* It is about to be done: one NMI may be nested on its last instruction, which
+		 * Linux is made for. */
+		cpu->nmi_masked = false;
+		cpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
+		break;
+	case SVM_EXIT_SHUTDOWN:
+		reset_machine();
+	case SVM_EXIT_INVALID:
+		panic("the parent's state on processor %u is not one that can run: CR0 %lx, EFER %lx, "
+		      "RIP %lx",
+		      cpu->apic, cpu->vmcb->cr0, cpu->vmcb->efer, cpu->vmcb->rip);
+	default: /* the instructions of SVM */
+		inject(cpu, EXCEPTION_UD, false);
+	}
+}
+
+/* What was to be delivered when the exit came is delivered at the next entry. */
+static void prepare_event(struct cpu *cpu)
+{
+	struct svm_vmcb *v = cpu->vmcb;
+
+	if (!(v->event & SVM_EVENT_VALID) && (v->exit_event & SVM_EVENT_VALID))
+		v->event = v->exit_event;
+	if (cpu->nmi_wanted && !cpu->nmi_masked && !(v->event & SVM_EVENT_VALID)) {
+		v->event = SVM_EVENT_VALID | SVM_EVENT_NMI | VECTOR_NMI;
+		v->intercept_1 |= SVM_INTERCEPT_IRET;
+		cpu->nmi_wanted = false;
+		cpu->nmi_masked = true;
+	}
+}
+
+_Noreturn void parent_run(struct cpu *cpu)
+{
+	uint64_t vmcb = pointer_to_physical(cpu->vmcb);
+
+	if (cpu->state == CPU_WAITING)
+		enter_sipi(cpu);
+	/* FS, GS, TR and the MSRs of system calls are the parent's from here on, also while we run:
+	 * we use none of them. */
+	__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
+	for (;;) {
+		svm_run(vmcb, &cpu->registers);
+		cpu->exits++;
+		cpu->vmcb->tlb_control = SVM_TLB_KEEP;
+		cpu->vmcb->event = 0;
+		if (panicked())
+			panic("processor %u stops", cpu->apic);
+		handle(cpu);
+		if (__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST)) {
+			enter_sipi(cpu);
+			__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
+		}
+		prepare_event(cpu);
+	}
+}

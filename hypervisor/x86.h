@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Instructions of the processor that C has no words for, and the registers that we touch. */
+#ifndef OYA_HYPERVISOR_X86_H
+#define OYA_HYPERVISOR_X86_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CR0_PE (UINT64_C(1) << 0)
+#define CR0_ET (UINT64_C(1) << 4)
+#define CR0_WP (UINT64_C(1) << 16)
+#define CR0_NW (UINT64_C(1) << 29)
+#define CR0_CD (UINT64_C(1) << 30)
+#define CR0_PG (UINT64_C(1) << 31)
+#define CR4_PAE (UINT64_C(1) << 5)
+#define CR4_LA57 (UINT64_C(1) << 12)
+#define RFLAGS_FIXED (UINT64_C(1) << 1)
+#define EFER_LME (UINT64_C(1) << 8)
+#define EFER_LMA (UINT64_C(1) << 10)
+#define EFER_NXE (UINT64_C(1) << 11)
+#define EFER_SVME (UINT64_C(1) << 12)
+
+#define MSR_APIC_BASE 0x1Bu
+#define MSR_PAT 0x277u
+#define MSR_X2APIC_ICR 0x830u
+#define MSR_EFER 0xC0000080u
+#define PAT_RESET UINT64_C(0x0007040600070406)
+
+#define PAGE_BYTES 4096u
+#define PAGE_2M (UINT64_C(1) << 21)
+#define PAGE_1G (UINT64_C(1) << 30)
+
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid x86_cpuid(uint32_t leaf, uint32_t sub)
+{
+	struct cpuid c;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
+			 : "a"(leaf), "c"(sub));
+	return c;
+}
+
+static inline uint64_t x86_rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void x86_wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static inline void x86_outb(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t x86_inb(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline void x86_pause(void)
+{
+	__asm__ volatile("pause" : : : "memory");
+}
+
+static inline uint64_t x86_read_cr3(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(value));
+	return value;
+}
+
+#endif

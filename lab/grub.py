@@ -1,0 +1,45 @@
+"""A disc that boots a host by GRUB, on BIOS and on UEFI: the hypervisor, a kernel, an initrd."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from .process import LabError, run
+
+_FIRMWARE = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")
+_CONFIG = """set timeout=0
+set default=0
+serial --unit=0 --speed=115200
+terminal_output serial
+menuentry oya {{
+ multiboot2 /boot/oya-hv serial
+ module2 --nounzip /boot/vmlinuz {append}
+ module2 --nounzip /boot/initrd.img
+}}
+"""
+
+
+def disc(out: Path, hypervisor: Path, kernel: Path, initrd: Path, append: str) -> Path:
+    """Write the image `out`; the parent's kernel gets the command line `append`."""
+    with tempfile.TemporaryDirectory(dir=out.parent) as name:
+        top = Path(name)
+        folder = top / "boot" / "grub"
+        folder.mkdir(parents=True)
+        shutil.copyfile(hypervisor, top / "boot" / "oya-hv")
+        shutil.copyfile(kernel, top / "boot" / "vmlinuz")
+        shutil.copyfile(initrd, top / "boot" / "initrd.img")
+        (folder / "grub.cfg").write_text(_CONFIG.format(append=append), encoding="ascii")
+        done = run(["grub-mkrescue", "-o", str(out), str(top)], timeout=120)
+    if done.returncode:
+        raise LabError(f"grub-mkrescue made no {out}: {done.stderr.decode(errors='replace')[-400:]}")
+    return out
+
+
+def uefi() -> Path:
+    """The firmware of Debian's package ovmf."""
+    for path in map(Path, _FIRMWARE):
+        if path.exists():
+            return path
+    raise LabError("there is no UEFI firmware; install the package ovmf.")

@@ -1,0 +1,69 @@
+"""The hypervisor beneath a whole Debian, which it boots as its parent partition."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import lab as oya_lab
+from lab.runner import Session, timeout
+
+_CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
+
+
+@contextlib.contextmanager
+def _parent(lab: Session, cpus: int = 4, memory_mib: int = 2048, uefi: bool = False) -> Iterator[oya_lab.Host]:
+    hypervisor = lab.binary("hypervisor/oya-hv")
+    with lab.hosts(cpus=cpus, memory_mib=memory_mib, hypervisor=hypervisor, uefi=uefi) as hosts:
+        yield hosts[0]
+
+
+def _range(host: oya_lab.Host) -> tuple[int, int]:
+    found = re.search(r"oya-hv: version \S+, (\d+) KiB at (0x[0-9a-f]+)", host.console())
+    assert found, host.console()[-2000:]
+    return int(found[2], 16), int(found[1]) << 10
+
+
+def _peek(host: oya_lab.Host, at: int, write: bool) -> str:
+    """What the parent gets when it reaches for a physical address."""
+    script = f"""import mmap, os
+f = os.open("/dev/mem", os.O_RDWR | os.O_SYNC)
+m = mmap.mmap(f, 4096, offset={at})
+{"m[8:16] = b'x' * 8" if write else ""}
+print(m[0:4096].strip(bytes(1)).hex() or "zeros")"""
+    return host.run("python3 - 2>/dev/null; echo $?", stdin=script).out.strip()
+
+
+@timeout(400)
+def test_installed_system_runs_as_the_parent_and_cannot_reach_the_hypervisor(lab):
+    with _parent(lab) as host:
+        assert host.run("nproc").out.strip() == "4"
+        assert "disabled by bios" in host.run("modprobe kvm_amd; dmesg | grep kvm:", check=False).out
+        at, size = _range(host)
+        for offset in (0, 4096, size // 2, size - 4096):
+            assert _peek(host, at + offset, write=False) == "zeros\n0", hex(at + offset)
+        assert _peek(host, at, write=True) == "139", "a write is not answered by SIGSEGV"
+        # Off line and on line again, each processor but the first, and work on all of them.
+        for _ in range(5):
+            host.run("for c in 1 2 3; do echo 0 >/sys/devices/system/cpu/cpu$c/online; done")
+            assert host.run("nproc").out.strip() == "1"
+            host.run("for c in 3 1 2; do echo 1 >/sys/devices/system/cpu/cpu$c/online; done")
+            assert host.run("nproc").out.strip() == "4"
+        host.run("for n in 1 2 3 4; do (head -c 8M /dev/urandom | sha256sum >/dev/null) & done; wait")
+        assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out
+
+
+@timeout(400)
+def test_parent_reboots_and_comes_back(lab):
+    with _parent(lab, cpus=2) as host:
+        before = host.run("cat /proc/sys/kernel/random/boot_id").out
+        host.reboot()
+        assert host.run("cat /proc/sys/kernel/random/boot_id").out != before
+        assert host.console().count("oya-hv: the parent starts") == 2
+
+
+@timeout(400)
+def test_parent_boots_by_uefi_with_memory_above_four_gib(lab):
+    with _parent(lab, cpus=2, memory_mib=5120, uefi=True) as host:
+        assert int(host.run("grep MemTotal /proc/meminfo").out.split()[1]) > 4 << 20
+        assert host.run("ls /sys/firmware/efi/systab /sys/firmware/efi/runtime >/dev/null && echo EFI").out == "EFI\n"
+        assert host.run(_CALM).out == ""

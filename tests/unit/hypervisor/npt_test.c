@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Nested page tables, walked as the processor does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "hypervisor/npt.h"
+#include "tests/unit/hypervisor/memory_fake.h"
+
+static int set_up(void **state)
+{
+	struct npt *npt = calloc(1, sizeof(*npt));
+
+	fake_ram = calloc(1, FAKE_BYTES);
+	fake_pool_taken = 0;
+	fake_pool_limit = FAKE_POOL_PAGES;
+	*state = npt;
+	return npt && fake_ram ? npt_init(npt) : -1;
+}
+
+static int tear_down(void **state)
+{
+	free(fake_ram);
+	free(*state);
+	return 0;
+}
+
+/* Where the address leads: UINT64_MAX nowhere. */
+static uint64_t at(const struct npt *npt, uint64_t guest)
+{
+	uint64_t physical;
+	bool write;
+
+	return npt_find(npt, guest, &physical, &write) ? physical : UINT64_MAX;
+}
+
+static bool can_write(const struct npt *npt, uint64_t guest)
+{
+	uint64_t physical;
+	bool write = false;
+
+	return npt_find(npt, guest, &physical, &write) && write;
+}
+
+static void pages_of_each_size_lead_where_they_were_mapped_to(void **state)
+{
+	struct npt *npt = *state;
+
+	assert_int_equal(npt_map(npt, 0x1000, 0x5000, PAGE_BYTES, NPT_WRITE), 0);
+	assert_int_equal(npt_map(npt, PAGE_2M * 3, PAGE_2M * 7, PAGE_2M, 0), 0);
+	assert_int_equal(npt_map(npt, PAGE_1G * 600, PAGE_1G * 2, PAGE_1G, NPT_WRITE), 0);
+	assert_int_equal(at(npt, 0x1fff), 0x5fff);
+	assert_int_equal(at(npt, PAGE_2M * 4 - 1), PAGE_2M * 8 - 1);
+	assert_int_equal(at(npt, PAGE_1G * 600 + 12345), PAGE_1G * 2 + 12345);
+	assert_true(can_write(npt, 0x1000));
+	assert_false(can_write(npt, PAGE_2M * 3));
+	assert_int_equal(at(npt, 0xfff), UINT64_MAX);
+	assert_int_equal(at(npt, 0x2000), UINT64_MAX);
+	assert_int_equal(at(npt, PAGE_1G * 601), UINT64_MAX);
+	assert_int_equal(at(npt, UINT64_MAX), UINT64_MAX);
+}
+
+static void a_hole_in_a_large_page_leaves_the_rest_as_it_was(void **state)
+{
+	struct npt *npt = *state;
+
+	assert_int_equal(npt_map(npt, PAGE_1G, PAGE_1G, PAGE_1G, NPT_WRITE), 0);
+	assert_int_equal(npt_map(npt, PAGE_1G + 0x5000, 0x9000, PAGE_BYTES, NPT_NO_EXECUTE), 0);
+	for (uint64_t i = 0; i < PAGE_1G; i += 0x1000) {
+		bool hole = i == 0x5000;
+
+		assert_int_equal(at(npt, PAGE_1G + i), hole ? 0x9000 : PAGE_1G + i);
+		assert_int_equal(can_write(npt, PAGE_1G + i), !hole);
+	}
+}
+
+static void without_memory_nothing_changes(void **state)
+{
+	struct npt *npt = *state;
+
+	assert_int_equal(npt_map(npt, 0, 0, PAGE_1G, NPT_WRITE), 0);
+	fake_pool_limit = fake_pool_taken;
+	assert_int_equal(npt_map(npt, 0x1000, 0x5000, PAGE_BYTES, 0), -ENOMEM);
+	assert_int_equal(at(npt, 0x1000), 0x1000);
+	assert_int_equal(npt_map(npt, PAGE_1G * 512, 0, PAGE_1G, 0), -ENOMEM);
+	fake_pool_limit = fake_pool_taken + 1;
+	assert_int_equal(npt_map(npt, 0x1000, 0x5000, PAGE_BYTES, 0), -ENOMEM);
+	assert_int_equal(at(npt, 0x1000), 0x1000);
+	assert_int_equal(at(npt, PAGE_1G - 1), PAGE_1G - 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(pages_of_each_size_lead_where_they_were_mapped_to),
+		TEST(a_hole_in_a_large_page_leaves_the_rest_as_it_was),
+		TEST(without_memory_nothing_changes),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
