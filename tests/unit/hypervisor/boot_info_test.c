@@ -64,6 +64,7 @@ static void add_map(struct tags *t, unsigned entries)
 static void make(struct tags *t)
 {
 	uint64_t system_table = 0x7fee1000;
+	const char old[20] = "RSD PTR old.", newer[36] = "RSD PTR newer";
 
 	begin(t);
 	add(t, MULTIBOOT2_TAG_COMMAND_LINE, "serial", 7);
@@ -71,8 +72,8 @@ static void make(struct tags *t)
 	add_module(t, 0x900000, 0xa00000, "");
 	add_map(t, 3);
 	add(t, MULTIBOOT2_TAG_EFI64, &system_table, 8);
-	add(t, MULTIBOOT2_TAG_RSDP_OLD, "RSD PTR old.", 20);
-	add(t, MULTIBOOT2_TAG_RSDP_NEW, "RSD PTR newer, with more in it.....", 36);
+	add(t, MULTIBOOT2_TAG_RSDP_OLD, old, sizeof(old));
+	add(t, MULTIBOOT2_TAG_RSDP_NEW, newer, sizeof(newer));
 	add(t, 77, "unknown", 7);
 	add(t, MULTIBOOT2_TAG_END, "", 0);
 }
