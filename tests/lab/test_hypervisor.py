@@ -2,10 +2,13 @@
 
 import contextlib
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import lab as oya_lab
-from lab.runner import Session, timeout
+from lab.process import run
+from lab.runner import PROJECT, Session, timeout
 
 _CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
 
@@ -31,6 +34,54 @@ m = mmap.mmap(f, 4096, offset={at})
 {"m[8:16] = b'x' * 8" if write else ""}
 print(m[0:4096].strip(bytes(1)).hex() or "zeros")"""
     return host.run("python3 - 2>/dev/null; echo $?", stdin=script).out.strip()
+
+
+def _made(lab: Session, argv: list[str]) -> None:
+    done = run(argv, timeout=120)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def _driver(lab: Session, host: oya_lab.Host) -> str:
+    """The parent's driver, built for the kernel of the host; its path there."""
+    release = host.run("uname -r").out.strip()
+    headers = Path(f"/usr/src/linux-headers-{release}")
+    assert headers.exists(), f"{headers} is missing: install linux-headers-{release}, or rebuild the images (lab prune --all)"
+    folder = lab.tmp / "parent"
+    shutil.copytree(PROJECT / "parent", folder, dirs_exist_ok=True)
+    _made(lab, ["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"])
+    host.put(folder / "oya_kvm.ko", "/root/oya_kvm.ko")
+    return "/root/oya_kvm.ko"
+
+
+@timeout(400)
+def test_driver_shows_what_the_hypervisor_tells(lab):
+    with _parent(lab, cpus=2) as host:
+        driver = _driver(lab, host)
+        at, size = _range(host)
+        host.run(f"insmod {driver}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+        text = host.run("cat /sys/kernel/debug/oya/log").out
+        assert "oya-hv: the parent starts at" in text and text in host.console().replace("\r", ""), text
+        info = dict(line.split() for line in host.run("cat /sys/kernel/debug/oya/info").out.splitlines())
+        assert int(info["memory_at"], 16) == at and int(info["memory_bytes"]) == size, info
+        assert int(info["pages_left"]) > 500, info
+        assert int(host.run("cat /sys/kernel/debug/oya/call").out) > 0
+        host.run("rmmod oya_kvm")
+        # Calls are for ring 0, and the instructions of SVM for nobody.
+        program = lab.tmp / "call"
+        for instruction in ("vmmcall", "vmrun", "clgi", "stgi"):
+            source = f'int main(void) {{ __asm__ volatile("{instruction}" : : "a"(1), "b"(0)); return 0; }}'
+            program.with_suffix(".c").write_text(source, encoding="ascii")
+            _made(lab, ["gcc", "-static", "-o", str(program), f"{program}.c"])
+            host.put(program, "/root/call")
+            done = host.run("/root/call 2>/dev/null; echo $?").out.strip()
+            assert done in ("132", "139"), f"{instruction}: {done}"
+        assert host.run(_CALM).out == ""
+
+
+@timeout(120)
+def test_driver_refuses_a_system_that_is_no_parent(lab):
+    done = lab.host.run(f"insmod {_driver(lab, lab.host)}; dmesg | tail -3", check=False)
+    assert "does not run as the parent partition of oya-hv" in done.out and "No such device" in done.err, done
 
 
 @timeout(400)
