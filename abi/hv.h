@@ -22,6 +22,7 @@
 #define HV_ACCESS_REFERENCE_COUNT (1u << 1)
 #define HV_ACCESS_SYNIC (1u << 2)
 #define HV_ACCESS_STIMERS (1u << 3)
+#define HV_ACCESS_APIC (1u << 4) /* EOI, ICR, TPR, the assist page */
 #define HV_ACCESS_HYPERCALL (1u << 5)
 #define HV_ACCESS_VP_INDEX (1u << 6)
 #define HV_ACCESS_REFERENCE_TSC (1u << 9)
@@ -34,6 +35,7 @@
 #define HV_CRASH_MSRS (1u << 10)
 #define HV_DIRECT_STIMERS (1u << 19)
 /* Leaf 4000_0004 EAX: hints */
+#define HV_HINT_APIC_MSRS (1u << 3) /* end interrupts by HV_MSR_EOI and the assist page */
 #define HV_HINT_RELAXED_TIMING (1u << 5)
 #define HV_HINT_NO_AUTO_EOI (1u << 9)
 

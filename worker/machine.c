@@ -439,6 +439,7 @@ static int make_hv(struct machine *m, struct failure *f)
 		.vp_count = m->cpus,
 		.tsc_hz = clock.tsc_hz,
 		.apic_hz = APIC_HZ,
+		.apic_msrs = m->partition->apic_msrs,
 		.reference_tsc = clock.common && m->host_tsc_trusted,
 		.kick_port = MACHINE_HYPERCALL_KICK_PORT,
 		.call_port = MACHINE_HYPERCALL_CALL_PORT,

@@ -84,24 +84,33 @@ static int enable(int vm_fd, uint32_t capability, uint64_t argument)
 	return ioctl(vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? -errno : 0;
 }
 
-/* Sends every access to Hyper-V's MSRs to us, on a KVM that knows them too. */
-static int filter_msrs(int vm_fd)
+static struct kvm_msr_filter_range to_us(uint32_t first, uint32_t end)
 {
 	static uint8_t nothing[HV_MSR_COUNT / 8];
+
+	return (struct kvm_msr_filter_range){
+		.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+		.base = first,
+		.nmsrs = end - first,
+		.bitmap = nothing,
+	};
+}
+
+/* Sends every access to Hyper-V's MSRs to us, on a KVM that knows them too; but for those of the
+ * local APIC, where KVM serves them and so can spare the guest an exit an interrupt. */
+static int filter_msrs(int vm_fd, bool apic_msrs)
+{
+	const uint32_t end = HV_MSR_FIRST + HV_MSR_COUNT;
 	struct kvm_msr_filter filter = {
 		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-		.ranges[0] =
-			{
-				.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-				.base = HV_MSR_FIRST,
-				.nmsrs = HV_MSR_COUNT,
-				.bitmap = nothing,
-			},
+		.ranges[0] = to_us(HV_MSR_FIRST, apic_msrs ? HV_MSR_EOI : end),
 	};
 	int r = enable(vm_fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
 
 	if (r < 0)
 		return r;
+	if (apic_msrs)
+		filter.ranges[1] = to_us(HV_MSR_VP_ASSIST_PAGE + 1, end);
 	return ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0 ? -errno : 0;
 }
 
@@ -126,6 +135,7 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 	int r;
 
 	*p = (struct partition){.device_fd = device_fd, .vm_fd = -1};
+	p->apic_msrs = ioctl(device_fd, KVM_CHECK_EXTENSION, KVM_CAP_HYPERV) > 0;
 	p->run_bytes = ioctl(device_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	p->vm_fd = ioctl(device_fd, KVM_CREATE_VM, 0);
 	if (p->vm_fd < 0 || p->run_bytes <= 0)
@@ -137,7 +147,7 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 	(void)ioctl(p->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_ADDRESS);
 	r = enable(p->vm_fd, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
 	if (r == 0)
-		r = filter_msrs(p->vm_fd);
+		r = filter_msrs(p->vm_fd, p->apic_msrs);
 	if (r == 0)
 		r = map_memory(p->vm_fd, gmem);
 	if (r < 0) {

@@ -20,7 +20,8 @@
 struct partition {
 	int device_fd; /* /dev/kvm, not owned */
 	int vm_fd;
-	int run_bytes; /* of the page shared with each virtual processor */
+	int run_bytes;  /* of the page shared with each virtual processor */
+	bool apic_msrs; /* KVM serves Hyper-V's MSRs of the local APIC itself */
 };
 
 /* Opens the device and checks that it offers what the worker needs; -errno and the sentence. */

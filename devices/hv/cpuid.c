@@ -24,6 +24,8 @@ static struct hv_leaf features(const struct hv *hv)
 		.edx = HV_FREQUENCY_MSRS | HV_CRASH_MSRS,
 	};
 
+	if (hv->config.apic_msrs)
+		leaf.eax |= HV_ACCESS_APIC;
 	if (hv->config.reference_tsc)
 		leaf.eax |= HV_ACCESS_REFERENCE_TSC;
 	if (stimer_offered(hv)) {
@@ -36,12 +38,13 @@ static struct hv_leaf features(const struct hv *hv)
 
 bool hv_cpuid_leaf(const struct hv *hv, unsigned n, struct hv_leaf *ret_leaf)
 {
+	const uint32_t apic = hv->config.apic_msrs ? HV_HINT_APIC_MSRS : 0;
 	const struct hv_leaf leaves[] = {
 		{HV_CPUID_BASE, HV_CPUID_LAST, HV_VENDOR_EBX, HV_VENDOR_ECX, HV_VENDOR_EDX},
 		{HV_CPUID_INTERFACE, HV_CPUID_INTERFACE_ID, 0, 0, 0},
 		{HV_CPUID_VERSION, HV_BUILD, HV_MAJOR_MINOR, 0, 0},
 		features(hv),
-		{HV_CPUID_HINTS, HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI,
+		{HV_CPUID_HINTS, apic | HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI,
 		 HV_SPIN_RETRIES_NEVER, 0, 0},
 		{HV_CPUID_LIMITS, HV_VPS_MAX, HV_VPS_MAX, 0, 0},
 	};

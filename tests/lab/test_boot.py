@@ -23,6 +23,14 @@ def test_debian_13_boots_with_two_processors(lab):
     assert "Vmbus version:5.3" in _boots(lab, "trixie", 2)
 
 
+def test_guest_ends_interrupts_by_the_assist_page(lab):
+    """The host's KVM serves Hyper-V's MSRs of the local APIC."""
+    script = "dmesg | grep 'enlightened APIC'; n=$(awk '/LOC:/ {print $2}' /proc/interrupts); sleep 2; awk -v n=$n '/LOC:/ {print \"TICKS\", $2 > n}' /proc/interrupts"
+    done = lab.vm(script, suite="trixie").finish()
+    assert done.rc == 0 and "Hyper-V: Using enlightened APIC (x2apic mode)" in done.console, done
+    assert "TICKS 1" in done.console, done
+
+
 def test_debian_12_boots_with_two_processors(lab):
     assert "Vmbus version:5.3" in _boots(lab, "bookworm", 2)
 

@@ -82,6 +82,22 @@ static void cpuid_leaves_are_those_that_linux_insists_on(void **state)
 	assert_int_equal(leaf[5].eax, HV_VPS_MAX);
 }
 
+static void msrs_of_the_apic_are_offered_only_where_somebody_serves_them(void **state)
+{
+	struct hvguest *g = *state;
+	struct hv_config config = g->config;
+	struct hv_leaf leaf;
+	struct hv *hv;
+
+	config.apic_msrs = true;
+	assert_int_equal(hv_new(&config, &hv), 0);
+	assert_true(hv_cpuid_leaf(hv, 3, &leaf));
+	assert_int_equal(leaf.eax, 0xA76);
+	assert_true(hv_cpuid_leaf(hv, 4, &leaf));
+	assert_int_equal(leaf.eax, 0x228);
+	hv_free(hv);
+}
+
 static void the_tsc_page_is_offered_only_where_the_clock_is_common(void **state)
 {
 	struct hvguest *g = hvguest_new(false);
@@ -382,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_config_out_of_range_is_refused),
 		TEST(cpuid_leaves_are_those_that_linux_insists_on),
+		TEST(msrs_of_the_apic_are_offered_only_where_somebody_serves_them),
 		TEST(the_tsc_page_is_offered_only_where_the_clock_is_common),
 		TEST(the_tsc_page_tells_scale_and_offset),
 		TEST(registers_read_what_they_should),
