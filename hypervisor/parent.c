@@ -21,6 +21,8 @@
 #define RESET_NOW 0x06u
 #define KEYBOARD_PORT 0x64u
 #define KEYBOARD_RESET 0xFEu
+#define CPUID_1_OSXSAVE (1u << 27) /* of ECX */
+#define CPUID_7_OSPKE (1u << 4)
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
 #define CPUID_HYPERVISOR_LAST 0x400000FFu
 #define FIRST_SELECTOR 0x10u
@@ -174,14 +176,17 @@ static void skip(struct cpu *cpu, unsigned bytes)
 
 static void exit_cpuid(struct cpu *cpu)
 {
-	uint32_t leaf = (uint32_t)cpu->vmcb->rax;
-	struct cpuid c = x86_cpuid(leaf, (uint32_t)cpu->registers.rcx);
+	uint32_t leaf = (uint32_t)cpu->vmcb->rax, sub = (uint32_t)cpu->registers.rcx;
+	struct cpuid c = x86_cpuid(leaf, sub);
 
 	if (leaf == OYA_CPUID)
 		c = (struct cpuid){OYA_INTERFACE_VERSION, OYA_CPUID_EBX, OYA_CPUID_ECX,
 				   OYA_CPUID_EDX};
-	else if (leaf == 1) /* OSXSAVE is the parent's setting: CR4 of the guest */
-		c.ecx = (c.ecx & ~(1u << 27)) | (cpu->vmcb->cr4 >> 18 & 1) << 27;
+	else if (leaf == 1) /* what CR4 has switched on: the parent's, not ours */
+		c.ecx = (c.ecx & ~CPUID_1_OSXSAVE) |
+			(cpu->vmcb->cr4 & CR4_OSXSAVE ? CPUID_1_OSXSAVE : 0);
+	else if (leaf == 7 && sub == 0)
+		c.ecx = (c.ecx & ~CPUID_7_OSPKE) | (cpu->vmcb->cr4 & CR4_PKE ? CPUID_7_OSPKE : 0);
 	else if (leaf >= CPUID_HYPERVISOR_FIRST && leaf <= CPUID_HYPERVISOR_LAST)
 		c = (struct cpuid){0}; /* a hypervisor below us, whose calls would end here */
 	cpu->vmcb->rax = c.eax;

@@ -13,6 +13,8 @@
 #define CR0_CD (UINT64_C(1) << 30)
 #define CR0_PG (UINT64_C(1) << 31)
 #define CR4_PAE (UINT64_C(1) << 5)
+#define CR4_OSXSAVE (UINT64_C(1) << 18)
+#define CR4_PKE (UINT64_C(1) << 22)
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define RFLAGS_FIXED (UINT64_C(1) << 1)
 #define EFER_LME (UINT64_C(1) << 8)
