@@ -23,19 +23,25 @@ void log_init(void *ring, uint32_t bytes, uint16_t port)
 	serial = port;
 }
 
+static void send(char c)
+{
+	for (unsigned i = 0; i < UART_TRIES; i++) {
+		if (x86_inb((uint16_t)(serial + UART_LINE_STATUS)) & UART_MAY_SEND)
+			break;
+	}
+	x86_outb((uint16_t)(serial + UART_DATA), (uint8_t)c);
+}
+
 static void put(char c)
 {
 	if (log) {
 		log->text[log->written % log->room] = c;
 		log->written++;
 	}
-	if (!serial)
-		return;
-	for (unsigned i = 0; i < UART_TRIES; i++) {
-		if (x86_inb((uint16_t)(serial + UART_LINE_STATUS)) & UART_MAY_SEND)
-			break;
-	}
-	x86_outb((uint16_t)(serial + UART_DATA), (uint8_t)c);
+	if (serial && c == '\n')
+		send('\r');
+	if (serial)
+		send(c);
 }
 
 static void put_text(const char *text)
@@ -83,8 +89,6 @@ __attribute__((format(printf, 1, 0))) static void put_line(const char *format, v
 			put(*format);
 		}
 	}
-	if (serial)
-		put('\r');
 	put('\n');
 	__atomic_clear(&lock, __ATOMIC_RELEASE);
 }

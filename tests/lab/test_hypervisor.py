@@ -60,7 +60,7 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
         at, size = _range(host)
         host.run(f"insmod {driver}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
         text = host.run("cat /sys/kernel/debug/oya/log").out
-        assert "oya-hv: the parent starts at" in text and text in host.console().replace("\r", ""), text
+        assert "oya-hv: the parent starts at" in text and text in host.console(), text
         info = dict(line.split() for line in host.run("cat /sys/kernel/debug/oya/info").out.splitlines())
         assert int(info["memory_at"], 16) == at and int(info["memory_bytes"]) == size, info
         assert int(info["pages_left"]) > 500, info
