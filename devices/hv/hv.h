@@ -50,9 +50,9 @@ struct hv_config {
 	unsigned vp_count; /* 1..HV_VPS_MAX; the APIC id of a VP is its index */
 	uint64_t tsc_hz;
 	uint64_t apic_hz;
-	bool apic_msrs; /* EOI, ICR, TPR and the assist page are somebody else's, and offered */
-	bool reference_tsc;  /* the guest's TSC is one clock on all VPs: offer the TSC page */
-	uint64_t tsc_offset; /* of the TSC page: reference time = tsc * scale + offset */
+	bool apic_msrs;     /* EOI, ICR, TPR and the assist page are somebody else's, and offered */
+	bool reference_tsc; /* the guest's TSC is one clock on all VPs: offer the TSC page */
+	uint64_t tsc_offset;          /* of the TSC page: reference time = tsc * scale + offset */
 	uint8_t kick_port, call_port; /* of the hypercall page: 4-byte OUTs */
 	const struct gmem *gmem;
 	const struct irq_ops *irq;
