@@ -33,7 +33,6 @@ enum multiboot2_tag_type {
 	MULTIBOOT2_TAG_RSDP_OLD = 14,
 	MULTIBOOT2_TAG_RSDP_NEW = 15,
 	MULTIBOOT2_TAG_EFI_MEMORY_MAP = 17,
-	MULTIBOOT2_TAG_LOAD_BASE = 21,
 };
 
 struct multiboot2_tag {
@@ -72,12 +71,6 @@ struct multiboot2_efi_memory_map {
 	/* the descriptors */
 } OYA_PACKED;
 OYA_SIZE(struct multiboot2_efi_memory_map, 16);
-
-struct multiboot2_load_base {
-	struct multiboot2_tag tag;
-	uint32_t base;
-} OYA_PACKED;
-OYA_SIZE(struct multiboot2_load_base, 12);
 
 #define MULTIBOOT2_FRAMEBUFFER_RGB 1u
 #define MULTIBOOT2_FRAMEBUFFER_TEXT 2u

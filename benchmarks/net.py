@@ -45,7 +45,7 @@ def _figures(ctx: Context, ours: places.Session, peers: list[places.Session]) ->
         ("net.tcp_rx_gbps", "net.cpu_per_gb_rx_s", True),
     ):
         runs = best_of(
-            _side(ours, reverse), [_side(peer, reverse) for peer in peers], ctx.rounds(3), "gbps",
+            _side(ours, reverse), [_side(peer, reverse) for peer in peers], ctx.rounds(7), "gbps",
             more_is_better=True, on_run=ctx.say,
         )  # fmt: skip
         figures.append(runs.figure(id, "Gbit/s", key="gbps", bound="ratio >= 1.0", aim="ratio >= 1.5"))

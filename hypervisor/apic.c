@@ -24,6 +24,7 @@
 #define REGISTER_ICR_LOW 0x300u
 #define REGISTER_ICR_HIGH 0x310u
 #define APIC_BASE_X2 (1u << 10)
+#define APIC_BASE_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 #define ICR_PENDING (1u << 12)
 #define ICR_LEVEL_ASSERT (1u << 14)
 #define ICR_LEVEL_TRIGGERED (1u << 15)
@@ -139,6 +140,11 @@ static bool take_command(uint64_t icr, uint32_t apic)
 		command_one(apic, icr);
 	}
 	return true;
+}
+
+bool apic_base_allowed(uint64_t value)
+{
+	return (value & APIC_BASE_ADDRESS) == APIC_PAGE;
 }
 
 void apic_write(uint32_t offset, uint32_t value)

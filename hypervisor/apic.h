@@ -26,6 +26,9 @@ void apic_nmi(uint32_t apic);
 void apic_quiet(void);
 void apic_end_interrupt(void);
 
+/* Whether the parent may have this value of MSR_APIC_BASE: the page stays where it is. */
+bool apic_base_allowed(uint64_t value);
+
 /* A write of the parent's: to a register of the page, or of 64 bits by MSR. */
 void apic_write(uint32_t offset, uint32_t value);
 void apic_write_icr(uint64_t value);

@@ -17,7 +17,6 @@
 #define GATE_INTERRUPT 0x8Eu
 #define CODE_SELECTOR 0x08u
 #define START_TRIES 20000000u
-#define GDT_BYTES 32u
 
 struct gate {
 	uint16_t offset_0, selector;
@@ -28,6 +27,7 @@ struct gate {
 
 extern uint8_t exception_entries[], interrupt_entry[], boot_stack[], ap_code[], gdt[];
 extern const uint32_t ap_code_len, ap_code_64_offset;
+extern const uint16_t gdt_limit;
 extern uint64_t hv_cr3;
 
 static struct gate gates[VECTORS];
@@ -118,7 +118,7 @@ static void start(uint32_t apic)
 	uint8_t *code = physical_to_pointer(start_page), *stack = pool_take_stack();
 	const struct cpu *cpu = make(apic, stack);
 	struct cpu_start words = {
-		.gdt_limit = GDT_BYTES - 1,
+		.gdt_limit = gdt_limit,
 		.gdt_base = (uint32_t)pointer_to_physical(gdt),
 		.target = start_page + ap_code_64_offset,
 		.target_selector = CODE_SELECTOR,
@@ -186,21 +186,17 @@ void cpu_wait_for_sipi(struct cpu *cpu)
 		x86_pause();
 }
 
-bool cpu_take_nmi(struct cpu *cpu)
+void cpu_take_nmi(void)
 {
-	cpu->nmi_seen = false;
 	__asm__ volatile("stgi; nop; clgi" : : : "memory");
-	return cpu->nmi_seen;
 }
 
 void exception_taken(struct exception_frame *frame)
 {
 	struct cpu *cpu = cpu_this();
 
-	if (frame->vector == VECTOR_NMI) {
-		cpu->nmi_seen = true;
+	if (frame->vector == VECTOR_NMI)
 		return;
-	}
 	if (!cpu->fixup)
 		panic("exception %u of its own, error %lx, at %lx on processor %u",
 		      (uint32_t)frame->vector, frame->error, frame->rip, cpu->apic);
@@ -208,7 +204,7 @@ void exception_taken(struct exception_frame *frame)
 	cpu->fixup = 0;
 }
 
-/* rax tells whether the instruction was reached and passed: the fixup lies behind it. */
+/* `failed` stays set when the instruction faults: the fixup lies behind its clearing. */
 bool cpu_rdmsr(uint32_t msr, uint64_t *ret_value)
 {
 	struct cpu *cpu = cpu_this();

@@ -34,13 +34,11 @@ struct cpu {
 	unsigned state;  /* enum cpu_state; atomic */
 	unsigned init;   /* atomic: an INIT waits to be taken */
 	int sipi;        /* atomic: the vector, -1 none */
-	bool nmi_seen;   /* by our own handler, with GIF set for a moment */
 	bool nmi_wanted; /* one waits to be given to the parent */
 	bool nmi_masked; /* the parent handles one */
 	struct svm_vmcb *vmcb;
 	struct cpu_registers registers;
 	uint64_t fixup; /* where an exception of our own goes on; 0: it is a fault of ours */
-	uint64_t exits;
 };
 
 /* Registers and stack of an exception, as entry.S leaves them. */
@@ -74,8 +72,8 @@ void cpu_take_sipi(uint32_t apic, uint8_t vector);
 /* In the parent's stead, until a SIPI comes. */
 void cpu_wait_for_sipi(struct cpu *cpu);
 
-/* Lets an NMI that is held back come, to our own handler. */
-bool cpu_take_nmi(struct cpu *cpu);
+/* Lets an NMI that is held back come, to our own handler, which does nothing. */
+void cpu_take_nmi(void);
 
 /* MSRs that may not be there: false when the processor objects. */
 bool cpu_rdmsr(uint32_t msr, uint64_t *ret_value);

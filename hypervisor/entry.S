@@ -12,7 +12,6 @@
 
 #define CODE64 0x08
 #define DATA 0x10
-#define CODE32 0x18
 #define EFER 0xC0000080
 #define EFER_LME (1 << 8)
 #define PRESENT_WRITE 0x3
@@ -262,14 +261,15 @@ ap_code_len:
 ap_code_64_offset:
 	.long ap_code_64 - ap_code
 	.balign 8
-	.globl gdt, gdt_end
+	.globl gdt
 gdt:
 	.quad 0
 	.quad 0x00AF9B000000FFFF	/* CODE64 */
 	.quad 0x00CF93000000FFFF	/* DATA */
-	.quad 0x00CF9B000000FFFF	/* CODE32 */
 gdt_end:
+	.globl gdt_limit
 gdt_high:
+gdt_limit:
 	.word gdt_end - gdt - 1
 	.quad gdt
 

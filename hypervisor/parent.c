@@ -42,6 +42,7 @@ static const struct {
 	{MSR_EFER, true, true},        /* SVME is ours: hidden, and kept on */
 	{SVM_MSR_VM_CR, true, true},   /* SVM reads as switched off by the firmware */
 	{SVM_MSR_HSAVE, true, true},   /* where a VMRUN saves us */
+	{MSR_APIC_BASE, false, true},  /* elsewhere its registers would be out of our sight */
 	{MSR_X2APIC_ICR, false, true}, /* INIT and SIPI */
 };
 
@@ -227,6 +228,8 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 		return false;
 	case SVM_MSR_HSAVE: /* Linux clears it on its way down */
 		return value == 0;
+	case MSR_APIC_BASE:
+		return apic_base_allowed(value) && cpu_wrmsr(msr, value);
 	case MSR_X2APIC_ICR:
 		apic_write_icr(value);
 		return true;
@@ -300,7 +303,7 @@ static void exit_call(struct cpu *cpu)
 /* Ours, to take an INIT; else the parent's. */
 static void exit_nmi(struct cpu *cpu)
 {
-	cpu_take_nmi(cpu);
+	cpu_take_nmi();
 	if (!__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST))
 		cpu->nmi_wanted = true;
 }
@@ -408,7 +411,6 @@ _Noreturn void parent_run(struct cpu *cpu)
 	__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
 	for (;;) {
 		svm_run(vmcb, &cpu->registers);
-		cpu->exits++;
 		cpu->vmcb->tlb_control = SVM_TLB_KEEP;
 		cpu->vmcb->event = 0;
 		if (panicked())

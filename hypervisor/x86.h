@@ -77,12 +77,4 @@ static inline void x86_pause(void)
 	__asm__ volatile("pause" : : : "memory");
 }
 
-static inline uint64_t x86_read_cr3(void)
-{
-	uint64_t value;
-
-	__asm__ volatile("mov %%cr3, %0" : "=r"(value));
-	return value;
-}
-
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Decoders of kernel images: which kind it is, and what is where in an ELF file; base/bzimage.h has
- * the other kind. Pure: they look at bytes
- * and change nothing.
+ * the other kind. Pure: they look at bytes and change nothing.
  *
  * Trust: the file is hostile; every offset and length that comes out lies within it.
  */

@@ -36,7 +36,7 @@ print(m[0:4096].strip(bytes(1)).hex() or "zeros")"""
     return host.run("python3 - 2>/dev/null; echo $?", stdin=script).out.strip()
 
 
-def _made(lab: Session, argv: list[str]) -> None:
+def _made(argv: list[str]) -> None:
     done = run(argv, timeout=120)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
@@ -48,7 +48,7 @@ def _driver(lab: Session, host: oya_lab.Host) -> str:
     assert headers.exists(), f"{headers} is missing: install linux-headers-{release}, or rebuild the images (lab prune --all)"
     folder = lab.tmp / "parent"
     shutil.copytree(PROJECT / "parent", folder, dirs_exist_ok=True)
-    _made(lab, ["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"])
+    _made(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"])
     host.put(folder / "oya_kvm.ko", "/root/oya_kvm.ko")
     return "/root/oya_kvm.ko"
 
@@ -71,7 +71,7 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
         for instruction in ("vmmcall", "vmrun", "clgi", "stgi"):
             source = f'int main(void) {{ __asm__ volatile("{instruction}" : : "a"(1), "b"(0)); return 0; }}'
             program.with_suffix(".c").write_text(source, encoding="ascii")
-            _made(lab, ["gcc", "-static", "-o", str(program), f"{program}.c"])
+            _made(["gcc", "-static", "-o", str(program), f"{program}.c"])
             host.put(program, "/root/call")
             done = host.run("/root/call 2>/dev/null; echo $?").out.strip()
             assert done in ("132", "139"), f"{instruction}: {done}"
