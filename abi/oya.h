@@ -19,10 +19,43 @@
 #define OYA_CPUID_EDX 0x00766874u /* "thv" */
 #define OYA_INTERFACE_VERSION 1u
 
+#define OYA_CHUNK_BYTES 0x200000u /* what a partition is given at a time, so aligned */
+#define OYA_LIST_MAX 512u         /* pages in one call */
+
 enum oya_call {
 	OYA_CALL_NOTHING = 0, /* the cost of a call */
-	OYA_CALL_INFO = 1,    /* RBX: which of enum oya_info; the answer in RBX */
+	OYA_CALL_INFO = 1,    /* RBX: which (enum oya_info); the answer in RBX */
+	/* RBX: address of a first chunk of memory, which the parent loses. The partition's number
+	 * in RBX. */
+	OYA_CALL_CREATE = 2,
+	/* RBX: partition; RCX: address of a chunk for its tables and processors. */
+	OYA_CALL_DONATE = 3,
+	/* RBX: partition. -EAGAIN: there is more to do, call again. At 0 all chunks and pages are
+	 * the parent's again; the chunks are zeros. -EBUSY: a call for it is under way. */
+	OYA_CALL_DESTROY = 4,
+	/* RBX: partition; RCX: its address, with rights in the low bits; RDX: address of a page of
+	 * the parent with the addresses of its pages, 64 bits each; RSI: how many. They stay the
+	 * parent's too. RBX: how many were mapped, also when it fails: -ENOMEM: donate and go on;
+	 * -EBUSY: the page is another's; -EEXIST: something is mapped there. */
+	OYA_CALL_MAP = 5,
+	/* RBX: partition; RCX: its address; RDX: bytes, OYA_CHUNK_BYTES at most. What is not mapped
+	 * is passed over. */
+	OYA_CALL_UNMAP = 6,
+	/* RBX: partition; RCX: number of the processor; RDX: address of a page of the parent, which
+	 * both share from then on: struct oya_processor. */
+	OYA_CALL_CREATE_PROCESSOR = 7,
+	/* RBX: partition; RCX: processor. Returns with its next exit, told in the shared page. */
+	OYA_CALL_RUN = 8,
+	/* RBX: partition; RCX: processor; RDX: address of a page of the parent: struct oya_state.
+	 */
+	OYA_CALL_GET_STATE = 9,
+	OYA_CALL_SET_STATE = 10,
+	/* The same with an array of struct oya_cpuid; RSI: how many. */
+	OYA_CALL_SET_CPUID = 11,
 };
+
+#define OYA_MAP_WRITE 1u /* in the low bits of an address */
+#define OYA_MAP_LARGE 2u /* pages of 2 MiB */
 
 enum oya_info {
 	OYA_INFO_LOG_AT = 0, /* physical address of the log, which may be read */
@@ -30,6 +63,7 @@ enum oya_info {
 	OYA_INFO_MEMORY_AT = 2, /* the range that the parent cannot reach */
 	OYA_INFO_MEMORY_BYTES = 3,
 	OYA_INFO_PAGES_LEFT = 4, /* of the hypervisor's pool */
+	OYA_INFO_PARTITIONS = 5, /* there are */
 	OYA_INFO_COUNT,
 };
 
@@ -41,5 +75,54 @@ struct oya_log {
 	char text[];
 } OYA_PACKED;
 OYA_SIZE(struct oya_log, 16);
+
+enum oya_exit {
+	OYA_EXIT_INTERRUPT = 0, /* one for the parent waits: it comes as soon as it may */
+	OYA_EXIT_PORT = 1, /* the instruction is done but for the value of an IN: see `value` */
+	OYA_EXIT_PORT_STRING = 2,
+	OYA_EXIT_MEMORY = 3, /* nothing is mapped there, or it may not be written */
+	OYA_EXIT_HALT = 4,   /* behind the instruction */
+	OYA_EXIT_MSR = 5,
+	OYA_EXIT_SHUTDOWN = 6,
+	OYA_EXIT_BROKEN = 7, /* its state is not one that can run; `address`: the exit code */
+};
+
+/* The page that a processor shares with the parent. The hypervisor reads `value` alone. */
+struct oya_processor {
+	uint32_t exit; /* enum oya_exit */
+	uint32_t port; /* or the MSR */
+	uint8_t bytes; /* of a port: 1, 2, 4 */
+	uint8_t write; /* OUT, or a store */
+	uint8_t reserved[6];
+	uint64_t value;   /* written, or what the next RUN has an IN read */
+	uint64_t address; /* in the partition's memory */
+	uint64_t exits;   /* so far, all */
+} OYA_PACKED;
+OYA_SIZE(struct oya_processor, 40);
+
+struct oya_segment {
+	uint16_t selector, attributes; /* as in SVM's control block: of the descriptor, joined */
+	uint32_t limit;
+	uint64_t base;
+} OYA_PACKED;
+OYA_SIZE(struct oya_segment, 16);
+
+/* A processor's registers; those of general use in the order of their encoding. */
+struct oya_state {
+	uint64_t general[16], rip, rflags;
+	uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0, debug[8];
+	struct oya_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_offset;
+	uint64_t event; /* to be injected, or that was being delivered: as in SVM's control block */
+	uint64_t interrupt_shadow;
+} OYA_PACKED;
+
+#define OYA_CPUID_MAX 96u
+
+struct oya_cpuid {
+	uint32_t leaf, sub, has_sub, eax, ebx, ecx, edx, reserved;
+} OYA_PACKED;
+OYA_SIZE(struct oya_cpuid, 32);
 
 #endif

@@ -74,6 +74,7 @@ enum svm_exit {
 #define SVM_TLB_KEEP 0u
 #define SVM_TLB_FLUSH_ALL 1u
 
+#define SVM_VINTR_TPR 0xFu /* CR8 */
 #define SVM_VINTR_IRQ (1u << 8)
 #define SVM_VINTR_PRIORITY_AT 16
 #define SVM_VINTR_IGNORE_TPR (1u << 20)
@@ -101,6 +102,8 @@ OYA_SIZE(struct svm_segment, 16);
 #define SVM_SEGMENT_WRITE (1u << 1) /* of code: it may be read */
 #define SVM_SEGMENT_CODE (1u << 3)
 #define SVM_SEGMENT_USER (1u << 4) /* neither a gate nor a system segment */
+#define SVM_SEGMENT_PRIVILEGE_AT 5
+#define SVM_SEGMENT_PRIVILEGE (3u << SVM_SEGMENT_PRIVILEGE_AT)
 #define SVM_SEGMENT_PRESENT (1u << 7)
 #define SVM_SEGMENT_LONG (1u << 9)
 #define SVM_SEGMENT_32 (1u << 10)

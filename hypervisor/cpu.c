@@ -6,6 +6,7 @@
 
 #include "hypervisor/apic.h"
 #include "hypervisor/cpu_start.h"
+#include "hypervisor/fpu.h"
 #include "hypervisor/log.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/x86.h"
@@ -34,6 +35,7 @@ static struct gate gates[VECTORS];
 static struct cpu *cpus[CPU_MAX];
 static uint32_t start_page;
 static bool start_lock; /* atomic: one processor is started at a time */
+static bool kick_lock;  /* atomic: one NMI of ours is under way at a time */
 
 struct cpu *cpu_find(uint32_t apic)
 {
@@ -81,12 +83,13 @@ static void set_up(struct cpu *cpu, uint64_t host_save)
  * memory. */
 static struct cpu *make(uint32_t apic, void *stack)
 {
+	void *fpu = pool_take(fpu_pages());
 	struct svm_vmcb *vmcb = pool_take(2);
 	struct cpu *cpu = stack;
 
-	if (!vmcb || !cpu)
+	if (!vmcb || !cpu || !fpu)
 		return NULL;
-	*cpu = (struct cpu){.apic = apic, .vmcb = vmcb};
+	*cpu = (struct cpu){.apic = apic, .vmcb = vmcb, .fpu = fpu, .asid_era = 1};
 	__atomic_store_n(&cpus[apic], cpu, __ATOMIC_RELEASE);
 	return cpu;
 }
@@ -94,7 +97,10 @@ static struct cpu *make(uint32_t apic, void *stack)
 struct cpu *cpu_init_first(void)
 {
 	uint32_t apic = apic_id();
-	struct cpu *cpu = apic < CPU_MAX ? make(apic, boot_stack) : NULL;
+	struct cpu *cpu;
+
+	fpu_init();
+	cpu = apic < CPU_MAX ? make(apic, boot_stack) : NULL;
 
 	if (cpu) {
 		make_gates();
@@ -108,6 +114,7 @@ void cpu_entered(void)
 {
 	struct cpu *cpu = cpu_this();
 
+	fpu_init();
 	set_up(cpu, pointer_to_physical(cpu->vmcb) + PAGE_BYTES);
 	__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 	parent_run(cpu);
@@ -142,6 +149,76 @@ static void start(uint32_t apic)
 	log_line("processor %u does not start", apic);
 }
 
+static bool flush_asked(const struct cpu *cpu)
+{
+	return __atomic_load_n(&cpu->flush, __ATOMIC_SEQ_CST);
+}
+
+bool cpu_flush_if_asked(struct cpu *cpu)
+{
+	if (!flush_asked(cpu))
+		return false;
+	/* Both take effect with the next entry into a guest, and until then none is entered. */
+	cpu->vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
+	cpu->asid_era++;
+	__atomic_store_n(&cpu->flush, 0, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* What others wait for, also while this processor waits for them. The NMI that comes with the wish
+ * must not be left for the parent. */
+static void serve(void)
+{
+	struct cpu *cpu = cpu_this();
+
+	if (!flush_asked(cpu))
+		return;
+	cpu->nmi_taken = false;
+	while (!cpu->nmi_taken)
+		cpu_take_nmi();
+	cpu_flush_if_asked(cpu);
+}
+
+void lock_take(bool *lock)
+{
+	while (__atomic_test_and_set(lock, __ATOMIC_ACQUIRE)) {
+		serve();
+		x86_pause();
+	}
+}
+
+void lock_release(bool *lock)
+{
+	__atomic_clear(lock, __ATOMIC_RELEASE);
+}
+
+static void flush_one(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->flush, 1, __ATOMIC_SEQ_CST);
+	if (cpu == cpu_this()) {
+		cpu_flush_if_asked(cpu);
+		return;
+	}
+	/* One that waits in here begins with a flush; it takes no NMI. */
+	if (__atomic_load_n(&cpu->state, __ATOMIC_SEQ_CST) != CPU_RUNNING) {
+		__atomic_store_n(&cpu->flush, 0, __ATOMIC_SEQ_CST);
+		return;
+	}
+	apic_nmi(cpu->apic);
+	while (flush_asked(cpu) && !panicked())
+		x86_pause();
+}
+
+void cpu_flush_everywhere(void)
+{
+	lock_take(&kick_lock);
+	for (uint32_t i = 0; i < CPU_MAX; i++) {
+		if (cpus[i])
+			flush_one(cpus[i]);
+	}
+	lock_release(&kick_lock);
+}
+
 void cpu_take_init(uint32_t apic)
 {
 	struct cpu *cpu = cpu_find(apic);
@@ -156,6 +233,7 @@ void cpu_take_init(uint32_t apic)
 	for (unsigned i = 0; i < START_TRIES; i++) {
 		if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_WAITING)
 			return;
+		serve();
 		x86_pause();
 	}
 	log_line("processor %u does not take its INIT", apic);
@@ -182,8 +260,12 @@ void cpu_wait_for_sipi(struct cpu *cpu)
 	__atomic_store_n(&cpu->init, 0, __ATOMIC_RELAXED);
 	apic_quiet();
 	__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE) < 0)
+	while (__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE) < 0) {
+		cpu_flush_if_asked(cpu);
 		x86_pause();
+	}
+	/* An NMI of ours that came too late is not for the parent. */
+	cpu_take_nmi();
 }
 
 void cpu_take_nmi(void)
@@ -195,8 +277,10 @@ void exception_taken(struct exception_frame *frame)
 {
 	struct cpu *cpu = cpu_this();
 
-	if (frame->vector == VECTOR_NMI)
+	if (frame->vector == VECTOR_NMI) {
+		cpu->nmi_taken = true;
 		return;
+	}
 	if (!cpu->fixup)
 		panic("exception %u of its own, error %lx, at %lx on processor %u",
 		      (uint32_t)frame->vector, frame->error, frame->rip, cpu->apic);

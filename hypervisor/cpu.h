@@ -34,10 +34,16 @@ struct cpu {
 	unsigned state;  /* enum cpu_state; atomic */
 	unsigned init;   /* atomic: an INIT waits to be taken */
 	int sipi;        /* atomic: the vector, -1 none */
+	bool nmi_taken;  /* by our own handler, with GIF set for a moment */
+	unsigned flush;  /* atomic: another processor waits until this one has forgotten all
+			    translations */
 	bool nmi_wanted; /* one waits to be given to the parent */
 	bool nmi_masked; /* the parent handles one */
 	struct svm_vmcb *vmcb;
 	struct cpu_registers registers;
+	uint64_t asid_era; /* address-space numbers of before are no longer valid */
+	uint32_t asid_next;
+	void *fpu;      /* the parent's, while a child runs */
 	uint64_t fixup; /* where an exception of our own goes on; 0: it is a fault of ours */
 };
 
@@ -69,10 +75,21 @@ void cpu_set_start_page(uint32_t physical);
 void cpu_take_init(uint32_t apic);
 void cpu_take_sipi(uint32_t apic, uint8_t vector);
 
+/* Every processor forgets translations of the parent and of all partitions; on return none uses an
+ * old one. No lock may be held but those of lock_take. */
+void cpu_flush_everywhere(void);
+
+/* On an NMI: true when another processor's wish for a flush was its cause. */
+bool cpu_flush_if_asked(struct cpu *cpu);
+
+/* Held for long, and while others are waited for: who waits for the lock goes on serving them. */
+void lock_take(bool *lock);
+void lock_release(bool *lock);
+
 /* In the parent's stead, until a SIPI comes. */
 void cpu_wait_for_sipi(struct cpu *cpu);
 
-/* Lets an NMI that is held back come, to our own handler, which does nothing. */
+/* Lets an NMI that is held back come, to our own handler, which only notes it. */
 void cpu_take_nmi(void);
 
 /* MSRs that may not be there: false when the processor objects. */

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/bzimage.h"
 #include "base/util.h"
+#include "hypervisor/frames.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
@@ -192,7 +193,7 @@ static uint64_t place_kernel(struct places *p, const struct bzimage *image, cons
 /* Where everything goes. */
 struct plan {
 	struct bzimage image;
-	uint64_t low, kernel, initrd, told, rsdp;
+	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, memory_end;
 };
 
 /* The initrd must not be where the kernel goes; the kernel may be moved onto itself. */
@@ -208,6 +209,19 @@ static bool plan_initrd(struct places *p, struct plan *plan, const struct boot_m
 		take(p, now.start, now.len);
 	}
 	return plan->initrd != 0;
+}
+
+static uint64_t memory_end(const struct boot_info *info)
+{
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < info->range_count; i++) {
+		const struct boot_range *r = &info->range[i];
+
+		if (r->type == E820_RAM && r->start + r->len > end)
+			end = r->start + r->len;
+	}
+	return min_u64(end, PHYSICAL_BYTES);
 }
 
 /* NULL, or the sentence. */
@@ -227,16 +241,37 @@ static const char *plan_places(const struct boot_info *info, struct plan *plan)
 		return "there is no room in memory for the parent's initrd";
 	plan->told = find(&p, TOLD_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->rsdp = find(&p, PAGE_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
+	plan->memory_end = memory_end(info);
+	plan->frames_len = align_up(frames_bytes(plan->memory_end), PAGE_2M);
+	plan->frames = find(&p, plan->frames_len, PAGE_2M, KERNEL_MIN, PHYSICAL_BYTES);
+	if (!plan->frames)
+		return "there is no room in memory for the table of its pages";
 	if (!plan->told || !plan->rsdp)
 		return "there is no room in memory for what the parent's kernel is told";
 	return NULL;
 }
 
+static void sort(struct span *spans, unsigned count)
+{
+	for (unsigned i = 1; i < count; i++) {
+		struct span s = spans[i];
+		unsigned at = i;
+
+		for (; at > 0 && spans[at - 1].start > s.start; at--)
+			spans[at] = spans[at - 1];
+		spans[at] = s;
+	}
+}
+
 static void tell(const struct boot_info *info, const struct plan *plan)
 {
 	const uint8_t *file = physical_to_pointer(info->module[0].start);
-	struct span hv = {hv_physical_start(), HV_BYTES}, rsdp = {plan->rsdp, PAGE_BYTES};
-	struct span holes[3] = {{plan->low, PAGE_BYTES}};
+	struct span holes[] = {
+		{plan->low, PAGE_BYTES},
+		{plan->rsdp, PAGE_BYTES},
+		{hv_physical_start(), HV_BYTES},
+		{plan->frames, plan->frames_len},
+	};
 	uint8_t *z = physical_to_pointer(plan->told);
 
 	memset(z, 0, TOLD_BYTES);
@@ -259,8 +294,7 @@ static void tell(const struct boot_info *info, const struct plan *plan)
 		memcpy(z + TOLD_EFI_MAP, info->efi_map, info->efi_map_len);
 		add_efi(z, info, plan->told + TOLD_EFI_MAP);
 	}
-	holes[1] = rsdp.start < hv.start ? rsdp : hv;
-	holes[2] = rsdp.start < hv.start ? hv : rsdp;
+	sort(holes, ARRAY_LEN(holes));
 	add_ranges(z, info, holes, ARRAY_LEN(holes));
 }
 
@@ -291,6 +325,9 @@ const char *load_parent(const struct boot_info *info, struct load *ret_load)
 		.entry = (uint32_t)plan.kernel,
 		.zero_page = (uint32_t)plan.told,
 		.low_page = (uint32_t)plan.low,
+		.frames_at = plan.frames,
+		.frames_len = plan.frames_len,
+		.memory_end = plan.memory_end,
 	};
 	return NULL;
 }

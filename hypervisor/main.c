@@ -6,10 +6,13 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "abi/linux_boot.h"
 #include "abi/multiboot2.h"
 #include "base/bytes.h"
 #include "hypervisor/boot_info.h"
+#include "hypervisor/child.h"
 #include "hypervisor/cpu.h"
+#include "hypervisor/frames.h"
 #include "hypervisor/load.h"
 #include "hypervisor/log.h"
 #include "hypervisor/memory.h"
@@ -58,6 +61,19 @@ static const char *check_processor(void)
 	return NULL;
 }
 
+/* All memory is the parent's, but ours. */
+static void init_frames(const struct boot_info *info, const struct load *load)
+{
+	frames_init(physical_to_pointer(load->frames_at), load->memory_end);
+	for (unsigned i = 0; i < info->range_count; i++) {
+		if (info->range[i].type == E820_RAM)
+			frames_add(info->range[i].start, info->range[i].len);
+	}
+	(void)frames_take(load->frames_at, load->frames_len);
+	(void)frames_take(load->low_page, PAGE_BYTES);
+	(void)frames_take(hv_physical_start(), HV_BYTES);
+}
+
 void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 {
 	static struct boot_info info;
@@ -88,7 +104,8 @@ void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 	if (sentence)
 		panic("%s", sentence);
 	cpu_set_start_page(load.low_page);
-	if (parent_init(load.low_page, ring, LOG_PAGES * PAGE_BYTES) < 0)
+	init_frames(&info, &load);
+	if (child_init() < 0 || parent_init(&load, ring, LOG_PAGES * PAGE_BYTES) < 0)
 		panic("no memory for the parent's tables");
 	parent_set_entry(cpu, load.entry, load.zero_page);
 	log_line("the parent starts at %lx, %u pages are left", (uint64_t)load.entry, pool_left());

@@ -12,6 +12,7 @@
 #define PRESENT (UINT64_C(1) << 0)
 #define USER (UINT64_C(1) << 2) /* nested walks count as a user's */
 #define LARGE (UINT64_C(1) << 7)
+#define GONE (UINT64_C(1) << 52) /* was mapped until npt_unmap */
 #define ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 #define RIGHTS (PRESENT | NPT_WRITE | USER | NPT_NO_EXECUTE)
 
@@ -31,9 +32,9 @@ static uint64_t *entry_in(uint64_t *table, uint64_t guest, unsigned level)
 	return &table[guest / covers(level) % ENTRIES];
 }
 
-int npt_init(struct npt *npt)
+int npt_init(struct npt *npt, void *(*take)(void *ctx), void *ctx)
 {
-	npt->top = pool_take(1);
+	*npt = (struct npt){.top = take(ctx), .take = take, .ctx = ctx};
 	return npt->top ? 0 : -ENOMEM;
 }
 
@@ -43,9 +44,9 @@ uint64_t npt_physical(const struct npt *npt)
 }
 
 /* A table below an entry of this level, with what the entry mapped so far. */
-static uint64_t *split(uint64_t *entry, unsigned level)
+static uint64_t *split(struct npt *npt, uint64_t *entry, unsigned level)
 {
-	uint64_t *table = pool_take(1), old = *entry;
+	uint64_t *table = npt->take(npt->ctx), old = *entry;
 
 	if (!table)
 		return NULL;
@@ -56,7 +57,8 @@ static uint64_t *split(uint64_t *entry, unsigned level)
 	return table;
 }
 
-static int map(struct npt *npt, uint64_t guest, uint64_t physical, uint64_t bytes, uint64_t flags)
+/* The entry of a page of this size; larger ones around it are split. NULL: no memory. */
+static uint64_t *reach(struct npt *npt, uint64_t guest, uint64_t bytes, unsigned *ret_level)
 {
 	uint64_t *table = npt->top, *entry;
 	unsigned level = TOP_LEVEL;
@@ -64,23 +66,107 @@ static int map(struct npt *npt, uint64_t guest, uint64_t physical, uint64_t byte
 	for (entry = entry_in(table, guest, level); covers(level) > bytes;
 	     entry = entry_in(table, guest, --level)) {
 		table = (*entry & PRESENT) && !(*entry & LARGE) ? table_at(*entry)
-								: split(entry, level);
+								: split(npt, entry, level);
 		if (!table)
-			return -ENOMEM;
+			return NULL;
 	}
-	*entry = physical | flags | PRESENT | USER | (level ? LARGE : 0);
-	return 0;
+	*ret_level = level;
+	return entry;
+}
+
+static void lock(struct npt *npt)
+{
+	while (__atomic_test_and_set(&npt->lock, __ATOMIC_ACQUIRE))
+		x86_pause();
+}
+
+static void unlock(struct npt *npt)
+{
+	__atomic_clear(&npt->lock, __ATOMIC_RELEASE);
+}
+
+uint64_t npt_entry(uint64_t physical, uint64_t flags)
+{
+	return physical | flags | PRESENT | USER;
 }
 
 int npt_map(struct npt *npt, uint64_t guest, uint64_t physical, uint64_t bytes, uint64_t flags)
 {
-	int r;
+	unsigned level;
+	uint64_t *entry;
 
-	while (__atomic_test_and_set(&npt->lock, __ATOMIC_ACQUIRE))
-		x86_pause();
-	r = map(npt, guest, physical, bytes, flags);
-	__atomic_clear(&npt->lock, __ATOMIC_RELEASE);
-	return r;
+	lock(npt);
+	entry = reach(npt, guest, bytes, &level);
+	if (entry)
+		*entry = npt_entry(physical, flags) | (level ? LARGE : 0);
+	unlock(npt);
+	return entry ? 0 : -ENOMEM;
+}
+
+int npt_map_table(struct npt *npt, uint64_t guest, const uint64_t *table)
+{
+	unsigned level;
+	uint64_t *entry;
+
+	lock(npt);
+	entry = reach(npt, guest, PAGE_2M, &level);
+	if (entry)
+		*entry = pointer_to_physical(table) | PRESENT | NPT_WRITE | USER;
+	unlock(npt);
+	return entry ? 0 : -ENOMEM;
+}
+
+/* The lowest entry for an address that there is, of any level. */
+static uint64_t *lowest(const struct npt *npt, uint64_t guest, unsigned *ret_level)
+{
+	uint64_t *entry = entry_in(npt->top, guest, TOP_LEVEL);
+	unsigned level = TOP_LEVEL;
+
+	while (level && (*entry & PRESENT) && !(*entry & LARGE))
+		entry = entry_in(table_at(*entry), guest, --level);
+	*ret_level = level;
+	return entry;
+}
+
+void npt_unmap(struct npt *npt, uint64_t start, uint64_t end)
+{
+	unsigned level;
+
+	lock(npt);
+	for (uint64_t at = npt_next(npt, start); at < end; at = npt_next(npt, at + covers(level))) {
+		uint64_t *entry = lowest(npt, at, &level);
+
+		__atomic_store_n(entry, (*entry & ~PRESENT) | GONE, __ATOMIC_RELEASE);
+	}
+	unlock(npt);
+}
+
+void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone, void *ctx)
+{
+	unsigned level;
+
+	lock(npt);
+	for (uint64_t at = npt_next(npt, start); at < end; at = npt_next(npt, at + covers(level))) {
+		uint64_t *entry = lowest(npt, at, &level);
+
+		if (!(*entry & GONE))
+			continue;
+		gone(ctx, *entry & ADDRESS & ~(covers(level) - 1), covers(level));
+		*entry = 0;
+	}
+	unlock(npt);
+}
+
+uint64_t npt_next(const struct npt *npt, uint64_t from)
+{
+	unsigned level;
+
+	while (from < covers(TOP_LEVEL + 1)) {
+		if (*lowest(npt, from, &level))
+			return from;
+		from = (from & ~(covers(level) - 1)) + covers(level);
+	}
+	return UINT64_MAX;
 }
 
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write)

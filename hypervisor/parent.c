@@ -8,9 +8,11 @@
 #include "abi/oya.h"
 #include "base/util.h"
 #include "hypervisor/apic.h"
+#include "hypervisor/calls.h"
 #include "hypervisor/emulate.h"
 #include "hypervisor/log.h"
 #include "hypervisor/npt.h"
+#include "hypervisor/svm.h"
 #include "hypervisor/x86.h"
 
 #define PARENT_ASID 1u
@@ -29,10 +31,9 @@
 
 static struct npt npt;
 static uint8_t *msr_bitmap;
-static uint64_t empty_page; /* physical: what the parent reads where we are */
+static uint64_t empty_page;   /* physical: what the parent reads where we are */
+static uint64_t *empty_table; /* the same for 2 MiB */
 static uint64_t log_at, log_len;
-
-void svm_run(uint64_t vmcb, struct cpu_registers *registers);
 
 /* MSRs that the parent does not reach by itself; all others of the bitmap's ranges are its own. */
 static const struct {
@@ -46,15 +47,21 @@ static const struct {
 	{MSR_X2APIC_ICR, false, true}, /* INIT and SIPI */
 };
 
-static void trap_msr(uint32_t msr, bool read, bool write)
+static void *take_table(void *ctx)
 {
-	uint32_t range = msr < SVM_MSR_RANGE ? 0 : msr >= 0xC0010000u ? 2 : 1;
-	uint32_t bit = (range * SVM_MSR_RANGE + msr % SVM_MSR_RANGE) * 2;
+	(void)ctx;
+	return pool_take(1);
+}
 
-	if (read)
-		msr_bitmap[bit / 8] |= (uint8_t)(1u << bit % 8);
-	if (write)
-		msr_bitmap[bit / 8] |= (uint8_t)(2u << bit % 8);
+int parent_hide_chunk(uint64_t at)
+{
+	return npt_map_table(&npt, at, empty_table);
+}
+
+void parent_show_chunk(uint64_t at)
+{
+	/* Where a chunk was hidden there are tables down to it. */
+	(void)npt_map(&npt, at, at, PAGE_2M, NPT_WRITE);
 }
 
 /* Our own pages read as zeros and cannot be written; the log can be read. */
@@ -70,45 +77,42 @@ static int hide(uint64_t start, uint64_t len)
 	return r;
 }
 
-int parent_init(uint32_t low_page, void *log, uint32_t log_bytes)
+int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 {
 	void *empty = pool_take(1);
-	int r = npt_init(&npt);
+	int r = npt_init(&npt, take_table, NULL);
 
 	msr_bitmap = pool_take(SVM_MSR_BITMAP_BYTES / PAGE_BYTES);
-	if (!empty || !msr_bitmap || r < 0)
+	empty_table = pool_take(1);
+	if (!empty || !empty_table || !msr_bitmap || r < 0)
 		return -ENOMEM;
 	empty_page = pointer_to_physical(empty);
+	for (unsigned i = 0; i < PAGE_2M / PAGE_BYTES; i++)
+		empty_table[i] = npt_entry(empty_page, NPT_NO_EXECUTE);
 	log_at = pointer_to_physical(log);
 	log_len = log_bytes;
 	for (size_t i = 0; i < ARRAY_LEN(trapped); i++)
-		trap_msr(trapped[i].msr, trapped[i].read, trapped[i].write);
+		svm_trap_msr(msr_bitmap, trapped[i].msr, trapped[i].read, trapped[i].write);
 	for (uint64_t at = 0; r == 0 && at < PHYSICAL_BYTES; at += PAGE_1G)
 		r = npt_map(&npt, at, at, PAGE_1G, NPT_WRITE);
 	if (r == 0)
 		r = hide(hv_physical_start(), HV_BYTES);
 	if (r == 0)
-		r = hide(low_page, PAGE_BYTES);
+		r = hide(load->low_page, PAGE_BYTES);
+	for (uint64_t at = 0; r == 0 && at < load->frames_len; at += PAGE_2M)
+		r = parent_hide_chunk(load->frames_at + at);
 	/* In reach for reads; writes come here. */
 	if (r == 0)
 		r = npt_map(&npt, APIC_PAGE, APIC_PAGE, PAGE_BYTES, NPT_NO_EXECUTE);
 	return r;
 }
 
-static struct svm_segment segment(uint16_t selector, uint16_t attributes, uint32_t limit)
-{
-	return (struct svm_segment){.selector = selector, .attributes = attributes, .limit = limit};
-}
-
 /* As after INIT, but for what the vector of a SIPI decides. */
 static void set_reset(struct cpu *cpu)
 {
-	const uint16_t data =
-		SVM_SEGMENT_PRESENT | SVM_SEGMENT_USER | SVM_SEGMENT_WRITE | SVM_SEGMENT_ACCESSED;
 	struct svm_vmcb *v = cpu->vmcb;
 
 	memset(v, 0, sizeof(*v));
-	memset(&cpu->registers, 0, sizeof(cpu->registers));
 	v->intercept_1 = SVM_INTERCEPT_NMI | SVM_INTERCEPT_INIT | SVM_INTERCEPT_CPUID |
 			 SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
 	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
@@ -119,19 +123,7 @@ static void set_reset(struct cpu *cpu)
 	v->tlb_control = SVM_TLB_FLUSH_ALL;
 	v->nested_paging = 1;
 	v->nested_cr3 = npt_physical(&npt);
-	v->cs = segment(0, data | SVM_SEGMENT_CODE, 0xFFFF);
-	v->ds = v->es = v->fs = v->gs = v->ss = segment(0, data, 0xFFFF);
-	v->gdtr.limit = v->idtr.limit = 0xFFFF;
-	v->ldtr = segment(0, SVM_SEGMENT_PRESENT | SVM_SEGMENT_LDT, 0xFFFF);
-	v->tr = segment(0, SVM_SEGMENT_PRESENT | SVM_SEGMENT_TSS_BUSY, 0xFFFF);
-	v->efer = EFER_SVME;
-	v->cr0 = CR0_ET | CR0_NW | CR0_CD;
-	v->rflags = RFLAGS_FIXED;
-	v->dr6 = 0xFFFF0FF0;
-	v->dr7 = 0x400;
-	v->pat = PAT_RESET;
-	/* CPUID's family, as RDX has after a reset. */
-	cpu->registers.rdx = x86_cpuid(1, 0).eax;
+	svm_set_reset(v, &cpu->registers);
 	cpu->nmi_masked = cpu->nmi_wanted = false;
 }
 
@@ -142,8 +134,8 @@ void parent_set_entry(struct cpu *cpu, uint32_t entry, uint32_t zero_page)
 	struct svm_vmcb *v = cpu->vmcb;
 
 	set_reset(cpu);
-	v->cs = segment(FIRST_SELECTOR, data | SVM_SEGMENT_CODE, UINT32_MAX);
-	v->ds = v->es = v->fs = v->gs = v->ss = segment(FIRST_SELECTOR + 8, data, UINT32_MAX);
+	v->cs = svm_segment(FIRST_SELECTOR, data | SVM_SEGMENT_CODE, UINT32_MAX);
+	v->ds = v->es = v->fs = v->gs = v->ss = svm_segment(FIRST_SELECTOR + 8, data, UINT32_MAX);
 	v->cr0 = CR0_PE | CR0_ET;
 	v->rip = entry;
 	cpu->registers.rsi = zero_page;
@@ -162,17 +154,12 @@ static void enter_sipi(struct cpu *cpu)
 
 static void inject(struct cpu *cpu, unsigned exception, bool has_error)
 {
-	cpu->vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | exception |
-			   (has_error ? SVM_EVENT_ERROR : 0);
+	svm_inject(cpu->vmcb, exception, has_error);
 }
 
-/* Past an instruction of known length, or as long as the processor tells. */
 static void skip(struct cpu *cpu, unsigned bytes)
 {
-	struct svm_vmcb *v = cpu->vmcb;
-
-	v->rip = v->next_rip ? v->next_rip : v->rip + bytes;
-	v->interrupt_shadow = 0;
+	svm_skip(cpu->vmcb, bytes);
 }
 
 static void exit_cpuid(struct cpu *cpu)
@@ -257,54 +244,30 @@ static void exit_msr(struct cpu *cpu)
 	skip(cpu, 2);
 }
 
-static uint64_t info(uint64_t which)
+struct parent_log parent_log(void)
 {
-	switch (which) {
-	case OYA_INFO_LOG_AT:
-		return log_at;
-	case OYA_INFO_LOG_BYTES:
-		return log_len;
-	case OYA_INFO_MEMORY_AT:
-		return hv_physical_start();
-	case OYA_INFO_MEMORY_BYTES:
-		return HV_BYTES;
-	case OYA_INFO_PAGES_LEFT:
-		return pool_left();
-	default:
-		return 0;
-	}
+	return (struct parent_log){log_at, log_len};
 }
 
 static void exit_call(struct cpu *cpu)
 {
 	struct svm_vmcb *v = cpu->vmcb;
-	int r = 0;
+	struct cpu_registers *r = &cpu->registers;
 
 	if (v->cpl != 0) {
 		inject(cpu, EXCEPTION_UD, false);
 		return;
 	}
-	switch (v->rax) {
-	case OYA_CALL_NOTHING:
-		break;
-	case OYA_CALL_INFO:
-		if (cpu->registers.rbx < OYA_INFO_COUNT)
-			cpu->registers.rbx = info(cpu->registers.rbx);
-		else
-			r = -EINVAL;
-		break;
-	default:
-		r = -ENOSYS;
-	}
-	v->rax = (uint64_t)(int64_t)r;
+	/* A child may run meanwhile, and exits of its own come before our next. */
 	skip(cpu, 3);
+	v->rax = (uint64_t)call(v->rax, &r->rbx, r->rcx, r->rdx, r->rsi);
 }
 
-/* Ours, to take an INIT; else the parent's. */
-static void exit_nmi(struct cpu *cpu)
+/* Ours, for a flush or to take an INIT; else the parent's. */
+void parent_take_nmi(struct cpu *cpu)
 {
 	cpu_take_nmi();
-	if (!__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST))
+	if (!cpu_flush_if_asked(cpu) && !__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST))
 		cpu->nmi_wanted = true;
 }
 
@@ -352,7 +315,7 @@ static void handle(struct cpu *cpu)
 {
 	switch (cpu->vmcb->exit_code) {
 	case SVM_EXIT_NMI:
-		exit_nmi(cpu);
+		parent_take_nmi(cpu);
 		break;
 	case SVM_EXIT_INIT:
 		break;

@@ -10,10 +10,24 @@
 
 #include "abi/svm.h"
 #include "hypervisor/cpu.h"
+#include "hypervisor/load.h"
 
-/* Once, before any processor enters; `low_page` is ours too, and `log` may be read. 0 or -ENOMEM.
- */
-int parent_init(uint32_t low_page, void *log, uint32_t log_bytes);
+struct parent_log {
+	uint64_t start, len; /* physical */
+};
+
+/* Once, before any processor enters; what of `load` is ours is hidden, `log` may be read. 0 or
+ * -ENOMEM. */
+int parent_init(const struct load *load, void *log, uint32_t log_bytes);
+struct parent_log parent_log(void);
+
+/* 2 MiB that the parent loses (it reads zeros there) and has again. To flush is the caller's
+ * business. 0 or -ENOMEM. */
+int parent_hide_chunk(uint64_t at);
+void parent_show_chunk(uint64_t at);
+
+/* An NMI has come: ours, or the parent's at its next entry. */
+void parent_take_nmi(struct cpu *cpu);
 
 /* The first processor's state for a kernel of the 32-bit boot protocol. */
 void parent_set_entry(struct cpu *cpu, uint32_t entry, uint32_t zero_page);

@@ -13,19 +13,32 @@
 #define CR0_CD (UINT64_C(1) << 30)
 #define CR0_PG (UINT64_C(1) << 31)
 #define CR4_PAE (UINT64_C(1) << 5)
+#define CR4_OSFXSR (UINT64_C(1) << 9)
 #define CR4_OSXSAVE (UINT64_C(1) << 18)
 #define CR4_PKE (UINT64_C(1) << 22)
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define RFLAGS_FIXED (UINT64_C(1) << 1)
+#define EFER_SCE (UINT64_C(1) << 0)
 #define EFER_LME (UINT64_C(1) << 8)
 #define EFER_LMA (UINT64_C(1) << 10)
 #define EFER_NXE (UINT64_C(1) << 11)
 #define EFER_SVME (UINT64_C(1) << 12)
 
+#define MSR_TSC 0x10u
 #define MSR_APIC_BASE 0x1Bu
+#define MSR_SYSENTER_CS 0x174u
+#define MSR_SYSENTER_ESP 0x175u
+#define MSR_SYSENTER_EIP 0x176u
 #define MSR_PAT 0x277u
 #define MSR_X2APIC_ICR 0x830u
 #define MSR_EFER 0xC0000080u
+#define MSR_STAR 0xC0000081u
+#define MSR_LSTAR 0xC0000082u
+#define MSR_CSTAR 0xC0000083u
+#define MSR_SFMASK 0xC0000084u
+#define MSR_FS_BASE 0xC0000100u
+#define MSR_GS_BASE 0xC0000101u
+#define MSR_KERNEL_GS_BASE 0xC0000102u
 #define PAT_RESET UINT64_C(0x0007040600070406)
 
 #define PAGE_BYTES 4096u
@@ -57,6 +70,35 @@ static inline uint64_t x86_rdmsr(uint32_t msr)
 static inline void x86_wrmsr(uint32_t msr, uint64_t value)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static inline uint64_t x86_rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t x86_read_xcr0(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void x86_write_xcr0(uint64_t value)
+{
+	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static inline void x86_or_cr4(uint64_t bits)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(value));
+	__asm__ volatile("mov %0, %%cr4" : : "r"(value | bits));
 }
 
 static inline void x86_outb(uint16_t port, uint8_t value)

@@ -8,11 +8,14 @@
 #include "abi/oya.h"
 
 /* 0 or a negative errno; *b is an operand and a result. */
-static inline long oya_hypercall(u64 number, u64 *b, u64 c, u64 d)
+static inline long oya_hypercall(u64 number, u64 *b, u64 c, u64 d, u64 s)
 {
 	long result;
 
-	asm volatile("vmmcall" : "=a"(result), "+b"(*b) : "a"(number), "c"(c), "d"(d) : "memory");
+	asm volatile("vmmcall"
+		     : "=a"(result), "+b"(*b)
+		     : "a"(number), "c"(c), "d"(d), "S"(s)
+		     : "memory");
 	return result;
 }
 
@@ -21,7 +24,7 @@ static inline u64 oya_info(enum oya_info which)
 {
 	u64 b = which;
 
-	return oya_hypercall(OYA_CALL_INFO, &b, 0, 0) == 0 ? b : 0;
+	return oya_hypercall(OYA_CALL_INFO, &b, 0, 0, 0) == 0 ? b : 0;
 }
 
 #endif

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The parent partition's driver: so far it finds the hypervisor and shows what it tells.
+ * The parent partition's driver: it finds the hypervisor, shows what it tells, and offers its
+ * children as KVM does.
  */
 #include <linux/module.h>
 
 #include <asm/processor.h>
 
+#include "parent/device.h"
 #include "parent/hypercall.h"
 #include "parent/show.h"
 
@@ -20,15 +22,24 @@ static bool hypervisor_is_there(void)
 
 static int __init oya_init(void)
 {
+	int r;
+
 	if (!hypervisor_is_there()) {
 		pr_err("oya_kvm: this system does not run as the parent partition of oya-hv; boot the entry of the role\n");
 		return -ENODEV;
 	}
-	return oya_show_init();
+	r = oya_show_init();
+	if (r < 0)
+		return r;
+	r = oya_device_init();
+	if (r < 0)
+		oya_show_done();
+	return r;
 }
 
 static void __exit oya_exit(void)
 {
+	oya_device_done();
 	oya_show_done();
 }
 

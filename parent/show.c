@@ -33,6 +33,7 @@ static int info_show(struct seq_file *file, void *unused)
 	seq_printf(file, "memory_at %#llx\n", oya_info(OYA_INFO_MEMORY_AT));
 	seq_printf(file, "memory_bytes %llu\n", oya_info(OYA_INFO_MEMORY_BYTES));
 	seq_printf(file, "pages_left %llu\n", oya_info(OYA_INFO_PAGES_LEFT));
+	seq_printf(file, "partitions %llu\n", oya_info(OYA_INFO_PARTITIONS));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(info);
@@ -46,7 +47,7 @@ static int call_show(struct seq_file *file, void *unused)
 		cycles_t before = get_cycles();
 		u64 b = 0;
 
-		oya_hypercall(OYA_CALL_NOTHING, &b, 0, 0);
+		oya_hypercall(OYA_CALL_NOTHING, &b, 0, 0, 0);
 		least = min(least, get_cycles() - before);
 	}
 	seq_printf(file, "%llu\n", (u64)least);

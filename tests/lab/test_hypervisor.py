@@ -78,6 +78,40 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
         assert host.run(_CALM).out == ""
 
 
+def _numbers(host: oya_lab.Host) -> dict[str, str]:
+    """What the hypervisor has left, and the parent."""
+    text = host.run("sync; echo 3 >/proc/sys/vm/drop_caches; cat /sys/kernel/debug/oya/info; grep MemFree /proc/meminfo").out
+    return {words[0]: words[1] for words in (line.split() for line in text.splitlines())}
+
+
+@timeout(600)
+def test_children_run_side_by_side_and_leave_nothing(lab):
+    with _parent(lab, cpus=2) as host:
+        driver = _driver(lab, host)
+        program = lab.tmp / "child"
+        _made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
+        host.put(program, "/root/child")
+        host.run(f"insmod {driver}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+        for name in ("real", "long", "spin", "broken"):
+            host.run(f"timeout 60 /root/child /dev/oya {name}")
+        before = _numbers(host)
+        host.run("timeout 120 /root/child /dev/oya real 100")
+        after = _numbers(host)
+        assert after["pages_left"] == before["pages_left"] and after["partitions"] == "0", (before, after)
+        assert int(after["MemFree:"]) > int(before["MemFree:"]) - (32 << 10), (before, after)
+        # Two that never stop, on the two processors, beside others that come and go.
+        host.run("(/root/child /dev/oya forever >/root/forever 2>&1 &) ; for n in $(seq 100); do grep -q spinning /root/forever && exit; sleep 0.1; done; exit 1")
+        assert _numbers(host)["partitions"] == "2"
+        host.run("for n in 1 2 3; do timeout 60 /root/child /dev/oya long 3 && timeout 60 /root/child /dev/oya real 3 || exit 1; done")
+        assert _numbers(host)["partitions"] == "2"
+        host.run("pkill -9 -x child; for n in $(seq 100); do pgrep -x child >/dev/null || exit 0; sleep 0.1; done; exit 1")
+        end = _numbers(host)
+        assert end["pages_left"] == before["pages_left"] and end["partitions"] == "0", (before, end)
+        assert int(end["MemFree:"]) > int(before["MemFree:"]) - (32 << 10), (before, end)
+        host.run("rmmod oya_kvm")
+        assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out
+
+
 @timeout(120)
 def test_driver_refuses_a_system_that_is_no_parent(lab):
     done = lab.host.run(f"insmod {_driver(lab, lab.host)}; dmesg | tail -3", check=False)

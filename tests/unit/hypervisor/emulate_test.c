@@ -89,7 +89,7 @@ static int set_up(void **state)
 	*state = g;
 	fake_ram = calloc(1, FAKE_BYTES);
 	fake_pool_taken = 0;
-	if (!g || !fake_ram || npt_init(&g->npt) < 0)
+	if (!g || !fake_ram || npt_init(&g->npt, fake_take, NULL) < 0)
 		return -1;
 	r = npt_map(&g->npt, 0, 0, PAGE_1G, NPT_WRITE);
 	for (unsigned level = 0; level < 3; level++)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "abi/linux_boot.h"
+#include "hypervisor/frames.h"
 #include "hypervisor/load.h"
 #include "tests/lib/kernelimage.h"
 #include "tests/unit/hypervisor/memory_fake.h"
@@ -108,12 +109,16 @@ static void the_kernel_goes_where_it_wants_and_is_told_of_our_holes(void **state
 	assert_true(load.low_page && load.low_page < 0xA0000);
 	for (uint64_t at = 0; at < FAKE_BYTES; at += PAGE_BYTES) {
 		bool ours = (at >= FAKE_HV_AT && at < FAKE_HV_AT + HV_BYTES) ||
-			    at == load.low_page || at == le64_load(z + ZERO_PAGE_RSDP);
+			    at - load.frames_at < load.frames_len || at == load.low_page ||
+			    at == le64_load(z + ZERO_PAGE_RSDP);
 		bool ram = at < 0x9fc00 || at >= 0x100000;
 
 		assert_int_equal(e820_at(z, at), !ram ? 0 : ours ? E820_RESERVED : E820_RAM);
 	}
 	assert_int_equal(e820_at(z, 0x9fc00), E820_RESERVED);
+	assert_int_equal(load.memory_end, FAKE_BYTES);
+	assert_true(load.frames_len >= frames_bytes(FAKE_BYTES));
+	assert_int_equal((load.frames_at | load.frames_len) % PAGE_2M, 0);
 }
 
 static void an_initrd_in_the_kernels_way_is_moved(void **state)

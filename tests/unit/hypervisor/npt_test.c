@@ -20,7 +20,7 @@ static int set_up(void **state)
 	fake_pool_taken = 0;
 	fake_pool_limit = FAKE_POOL_PAGES;
 	*state = npt;
-	return npt && fake_ram ? npt_init(npt) : -1;
+	return npt && fake_ram ? npt_init(npt, fake_take, NULL) : -1;
 }
 
 static int tear_down(void **state)
@@ -94,6 +94,62 @@ static void without_memory_nothing_changes(void **state)
 	assert_int_equal(at(npt, PAGE_1G - 1), PAGE_1G - 1);
 }
 
+static void note(void *ctx, uint64_t physical, uint64_t bytes)
+{
+	uint64_t *sum = ctx;
+
+	sum[0] += physical;
+	sum[1] += bytes;
+}
+
+static void what_is_unmapped_is_told_once(void **state)
+{
+	struct npt *npt = *state;
+	uint64_t sum[2] = {0, 0};
+
+	assert_int_equal(npt_next(npt, 0), UINT64_MAX);
+	assert_int_equal(npt_map(npt, 0x3000, 0x5000, PAGE_BYTES, NPT_WRITE), 0);
+	assert_int_equal(npt_map(npt, 0x5000, 0x9000, PAGE_BYTES, 0), 0);
+	assert_int_equal(npt_map(npt, PAGE_2M * 3, PAGE_2M * 7, PAGE_2M, NPT_WRITE), 0);
+	assert_int_equal(npt_next(npt, 0), 0x3000);
+	assert_int_equal(npt_next(npt, 0x3001), 0x3001);
+	assert_int_equal(npt_next(npt, 0x4000), 0x5000);
+	assert_int_equal(npt_next(npt, 0x6000), PAGE_2M * 3);
+	npt_unmap(npt, 0x4000, PAGE_2M * 4);
+	assert_int_equal(at(npt, 0x3000), 0x5000);
+	assert_int_equal(at(npt, 0x5000), UINT64_MAX);
+	assert_int_equal(at(npt, PAGE_2M * 3), UINT64_MAX);
+	/* Not free for others until it has been told. */
+	assert_int_equal(npt_next(npt, 0x4000), 0x5000);
+	npt_forget(npt, 0, PAGE_2M * 4, note, sum);
+	assert_int_equal(sum[0], 0x9000 + PAGE_2M * 7);
+	assert_int_equal(sum[1], PAGE_BYTES + PAGE_2M);
+	npt_forget(npt, 0, PAGE_2M * 4, note, sum);
+	assert_int_equal(sum[1], PAGE_BYTES + PAGE_2M);
+	assert_int_equal(npt_next(npt, 0x4000), UINT64_MAX);
+	assert_int_equal(at(npt, 0x3000), 0x5000);
+}
+
+static void a_shared_table_serves_any_chunk_and_goes_without_a_trace(void **state)
+{
+	struct npt *npt = *state;
+	uint64_t *table = fake_take(NULL);
+
+	for (unsigned i = 0; i < 512; i++)
+		table[i] = npt_entry(0x7000, NPT_NO_EXECUTE);
+	assert_int_equal(npt_map(npt, 0, 0, PAGE_1G, NPT_WRITE), 0);
+	assert_int_equal(npt_map_table(npt, PAGE_2M * 2, table), 0);
+	assert_int_equal(npt_map_table(npt, PAGE_2M * 5, table), 0);
+	assert_int_equal(at(npt, PAGE_2M * 2 + 0x12345), 0x7345);
+	assert_int_equal(at(npt, PAGE_2M * 6 - 1), 0x7fff);
+	assert_false(can_write(npt, PAGE_2M * 5));
+	assert_int_equal(at(npt, PAGE_2M * 3), PAGE_2M * 3);
+	assert_int_equal(npt_map(npt, PAGE_2M * 2, PAGE_2M * 2, PAGE_2M, NPT_WRITE), 0);
+	assert_int_equal(at(npt, PAGE_2M * 2 + 0x12345), PAGE_2M * 2 + 0x12345);
+	assert_true(can_write(npt, PAGE_2M * 2));
+	assert_int_equal(at(npt, PAGE_2M * 5), 0x7000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -102,6 +158,8 @@ int main(void)
 		TEST(pages_of_each_size_lead_where_they_were_mapped_to),
 		TEST(a_hole_in_a_large_page_leaves_the_rest_as_it_was),
 		TEST(without_memory_nothing_changes),
+		TEST(what_is_unmapped_is_told_once),
+		TEST(a_shared_table_serves_any_chunk_and_goes_without_a_trace),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/calls.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "abi/oya.h"
+#include "hypervisor/child.h"
+#include "hypervisor/frames.h"
+#include "hypervisor/memory.h"
+#include "hypervisor/parent.h"
+#include "hypervisor/partition.h"
+#include "hypervisor/x86.h"
+
+static int info(uint64_t *b)
+{
+	switch (*b) {
+	case OYA_INFO_LOG_AT:
+		*b = parent_log().start;
+		return 0;
+	case OYA_INFO_LOG_BYTES:
+		*b = parent_log().len;
+		return 0;
+	case OYA_INFO_MEMORY_AT:
+		*b = hv_physical_start();
+		return 0;
+	case OYA_INFO_MEMORY_BYTES:
+		*b = HV_BYTES;
+		return 0;
+	case OYA_INFO_PAGES_LEFT:
+		*b = pool_left();
+		return 0;
+	case OYA_INFO_PARTITIONS:
+		*b = partition_count();
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int create(uint64_t *b)
+{
+	unsigned number = 0;
+	int r = partition_create(*b, &number);
+
+	*b = number;
+	return r;
+}
+
+/* A copy of the parent's page, which it may change meanwhile. */
+static int copy_in(void *to, uint64_t page, size_t len)
+{
+	if (page % PAGE_BYTES || !frames_readable(page))
+		return -EINVAL;
+	memcpy(to, physical_to_pointer(page), len);
+	return 0;
+}
+
+static int get_state(struct partition *p, struct child *c, uint64_t page)
+{
+	struct oya_state state;
+	int r = page % PAGE_BYTES ? -EINVAL : frames_lend(page, PAGE_BYTES, p->number);
+
+	if (r < 0)
+		return r;
+	child_get_state(c, &state);
+	memcpy(physical_to_pointer(page), &state, sizeof(state));
+	frames_return(page, PAGE_BYTES);
+	return 0;
+}
+
+static int set_state(struct child *c, uint64_t page)
+{
+	struct oya_state state;
+	int r = copy_in(&state, page, sizeof(state));
+
+	return r < 0 ? r : child_set_state(c, &state);
+}
+
+static int set_cpuid(struct child *c, uint64_t page, uint64_t count)
+{
+	struct oya_cpuid leaves[OYA_CPUID_MAX];
+	int r = count > OYA_CPUID_MAX ? -EINVAL : copy_in(leaves, page, count * sizeof(leaves[0]));
+
+	return r < 0 ? r : child_set_cpuid(c, leaves, count);
+}
+
+static int call_processor(struct partition *p, uint64_t number, uint64_t processor, uint64_t d,
+			  uint64_t s)
+{
+	struct child *c = child_take(p, processor);
+	int r = 0;
+
+	if (!c)
+		return -ENOENT;
+	if (number == OYA_CALL_RUN)
+		child_run(c);
+	else if (number == OYA_CALL_GET_STATE)
+		r = get_state(p, c, d);
+	else if (number == OYA_CALL_SET_STATE)
+		r = set_state(c, d);
+	else
+		r = set_cpuid(c, d, s);
+	child_release(c);
+	return r;
+}
+
+static int call_partition(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
+{
+	struct partition *p = partition_get(*b);
+	int r;
+
+	if (!p)
+		return -ENOENT;
+	switch (number) {
+	case OYA_CALL_DONATE:
+		r = partition_donate(p, c);
+		break;
+	case OYA_CALL_MAP:
+		r = partition_map(p, c, d, s, b);
+		break;
+	case OYA_CALL_UNMAP:
+		r = partition_unmap(p, c, d);
+		break;
+	case OYA_CALL_CREATE_PROCESSOR:
+		r = child_create(p, c, d);
+		break;
+	default:
+		r = call_processor(p, number, c, d, s);
+	}
+	partition_put(p);
+	return r;
+}
+
+int64_t call(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
+{
+	switch (number) {
+	case OYA_CALL_NOTHING:
+		return 0;
+	case OYA_CALL_INFO:
+		return info(b);
+	case OYA_CALL_CREATE:
+		return create(b);
+	case OYA_CALL_DESTROY:
+		return partition_destroy(*b);
+	case OYA_CALL_DONATE:
+	case OYA_CALL_MAP:
+	case OYA_CALL_UNMAP:
+	case OYA_CALL_CREATE_PROCESSOR:
+	case OYA_CALL_RUN:
+	case OYA_CALL_GET_STATE:
+	case OYA_CALL_SET_STATE:
+	case OYA_CALL_SET_CPUID:
+		return call_partition(number, b, c, d, s);
+	default:
+		return -ENOSYS;
+	}
+}

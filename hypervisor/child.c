@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/child.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "hypervisor/child_priv.h"
+#include "hypervisor/fpu.h"
+#include "hypervisor/frames.h"
+#include "hypervisor/log.h"
+#include "hypervisor/memory.h"
+#include "hypervisor/parent.h"
+#include "hypervisor/svm.h"
+#include "hypervisor/x86.h"
+
+#define FIRST_ASID 2u /* 1 is the parent's */
+#define PORT_BITMAP_PAGES 3u
+#define EXCEPTION_DB 1u
+#define EXCEPTION_UD 6u
+#define EXCEPTION_GP 13u
+#define EXCEPTION_AC 17u
+#define RESET_CS 0xF000u
+#define RESET_CS_BASE 0xFFFF0000u
+#define RESET_RIP 0xFFF0u
+#define IO_IN (1u << 0)
+#define IO_STRING (1u << 2)
+#define IO_BYTES(info) ((uint8_t)((info) >> 4 & 7))
+#define IO_PORT_AT 16
+
+static uint8_t *all_ports, *msr_bitmap;
+static uint32_t asid_end;
+
+/* Those that VMLOAD and VMRUN exchange: a child reaches them by itself. */
+static const uint32_t own_msrs[] = {
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+	MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+};
+
+int child_init(void)
+{
+	all_ports = pool_take(PORT_BITMAP_PAGES);
+	msr_bitmap = pool_take(SVM_MSR_BITMAP_BYTES / PAGE_BYTES);
+	if (!all_ports || !msr_bitmap)
+		return -ENOMEM;
+	memset(all_ports, 0xFF, PORT_BITMAP_PAGES * PAGE_BYTES);
+	memset(msr_bitmap, 0xFF, SVM_MSR_BITMAP_BYTES);
+	for (unsigned i = 0; i < ARRAY_LEN(own_msrs); i++)
+		svm_trap_msr(msr_bitmap, own_msrs[i], false, false);
+	asid_end = x86_cpuid(SVM_CPUID_FEATURES, 0).ebx;
+	return asid_end > FIRST_ASID ? 0 : -ENOMEM;
+}
+
+static void set_intercepts(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	/* The delivery of both can fault for ever, which no interrupt ends. */
+	v->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_AC;
+	v->intercept_1 = SVM_INTERCEPT_INTR | SVM_INTERCEPT_NMI | SVM_INTERCEPT_SMI |
+			 SVM_INTERCEPT_INIT | SVM_INTERCEPT_RDPMC | SVM_INTERCEPT_CPUID |
+			 SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT | SVM_INTERCEPT_INVLPGA |
+			 SVM_INTERCEPT_IO | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
+	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
+			 SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
+			 SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_WBINVD | SVM_INTERCEPT_MONITOR |
+			 SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_XSETBV;
+	v->io_permissions = pointer_to_physical(all_ports);
+	v->msr_permissions = pointer_to_physical(msr_bitmap);
+	v->vintr = SVM_VINTR_MASKING;
+	v->nested_paging = 1;
+	v->nested_cr3 = npt_physical(&c->partition->npt);
+}
+
+int child_create(struct partition *p, uint64_t number, uint64_t shared)
+{
+	unsigned pages = (unsigned)(align_up(sizeof(struct child), PAGE_BYTES) / PAGE_BYTES);
+	struct child *c;
+	int r = 0;
+
+	if (number >= PROCESSORS_MAX || shared % PAGE_BYTES)
+		return -EINVAL;
+	lock_take(&p->lock);
+	if (p->ends)
+		r = -ENOENT;
+	else if (p->child[number])
+		r = -EEXIST;
+	/* All at once, so that nothing is half made. */
+	c = r == 0 ? partition_take(p, pages + 1 + fpu_pages()) : NULL;
+	if (r == 0 && !c)
+		r = -ENOMEM;
+	if (r == 0)
+		r = frames_lend(shared, PAGE_BYTES, p->number);
+	if (r == 0) {
+		c->partition = p;
+		c->vmcb = (void *)((uint8_t *)c + pages * PAGE_BYTES);
+		c->fpu = (uint8_t *)c->vmcb + PAGE_BYTES;
+		c->shared = physical_to_pointer(shared);
+		c->xcr0 = FPU_X87;
+		fpu_reset(c->fpu);
+		set_intercepts(c);
+		svm_set_reset(c->vmcb, &c->registers);
+		c->vmcb->cs.selector = RESET_CS;
+		c->vmcb->cs.base = RESET_CS_BASE;
+		c->vmcb->rip = RESET_RIP;
+		__atomic_store_n(&p->child[number], c, __ATOMIC_RELEASE);
+	}
+	lock_release(&p->lock);
+	return r;
+}
+
+uint64_t child_shared(const struct child *c)
+{
+	return pointer_to_physical(c->shared);
+}
+
+struct child *child_take(struct partition *p, uint64_t number)
+{
+	struct child *c = number < PROCESSORS_MAX
+				  ? __atomic_load_n(&p->child[number], __ATOMIC_ACQUIRE)
+				  : NULL;
+
+	return c && !p->ends && !__atomic_test_and_set(&c->taken, __ATOMIC_ACQUIRE) ? c : NULL;
+}
+
+void child_release(struct child *c)
+{
+	__atomic_clear(&c->taken, __ATOMIC_RELEASE);
+}
+
+static void inject(struct child *c, unsigned exception, bool has_error)
+{
+	svm_inject(c->vmcb, exception, has_error);
+}
+
+static void skip(struct child *c, unsigned bytes)
+{
+	svm_skip(c->vmcb, bytes);
+}
+
+/* True: the child goes on. Else `exit` and what belongs to it are in the shared page. */
+static bool leave(struct child *c, enum oya_exit exit)
+{
+	c->shared->exit = exit;
+	return false;
+}
+
+static bool exit_port(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+	uint64_t info = v->exit_info_1;
+
+	c->shared->port = (uint32_t)(info >> IO_PORT_AT);
+	c->shared->bytes = IO_BYTES(info);
+	c->shared->write = !(info & IO_IN);
+	if (info & IO_STRING)
+		return leave(c, OYA_EXIT_PORT_STRING);
+	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
+	c->in_bytes = info & IO_IN ? IO_BYTES(info) : 0;
+	v->rip = v->exit_info_2;
+	v->interrupt_shadow = 0;
+	return leave(c, OYA_EXIT_PORT);
+}
+
+/* The value of an IN, as the parent has found it. 32 bits clear the upper half, as always. */
+static void finish_in(struct child *c)
+{
+	uint64_t mask = UINT64_MAX >> (64 - 8 * c->in_bytes);
+	uint64_t value = *(volatile uint64_t *)&c->shared->value & mask;
+
+	c->vmcb->rax = c->in_bytes == 4 ? value : (c->vmcb->rax & ~mask) | value;
+	c->in_bytes = 0;
+}
+
+static bool exit_msr(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+	uint32_t msr = (uint32_t)c->registers.rcx;
+	uint64_t value = c->registers.rdx << 32 | (uint32_t)v->rax;
+	bool write = v->exit_info_1 & 1;
+
+	if (!(write ? child_write_msr(c, msr, value) : child_read_msr(c, msr, &value))) {
+		inject(c, EXCEPTION_GP, true);
+		return true;
+	}
+	if (!write) {
+		v->rax = (uint32_t)value;
+		c->registers.rdx = value >> 32;
+	}
+	skip(c, 2);
+	return true;
+}
+
+static void exit_xsetbv(struct child *c)
+{
+	uint64_t value = c->registers.rdx << 32 | (uint32_t)c->vmcb->rax;
+
+	if (!(c->vmcb->cr4 & CR4_OSXSAVE)) {
+		inject(c, EXCEPTION_UD, false);
+		return;
+	}
+	if (c->vmcb->cpl != 0 || (uint32_t)c->registers.rcx != 0 || !fpu_xcr0_allowed(value)) {
+		inject(c, EXCEPTION_GP, true);
+		return;
+	}
+	c->xcr0 = value;
+	x86_write_xcr0(value);
+	skip(c, 3);
+}
+
+static bool handle(struct child *c, struct cpu *cpu)
+{
+	const struct svm_vmcb *v = c->vmcb;
+
+	switch (v->exit_code) {
+	case SVM_EXIT_INTR:
+		return leave(c, OYA_EXIT_INTERRUPT);
+	case SVM_EXIT_NMI:
+		parent_take_nmi(cpu);
+		return leave(c, OYA_EXIT_INTERRUPT);
+	case SVM_EXIT_SMI:
+	case SVM_EXIT_INIT:
+		return true;
+	case SVM_EXIT_CPUID:
+		child_cpuid(c);
+		skip(c, 2);
+		return true;
+	case SVM_EXIT_MSR:
+		return exit_msr(c);
+	case SVM_EXIT_IO:
+		return exit_port(c);
+	case SVM_EXIT_HLT:
+		skip(c, 1);
+		return leave(c, OYA_EXIT_HALT);
+	case SVM_EXIT_NPF:
+		c->shared->address = v->exit_info_2;
+		c->shared->write = (v->exit_info_1 & SVM_NPF_WRITE) != 0;
+		return leave(c, OYA_EXIT_MEMORY);
+	case SVM_EXIT_INVD: /* without what it would lose */
+	case SVM_EXIT_WBINVD:
+		skip(c, 2);
+		return true;
+	case SVM_EXIT_XSETBV:
+		exit_xsetbv(c);
+		return true;
+	case SVM_EXIT_RDPMC:
+		inject(c, EXCEPTION_GP, true);
+		return true;
+	case SVM_EXIT_EXCEPTION + EXCEPTION_DB:
+		inject(c, EXCEPTION_DB, false);
+		return true;
+	case SVM_EXIT_EXCEPTION + EXCEPTION_AC:
+		inject(c, EXCEPTION_AC, true);
+		return true;
+	case SVM_EXIT_SHUTDOWN:
+		return leave(c, OYA_EXIT_SHUTDOWN);
+	case SVM_EXIT_INVALID:
+		c->shared->address = v->exit_code;
+		return leave(c, OYA_EXIT_BROKEN);
+	default: /* instructions that are not offered */
+		inject(c, EXCEPTION_UD, false);
+		return true;
+	}
+}
+
+/* Translations of this processor's are told apart by a number; those of an era that has ended are
+ * no longer there. */
+static void choose_asid(struct child *c, struct cpu *cpu)
+{
+	if (c->asid_cpu == cpu->apic && c->asid_era == cpu->asid_era)
+		return;
+	if (cpu->asid_next >= asid_end) {
+		cpu->asid_era++;
+		cpu->asid_next = 0;
+	}
+	if (cpu->asid_next < FIRST_ASID) {
+		cpu->asid_next = FIRST_ASID;
+		c->vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
+	}
+	c->vmcb->asid = cpu->asid_next++;
+	c->asid_cpu = cpu->apic;
+	c->asid_era = cpu->asid_era;
+}
+
+static void exchange_debug(uint64_t *from, const uint64_t *to)
+{
+	__asm__ volatile("mov %%db0, %0" : "=r"(from[0]));
+	__asm__ volatile("mov %%db1, %0" : "=r"(from[1]));
+	__asm__ volatile("mov %%db2, %0" : "=r"(from[2]));
+	__asm__ volatile("mov %%db3, %0" : "=r"(from[3]));
+	__asm__ volatile("mov %0, %%db0" : : "r"(to[0]));
+	__asm__ volatile("mov %0, %%db1" : : "r"(to[1]));
+	__asm__ volatile("mov %0, %%db2" : : "r"(to[2]));
+	__asm__ volatile("mov %0, %%db3" : : "r"(to[3]));
+}
+
+/* FS, GS, TR, LDTR and the MSRs of system calls. */
+static void exchange_segments(const struct svm_vmcb *from, const struct svm_vmcb *to)
+{
+	__asm__ volatile("vmsave %0" : : "a"(pointer_to_physical(from)) : "memory");
+	__asm__ volatile("vmload %0" : : "a"(pointer_to_physical(to)) : "memory");
+}
+
+void child_run(struct child *c)
+{
+	struct cpu *cpu = cpu_this();
+	struct svm_vmcb *v = c->vmcb;
+	uint64_t parent_debug[4], parent_xcr0 = 0;
+	bool on = true;
+
+	if (c->in_bytes)
+		finish_in(c);
+	exchange_segments(cpu->vmcb, v);
+	exchange_debug(parent_debug, c->debug);
+	fpu_exchange(cpu->fpu, &parent_xcr0, c->fpu, c->xcr0);
+	while (on) {
+		choose_asid(c, cpu);
+		/* An interrupt of the parent's ends the run, though GIF is clear until then. */
+		__asm__ volatile("sti" : : : "memory");
+		svm_run(pointer_to_physical(v), &c->registers);
+		__asm__ volatile("cli" : : : "memory");
+		v->tlb_control = SVM_TLB_KEEP;
+		v->event = v->exit_event & SVM_EVENT_VALID ? v->exit_event : 0;
+		c->exits++;
+		on = handle(c, cpu) && !panicked();
+	}
+	fpu_exchange(c->fpu, &c->xcr0, cpu->fpu, parent_xcr0);
+	exchange_debug(c->debug, parent_debug);
+	exchange_segments(v, cpu->vmcb);
+	c->shared->exits = c->exits;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The registers of floating point and vectors, which are always a guest's: we use none. They are
+ * exchanged when a processor goes from the parent to a child and back.
+ */
+#ifndef OYA_HYPERVISOR_FPU_H
+#define OYA_HYPERVISOR_FPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FPU_X87 1u /* of XCR0: what it is after a reset */
+
+/* On each processor, before any other. */
+void fpu_init(void);
+
+bool fpu_has_xsave(void);
+
+/* Pages of an area. */
+unsigned fpu_pages(void);
+
+/* Whether a guest may have this XCR0. */
+bool fpu_xcr0_allowed(uint64_t xcr0);
+
+/* An area as after a reset. */
+void fpu_reset(void *area);
+
+/* From the registers to `from`, and from `to` to them. *from_xcr0 is what was, to_xcr0 what is to
+ * be. */
+void fpu_exchange(void *from, uint64_t *from_xcr0, const void *to, uint64_t to_xcr0);
+
+#endif

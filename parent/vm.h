@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A partition as KVM's interface sees it: a VM, its memory slots, its processors.
+ *
+ * A VM lives until the last file of it and of its processors is closed; then all its memory is the
+ * parent's again.
+ */
+#ifndef OYA_PARENT_VM_H
+#define OYA_PARENT_VM_H
+
+#include <linux/kref.h>
+#include <linux/kvm.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+
+#define OYA_SLOTS 64u
+#define OYA_PROCESSORS 256u
+
+struct oya_slot {
+	u64 guest, bytes;    /* bytes 0: not in use */
+	unsigned long count; /* pages that are pinned */
+	struct page **pages;
+	struct mm_struct *mm;
+};
+
+struct oya_vm {
+	struct kref refs;
+	struct mutex lock; /* of all below */
+	u64 number;        /* the partition's */
+	struct list_head chunks;
+	struct list_head shared; /* pages of processors whose files are closed */
+	struct page *list;       /* for calls that take one */
+	struct oya_slot slot[OYA_SLOTS];
+};
+
+/* A file of a new VM, or a negative errno. */
+int oya_vm_create(void);
+void oya_vm_put(struct oya_vm *vm);
+
+/* Calls that may need more memory for the partition: given as it is asked for. With the lock held.
+ */
+long oya_vm_call(struct oya_vm *vm, u64 number, u64 *b, u64 c, u64 d, u64 s);
+
+/* One chunk more; 0 or a negative errno. */
+int oya_vm_donate(struct oya_vm *vm);
+
+/* memory.c; with the lock held. */
+int oya_memory_set(struct oya_vm *vm, const struct kvm_userspace_memory_region *region);
+void oya_memory_unpin(struct oya_slot *slot);
+
+/* vcpu.c: a file of a new processor, or a negative errno; with the lock held. */
+int oya_vcpu_create(struct oya_vm *vm, u64 number);
+
+#endif

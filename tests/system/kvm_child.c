@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Small children on a device that speaks KVM's interface: child DEVICE TEST [COUNT]. Exits 0 when
+ * all is as it should be, else says what is not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MEMORY (8u << 20)
+#define CODE_AT 0x1000u
+#define TABLES_AT 0x100000u
+#define FAR_AT 0x40000000u /* a second slot */
+#define DONE_PORT 0x99
+
+struct machine {
+	int vm, cpu;
+	uint8_t *memory, *far;
+	struct kvm_run *run;
+};
+
+extern const uint8_t real_start[], real_end[], long_start[], long_end[], spin_start[], spin_end[];
+
+/* Real mode: a byte in, one more out, and to memory. */
+__asm__(".pushsection .rodata\n"
+	".code16\n"
+	"real_start:\n"
+	"	mov $0x10, %dx\n"
+	"	in %dx, %al\n"
+	"	inc %al\n"
+	"	out %al, %dx\n"
+	"	mov %al, 0x500\n"
+	"	mov $0x1234, %ax\n"
+	"	in %dx, %ax\n"
+	"	mov %ax, 0x502\n"
+	"	hlt\n"
+	"real_end:\n"
+	/* Long mode: CPUID, TSC, registers of vectors across an exit, the second slot. */
+	".code64\n"
+	"long_start:\n"
+	"	mov $0x40000000, %eax\n"
+	"	cpuid\n"
+	"	mov %ebx, 0x510\n"
+	"	xor %eax, %eax\n"
+	"	mov $0x10, %ecx\n"
+	"	rdmsr\n"
+	"	mov %eax, 0x514\n"
+	"	mov $0x1122334455667788, %rax\n"
+	"	movq %rax, %xmm7\n"
+	"	mov $0x10, %edx\n"
+	"	out %al, %dx\n"
+	"	movq %xmm7, %rbx\n"
+	"	mov %rbx, 0x518\n"
+	"	mov $0x40000000, %rdi\n"
+	"	mov (%rdi), %rcx\n"
+	"	mov %rcx, 0x520\n"
+	"	movq $77, 8(%rdi)\n"
+	"	mov $0x99, %edx\n"
+	"	out %al, %dx\n"
+	"	hlt\n"
+	"long_end:\n"
+	/* Counts for ever. */
+	"spin_start:\n"
+	"	incq 0x530\n"
+	"	jmp spin_start\n"
+	"spin_end:\n"
+	".popsection\n");
+
+static const char *device;
+
+__attribute__((format(printf, 1, 2), noreturn)) static void wrong(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, ": %s\n", strerror(errno));
+	exit(1);
+}
+
+static int call(int fd, unsigned long number, unsigned long argument, const char *what)
+{
+	int r = ioctl(fd, number, argument);
+
+	if (r < 0)
+		wrong("%s", what);
+	return r;
+}
+
+static uint8_t *add_slot(int vm, unsigned slot, uint64_t at, size_t bytes)
+{
+	uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = at,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)memory,
+	};
+
+	if (memory == MAP_FAILED)
+		wrong("memory");
+	call(vm, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region, "a memory slot");
+	return memory;
+}
+
+static struct machine make(void)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC);
+	struct machine m;
+	int bytes;
+
+	if (fd < 0)
+		wrong("opening %s", device);
+	if (call(fd, KVM_GET_API_VERSION, 0, "the version") != KVM_API_VERSION)
+		wrong("the version is not %d", KVM_API_VERSION);
+	bytes = call(fd, KVM_GET_VCPU_MMAP_SIZE, 0, "the size of kvm_run");
+	m.vm = call(fd, KVM_CREATE_VM, 0, "a VM");
+	m.memory = add_slot(m.vm, 0, 0, MEMORY);
+	m.far = add_slot(m.vm, 1, FAR_AT, 4096);
+	m.cpu = call(m.vm, KVM_CREATE_VCPU, 0, "a processor");
+	m.run = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m.cpu, 0);
+	if (m.run == MAP_FAILED)
+		wrong("kvm_run");
+	close(fd);
+	return m;
+}
+
+static void unmake(const struct machine *m)
+{
+	munmap(m->run, 4096 * 2);
+	close(m->cpu);
+	close(m->vm);
+	munmap(m->memory, MEMORY);
+	munmap(m->far, 4096);
+}
+
+static void load(const struct machine *m, const uint8_t *start, const uint8_t *end)
+{
+	memcpy(m->memory + CODE_AT, start, (size_t)(end - start));
+}
+
+static void set_real(const struct machine *m)
+{
+	struct kvm_regs regs = {.rip = CODE_AT, .rflags = 2};
+	struct kvm_sregs sregs;
+
+	load(m, real_start, real_end);
+	call(m->cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
+	sregs.cs.base = sregs.cs.selector = 0;
+	call(m->cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+	call(m->cpu, KVM_SET_REGS, (uintptr_t)&regs, "setting registers");
+}
+
+static void set_long(const struct machine *m)
+{
+	struct kvm_segment code = {.selector = 8,
+				   .type = 0xB,
+				   .present = 1,
+				   .s = 1,
+				   .l = 1,
+				   .g = 1,
+				   .limit = UINT32_MAX},
+			   data = {.selector = 16,
+				   .type = 3,
+				   .present = 1,
+				   .s = 1,
+				   .g = 1,
+				   .db = 1,
+				   .limit = UINT32_MAX};
+	struct kvm_regs regs = {.rip = CODE_AT, .rflags = 2, .rsp = 0x8000};
+	uint64_t *top = (uint64_t *)(void *)(m->memory + TABLES_AT), *gib = top + 512;
+	struct kvm_sregs sregs;
+
+	/* 2 MiB each: the first 8 MiB, and where the second slot is. */
+	top[0] = (TABLES_AT + 4096) | 3;
+	gib[0] = (TABLES_AT + 2 * 4096) | 3;
+	gib[1] = (TABLES_AT + 3 * 4096) | 3;
+	for (uint64_t i = 0; i < 4; i++)
+		gib[512 + i] = i << 21 | 0x83;
+	gib[1024] = FAR_AT | 0x83;
+	call(m->cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
+	sregs.cs = code;
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+	sregs.cr0 = 0x80010033;
+	sregs.cr3 = TABLES_AT;
+	sregs.cr4 = 0x620; /* PAE, OSFXSR, OSXMMEXCPT */
+	sregs.efer = 0x500;
+	call(m->cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+	call(m->cpu, KVM_SET_REGS, (uintptr_t)&regs, "setting registers");
+}
+
+static void expect(const struct machine *m, uint32_t reason)
+{
+	call(m->cpu, KVM_RUN, 0, "running");
+	if (m->run->exit_reason != reason)
+		wrong("exit %u in place of %u (%#llx)", m->run->exit_reason, reason,
+		      (unsigned long long)m->run->fail_entry.hardware_entry_failure_reason);
+}
+
+static uint8_t *data_of(const struct machine *m)
+{
+	return (uint8_t *)m->run + m->run->io.data_offset;
+}
+
+static void test_real(void)
+{
+	struct machine m = make();
+	uint16_t word;
+
+	set_real(&m);
+	expect(&m, KVM_EXIT_IO);
+	if (m.run->io.direction != KVM_EXIT_IO_IN || m.run->io.port != 0x10 || m.run->io.size != 1)
+		wrong("the first exit is not the IN");
+	*data_of(&m) = 41;
+	expect(&m, KVM_EXIT_IO);
+	if (m.run->io.direction != KVM_EXIT_IO_OUT || *data_of(&m) != 42)
+		wrong("OUT of %u", *data_of(&m));
+	expect(&m, KVM_EXIT_IO);
+	memcpy(data_of(&m), "\xEF\xBE", 2);
+	expect(&m, KVM_EXIT_HLT);
+	memcpy(&word, m.memory + 0x502, 2);
+	if (m.memory[0x500] != 42 || word != 0xBEEF)
+		wrong("memory has %u and %#x", m.memory[0x500], word);
+	unmake(&m);
+}
+
+static void test_long(void)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entry[2];
+	} cpuid = {
+		.head = {.nent = 2},
+		.entry = {{.function = 0, .eax = 1}, {.function = 0x40000000, .ebx = 0x4179614F}}};
+	struct machine m = make();
+	uint64_t words[5];
+
+	set_long(&m);
+	load(&m, long_start, long_end);
+	memcpy(m.far, "far away", 8);
+	call(m.cpu, KVM_SET_CPUID2, (uintptr_t)&cpuid, "setting CPUID");
+	expect(&m, KVM_EXIT_IO);
+	/* Registers of vectors are the worker's own meanwhile. */
+	__asm__ volatile("pxor %%xmm7, %%xmm7" : : : "xmm7");
+	expect(&m, KVM_EXIT_IO);
+	if (m.run->io.port != DONE_PORT)
+		wrong("it ends at port %#x", m.run->io.port);
+	memcpy(words, m.memory + 0x510, sizeof(words));
+	if ((uint32_t)words[0] != cpuid.entry[1].ebx || !(words[0] >> 32))
+		wrong("CPUID and TSC gave %#llx", (unsigned long long)words[0]);
+	if (words[1] != 0x1122334455667788)
+		wrong("its xmm7 has become %#llx", (unsigned long long)words[1]);
+	if (memcmp(&words[2], "far away", 8) || m.far[8] != 77)
+		wrong("the second slot is not as it was written");
+	unmake(&m);
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static uint64_t counter(const struct machine *m)
+{
+	return *(volatile uint64_t *)(void *)(m->memory + 0x530);
+}
+
+/* A child that never ends is interrupted, and goes on where it was. */
+static void test_spin(void)
+{
+	struct itimerspec each = {.it_interval = {0, 20000000}, .it_value = {0, 20000000}};
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct machine m = make();
+	uint64_t last = 0;
+	timer_t timer;
+
+	set_long(&m);
+	load(&m, spin_start, spin_end);
+	sigaction(SIGALRM, &action, NULL);
+	if (timer_create(CLOCK_MONOTONIC, NULL, &timer) < 0 ||
+	    timer_settime(timer, 0, &each, NULL) < 0)
+		wrong("a timer");
+	for (unsigned i = 0; i < 20; i++) {
+		if (ioctl(m.cpu, KVM_RUN, 0) == 0 || errno != EINTR)
+			wrong("exit %u in place of a signal", m.run->exit_reason);
+		if (counter(&m) <= last)
+			wrong("it does not go on");
+		last = counter(&m);
+	}
+	unmake(&m);
+}
+
+static void *spin_thread(void *arg)
+{
+	const struct machine *m = arg;
+
+	while (ioctl(m->cpu, KVM_RUN, 0) < 0 && errno == EINTR)
+		;
+	return NULL;
+}
+
+/* Until it is killed. */
+static void test_forever(void)
+{
+	static struct machine m[2];
+	pthread_t thread;
+
+	for (unsigned i = 0; i < 2; i++) {
+		m[i] = make();
+		set_long(&m[i]);
+		load(&m[i], spin_start, spin_end);
+		if (pthread_create(&thread, NULL, spin_thread, &m[i]) != 0)
+			wrong("a thread");
+	}
+	while (!counter(&m[0]) || !counter(&m[1]))
+		usleep(10000);
+	puts("spinning");
+	fflush(stdout);
+	pause();
+}
+
+/* State that no processor can run: the child stops, with a reason, and nothing else. */
+static void test_broken(void)
+{
+	struct machine m = make();
+	struct kvm_sregs sregs;
+
+	set_long(&m);
+	call(m.cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
+	sregs.cr0 = 0x80000000; /* pages without protection */
+	call(m.cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+	expect(&m, KVM_EXIT_FAIL_ENTRY);
+	sregs.efer |= 1u << 12; /* SVM in a child */
+	if (ioctl(m.cpu, KVM_SET_SREGS, &sregs) == 0 || errno != EINVAL)
+		wrong("EFER.SVME is not refused");
+	unmake(&m);
+	m = make();
+	set_long(&m);
+	memset(m.memory + CODE_AT, 0x0F,
+	       2); /* an invalid instruction, and no table of interrupts */
+	m.memory[CODE_AT + 1] = 0x0B;
+	expect(&m, KVM_EXIT_SHUTDOWN);
+	unmake(&m);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} tests[] = {
+		{"real", test_real},       {"long", test_long},     {"spin", test_spin},
+		{"forever", test_forever}, {"broken", test_broken},
+	};
+	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
+
+	if (argc < 3)
+		return 2;
+	device = argv[1];
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		for (unsigned n = 0; !strcmp(argv[2], tests[i].name) && n < count; n++)
+			tests[i].run();
+	}
+	return 0;
+}
