@@ -61,10 +61,10 @@ static void set_intercepts(struct child *c)
 			 SVM_INTERCEPT_INIT | SVM_INTERCEPT_RDPMC | SVM_INTERCEPT_CPUID |
 			 SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT | SVM_INTERCEPT_INVLPGA |
 			 SVM_INTERCEPT_IO | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
-	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
-			 SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
-			 SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_WBINVD | SVM_INTERCEPT_MONITOR |
-			 SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_XSETBV;
+	v->intercept_2 = SVM_INTERCEPT_RDTSCP | SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL |
+			 SVM_INTERCEPT_VMLOAD | SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI |
+			 SVM_INTERCEPT_CLGI | SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_WBINVD |
+			 SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_XSETBV;
 	v->io_permissions = pointer_to_physical(all_ports);
 	v->msr_permissions = pointer_to_physical(msr_bitmap);
 	v->vintr = SVM_VINTR_MASKING;
@@ -305,7 +305,7 @@ void child_run(struct child *c)
 {
 	struct cpu *cpu = cpu_this();
 	struct svm_vmcb *v = c->vmcb;
-	uint64_t parent_debug[4], parent_xcr0 = 0;
+	uint64_t parent_debug[4], parent_xcr0 = 0, parent_xss;
 	bool on = true;
 
 	if (c->in_bytes)
@@ -313,6 +313,7 @@ void child_run(struct child *c)
 	exchange_segments(cpu->vmcb, v);
 	exchange_debug(parent_debug, c->debug);
 	fpu_exchange(cpu->fpu, &parent_xcr0, c->fpu, c->xcr0);
+	parent_xss = fpu_hide_supervisor_states();
 	while (on) {
 		choose_asid(c, cpu);
 		/* An interrupt of the parent's ends the run, though GIF is clear until then. */
@@ -324,6 +325,7 @@ void child_run(struct child *c)
 		c->exits++;
 		on = handle(c, cpu) && !panicked();
 	}
+	fpu_show_supervisor_states(parent_xss);
 	fpu_exchange(c->fpu, &c->xcr0, cpu->fpu, parent_xcr0);
 	exchange_debug(c->debug, parent_debug);
 	exchange_segments(v, cpu->vmcb);

@@ -8,7 +8,8 @@
 
 #define CPUID_1_XSAVE (1u << 26) /* of ECX */
 #define CPUID_XSAVE_LEAF 0xDu
-#define CONTROL_RESET 0x037Fu /* the x87 control word at offset 0 */
+#define CPUID_D_1_XSAVES (1u << 3) /* of EAX */
+#define CONTROL_RESET 0x037Fu      /* the x87 control word at offset 0 */
 #define MXCSR_AT 24u
 #define MXCSR_RESET 0x1F80u
 #define HEADER_AT 512u /* of XSAVE's area: which states it has */
@@ -16,7 +17,8 @@
 #define AVX 4u
 #define AVX_512 0xE0u
 
-static uint64_t all; /* states of XCR0 that there are; 0: no XSAVE */
+static uint64_t all;               /* states of XCR0 that there are; 0: no XSAVE */
+static bool has_supervisor_states; /* switched on by MSR_XSS, and not for children */
 static unsigned pages = 1;
 
 /* The same on every processor. */
@@ -31,6 +33,7 @@ void fpu_init(void)
 	c = x86_cpuid(CPUID_XSAVE_LEAF, 0);
 	all = (uint64_t)c.edx << 32 | c.eax;
 	pages = (c.ecx + PAGE_BYTES - 1) / PAGE_BYTES;
+	has_supervisor_states = x86_cpuid(CPUID_XSAVE_LEAF, 1).eax & CPUID_D_1_XSAVES;
 }
 
 bool fpu_has_xsave(void)
@@ -63,6 +66,21 @@ void fpu_reset(void *area)
 	memcpy(a + MXCSR_AT, &mxcsr, sizeof(mxcsr));
 	if (all)
 		memcpy(a + HEADER_AT, &states, sizeof(states));
+}
+
+uint64_t fpu_hide_supervisor_states(void)
+{
+	uint64_t xss = has_supervisor_states ? x86_rdmsr(MSR_XSS) : 0;
+
+	if (xss)
+		x86_wrmsr(MSR_XSS, 0);
+	return xss;
+}
+
+void fpu_show_supervisor_states(uint64_t xss)
+{
+	if (xss)
+		x86_wrmsr(MSR_XSS, xss);
 }
 
 void fpu_exchange(void *from, uint64_t *from_xcr0, const void *to, uint64_t to_xcr0)

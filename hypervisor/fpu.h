@@ -29,4 +29,9 @@ void fpu_reset(void *area);
  * be. */
 void fpu_exchange(void *from, uint64_t *from_xcr0, const void *to, uint64_t to_xcr0);
 
+/* States of the parent's that XSAVES would show: out of a child's reach from one call to the
+ * other. */
+uint64_t fpu_hide_supervisor_states(void);
+void fpu_show_supervisor_states(uint64_t xss);
+
 #endif

@@ -31,6 +31,7 @@
 #define MSR_SYSENTER_EIP 0x176u
 #define MSR_PAT 0x277u
 #define MSR_X2APIC_ICR 0x830u
+#define MSR_XSS 0xDA0u
 #define MSR_EFER 0xC0000080u
 #define MSR_STAR 0xC0000081u
 #define MSR_LSTAR 0xC0000082u
