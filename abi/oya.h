@@ -17,7 +17,7 @@
 #define OYA_CPUID_EBX 0x4179614Fu /* "OyaA" */
 #define OYA_CPUID_ECX 0x7A696275u /* "ubiz" */
 #define OYA_CPUID_EDX 0x00766874u /* "thv" */
-#define OYA_INTERFACE_VERSION 1u
+#define OYA_INTERFACE_VERSION 2u
 
 #define OYA_CHUNK_BYTES 0x200000u /* what a partition is given at a time, so aligned */
 #define OYA_LIST_MAX 512u         /* pages in one call */
@@ -25,8 +25,9 @@
 enum oya_call {
 	OYA_CALL_NOTHING = 0, /* the cost of a call */
 	OYA_CALL_INFO = 1,    /* RBX: which (enum oya_info); the answer in RBX */
-	/* RBX: address of a first chunk of memory, which the parent loses. The partition's number
-	 * in RBX. */
+	/* RBX: address of a first chunk of memory, which the parent loses; RCX: kHz of the TSC;
+	 * RDX: an interrupt vector of the parent's, which ends the run of a processor that has
+	 * another thing to do. The partition's number in RBX. */
 	OYA_CALL_CREATE = 2,
 	/* RBX: partition; RCX: address of a chunk for its tables and processors. */
 	OYA_CALL_DONATE = 3,
@@ -42,7 +43,7 @@ enum oya_call {
 	 * is passed over. */
 	OYA_CALL_UNMAP = 6,
 	/* RBX: partition; RCX: number of the processor; RDX: address of a page of the parent, which
-	 * both share from then on: struct oya_processor. */
+	 * both share from then on: struct oya_processor; its lowest bit: OYA_PROCESSOR_APIC. */
 	OYA_CALL_CREATE_PROCESSOR = 7,
 	/* RBX: partition; RCX: processor. Returns with its next exit, told in the shared page. */
 	OYA_CALL_RUN = 8,
@@ -52,7 +53,18 @@ enum oya_call {
 	OYA_CALL_SET_STATE = 10,
 	/* The same with an array of struct oya_cpuid; RSI: how many. */
 	OYA_CALL_SET_CPUID = 11,
+	/* An interrupt message, as a device writes it. RBX: partition; RCX: address; RDX: data.
+	 * RBX: whom to wake (OYA_WAKE_...). -ESRCH: no processor takes it. */
+	OYA_CALL_MESSAGE = 12,
 };
+
+/* With a local APIC: then HLT, INIT and SIPI are as on a machine, and processors but 0 wait for
+ * their SIPI. */
+#define OYA_PROCESSOR_APIC 1u
+
+/* Whom to wake: nobody, the processor of this number less one, or all with `ready` set. */
+#define OYA_WAKE_NONE 0u
+#define OYA_WAKE_MANY 0xFFFFFFFFu
 
 #define OYA_MAP_WRITE 1u /* in the low bits of an address */
 #define OYA_MAP_LARGE 2u /* pages of 2 MiB */
@@ -79,26 +91,37 @@ OYA_SIZE(struct oya_log, 16);
 enum oya_exit {
 	OYA_EXIT_INTERRUPT = 0, /* one for the parent waits: it comes as soon as it may */
 	OYA_EXIT_PORT = 1, /* the instruction is done but for the value of an IN: see `value` */
-	OYA_EXIT_PORT_STRING = 2,
-	OYA_EXIT_MEMORY = 3, /* nothing is mapped there, or it may not be written */
-	OYA_EXIT_HALT = 4,   /* behind the instruction */
-	OYA_EXIT_MSR = 5,
+	OYA_EXIT_PORT_STRING = 2, /* not done */
+	/* Nothing is mapped there, or it may not be written. The instruction is done but for the
+	 * value of a load; `bytes` 0: it is not one that is known, and not done. */
+	OYA_EXIT_MEMORY = 3,
+	OYA_EXIT_HALT = 4, /* behind the instruction; with an APIC: until `ready`, or `deadline` */
+	OYA_EXIT_MSR = 5,  /* done but for the value of a read, or for `fault` */
 	OYA_EXIT_SHUTDOWN = 6,
 	OYA_EXIT_BROKEN = 7, /* its state is not one that can run; `address`: the exit code */
+	OYA_EXIT_WAKE = 8,   /* `value`: whom to wake */
+	OYA_EXIT_TIMER = 9,  /* `deadline` is earlier than it was */
+	OYA_EXIT_EOI = 10,   /* `value`: a level-triggered vector that has ended */
 };
 
-/* The page that a processor shares with the parent. The hypervisor reads `value` alone. */
+/* The page that a processor shares with the parent. What the hypervisor reads of it, once and when
+ * it enters: `value`, `fault`, `changed` and, where that is set, the registers. */
 struct oya_processor {
 	uint32_t exit; /* enum oya_exit */
 	uint32_t port; /* or the MSR */
-	uint8_t bytes; /* of a port: 1, 2, 4 */
-	uint8_t write; /* OUT, or a store */
-	uint8_t reserved[6];
-	uint64_t value;   /* written, or what the next RUN has an IN read */
-	uint64_t address; /* in the partition's memory */
-	uint64_t exits;   /* so far, all */
+	uint8_t bytes; /* of a port or of memory: 1, 2, 4, 8 */
+	uint8_t write; /* OUT, a store, WRMSR */
+	uint8_t fault; /* set by the parent: the MSR is refused */
+	uint8_t changed;
+	uint32_t ready;    /* set when it need no longer wait; cleared by the parent */
+	uint64_t value;    /* written, or what the next RUN has the instruction read */
+	uint64_t address;  /* in the partition's memory */
+	uint64_t exits;    /* so far, all */
+	uint64_t deadline; /* of its timer, by the processor's TSC: run it then; 0: none */
+	/* Told with all exits but OYA_EXIT_INTERRUPT. */
+	uint64_t general[16], rip, rflags;
 } OYA_PACKED;
-OYA_SIZE(struct oya_processor, 40);
+OYA_SIZE(struct oya_processor, 192);
 
 struct oya_segment {
 	uint16_t selector, attributes; /* as in SVM's control block: of the descriptor, joined */
@@ -116,7 +139,14 @@ struct oya_state {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_offset;
 	uint64_t event; /* to be injected, or that was being delivered: as in SVM's control block */
 	uint64_t interrupt_shadow;
+	uint64_t activity; /* enum oya_activity */
+	uint64_t nmi;      /* OYA_NMI_... */
 } OYA_PACKED;
+
+enum oya_activity { OYA_RUNNABLE, OYA_HALTED, OYA_WAITS_FOR_SIPI };
+
+#define OYA_NMI_PENDING 1u
+#define OYA_NMI_MASKED 2u
 
 #define OYA_CPUID_MAX 96u
 

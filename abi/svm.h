@@ -78,6 +78,7 @@ enum svm_exit {
 #define SVM_VINTR_TPR 0xFu /* CR8 */
 #define SVM_VINTR_IRQ (1u << 8)
 #define SVM_VINTR_PRIORITY_AT 16
+#define SVM_VINTR_PRIORITY (0xFu << SVM_VINTR_PRIORITY_AT)
 #define SVM_VINTR_IGNORE_TPR (1u << 20)
 #define SVM_VINTR_MASKING (1u << 24)
 
@@ -85,11 +86,14 @@ enum svm_exit {
 #define SVM_EVENT_ERROR (UINT64_C(1) << 11) /* the upper half is an error code */
 #define SVM_EVENT_INTR (UINT64_C(0) << 8)
 #define SVM_EVENT_NMI (UINT64_C(2) << 8)
+#define SVM_EVENT_TYPE (UINT64_C(7) << 8)
+#define SVM_EVENT_SOFTWARE (UINT64_C(4) << 8)
 #define SVM_EVENT_EXCEPTION (UINT64_C(3) << 8)
 
 #define SVM_NPF_PRESENT (1u << 0)
 #define SVM_NPF_WRITE (1u << 1)
 #define SVM_NPF_FETCH (1u << 4)
+#define SVM_NPF_WALK (UINT64_C(1) << 33) /* of the guest's own tables */
 
 struct svm_segment {
 	uint16_t selector, attributes;

@@ -78,16 +78,29 @@ class Place:
         self.host = host
         self.tmp = ctx.tmp
         self.root_disk = ""
+        self.boot = self._boot_id()
         vm.install(host, ctx.build)
         host.put(Path(__file__).with_name("hostside.py"), f"{host.home}/hostside.py")
 
     def measure(self, limit_s: float, *words: object) -> dict[str, Any]:
-        """One verb of hostside.py; RunFailed when it gave no figure, LabError when the host has stopped."""
+        """One verb of hostside.py; RunFailed when it gave no figure, LabError when the host has stopped or begun anew."""
+        try:
+            return self._measured(limit_s, *words)
+        except RunFailed as error:
+            if self._boot_id() != self.boot:
+                raise lab.LabError(f"the emulated host has begun anew by itself during {words[0]}: {error}") from None
+            raise
+
+    def _boot_id(self) -> str:
+        """Another one after each start of the host."""
+        return self.host.run("cat /proc/sys/kernel/random/boot_id", timeout=ANSWER_LIMIT_S).out.strip()
+
+    def _measured(self, limit_s: float, *words: object) -> dict[str, Any]:
+        """As `measure`, for a host that stays up."""
         command = shlex.join(["python3", f"{self.host.home}/hostside.py", *(str(word) for word in words)])
         try:
             done = self.host.run(command, timeout=limit_s + 30, check=False)
         except lab.LabError as error:
-            self.host.run("true", timeout=ANSWER_LIMIT_S)
             raise RunFailed(f"{words[0]}: {error}") from None
         try:
             got: dict[str, Any] = json.loads(done.out.splitlines()[-1])
@@ -211,10 +224,14 @@ class Session:
         """Its console."""
         return f"/run/bench-{self.name}.console"
 
+    @property
+    def log(self) -> str:
+        """What it says."""
+        return f"/run/bench-{self.name}.log"
+
     def begin(self) -> None:
         """Start it; once more when the first guest does not come up. RunFailed after that."""
-        log = f"/run/bench-{self.name}.log"
-        words = ["start", self.socket, log, READY, BOOT_LIMIT_S, *self.command]
+        words = ["start", self.socket, self.log, READY, BOOT_LIMIT_S, *self.command]
         try:
             self.pid = self.at.measure(BOOT_LIMIT_S, *words)["pid"]
         except RunFailed:
@@ -224,7 +241,15 @@ class Session:
     def load(self, what: str, window_s: float, command: str) -> dict[str, Any]:
         """A command with a window of measurement in its midst: see hostside.load."""
         limit = window_s * 4 + 60
-        return self.at.measure(limit, "load", self.socket, self.pid, what, window_s, limit, command)
+        try:
+            return self.at.measure(limit, "load", self.socket, self.pid, what, window_s, limit, command)
+        except RunFailed as error:
+            raise RunFailed(f"{error}; {self._state()}") from None
+
+    def _state(self) -> str:
+        """Of a process whose run failed: whether it lives, and what it and its guest said last."""
+        alive = "it runs" if self.at.host.run(f"kill -0 {self.pid}", check=False).rc == 0 else "it has ended"
+        return f"{alive}, and said last: {self.at.host.run(f'tail -c 500 {self.log}', check=False).out.strip()}"
 
     def pss_mib(self) -> float:
         """Memory of its process beside the guest's RAM."""

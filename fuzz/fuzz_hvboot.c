@@ -25,11 +25,25 @@ static void try_tags(const uint8_t *data, size_t size)
 	must(info.rsdp_len <= sizeof(info.rsdp) && info.efi_map_len <= sizeof(info.efi_map));
 }
 
+static void try_access(const uint8_t *data, size_t size, unsigned code_bits)
+{
+	struct access a = access_decode(data, size, code_bits);
+	uint64_t general[16] = {0};
+
+	must(a.len <= size && a.len <= INSTRUCTION_MAX && a.reg < 16);
+	if (!a.len)
+		return;
+	must(a.bytes == 1 || a.bytes == 2 || a.bytes == 4 || a.bytes == 8);
+	if (a.write)
+		(void)access_stored(&a, general);
+	else
+		access_load(&a, general, size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct store s = store_decode(data, size);
-
-	must(s.len <= size && s.len <= INSTRUCTION_MAX && s.reg < 16);
+	for (unsigned bits = 16; bits <= 64; bits *= 2)
+		try_access(data, size, bits);
 	try_tags(data, size);
 	return 0;
 }

@@ -84,6 +84,11 @@ void apic_nmi(uint32_t apic)
 	send(apic, MODE_NMI << 8 | ICR_LEVEL_ASSERT);
 }
 
+void apic_interrupt(uint32_t apic, uint8_t vector)
+{
+	send(apic, ICR_LEVEL_ASSERT | vector);
+}
+
 static void write_own(uint32_t offset, uint32_t value)
 {
 	if (is_x2())

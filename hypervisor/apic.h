@@ -21,6 +21,9 @@ uint32_t apic_id(void);
 void apic_start(uint32_t apic, uint8_t page);
 void apic_nmi(uint32_t apic);
 
+/* An interrupt of the parent's. */
+void apic_interrupt(uint32_t apic, uint8_t vector);
+
 /* On the processor itself, what INIT does: it has no interrupts of its own any more, and those that
  * waited are lost. They come to us, and are ended one by one (from the assembler). */
 void apic_quiet(void);

@@ -39,51 +39,80 @@ static int info(uint64_t *b)
 	}
 }
 
-static int create(uint64_t *b)
+static int create(uint64_t *b, uint64_t khz, uint64_t kick)
 {
 	unsigned number = 0;
-	int r = partition_create(*b, &number);
+	int r = partition_create(*b, khz, kick, &number);
 
 	*b = number;
 	return r;
 }
 
-/* A copy of the parent's page, which it may change meanwhile. */
-static int copy_in(void *to, uint64_t page, size_t len)
+/* A page of the parent, which must not become ours or another partition's while we use it. */
+static int borrow(const struct partition *p, uint64_t page, void **ret_at)
 {
-	if (page % PAGE_BYTES || !frames_readable(page))
-		return -EINVAL;
-	memcpy(to, physical_to_pointer(page), len);
-	return 0;
+	int r = page % PAGE_BYTES ? -EINVAL : frames_lend(page, PAGE_BYTES, p->number);
+
+	*ret_at = physical_to_pointer(page);
+	return r;
 }
 
-static int get_state(struct partition *p, struct child *c, uint64_t page)
+/* A copy of what such a page holds, which the parent may change meanwhile. */
+static int copy_in(const struct partition *p, void *to, uint64_t page, size_t len)
 {
-	struct oya_state state;
-	int r = page % PAGE_BYTES ? -EINVAL : frames_lend(page, PAGE_BYTES, p->number);
+	void *at;
+	int r = borrow(p, page, &at);
 
 	if (r < 0)
 		return r;
-	child_get_state(c, &state);
-	memcpy(physical_to_pointer(page), &state, sizeof(state));
+	memcpy(to, at, len);
 	frames_return(page, PAGE_BYTES);
 	return 0;
 }
 
-static int set_state(struct child *c, uint64_t page)
+static int get_state(const struct partition *p, struct child *c, uint64_t page)
 {
 	struct oya_state state;
-	int r = copy_in(&state, page, sizeof(state));
+	void *at;
+	int r = borrow(p, page, &at);
+
+	if (r < 0)
+		return r;
+	child_get_state(c, &state);
+	memcpy(at, &state, sizeof(state));
+	frames_return(page, PAGE_BYTES);
+	return 0;
+}
+
+static int set_state(const struct partition *p, struct child *c, uint64_t page)
+{
+	struct oya_state state;
+	int r = copy_in(p, &state, page, sizeof(state));
 
 	return r < 0 ? r : child_set_state(c, &state);
 }
 
-static int set_cpuid(struct child *c, uint64_t page, uint64_t count)
+static int set_cpuid(const struct partition *p, struct child *c, uint64_t page, uint64_t count)
 {
 	struct oya_cpuid leaves[OYA_CPUID_MAX];
-	int r = count > OYA_CPUID_MAX ? -EINVAL : copy_in(leaves, page, count * sizeof(leaves[0]));
+	int r = count > OYA_CPUID_MAX ? -EINVAL
+				      : copy_in(p, leaves, page, count * sizeof(leaves[0]));
 
 	return r < 0 ? r : child_set_cpuid(c, leaves, count);
+}
+
+static int map(struct partition *p, uint64_t guest, uint64_t page, uint64_t pages,
+	       uint64_t *ret_done)
+{
+	void *list;
+	int r = borrow(p, page, &list);
+
+	*ret_done = 0;
+	if (r < 0)
+		return r;
+	r = partition_map(p, guest, list, pages, ret_done);
+	frames_return(page, PAGE_BYTES);
+	return r;
 }
 
 static int call_processor(struct partition *p, uint64_t number, uint64_t processor, uint64_t d,
@@ -99,9 +128,9 @@ static int call_processor(struct partition *p, uint64_t number, uint64_t process
 	else if (number == OYA_CALL_GET_STATE)
 		r = get_state(p, c, d);
 	else if (number == OYA_CALL_SET_STATE)
-		r = set_state(c, d);
+		r = set_state(p, c, d);
 	else
-		r = set_cpuid(c, d, s);
+		r = set_cpuid(p, c, d, s);
 	child_release(c);
 	return r;
 }
@@ -118,13 +147,16 @@ static int call_partition(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, 
 		r = partition_donate(p, c);
 		break;
 	case OYA_CALL_MAP:
-		r = partition_map(p, c, d, s, b);
+		r = map(p, c, d, s, b);
 		break;
 	case OYA_CALL_UNMAP:
 		r = partition_unmap(p, c, d);
 		break;
 	case OYA_CALL_CREATE_PROCESSOR:
 		r = child_create(p, c, d);
+		break;
+	case OYA_CALL_MESSAGE:
+		r = child_message(p, c, d, b);
 		break;
 	default:
 		r = call_processor(p, number, c, d, s);
@@ -141,7 +173,7 @@ int64_t call(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
 	case OYA_CALL_INFO:
 		return info(b);
 	case OYA_CALL_CREATE:
-		return create(b);
+		return create(b, c, d);
 	case OYA_CALL_DESTROY:
 		return partition_destroy(*b);
 	case OYA_CALL_DONATE:
@@ -152,6 +184,7 @@ int64_t call(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
 	case OYA_CALL_GET_STATE:
 	case OYA_CALL_SET_STATE:
 	case OYA_CALL_SET_CPUID:
+	case OYA_CALL_MESSAGE:
 		return call_partition(number, b, c, d, s);
 	default:
 		return -ENOSYS;

@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "hypervisor/child_priv.h"
+#include "hypervisor/emulate.h"
 #include "hypervisor/fpu.h"
 #include "hypervisor/frames.h"
 #include "hypervisor/log.h"
@@ -17,12 +18,12 @@
 #define FIRST_ASID 2u /* 1 is the parent's */
 #define PORT_BITMAP_PAGES 3u
 #define EXCEPTION_DB 1u
+#define EXCEPTION_BP 3u
+#define EXCEPTION_OF 4u
 #define EXCEPTION_UD 6u
 #define EXCEPTION_GP 13u
 #define EXCEPTION_AC 17u
-#define RESET_CS 0xF000u
-#define RESET_CS_BASE 0xFFFF0000u
-#define RESET_RIP 0xFFF0u
+#define RFLAGS_CHANGED UINT64_C(0x003F7FD7)
 #define IO_IN (1u << 0)
 #define IO_STRING (1u << 2)
 #define IO_BYTES(info) ((uint8_t)((info) >> 4 & 7))
@@ -75,9 +76,11 @@ static void set_intercepts(struct child *c)
 int child_create(struct partition *p, uint64_t number, uint64_t shared)
 {
 	unsigned pages = (unsigned)(align_up(sizeof(struct child), PAGE_BYTES) / PAGE_BYTES);
+	bool has_apic = shared & OYA_PROCESSOR_APIC;
 	struct child *c;
 	int r = 0;
 
+	shared &= ~(uint64_t)OYA_PROCESSOR_APIC;
 	if (number >= PROCESSORS_MAX || shared % PAGE_BYTES)
 		return -EINVAL;
 	lock_take(&p->lock);
@@ -93,17 +96,17 @@ int child_create(struct partition *p, uint64_t number, uint64_t shared)
 		r = frames_lend(shared, PAGE_BYTES, p->number);
 	if (r == 0) {
 		c->partition = p;
+		c->number = (uint32_t)number;
 		c->vmcb = (void *)((uint8_t *)c + pages * PAGE_BYTES);
 		c->fpu = (uint8_t *)c->vmcb + PAGE_BYTES;
 		c->shared = physical_to_pointer(shared);
 		c->xcr0 = FPU_X87;
 		fpu_reset(c->fpu);
 		set_intercepts(c);
-		svm_set_reset(c->vmcb, &c->registers);
-		c->vmcb->cs.selector = RESET_CS;
-		c->vmcb->cs.base = RESET_CS_BASE;
-		c->vmcb->rip = RESET_RIP;
+		child_init_interrupts(c, has_apic);
 		__atomic_store_n(&p->child[number], c, __ATOMIC_RELEASE);
+		if (number >= p->child_end)
+			__atomic_store_n(&p->child_end, (unsigned)number + 1, __ATOMIC_RELEASE);
 	}
 	lock_release(&p->lock);
 	return r;
@@ -156,20 +159,46 @@ static bool exit_port(struct child *c)
 	if (info & IO_STRING)
 		return leave(c, OYA_EXIT_PORT_STRING);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
-	c->in_bytes = info & IO_IN ? IO_BYTES(info) : 0;
+	c->access = (struct access){.bytes = IO_BYTES(info), .wide = IO_BYTES(info)};
+	c->unfinished = info & IO_IN ? CHILD_LOAD : CHILD_DONE;
 	v->rip = v->exit_info_2;
 	v->interrupt_shadow = 0;
 	return leave(c, OYA_EXIT_PORT);
 }
 
-/* The value of an IN, as the parent has found it. 32 bits clear the upper half, as always. */
-static void finish_in(struct child *c)
+static bool exit_memory(struct child *c)
 {
-	uint64_t mask = UINT64_MAX >> (64 - 8 * c->in_bytes);
-	uint64_t value = *(volatile uint64_t *)&c->shared->value & mask;
+	struct svm_vmcb *v = c->vmcb;
+	uint64_t gpa = v->exit_info_2, general[16];
+	bool write = v->exit_info_1 & SVM_NPF_WRITE, on;
+	struct access a = {0};
 
-	c->vmcb->rax = c->in_bytes == 4 ? value : (c->vmcb->rax & ~mask) | value;
-	c->in_bytes = 0;
+	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)))
+		a = emulate_access(&c->partition->npt, v);
+	if (a.write != write)
+		a.len = a.bytes = 0;
+	if (a.len && child_has_apic_page(c) && range_within(gpa - LAPIC_PAGE, 1, PAGE_BYTES)) {
+		on = child_reach_apic(c, &a, gpa - LAPIC_PAGE);
+		skip(c, a.len);
+		return on;
+	}
+	c->shared->address = gpa;
+	c->shared->bytes = a.bytes;
+	c->shared->write = write;
+	if (a.len) {
+		svm_get_general(v, &c->registers, general);
+		c->shared->value = a.write ? access_stored(&a, general) : 0;
+		c->access = a;
+		c->unfinished = a.write ? CHILD_DONE : CHILD_LOAD;
+		skip(c, a.len);
+	}
+	return leave(c, OYA_EXIT_MEMORY);
+}
+
+static void set_msr_value(struct child *c, uint64_t value)
+{
+	c->vmcb->rax = (uint32_t)value;
+	c->registers.rdx = value >> 32;
 }
 
 static bool exit_msr(struct child *c)
@@ -178,17 +207,86 @@ static bool exit_msr(struct child *c)
 	uint32_t msr = (uint32_t)c->registers.rcx;
 	uint64_t value = c->registers.rdx << 32 | (uint32_t)v->rax;
 	bool write = v->exit_info_1 & 1;
+	enum child_msr done =
+		write ? child_write_msr(c, msr, value) : child_read_msr(c, msr, &value);
 
-	if (!(write ? child_write_msr(c, msr, value) : child_read_msr(c, msr, &value))) {
+	switch (done) {
+	case CHILD_MSR_REFUSED:
 		inject(c, EXCEPTION_GP, true);
 		return true;
+	case CHILD_MSR_OTHER:
+		c->shared->port = msr;
+		c->shared->write = write;
+		c->shared->value = write ? value : 0;
+		c->refused_rip = v->rip;
+		c->unfinished = write ? CHILD_WRMSR : CHILD_RDMSR;
+		skip(c, 2);
+		return leave(c, OYA_EXIT_MSR);
+	case CHILD_MSR_DONE:
+	case CHILD_MSR_LEAVES:
+		if (!write)
+			set_msr_value(c, value);
+		skip(c, 2);
 	}
-	if (!write) {
-		v->rax = (uint32_t)value;
-		c->registers.rdx = value >> 32;
+	return done == CHILD_MSR_DONE;
+}
+
+/* What the parent has found for the instruction of the last exit. */
+static void finish(struct child *c)
+{
+	const volatile struct oya_processor *from = c->shared;
+	uint64_t value = from->value, general[16];
+	bool fault = from->fault;
+
+	switch (c->unfinished) {
+	case CHILD_DONE:
+		break;
+	case CHILD_LOAD:
+		svm_get_general(c->vmcb, &c->registers, general);
+		access_load(&c->access, general, value);
+		svm_set_general(c->vmcb, &c->registers, general);
+		break;
+	case CHILD_RDMSR:
+	case CHILD_WRMSR:
+		if (fault) {
+			c->vmcb->rip = c->refused_rip;
+			inject(c, EXCEPTION_GP, true);
+		} else if (c->unfinished == CHILD_RDMSR) {
+			set_msr_value(c, value);
+		}
+		break;
 	}
-	skip(c, 2);
-	return true;
+	c->unfinished = CHILD_DONE;
+}
+
+/* Registers that the parent has changed, before what is unfinished. */
+static void take_registers(struct child *c)
+{
+	const volatile struct oya_processor *from = c->shared;
+	uint64_t general[16];
+
+	if (!from->changed)
+		return;
+	for (unsigned i = 0; i < ARRAY_LEN(general); i++)
+		general[i] = from->general[i];
+	svm_set_general(c->vmcb, &c->registers, general);
+	c->vmcb->rip = from->rip;
+	c->vmcb->rflags = (from->rflags & RFLAGS_CHANGED) | RFLAGS_FIXED;
+	c->shared->changed = 0;
+}
+
+static void tell(struct child *c)
+{
+	uint64_t general[16];
+
+	c->shared->exits = c->exits;
+	c->shared->deadline = c->told = c->lapic.deadline;
+	if (c->shared->exit == OYA_EXIT_INTERRUPT)
+		return;
+	svm_get_general(c->vmcb, &c->registers, general);
+	memcpy(c->shared->general, general, sizeof(general));
+	c->shared->rip = c->vmcb->rip;
+	c->shared->rflags = c->vmcb->rflags;
 }
 
 static void exit_xsetbv(struct child *c)
@@ -231,11 +329,15 @@ static bool handle(struct child *c, struct cpu *cpu)
 		return exit_port(c);
 	case SVM_EXIT_HLT:
 		skip(c, 1);
-		return leave(c, OYA_EXIT_HALT);
+		return child_halt(c);
 	case SVM_EXIT_NPF:
-		c->shared->address = v->exit_info_2;
-		c->shared->write = (v->exit_info_1 & SVM_NPF_WRITE) != 0;
-		return leave(c, OYA_EXIT_MEMORY);
+		return exit_memory(c);
+	case SVM_EXIT_VINTR:
+		child_window_open(c);
+		return true;
+	case SVM_EXIT_IRET:
+		child_end_nmi(c);
+		return true;
 	case SVM_EXIT_INVD: /* without what it would lose */
 	case SVM_EXIT_WBINVD:
 		skip(c, 2);
@@ -301,33 +403,58 @@ static void exchange_segments(const struct svm_vmcb *from, const struct svm_vmcb
 	__asm__ volatile("vmload %0" : : "a"(pointer_to_physical(to)) : "memory");
 }
 
-void child_run(struct child *c)
+/* An event whose delivery was interrupted comes again; but an instruction's own, which is carried
+ * out anew. */
+static uint64_t interrupted_event(const struct svm_vmcb *v)
+{
+	uint64_t type = v->exit_event & SVM_EVENT_TYPE, vector = v->exit_event & UINT8_MAX;
+	bool by_instruction =
+		type == SVM_EVENT_SOFTWARE ||
+		(type == SVM_EVENT_EXCEPTION && (vector == EXCEPTION_BP || vector == EXCEPTION_OF));
+
+	return (v->exit_event & SVM_EVENT_VALID) && !by_instruction ? v->exit_event : 0;
+}
+
+static void enter(struct child *c, struct cpu *cpu)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	choose_asid(c, cpu);
+	/* An interrupt of the parent's ends the run, though GIF is clear until then. */
+	__asm__ volatile("sti" : : : "memory");
+	svm_run(pointer_to_physical(v), &c->registers);
+	__asm__ volatile("cli" : : : "memory");
+	child_after_entry(c);
+	v->tlb_control = SVM_TLB_KEEP;
+	v->event = interrupted_event(v);
+	c->exits++;
+}
+
+static void run(struct child *c)
 {
 	struct cpu *cpu = cpu_this();
-	struct svm_vmcb *v = c->vmcb;
 	uint64_t parent_debug[4], parent_xcr0 = 0, parent_xss;
 	bool on = true;
 
-	if (c->in_bytes)
-		finish_in(c);
-	exchange_segments(cpu->vmcb, v);
+	exchange_segments(cpu->vmcb, c->vmcb);
 	exchange_debug(parent_debug, c->debug);
 	fpu_exchange(cpu->fpu, &parent_xcr0, c->fpu, c->xcr0);
 	parent_xss = fpu_hide_supervisor_states();
-	while (on) {
-		choose_asid(c, cpu);
-		/* An interrupt of the parent's ends the run, though GIF is clear until then. */
-		__asm__ volatile("sti" : : : "memory");
-		svm_run(pointer_to_physical(v), &c->registers);
-		__asm__ volatile("cli" : : : "memory");
-		v->tlb_control = SVM_TLB_KEEP;
-		v->event = v->exit_event & SVM_EVENT_VALID ? v->exit_event : 0;
-		c->exits++;
+	while (on && child_before_entry(c, cpu->apic)) {
+		enter(c, cpu);
 		on = handle(c, cpu) && !panicked();
 	}
 	fpu_show_supervisor_states(parent_xss);
 	fpu_exchange(c->fpu, &c->xcr0, cpu->fpu, parent_xcr0);
 	exchange_debug(c->debug, parent_debug);
-	exchange_segments(v, cpu->vmcb);
-	c->shared->exits = c->exits;
+	exchange_segments(c->vmcb, cpu->vmcb);
+}
+
+void child_run(struct child *c)
+{
+	take_registers(c);
+	finish(c);
+	if (child_may_run(c))
+		run(c);
+	tell(c);
 }

@@ -17,7 +17,8 @@ struct child;
 /* 0 or -ENOMEM: once, before any other. */
 int child_init(void);
 
-/* `shared`: address of the parent's page. 0, or -EINVAL, -EBUSY, -EEXIST, -ENOMEM: donate more. */
+/* `shared`: address of the parent's page, with OYA_PROCESSOR_APIC. 0, or -EINVAL, -EBUSY, -EEXIST,
+ * -ENOMEM: donate more. */
 int child_create(struct partition *p, uint64_t number, uint64_t shared);
 
 /* NULL: there is no such processor, or it runs elsewhere. Taken until child_release. */
@@ -32,6 +33,9 @@ void child_get_state(struct child *c, struct oya_state *ret_state);
 /* -EINVAL: a value is one that no processor of a child may have; nothing is changed. */
 int child_set_state(struct child *c, const struct oya_state *state);
 int child_set_cpuid(struct child *c, const struct oya_cpuid *leaves, uint64_t count);
+
+/* An interrupt message for processors of the partition: 0, -EINVAL or -ESRCH: nobody takes it. */
+int child_message(struct partition *p, uint64_t address, uint64_t data, uint64_t *ret_wake);
 
 /* Address of the page that it shares with the parent. */
 uint64_t child_shared(const struct child *c);

@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "hypervisor/child_priv.h"
 #include "hypervisor/fpu.h"
+#include "hypervisor/svm.h"
 #include "hypervisor/x86.h"
 
 #define EFER_CHILD (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
@@ -19,46 +20,10 @@
 
 _Static_assert(sizeof(struct oya_segment) == sizeof(struct svm_segment), "copied as they are");
 
-static void get_general(const struct child *c, struct oya_state *to)
-{
-	const struct cpu_registers *r = &c->registers;
-	const struct svm_vmcb *v = c->vmcb;
-	const uint64_t values[] = {
-		v->rax, r->rcx, r->rdx, r->rbx, v->rsp, r->rbp, r->rsi, r->rdi,
-		r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
-	};
-
-	memcpy(to->general, values, sizeof(values));
-}
-
-static void set_general(struct child *c, const struct oya_state *s)
-{
-	uint64_t from[16];
-
-	memcpy(from, s->general, sizeof(from));
-	c->vmcb->rax = from[0];
-	c->vmcb->rsp = from[4];
-	c->registers = (struct cpu_registers){
-		.rcx = from[1],
-		.rdx = from[2],
-		.rbx = from[3],
-		.rbp = from[5],
-		.rsi = from[6],
-		.rdi = from[7],
-		.r8 = from[8],
-		.r9 = from[9],
-		.r10 = from[10],
-		.r11 = from[11],
-		.r12 = from[12],
-		.r13 = from[13],
-		.r14 = from[14],
-		.r15 = from[15],
-	};
-}
-
 void child_get_state(struct child *c, struct oya_state *ret_state)
 {
 	const struct svm_vmcb *v = c->vmcb;
+	uint64_t general[16];
 
 	*ret_state = (struct oya_state){
 		.rip = v->rip,
@@ -84,7 +49,9 @@ void child_get_state(struct child *c, struct oya_state *ret_state)
 		.event = v->event,
 		.interrupt_shadow = v->interrupt_shadow & 1,
 	};
-	get_general(c, ret_state);
+	child_get_activity(c, ret_state);
+	svm_get_general(v, &c->registers, general);
+	memcpy(ret_state->general, general, sizeof(general));
 	memcpy(&ret_state->es, &v->es, SEGMENTS_BYTES);
 	ret_state->ss.attributes = (uint16_t)((v->ss.attributes & ~SVM_SEGMENT_PRIVILEGE) |
 					      v->cpl << SVM_SEGMENT_PRIVILEGE_AT);
@@ -108,12 +75,14 @@ static bool is_sane(const struct oya_state *s)
 	return !(s->efer & ~EFER_CHILD) && !(s->cr4 & ~CR4_CHILD) && !(s->rflags & ~RFLAGS_CHILD) &&
 	       fpu_xcr0_allowed(s->xcr0) && pat_allowed(s->pat) && s->cr8 <= SVM_VINTR_TPR &&
 	       (fpu_has_xsave() || !(s->cr4 & CR4_OSXSAVE)) && !(s->debug[7] >> 32) &&
-	       s->interrupt_shadow <= 1;
+	       s->interrupt_shadow <= 1 && s->activity <= OYA_WAITS_FOR_SIPI &&
+	       !(s->nmi & ~(uint64_t)(OYA_NMI_PENDING | OYA_NMI_MASKED));
 }
 
 int child_set_state(struct child *c, const struct oya_state *s)
 {
 	struct svm_vmcb *v = c->vmcb;
+	uint64_t general[16];
 
 	if (!is_sane(s))
 		return -EINVAL;
@@ -141,10 +110,12 @@ int child_set_state(struct child *c, const struct oya_state *s)
 	v->tsc_offset = s->tsc_offset;
 	v->event = s->event;
 	v->interrupt_shadow = s->interrupt_shadow;
-	set_general(c, s);
+	memcpy(general, s->general, sizeof(general));
+	svm_set_general(v, &c->registers, general);
 	memcpy(&v->es, &s->es, SEGMENTS_BYTES);
 	v->cpl = s->ss.attributes >> SVM_SEGMENT_PRIVILEGE_AT & 3;
-	c->in_bytes = 0;
+	c->unfinished = CHILD_DONE;
+	child_set_activity(c, s);
 	c->asid_era = 0; /* other page tables, other rights */
 	return 0;
 }
@@ -203,44 +174,44 @@ void child_cpuid(struct child *c)
 		c->registers.rcx |= CPUID_7_OSPKE;
 }
 
-bool child_read_msr(struct child *c, uint32_t msr, uint64_t *ret_value)
+enum child_msr child_read_msr(struct child *c, uint32_t msr, uint64_t *ret_value)
 {
 	switch (msr) {
 	case MSR_TSC:
 		*ret_value = x86_rdtsc() + c->vmcb->tsc_offset;
-		return true;
+		return CHILD_MSR_DONE;
 	case MSR_EFER:
 		*ret_value = c->vmcb->efer & ~EFER_SVME;
-		return true;
+		return CHILD_MSR_DONE;
 	case MSR_PAT:
 		*ret_value = c->vmcb->pat;
-		return true;
+		return CHILD_MSR_DONE;
 	default:
-		return false;
+		return child_read_apic_msr(c, msr, ret_value);
 	}
 }
 
-bool child_write_msr(struct child *c, uint32_t msr, uint64_t value)
+enum child_msr child_write_msr(struct child *c, uint32_t msr, uint64_t value)
 {
 	struct svm_vmcb *v = c->vmcb;
 
 	switch (msr) {
 	case MSR_TSC:
 		v->tsc_offset = value - x86_rdtsc();
-		return true;
+		return CHILD_MSR_DONE;
 	case MSR_EFER:
 		/* LMA is the processor's, and long mode does not change while pages are on. */
 		if ((value & ~EFER_CHILD) || ((v->cr0 & CR0_PG) && ((value ^ v->efer) & EFER_LME)))
-			return false;
+			return CHILD_MSR_REFUSED;
 		v->efer = (value & ~EFER_LMA) | (v->efer & EFER_LMA) | EFER_SVME;
 		c->asid_era = 0;
-		return true;
+		return CHILD_MSR_DONE;
 	case MSR_PAT:
 		if (!pat_allowed(value))
-			return false;
+			return CHILD_MSR_REFUSED;
 		v->pat = value;
-		return true;
+		return CHILD_MSR_DONE;
 	default:
-		return false;
+		return child_write_apic_msr(c, msr, value);
 	}
 }

@@ -35,8 +35,7 @@ struct cpu {
 	unsigned init;   /* atomic: an INIT waits to be taken */
 	int sipi;        /* atomic: the vector, -1 none */
 	bool nmi_taken;  /* by our own handler, with GIF set for a moment */
-	unsigned flush;  /* atomic: another processor waits until this one has forgotten all
-			    translations */
+	unsigned flush;  /* atomic: another waits until all translations are forgotten here */
 	bool nmi_wanted; /* one waits to be given to the parent */
 	bool nmi_masked; /* the parent handles one */
 	struct svm_vmcb *vmcb;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "hypervisor/decode.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
@@ -23,20 +22,53 @@ static bool read_physical(const struct npt *npt, uint64_t gpa, void *to, size_t 
 	return true;
 }
 
-/* Where a linear address of 64-bit mode leads. */
+/* How a mode's page tables are made: entries of a table that are told apart by `bits` of the
+ * address each. */
+struct paging {
+	unsigned levels, bits, entry_bytes;
+	uint64_t root; /* the bits of CR3 that are an address */
+};
+
+static struct paging paging_of(const struct svm_vmcb *v)
+{
+	if (v->efer & EFER_LMA)
+		return (struct paging){v->cr4 & CR4_LA57 ? 5 : 4, 9, 8, ENTRY_ADDRESS};
+	if (v->cr4 & CR4_PAE)
+		return (struct paging){3, 9, 8, UINT32_MAX - 31};
+	return (struct paging){2, 10, 4, UINT32_MAX - 4095};
+}
+
+static bool is_large(const struct svm_vmcb *v, const struct paging *p, unsigned level,
+		     uint64_t entry)
+{
+	if (level == 0)
+		return true;
+	if (!(entry & ENTRY_LARGE))
+		return false;
+	return p->bits == 10 ? v->cr4 & CR4_PSE : level == 1 || (level == 2 && p->levels > 3);
+}
+
+/* Where a linear address leads. */
 static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
 		 uint64_t *ret_gpa)
 {
-	uint64_t table = v->cr3 & ENTRY_ADDRESS, entry, size;
+	const struct paging p = paging_of(v);
+	uint64_t table = v->cr3 & p.root, entry, size;
 
-	for (unsigned level = v->cr4 & CR4_LA57 ? 4 : 3;; level--) {
-		unsigned shift = 12 + 9 * level;
+	if (!(v->cr0 & CR0_PG)) {
+		*ret_gpa = linear;
+		return true;
+	}
+	for (unsigned level = p.levels - 1;; level--) {
+		unsigned shift = 12 + p.bits * level;
+		uint64_t index = linear >> shift & ((1u << p.bits) - 1);
 
-		if (!read_physical(npt, table + (linear >> shift & 511) * 8, &entry, 8) ||
+		entry = 0;
+		if (!read_physical(npt, table + index * p.entry_bytes, &entry, p.entry_bytes) ||
 		    !(entry & ENTRY_PRESENT))
 			return false;
 		size = UINT64_C(1) << shift;
-		if (level == 0 || (level <= 2 && (entry & ENTRY_LARGE)))
+		if (is_large(v, &p, level, entry))
 			break;
 		table = entry & ENTRY_ADDRESS;
 	}
@@ -44,14 +76,22 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 	return true;
 }
 
+static unsigned code_bits(const struct svm_vmcb *v)
+{
+	if ((v->efer & EFER_LMA) && (v->cs.attributes & SVM_SEGMENT_LONG))
+		return 64;
+	return v->cs.attributes & SVM_SEGMENT_32 ? 32 : 16;
+}
+
 static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to)
 {
+	bool is_long = code_bits(v) == 64;
 	size_t done = 0;
 
 	while (done < INSTRUCTION_MAX) {
-		uint64_t linear = v->rip + done, gpa;
-		size_t part =
-			min_u64(INSTRUCTION_MAX - done, PAGE_BYTES - (linear & (PAGE_BYTES - 1)));
+		uint64_t linear = is_long ? v->rip + done : (uint32_t)(v->cs.base + v->rip + done);
+		uint64_t gpa, left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
+		size_t part = min_u64(INSTRUCTION_MAX - done, left);
 
 		if (!walk(npt, v, linear, &gpa) || !read_physical(npt, gpa, to + done, part))
 			break;
@@ -60,26 +100,9 @@ static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to
 	return done;
 }
 
-static uint64_t register_value(const struct svm_vmcb *v, const struct cpu_registers *r, unsigned n)
-{
-	const uint64_t values[16] = {
-		v->rax, r->rcx, r->rdx, r->rbx, v->rsp, r->rbp, r->rsi, r->rdi,
-		r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
-	};
-
-	return values[n];
-}
-
-unsigned emulate_store(const struct npt *npt, const struct svm_vmcb *v,
-		       const struct cpu_registers *r, uint32_t *ret_value)
+struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 {
 	uint8_t bytes[INSTRUCTION_MAX];
-	struct store s;
 
-	if (!(v->efer & EFER_LMA) || !(v->cs.attributes & SVM_SEGMENT_LONG))
-		return 0;
-	s = store_decode(bytes, fetch(npt, v, bytes));
-	if (s.len)
-		*ret_value = s.constant ? s.value : (uint32_t)register_value(v, r, s.reg);
-	return s.len;
+	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
 }

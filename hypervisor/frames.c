@@ -110,9 +110,3 @@ void frames_return(uint64_t start, uint64_t len)
 						    __ATOMIC_ACQUIRE));
 	}
 }
-
-bool frames_readable(uint64_t at)
-{
-	return at / PAGE_BYTES < word_count &&
-	       OWNER(__atomic_load_n(&words[at / PAGE_BYTES], __ATOMIC_ACQUIRE)) != OURS;
-}

@@ -27,7 +27,4 @@ void frames_give_back(uint64_t start, uint64_t len);
 int frames_lend(uint64_t start, uint64_t len, unsigned partition);
 void frames_return(uint64_t start, uint64_t len);
 
-/* Whether the parent may read it. */
-bool frames_readable(uint64_t at);
-
 #endif

@@ -128,30 +128,41 @@ static uint64_t *lowest(const struct npt *npt, uint64_t guest, unsigned *ret_lev
 	return entry;
 }
 
+/* The next entry in use from *at on, whatever its size, with *at moved behind it; NULL: none before
+ * the end. */
+static uint64_t *step(const struct npt *npt, uint64_t *at, uint64_t end, uint64_t *ret_bytes)
+{
+	uint64_t next = npt_next(npt, *at);
+	unsigned level;
+	uint64_t *entry;
+
+	if (next >= end)
+		return NULL;
+	entry = lowest(npt, next, &level);
+	*ret_bytes = covers(level);
+	*at = (next & ~(covers(level) - 1)) + covers(level);
+	return entry;
+}
+
 void npt_unmap(struct npt *npt, uint64_t start, uint64_t end)
 {
-	unsigned level;
+	uint64_t *entry, bytes;
 
 	lock(npt);
-	for (uint64_t at = npt_next(npt, start); at < end; at = npt_next(npt, at + covers(level))) {
-		uint64_t *entry = lowest(npt, at, &level);
-
+	while ((entry = step(npt, &start, end, &bytes)))
 		__atomic_store_n(entry, (*entry & ~PRESENT) | GONE, __ATOMIC_RELEASE);
-	}
 	unlock(npt);
 }
 
 void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone, void *ctx)
 {
-	unsigned level;
+	uint64_t *entry, bytes;
 
 	lock(npt);
-	for (uint64_t at = npt_next(npt, start); at < end; at = npt_next(npt, at + covers(level))) {
-		uint64_t *entry = lowest(npt, at, &level);
-
+	while ((entry = step(npt, &start, end, &bytes))) {
 		if (!(*entry & GONE))
 			continue;
-		gone(ctx, *entry & ADDRESS & ~(covers(level) - 1), covers(level));
+		gone(ctx, *entry & ADDRESS & ~(bytes - 1), bytes);
 		*entry = 0;
 	}
 	unlock(npt);

@@ -35,8 +35,8 @@ int npt_map_table(struct npt *npt, uint64_t guest, const uint64_t *table);
 /* One entry of such a table. */
 uint64_t npt_entry(uint64_t physical, uint64_t flags);
 
-/* The pages within [start, end) that are mapped are no longer; each is told to `gone` by
- * npt_forget, which must follow once no processor can use them any more. */
+/* The pages of [start, end) that are mapped, large ones whole, are no longer; each is told to
+ * `gone` by npt_forget, which must follow once no processor can use them any more. */
 void npt_unmap(struct npt *npt, uint64_t start, uint64_t end);
 typedef void npt_gone_fn(void *ctx, uint64_t physical, uint64_t bytes);
 void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone, void *ctx);

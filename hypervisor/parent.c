@@ -274,16 +274,17 @@ void parent_take_nmi(struct cpu *cpu)
 static void exit_apic_write(struct cpu *cpu)
 {
 	struct svm_vmcb *v = cpu->vmcb;
-	uint32_t value = 0;
-	unsigned len = emulate_store(&npt, v, &cpu->registers, &value);
+	struct access a = emulate_access(&npt, v);
+	uint64_t general[16];
 
-	if (!len) {
+	if (!a.len || !a.write || a.bytes != 4) {
 		log_line("a write to the local APIC at %lx was not understood", v->rip);
 		inject(cpu, EXCEPTION_GP, true);
 		return;
 	}
-	apic_write((uint32_t)(v->exit_info_2 - APIC_PAGE), value);
-	skip(cpu, len);
+	svm_get_general(v, &cpu->registers, general);
+	apic_write((uint32_t)(v->exit_info_2 - APIC_PAGE), (uint32_t)access_stored(&a, general));
+	skip(cpu, a.len);
 }
 
 static void exit_page_fault(struct cpu *cpu)

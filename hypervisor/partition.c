@@ -15,6 +15,8 @@
 #include "hypervisor/x86.h"
 
 #define GUEST_END (UINT64_C(1) << 48)
+#define KHZ_MAX 20000000u
+#define FIRST_VECTOR 32u
 #define DESTROY_STEP 8u /* ranges of 2 MiB in a call */
 
 static struct {
@@ -93,14 +95,18 @@ void *partition_take(struct partition *p, unsigned pages)
 	return physical_to_pointer(at);
 }
 
-int partition_create(uint64_t chunk, unsigned *ret_number)
+int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_number)
 {
 	struct partition *p = physical_to_pointer(chunk);
 	unsigned i;
-	int r = take_chunk(chunk);
+	int r = -EINVAL;
 
+	if (khz - 1 < KHZ_MAX && kick - FIRST_VECTOR <= UINT8_MAX - FIRST_VECTOR)
+		r = take_chunk(chunk);
 	if (r < 0)
 		return r;
+	p->khz = (uint32_t)khz;
+	p->kick = (uint8_t)kick;
 	p->chunk[p->chunk_count++] = chunk;
 	p->next = chunk + align_up(sizeof(*p), PAGE_BYTES);
 	p->end = chunk + OYA_CHUNK_BYTES;
@@ -160,26 +166,22 @@ static int map_one(struct partition *p, uint64_t guest, uint64_t at, uint64_t by
 	return r;
 }
 
-int partition_map(struct partition *p, uint64_t guest, uint64_t list, uint64_t pages,
-		  uint64_t *ret_done)
+int partition_map(struct partition *p, uint64_t guest, const volatile uint64_t *list,
+		  uint64_t pages, uint64_t *ret_done)
 {
 	uint64_t bytes = guest & OYA_MAP_LARGE ? PAGE_2M : PAGE_BYTES;
 	uint64_t rights = guest & OYA_MAP_WRITE ? NPT_WRITE : 0;
-	const volatile uint64_t *at = physical_to_pointer(list);
 	int r = 0;
 
 	guest &= ~(uint64_t)(OYA_MAP_WRITE | OYA_MAP_LARGE);
 	*ret_done = 0;
-	if (guest % bytes || list % PAGE_BYTES || pages > OYA_LIST_MAX ||
-	    !range_within(guest, pages * bytes, GUEST_END))
+	if (guest % bytes || pages > OYA_LIST_MAX || !range_within(guest, pages * bytes, GUEST_END))
 		return -EINVAL;
-	if (!frames_readable(list))
-		return -EBUSY;
 	lock_take(&p->lock);
 	if (p->ends)
 		r = -ENOENT;
 	while (r == 0 && *ret_done < pages) {
-		r = map_one(p, guest + *ret_done * bytes, at[*ret_done], bytes, rights);
+		r = map_one(p, guest + *ret_done * bytes, list[*ret_done], bytes, rights);
 		if (r == 0)
 			++*ret_done;
 	}

@@ -23,18 +23,21 @@ struct partition {
 	unsigned number; /* 1 to PARTITIONS_MAX */
 	bool lock;       /* of all below; taken by lock_take */
 	bool ends;       /* nothing new may begin */
+	uint32_t khz;    /* of the TSC */
+	uint8_t kick;    /* vector of the parent's that ends a run */
 	struct npt npt;
 	uint64_t next, end; /* free in the newest chunk, physical */
 	unsigned chunk_count;
 	uint64_t chunk[CHUNKS_MAX];
 	struct child *child[PROCESSORS_MAX]; /* atomic, set once */
+	unsigned child_end;                  /* atomic: their numbers are below */
 };
 
 /* 0 and the number, or a negative errno: what is said of the calls in abi/oya.h. */
-int partition_create(uint64_t chunk, unsigned *ret_number);
+int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_number);
 int partition_donate(struct partition *p, uint64_t chunk);
-int partition_map(struct partition *p, uint64_t guest, uint64_t list, uint64_t count,
-		  uint64_t *ret_done);
+int partition_map(struct partition *p, uint64_t guest, const volatile uint64_t *list,
+		  uint64_t pages, uint64_t *ret_done);
 int partition_unmap(struct partition *p, uint64_t guest, uint64_t bytes);
 int partition_destroy(uint64_t number);
 

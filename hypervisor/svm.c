@@ -6,6 +6,8 @@
 
 #include "hypervisor/x86.h"
 
+#define GENERAL 16u
+
 void svm_trap_msr(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
 	uint32_t range = msr < SVM_MSR_RANGE ? 0 : msr >= 0xC0010000u ? 2 : 1;
@@ -42,6 +44,38 @@ void svm_set_reset(struct svm_vmcb *v, struct cpu_registers *registers)
 	v->pat = PAT_RESET;
 	/* CPUID's family, as RDX has after a reset. */
 	registers->rdx = x86_cpuid(1, 0).eax;
+}
+
+void svm_get_general(const struct svm_vmcb *v, const struct cpu_registers *r, uint64_t *ret_general)
+{
+	const uint64_t values[GENERAL] = {
+		v->rax, r->rcx, r->rdx, r->rbx, v->rsp, r->rbp, r->rsi, r->rdi,
+		r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+	};
+
+	memcpy(ret_general, values, sizeof(values));
+}
+
+void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t *general)
+{
+	v->rax = general[0];
+	v->rsp = general[4];
+	*r = (struct cpu_registers){
+		.rcx = general[1],
+		.rdx = general[2],
+		.rbx = general[3],
+		.rbp = general[5],
+		.rsi = general[6],
+		.rdi = general[7],
+		.r8 = general[8],
+		.r9 = general[9],
+		.r10 = general[10],
+		.r11 = general[11],
+		.r12 = general[12],
+		.r13 = general[13],
+		.r14 = general[14],
+		.r15 = general[15],
+	};
 }
 
 void svm_skip(struct svm_vmcb *v, unsigned bytes)

@@ -20,6 +20,11 @@ struct svm_segment svm_segment(uint16_t selector, uint16_t attributes, uint32_t 
 /* Registers as after INIT, but for CS and RIP. What is intercepted stays. */
 void svm_set_reset(struct svm_vmcb *v, struct cpu_registers *registers);
 
+/* Those of general use, in the order of their encoding: rax to r15. */
+void svm_get_general(const struct svm_vmcb *v, const struct cpu_registers *r,
+		     uint64_t *ret_general);
+void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t *general);
+
 /* Past an instruction of known length, or as long as the processor tells. */
 void svm_skip(struct svm_vmcb *v, unsigned bytes);
 

@@ -12,12 +12,14 @@
 #define CR0_NW (UINT64_C(1) << 29)
 #define CR0_CD (UINT64_C(1) << 30)
 #define CR0_PG (UINT64_C(1) << 31)
+#define CR4_PSE (UINT64_C(1) << 4)
 #define CR4_PAE (UINT64_C(1) << 5)
 #define CR4_OSFXSR (UINT64_C(1) << 9)
 #define CR4_OSXSAVE (UINT64_C(1) << 18)
 #define CR4_PKE (UINT64_C(1) << 22)
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define RFLAGS_FIXED (UINT64_C(1) << 1)
+#define RFLAGS_IF (UINT64_C(1) << 9)
 #define EFER_SCE (UINT64_C(1) << 0)
 #define EFER_LME (UINT64_C(1) << 8)
 #define EFER_LMA (UINT64_C(1) << 10)
@@ -30,6 +32,7 @@
 #define MSR_SYSENTER_ESP 0x175u
 #define MSR_SYSENTER_EIP 0x176u
 #define MSR_PAT 0x277u
+#define MSR_TSC_DEADLINE 0x6E0u
 #define MSR_X2APIC_ICR 0x830u
 #define MSR_XSS 0xDA0u
 #define MSR_EFER 0xC0000080u

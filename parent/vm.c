@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "parent/vm.h"
 
+#include <asm/irq_vectors.h>
+#include <asm/tsc.h>
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -143,7 +145,7 @@ static int make_partition(struct oya_vm *vm)
 	if (!chunk)
 		return -ENOMEM;
 	b = page_to_phys(chunk);
-	r = oya_hypercall(OYA_CALL_CREATE, &b, 0, 0, 0);
+	r = oya_hypercall(OYA_CALL_CREATE, &b, tsc_khz, RESCHEDULE_VECTOR, 0);
 	if (r < 0) {
 		__free_pages(chunk, CHUNK_ORDER);
 		return r;
