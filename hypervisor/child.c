@@ -23,6 +23,7 @@
 #define EXCEPTION_UD 6u
 #define EXCEPTION_GP 13u
 #define EXCEPTION_AC 17u
+#define EXCEPTION_MC 18u
 #define RFLAGS_CHANGED UINT64_C(0x003F7FD7)
 #define IO_IN (1u << 0)
 #define IO_STRING (1u << 2)
@@ -56,8 +57,9 @@ static void set_intercepts(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
 
-	/* The delivery of both can fault for ever, which no interrupt ends. */
-	v->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_AC;
+	/* The delivery of the first two can fault for ever, which no interrupt ends. The third
+	 * tells of the machine, which is the parent's. */
+	v->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
 	v->intercept_1 = SVM_INTERCEPT_INTR | SVM_INTERCEPT_NMI | SVM_INTERCEPT_SMI |
 			 SVM_INTERCEPT_INIT | SVM_INTERCEPT_RDPMC | SVM_INTERCEPT_CPUID |
 			 SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT | SVM_INTERCEPT_INVLPGA |
@@ -354,6 +356,9 @@ static bool handle(struct child *c, struct cpu *cpu)
 	case SVM_EXIT_EXCEPTION + EXCEPTION_AC:
 		inject(c, EXCEPTION_AC, true);
 		return true;
+	case SVM_EXIT_EXCEPTION + EXCEPTION_MC:
+		svm_inject(cpu->vmcb, EXCEPTION_MC, false);
+		return leave(c, OYA_EXIT_INTERRUPT);
 	case SVM_EXIT_SHUTDOWN:
 		return leave(c, OYA_EXIT_SHUTDOWN);
 	case SVM_EXIT_INVALID:

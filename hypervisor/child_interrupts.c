@@ -154,20 +154,23 @@ static bool command(struct child *c)
 	return wake ? leave(c, OYA_EXIT_WAKE, wake) : true;
 }
 
-/* Tells the parent of a deadline for which it would not come in time. */
-static bool check_timer(struct child *c)
+/* Tells the parent of a deadline for which it would not come in time: it comes when it was told,
+ * once. */
+static bool check_timer(struct child *c, uint64_t now)
 {
 	uint64_t deadline = c->lapic.deadline;
 
-	return deadline && (!c->told || deadline < c->told) ? leave(c, OYA_EXIT_TIMER, 0) : true;
+	return deadline && (c->told <= now || deadline < c->told) ? leave(c, OYA_EXIT_TIMER, 0)
+								  : true;
 }
 
 static enum child_msr write_register(struct child *c, uint32_t reg, uint64_t value)
 {
+	uint64_t now = x86_rdtsc();
 	uint8_t vector = 0;
 	bool on = true;
 
-	switch (lapic_write(&c->lapic, reg, value, x86_rdtsc(), &vector)) {
+	switch (lapic_write(&c->lapic, reg, value, now, &vector)) {
 	case LAPIC_REFUSED:
 		return CHILD_MSR_REFUSED;
 	case LAPIC_SEND:
@@ -177,7 +180,7 @@ static enum child_msr write_register(struct child *c, uint32_t reg, uint64_t val
 		on = leave(c, OYA_EXIT_EOI, vector);
 		break;
 	case LAPIC_NOTHING:
-		on = check_timer(c);
+		on = check_timer(c, now);
 		break;
 	}
 	return on ? CHILD_MSR_DONE : CHILD_MSR_LEAVES;
@@ -214,7 +217,7 @@ enum child_msr child_write_apic_msr(struct child *c, uint32_t msr, uint64_t valu
 		return lapic_set_base(&c->lapic, value) ? CHILD_MSR_DONE : CHILD_MSR_REFUSED;
 	if (msr == MSR_TSC_DEADLINE) {
 		lapic_set_deadline(&c->lapic, value ? value - c->vmcb->tsc_offset : 0);
-		return check_timer(c) ? CHILD_MSR_DONE : CHILD_MSR_LEAVES;
+		return check_timer(c, x86_rdtsc()) ? CHILD_MSR_DONE : CHILD_MSR_LEAVES;
 	}
 	return is_register(c, msr) ? write_register(c, msr - LAPIC_MSR_FIRST, value)
 				   : CHILD_MSR_OTHER;
@@ -352,6 +355,15 @@ static void offer_nmi(struct child *c)
 	c->nmi_masked = true;
 }
 
+/* False: the next period begins, and the parent does not know. */
+static bool expire(struct child *c)
+{
+	uint64_t now = x86_rdtsc();
+
+	lapic_expire(&c->lapic, now);
+	return check_timer(c, now);
+}
+
 bool child_before_entry(struct child *c, uint32_t cpu)
 {
 	if (!c->has_apic)
@@ -362,8 +374,10 @@ bool child_before_entry(struct child *c, uint32_t cpu)
 		child_after_entry(c);
 		return leave(c, OYA_EXIT_INTERRUPT, 0);
 	}
-	if (c->lapic.deadline)
-		lapic_expire(&c->lapic, x86_rdtsc());
+	if (c->lapic.deadline && !expire(c)) {
+		child_after_entry(c);
+		return false;
+	}
 	offer_nmi(c);
 	offer_interrupt(c);
 	return true;

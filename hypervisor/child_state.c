@@ -16,6 +16,7 @@
 #define CPUID_EXTENDED_FIRST 0x80000000u
 #define CPUID_1_OSXSAVE (1u << 27)
 #define CPUID_7_OSPKE (1u << 4)
+#define CPUID_XSAVE 0xDu
 #define SEGMENTS_BYTES (10 * sizeof(struct oya_segment))
 
 _Static_assert(sizeof(struct oya_segment) == sizeof(struct svm_segment), "copied as they are");
@@ -155,11 +156,23 @@ static const struct oya_cpuid *find_leaf(const struct child *c, uint32_t leaf, u
 	return NULL;
 }
 
+/* What registers have switched on. */
+static void apply_registers(const struct child *c, uint32_t leaf, uint32_t sub,
+			    struct cpu_registers *r)
+{
+	if (leaf == 1 && (c->vmcb->cr4 & CR4_OSXSAVE))
+		r->rcx |= CPUID_1_OSXSAVE;
+	else if (leaf == 7 && sub == 0 && (c->vmcb->cr4 & CR4_PKE))
+		r->rcx |= CPUID_7_OSPKE;
+	else if (leaf == CPUID_XSAVE && sub <= 1 && r->rbx)
+		r->rbx = fpu_area_bytes(c->xcr0, sub == 1);
+}
+
 void child_cpuid(struct child *c)
 {
 	static const struct oya_cpuid none;
-	uint32_t leaf = (uint32_t)c->vmcb->rax;
-	const struct oya_cpuid *l = find_leaf(c, leaf, (uint32_t)c->registers.rcx);
+	uint32_t leaf = (uint32_t)c->vmcb->rax, sub = (uint32_t)c->registers.rcx;
+	const struct oya_cpuid *l = find_leaf(c, leaf, sub);
 
 	if (!l)
 		l = &none;
@@ -167,11 +180,7 @@ void child_cpuid(struct child *c)
 	c->registers.rbx = l->ebx;
 	c->registers.rcx = l->ecx;
 	c->registers.rdx = l->edx;
-	/* What CR4 has switched on. */
-	if (leaf == 1 && (c->vmcb->cr4 & CR4_OSXSAVE))
-		c->registers.rcx |= CPUID_1_OSXSAVE;
-	else if (leaf == 7 && (c->vmcb->cr4 & CR4_PKE))
-		c->registers.rcx |= CPUID_7_OSPKE;
+	apply_registers(c, leaf, sub, &c->registers);
 }
 
 enum child_msr child_read_msr(struct child *c, uint32_t msr, uint64_t *ret_value)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
@@ -16,10 +17,18 @@
 #define SSE 2u
 #define AVX 4u
 #define AVX_512 0xE0u
+#define LEGACY_BYTES 576u         /* with the header */
+#define CPUID_D_ALIGNED (1u << 1) /* of ECX: in the compact form at a multiple of 64 */
+#define ALIGNED_TO 64u
+#define STATES 64u
 
 static uint64_t all;               /* states of XCR0 that there are; 0: no XSAVE */
 static bool has_supervisor_states; /* switched on by MSR_XSS, and not for children */
 static unsigned pages = 1;
+static struct state {
+	uint32_t bytes, offset;
+	bool aligned;
+} states[STATES]; /* from the third on */
 
 /* The same on every processor. */
 void fpu_init(void)
@@ -34,6 +43,31 @@ void fpu_init(void)
 	all = (uint64_t)c.edx << 32 | c.eax;
 	pages = (c.ecx + PAGE_BYTES - 1) / PAGE_BYTES;
 	has_supervisor_states = x86_cpuid(CPUID_XSAVE_LEAF, 1).eax & CPUID_D_1_XSAVES;
+	for (unsigned i = 2; i < STATES; i++) {
+		if (!(all >> i & 1))
+			continue;
+		c = x86_cpuid(CPUID_XSAVE_LEAF, i);
+		states[i] = (struct state){c.eax, c.ebx, c.ecx & CPUID_D_ALIGNED};
+	}
+}
+
+uint32_t fpu_area_bytes(uint64_t xcr0, bool compact)
+{
+	uint32_t bytes = LEGACY_BYTES;
+
+	for (unsigned i = 2; i < STATES; i++) {
+		const struct state *s = &states[i];
+
+		if (!(xcr0 >> i & 1))
+			continue;
+		if (!compact)
+			bytes = bytes > s->offset + s->bytes ? bytes : s->offset + s->bytes;
+		else if (s->aligned)
+			bytes = (uint32_t)align_up(bytes, ALIGNED_TO) + s->bytes;
+		else
+			bytes += s->bytes;
+	}
+	return bytes;
 }
 
 bool fpu_has_xsave(void)
@@ -59,13 +93,13 @@ void fpu_reset(void *area)
 	uint8_t *a = area;
 	const uint16_t control = CONTROL_RESET;
 	const uint32_t mxcsr = MXCSR_RESET;
-	const uint64_t states = FPU_X87 | SSE;
+	const uint64_t valid = FPU_X87 | SSE;
 
 	memset(area, 0, pages * PAGE_BYTES);
 	memcpy(a, &control, sizeof(control));
 	memcpy(a + MXCSR_AT, &mxcsr, sizeof(mxcsr));
 	if (all)
-		memcpy(a + HEADER_AT, &states, sizeof(states));
+		memcpy(a + HEADER_AT, &valid, sizeof(valid));
 }
 
 uint64_t fpu_hide_supervisor_states(void)

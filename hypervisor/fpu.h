@@ -22,6 +22,9 @@ unsigned fpu_pages(void);
 /* Whether a guest may have this XCR0. */
 bool fpu_xcr0_allowed(uint64_t xcr0);
 
+/* Bytes of the area of XSAVE or, compact, of XSAVEC with these states. */
+uint32_t fpu_area_bytes(uint64_t xcr0, bool compact);
+
 /* An area as after a reset. */
 void fpu_reset(void *area);
 

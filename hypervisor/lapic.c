@@ -53,6 +53,8 @@ enum {
 #define FORMAT_FLAT 0xFu
 #define BROADCAST 0xFFu
 #define NS_PER_MS 1000000u
+#define US_PER_MS 1000u
+#define PERIOD_LEAST_US 200u
 
 void lapic_reset(struct lapic *a)
 {
@@ -181,6 +183,16 @@ static uint64_t timer_length(const struct lapic *a)
 	return a->count ? a->count * tick(a) * a->khz / NS_PER_MS + 1 : 0;
 }
 
+/* 0: it runs once. Interrupts may not come so often that nothing else is done. */
+static uint64_t timer_period(const struct lapic *a)
+{
+	uint64_t length = timer_length(a), least = (uint64_t)a->khz * PERIOD_LEAST_US / US_PER_MS;
+
+	if (timer_mode(a) != TIMER_PERIODIC || !length)
+		return 0;
+	return length > least ? length : least;
+}
+
 static void start_timer(struct lapic *a, uint64_t now)
 {
 	uint64_t length = timer_length(a);
@@ -188,7 +200,7 @@ static void start_timer(struct lapic *a, uint64_t now)
 	if (timer_mode(a) > TIMER_PERIODIC)
 		return;
 	a->deadline = length ? now + length : 0;
-	a->period = timer_mode(a) == TIMER_PERIODIC ? length : 0;
+	a->period = timer_period(a);
 }
 
 /* A timer that runs goes on in its new mode, but not to or from one that counts otherwise. */
@@ -196,7 +208,7 @@ static void change_timer_mode(struct lapic *a, uint32_t before)
 {
 	if (timer_mode(a) > TIMER_PERIODIC || before > TIMER_PERIODIC)
 		a->deadline = 0;
-	a->period = a->deadline && timer_mode(a) == TIMER_PERIODIC ? timer_length(a) : 0;
+	a->period = a->deadline ? timer_period(a) : 0;
 }
 
 void lapic_set_deadline(struct lapic *a, uint64_t deadline)

@@ -40,6 +40,8 @@ const char *test_heartbeat(void);
 const char *test_shutdown(void);
 const char *test_kick(void);
 const char *test_cost(void);
+const char *test_storm(void);
+const char *test_idle(void);
 const char *test_disk(void);
 const char *test_disk_read_only(void);
 const char *test_disk_load(void);

@@ -26,6 +26,8 @@ static const struct test {
 	{"shutdown", test_shutdown},
 	{"kick", test_kick},
 	{"cost", test_cost},
+	{"storm", test_storm},
+	{"idle", test_idle},
 	{"disk", test_disk},
 	{"disk-read-only", test_disk_read_only},
 	{"disk-load", test_disk_load},
