@@ -308,6 +308,18 @@ static void exit_xsetbv(struct child *c)
 	skip(c, 3);
 }
 
+static bool exit_exception(struct child *c, struct cpu *cpu)
+{
+	uint64_t vector = c->vmcb->exit_code - SVM_EXIT_EXCEPTION;
+
+	if (vector == EXCEPTION_MC) {
+		svm_inject(cpu->vmcb, EXCEPTION_MC, false);
+		return leave(c, OYA_EXIT_INTERRUPT);
+	}
+	inject(c, (unsigned)vector, vector == EXCEPTION_AC);
+	return true;
+}
+
 static bool handle(struct child *c, struct cpu *cpu)
 {
 	const struct svm_vmcb *v = c->vmcb;
@@ -351,14 +363,9 @@ static bool handle(struct child *c, struct cpu *cpu)
 		inject(c, EXCEPTION_GP, true);
 		return true;
 	case SVM_EXIT_EXCEPTION + EXCEPTION_DB:
-		inject(c, EXCEPTION_DB, false);
-		return true;
 	case SVM_EXIT_EXCEPTION + EXCEPTION_AC:
-		inject(c, EXCEPTION_AC, true);
-		return true;
 	case SVM_EXIT_EXCEPTION + EXCEPTION_MC:
-		svm_inject(cpu->vmcb, EXCEPTION_MC, false);
-		return leave(c, OYA_EXIT_INTERRUPT);
+		return exit_exception(c, cpu);
 	case SVM_EXIT_SHUTDOWN:
 		return leave(c, OYA_EXIT_SHUTDOWN);
 	case SVM_EXIT_INVALID:
