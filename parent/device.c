@@ -6,9 +6,10 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
+#include "parent/cpuid.h"
 #include "parent/vm.h"
 
-static int extension(unsigned long which)
+int oya_extension(unsigned long which)
 {
 	switch (which) {
 	case KVM_CAP_USER_MEMORY:
@@ -16,7 +17,22 @@ static int extension(unsigned long which)
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 	case KVM_CAP_READONLY_MEM:
 	case KVM_CAP_IMMEDIATE_EXIT:
+	case KVM_CAP_EXT_CPUID:
+	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_VCPU_ATTRIBUTES:
+	case KVM_CAP_CHECK_EXTENSION_VM:
+	case KVM_CAP_ENABLE_CAP_VM:
+	case KVM_CAP_SET_TSS_ADDR:
+	case KVM_CAP_SPLIT_IRQCHIP:
+	case KVM_CAP_SIGNAL_MSI:
+	case KVM_CAP_IOEVENTFD:
+	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
+	case KVM_CAP_X86_MSR_FILTER:
 		return 1;
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		return OYA_MSR_REASONS;
+	case KVM_CAP_SYNC_REGS:
+		return KVM_SYNC_X86_REGS;
 	case KVM_CAP_NR_MEMSLOTS:
 		return OYA_SLOTS;
 	case KVM_CAP_NR_VCPUS:
@@ -34,11 +50,13 @@ static long device_ioctl(struct file *file, unsigned int number, unsigned long a
 	case KVM_GET_API_VERSION:
 		return KVM_API_VERSION;
 	case KVM_CHECK_EXTENSION:
-		return extension(argument);
+		return oya_extension(argument);
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return 2 * PAGE_SIZE;
 	case KVM_CREATE_VM:
 		return argument ? -EINVAL : oya_vm_create();
+	case KVM_GET_SUPPORTED_CPUID:
+		return oya_cpuid_supported((struct kvm_cpuid2 __user *)argument);
 	default:
 		return -ENOTTY;
 	}

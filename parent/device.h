@@ -7,4 +7,10 @@
 int oya_device_init(void);
 void oya_device_done(void);
 
+/* Of KVM_CHECK_EXTENSION, for /dev/oya and for a VM. */
+int oya_extension(unsigned long which);
+
+#define OYA_MSR_REASONS \
+	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
+
 #endif

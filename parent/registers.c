@@ -17,26 +17,26 @@
  */
 static const u8 order[16] = {0, 3, 1, 2, 6, 7, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15};
 
-void oya_registers_get(const struct oya_state *s, struct kvm_regs *to)
+void oya_registers_get(const u64 *general, u64 rip, u64 rflags, struct kvm_regs *to)
 {
 	__u64 *at = &to->rax;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(order); i++)
-		at[i] = s->general[order[i]];
-	to->rip = s->rip;
-	to->rflags = s->rflags;
+		at[i] = general[order[i]];
+	to->rip = rip;
+	to->rflags = rflags;
 }
 
-void oya_registers_set(struct oya_state *s, const struct kvm_regs *from)
+void oya_registers_set(u64 *general, u64 *rip, u64 *rflags, const struct kvm_regs *from)
 {
 	const __u64 *at = &from->rax;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(order); i++)
-		s->general[order[i]] = at[i];
-	s->rip = from->rip;
-	s->rflags = from->rflags;
+		general[order[i]] = at[i];
+	*rip = from->rip;
+	*rflags = from->rflags;
 }
 
 static struct kvm_segment segment_get(const struct oya_segment *s)

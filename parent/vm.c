@@ -12,9 +12,12 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "parent/device.h"
 #include "parent/hypercall.h"
+#include "parent/vcpu.h"
 
 #define CHUNK_ORDER (ilog2(OYA_CHUNK_BYTES) - PAGE_SHIFT)
+#define KVM_MAX_IRQ_ROUTES 4096u
 
 /* A chunk for the hypervisor. While it has it, nothing here touches it. */
 static struct page *take_chunk(void)
@@ -50,9 +53,9 @@ long oya_vm_call(struct oya_vm *vm, u64 number, u64 *b, u64 c, u64 d, u64 s)
 	return r;
 }
 
-static void destroy(struct oya_vm *vm)
+/* False: the hypervisor gives nothing back. */
+static bool end_partition(struct oya_vm *vm)
 {
-	struct page *chunk, *next;
 	u64 b;
 	long r;
 
@@ -61,31 +64,33 @@ static void destroy(struct oya_vm *vm)
 		r = oya_hypercall(OYA_CALL_DESTROY, &b, 0, 0, 0);
 		cond_resched();
 	} while (r == -EAGAIN || r == -EBUSY);
-	/* What the hypervisor does not give back must not be used: better lost than shared. */
-	if (WARN_ON(r < 0))
-		return;
-	list_for_each_entry_safe(chunk, next, &vm->chunks, lru)
-	{
-		list_del(&chunk->lru);
-		__free_pages(chunk, CHUNK_ORDER);
-	}
-	list_for_each_entry_safe(chunk, next, &vm->shared, lru)
-	{
-		list_del(&chunk->lru);
-		__free_page(chunk);
-	}
+	return !WARN_ON(r < 0);
 }
 
 static void vm_release(struct kref *refs)
 {
 	struct oya_vm *vm = container_of(refs, struct oya_vm, refs);
+	struct page *chunk, *next;
 	unsigned int i;
 
-	destroy(vm);
+	/* What it does not give back must not be used: better lost than shared. */
+	if (!end_partition(vm))
+		return;
+	for (i = 0; i < OYA_PROCESSORS; i++) {
+		if (vm->vcpu[i])
+			oya_vcpu_free(vm->vcpu[i]);
+	}
+	list_for_each_entry_safe(chunk, next, &vm->chunks, lru)
+	{
+		list_del(&chunk->lru);
+		__free_pages(chunk, CHUNK_ORDER);
+	}
 	for (i = 0; i < OYA_SLOTS; i++)
 		oya_memory_unpin(&vm->slot[i]);
+	oya_events_free(vm);
+	oya_msrs_free(vm);
 	__free_page(vm->list);
-	kfree(vm);
+	kvfree(vm);
 }
 
 void oya_vm_put(struct oya_vm *vm)
@@ -108,23 +113,113 @@ static long set_memory(struct oya_vm *vm, const void __user *argument)
 	return oya_memory_set(vm, &region);
 }
 
+static long enable(struct oya_vm *vm, const void __user *argument)
+{
+	struct kvm_enable_cap cap;
+	unsigned int i;
+
+	if (copy_from_user(&cap, argument, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	switch (cap.cap) {
+	case KVM_CAP_SPLIT_IRQCHIP:
+		/* The end of each level-triggered interrupt is told, so the number of pins, which
+		 * the worker gives, does not matter. */
+		if (vm->has_apics)
+			return -EEXIST;
+		for (i = 0; i < OYA_PROCESSORS; i++) {
+			if (vm->vcpu[i])
+				return -EEXIST;
+		}
+		vm->has_apics = true;
+		return 0;
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		if (cap.args[0] & ~(u64)OYA_MSR_REASONS)
+			return -EINVAL;
+		WRITE_ONCE(vm->msr_reasons, cap.args[0]);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static long set_event(struct oya_vm *vm, const void __user *argument)
+{
+	struct kvm_ioeventfd event;
+
+	if (copy_from_user(&event, argument, sizeof(event)))
+		return -EFAULT;
+	return oya_event_set(vm, &event);
+}
+
+/* There is no descriptor that raises an interrupt, so of a table nothing is needed but that it can
+ * be read: the ends of interrupts are told without it. */
+static long check_routes(const struct kvm_irq_routing __user *argument)
+{
+	struct kvm_irq_routing head;
+
+	if (copy_from_user(&head, argument, sizeof(head)))
+		return -EFAULT;
+	return head.flags || head.nr > KVM_MAX_IRQ_ROUTES ? -EINVAL : 0;
+}
+
+/* 1: delivered; 0: nobody takes it. Without a lock. */
+static long send_message(struct oya_vm *vm, const void __user *argument)
+{
+	struct kvm_msi msi;
+	u64 b = vm->number;
+	long r;
+
+	if (copy_from_user(&msi, argument, sizeof(msi)))
+		return -EFAULT;
+	if (msi.flags)
+		return -EINVAL;
+	r = oya_hypercall(OYA_CALL_MESSAGE, &b, (u64)msi.address_hi << 32 | msi.address_lo,
+			  msi.data, 0);
+	if (r < 0)
+		return r == -ESRCH ? 0 : r;
+	oya_wake(vm, b);
+	return 1;
+}
+
+static long call_locked(struct oya_vm *vm, unsigned int number, unsigned long argument)
+{
+	void __user *at = (void __user *)argument;
+
+	switch (number) {
+	case KVM_CREATE_VCPU:
+		return oya_vcpu_create(vm, argument);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_memory(vm, at);
+	case KVM_ENABLE_CAP:
+		return enable(vm, at);
+	case KVM_X86_SET_MSR_FILTER:
+		return oya_msrs_filter(vm, at);
+	case KVM_IOEVENTFD:
+		return set_event(vm, at);
+	case KVM_SET_GSI_ROUTING:
+		return check_routes(at);
+	case KVM_SET_TSS_ADDR: /* of Intel's real mode */
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
 static long vm_ioctl(struct file *file, unsigned int number, unsigned long argument)
 {
 	struct oya_vm *vm = file->private_data;
 	long r;
 
+	if (number == KVM_SIGNAL_MSI)
+		return send_message(vm, (const void __user *)argument);
+	if (number == KVM_CHECK_EXTENSION)
+		return oya_extension(argument);
 	if (mutex_lock_killable(&vm->lock))
 		return -EINTR;
-	switch (number) {
-	case KVM_CREATE_VCPU:
-		r = oya_vcpu_create(vm, argument);
-		break;
-	case KVM_SET_USER_MEMORY_REGION:
-		r = set_memory(vm, (const void __user *)argument);
-		break;
-	default:
-		r = -ENOTTY;
-	}
+	r = call_locked(vm, number, argument);
 	mutex_unlock(&vm->lock);
 	return r;
 }
@@ -157,7 +252,7 @@ static int make_partition(struct oya_vm *vm)
 
 int oya_vm_create(void)
 {
-	struct oya_vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	struct oya_vm *vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 	int r = -ENOMEM;
 
 	if (!vm)
@@ -165,14 +260,14 @@ int oya_vm_create(void)
 	kref_init(&vm->refs);
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->chunks);
-	INIT_LIST_HEAD(&vm->shared);
+	hash_init(vm->events);
 	vm->list = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (vm->list)
 		r = make_partition(vm);
 	if (r < 0) {
 		if (vm->list)
 			__free_page(vm->list);
-		kfree(vm);
+		kvfree(vm);
 		return r;
 	}
 	r = anon_inode_getfd("oya-vm", &vm_files, vm, O_RDWR | O_CLOEXEC);

@@ -8,6 +8,7 @@
 #ifndef OYA_PARENT_VM_H
 #define OYA_PARENT_VM_H
 
+#include <linux/hashtable.h>
 #include <linux/kref.h>
 #include <linux/kvm.h>
 #include <linux/list.h>
@@ -15,6 +16,10 @@
 
 #define OYA_SLOTS 64u
 #define OYA_PROCESSORS 256u
+#define OYA_EVENT_BITS 8
+
+struct oya_filter;
+struct oya_vcpu;
 
 struct oya_slot {
 	u64 guest, bytes;    /* bytes 0: not in use */
@@ -25,12 +30,16 @@ struct oya_slot {
 
 struct oya_vm {
 	struct kref refs;
-	struct mutex lock; /* of all below */
 	u64 number;        /* the partition's */
+	struct mutex lock; /* of all below, where nothing else is said */
 	struct list_head chunks;
-	struct list_head shared; /* pages of processors whose files are closed */
-	struct page *list;       /* for calls that take one */
+	struct page *list; /* for calls that take one */
 	struct oya_slot slot[OYA_SLOTS];
+	struct oya_vcpu *vcpu[OYA_PROCESSORS]; /* set once, read by all */
+	bool has_apics;                        /* processors get one */
+	u32 msr_reasons;                       /* for which the worker is asked: KVM_MSR_EXIT_... */
+	struct oya_filter __rcu *filter;       /* NULL: all are allowed */
+	DECLARE_HASHTABLE(events, OYA_EVENT_BITS); /* read under RCU */
 };
 
 /* A file of a new VM, or a negative errno. */
@@ -48,7 +57,10 @@ int oya_vm_donate(struct oya_vm *vm);
 int oya_memory_set(struct oya_vm *vm, const struct kvm_userspace_memory_region *region);
 void oya_memory_unpin(struct oya_slot *slot);
 
-/* vcpu.c: a file of a new processor, or a negative errno; with the lock held. */
-int oya_vcpu_create(struct oya_vm *vm, u64 number);
+/* events.c: descriptors that are told of writes to ports and to memory of devices. */
+int oya_event_set(struct oya_vm *vm, const struct kvm_ioeventfd *wanted); /* with the lock held */
+void oya_events_free(struct oya_vm *vm);
+/* Whether there is one for this write; then it has been told. */
+bool oya_event_signal(struct oya_vm *vm, bool is_port, u64 address, u32 bytes, u64 value);
 
 #endif

@@ -228,11 +228,14 @@ static void the_timer_ends_once_or_again_and_again(void **state)
 	(void)write(&a, EOI, 0);
 	/* Periods that were missed are one interrupt, and the beat is kept. */
 	(void)write(&a, LVT_TIMER, 0x40 | 1u << 17);
-	(void)write(&a, COUNT, 1000);
-	lapic_expire(&a, 2001 * 5 + 1000);
-	assert_int_equal(a.deadline, 2001 * 6);
+	(void)write(&a, COUNT, 1000000);
+	lapic_expire(&a, 2000001 * 5 + 1000);
+	assert_int_equal(a.deadline, 2000001 * 6);
 	lapic_serve(&a, 0x40);
 	assert_int_equal(lapic_next(&a), -1);
+	/* Five a millisecond at most. */
+	(void)write(&a, COUNT, 1);
+	assert_int_equal(a.period, 400000);
 	(void)write(&a, COUNT, 0);
 	assert_int_equal(a.deadline, 0);
 	/* Divided by 2: twice as long. */
