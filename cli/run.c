@@ -55,7 +55,7 @@ static const char help_text[] =
 	"  --console stdio|pty|none|socket=PATH\n"
 	"                    where the serial port leads; default stdio\n"
 	"  --control PATH    control socket\n"
-	"  --device PATH     interface to the processors; default /dev/kvm\n"
+	"  --device PATH     interface to the processors; /dev/oya if there, else /dev/kvm\n"
 	"  --no-unpack       let the guest decompress its kernel\n"
 	"  --no-sandbox      keep the worker's rights; only for guests that you trust\n"
 	"  --vmbus VERSION   offer VMBus up to this version only, such as 4.0\n"

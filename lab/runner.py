@@ -3,6 +3,8 @@
 A test is a function `test_*(lab)` in tests/lab/*.py; `lab` is a `Session`. Its name, without
 `test_`, is a sentence. NAME selects by substring. Exit code 1 when a test failed.
 
+With OYA_LAB_HYPERVISOR=1 the hosts are parents of our hypervisor, and VMs are its children.
+
 Emulated hosts were not to be trusted with guests of several processors, before their QEMU was a newer one
 (docs/design/lab.md): there, and only there, a test that made such a guest has TRIES tries, and the
 report tells which one passed.
@@ -27,13 +29,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import images, vm
+from . import images, parent, vm
 from .hosts import Host, Hosts, hosts
 from .machine import accel
 from .process import LabError, say
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_TIMEOUT_S = 600.0
+ON_HYPERVISOR = os.environ.get("OYA_LAB_HYPERVISOR") == "1"
 TRIES = 3
 _Test = Callable[["Session"], None]
 
@@ -81,13 +84,22 @@ class Session:
             say("the shared host does not answer; starting another")
             self.drop_host()
         if not self._shared:
-            self._shared = self._stack.enter_context(hosts(memory_mib=3072))[0]
+            self._shared = self._stack.enter_context(self.hosts(memory_mib=3072))[0]
         self.used_host = True
         return self._shared
 
-    def hosts(self, n: int = 1, **options: Any) -> contextlib.AbstractContextManager[Hosts]:
-        """Hosts of this test alone; the arguments of `lab.hosts`."""
-        return hosts(n, **options)
+    @contextlib.contextmanager
+    def hosts(self, n: int = 1, **options: Any) -> Iterator[Hosts]:
+        """Hosts of this test alone; the arguments of `lab.hosts`. Where the tests run on our hypervisor, it is below each."""
+        beneath = ON_HYPERVISOR and options.get("nested", True) and not options.get("hypervisor")
+        if beneath:
+            options["hypervisor"] = self.binary("hypervisor/oya-hv")
+        with hosts(n, **options) as made:
+            if beneath:
+                with tempfile.TemporaryDirectory(prefix="oya-driver.") as tmp:
+                    for host in made:
+                        parent.load_driver(host, Path(tmp))
+            yield made
 
     def vm(self, script: str = "true", host: Host | None = None, **options: Any) -> vm.Vm:
         """A VM of ours in `host` (the shared one by default); arguments of `lab.vm.start`. It ends with the test."""

@@ -523,9 +523,8 @@ static int config_defaults(struct config *c)
 {
 	c->unpack = c->sandbox = c->stimer_direct = true;
 	c->name = strdup("vm");
-	c->device = strdup("/dev/kvm");
 	c->append = strdup("");
-	return c->name && c->device && c->append ? 0 : -ENOMEM;
+	return c->name && c->append ? 0 : -ENOMEM;
 }
 
 int config_decode(const char *json, size_t len, struct config **ret_config, struct failure *f)

@@ -78,7 +78,7 @@ struct config {
 	unsigned node_count;    /* 0: the guest hears nothing of nodes */
 	struct config_node node[CONFIG_NODES_MAX];
 	cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may */
-	char *device;   /* of the partition interface: /dev/kvm */
+	char *device;   /* of the partition interface; NULL: what this host has */
 	char *kernel, *initrd, *append;
 	bool sandbox;  /* give up all rights once everything is open */
 	uint32_t user; /* become this user and group then; 0: stay who one is */

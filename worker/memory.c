@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 
 #define NODES_WITH_MEMORY "/sys/devices/system/node/has_memory"
 #define NODE_BITS 1024u
+#define PINNED_BESIDE (UINT64_C(16) << 20) /* rings of disks and the like */
 #define WORD_BITS (8 * sizeof(unsigned long))
 
 /* Pages of the host's pool: how to ask for them, and what the host calls them. */
@@ -144,6 +146,22 @@ static int fill(const struct memory *m)
 	return 0;
 }
 
+/* The hypervisor's tables do not follow those of Linux, so its driver keeps all pages of a
+ * partition in place, also of the next one, which is made when the right to lock more is gone.
+ * Where this fails making the partition says so. */
+static void allow_pinning(uint64_t bytes)
+{
+	struct rlimit limit;
+
+	bytes += PINNED_BESIDE;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur >= bytes)
+		return;
+	limit.rlim_cur = bytes;
+	if (limit.rlim_max < limit.rlim_cur)
+		limit.rlim_max = limit.rlim_cur;
+	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
 int memory_init(struct memory *m, const struct config *config, struct failure *f)
 {
 	uint64_t low = min_u64(config->memory_bytes, MACHINE_LOW_GAP);
@@ -163,6 +181,7 @@ int memory_init(struct memory *m, const struct config *config, struct failure *f
 		memory_done(m);
 		return r;
 	}
+	allow_pinning(m->bytes);
 	/* Fewer and larger faults, where the host's administrator allows it for shared memory. */
 	if (!from_pool(m->pages))
 		(void)madvise(m->base, m->bytes,

@@ -12,6 +12,8 @@
 #include "abi/hv.h"
 #include "base/util.h"
 
+#define ROLE_DEVICE "/dev/oya"
+#define KVM_DEVICE "/dev/kvm"
 #define IOAPIC_PINS 24u
 #define TSS_ADDRESS 0xfffbd000u /* three pages that Intel's real mode needs, in the MMIO gap */
 
@@ -52,8 +54,11 @@ static int check_device(int fd, const char *path, struct failure *f)
 
 int partition_open_device(const char *path, int *ret_fd, struct failure *f)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	int r;
+	int fd, r;
+
+	if (!path)
+		path = access(ROLE_DEVICE, F_OK) == 0 ? ROLE_DEVICE : KVM_DEVICE;
+	fd = open(path, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT)
 		return fail(f, -ENOENT,

@@ -18,13 +18,14 @@
 #include "worker/cpuid.h"
 
 struct partition {
-	int device_fd; /* /dev/kvm, not owned */
+	int device_fd; /* not owned */
 	int vm_fd;
 	int run_bytes;  /* of the page shared with each virtual processor */
 	bool apic_msrs; /* KVM serves Hyper-V's MSRs of the local APIC itself */
 };
 
-/* Opens the device and checks that it offers what the worker needs; -errno and the sentence. */
+/* Opens the device and checks that it offers what the worker needs; -errno and the sentence. NULL:
+ * the one of the hypervisor's role where this host has it, else the one of Linux. */
 int partition_open_device(const char *path, int *ret_fd, struct failure *f);
 
 /* Makes a partition with its RAM mapped and an in-kernel local APIC per processor. */

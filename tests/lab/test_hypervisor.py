@@ -2,11 +2,10 @@
 
 import contextlib
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import lab as oya_lab
+from lab.parent import load_driver, nothing_left, numbers, put_driver
 from lab.process import run
 from lab.runner import PROJECT, Session, timeout
 
@@ -41,24 +40,11 @@ def _made(argv: list[str]) -> None:
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 
-def _driver(lab: Session, host: oya_lab.Host) -> str:
-    """The parent's driver, built for the kernel of the host; its path there."""
-    release = host.run("uname -r").out.strip()
-    headers = Path(f"/usr/src/linux-headers-{release}")
-    assert headers.exists(), f"{headers} is missing: install linux-headers-{release}, or rebuild the images (lab prune --all)"
-    folder = lab.tmp / "parent"
-    shutil.copytree(PROJECT / "parent", folder, dirs_exist_ok=True)
-    _made(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"])
-    host.put(folder / "oya_kvm.ko", "/root/oya_kvm.ko")
-    return "/root/oya_kvm.ko"
-
-
 @timeout(400)
 def test_driver_shows_what_the_hypervisor_tells(lab):
     with _parent(lab, cpus=2) as host:
-        driver = _driver(lab, host)
+        load_driver(host, lab.tmp)
         at, size = _range(host)
-        host.run(f"insmod {driver}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
         text = host.run("cat /sys/kernel/debug/oya/log").out
         assert "oya-hv: the parent starts at" in text and text in host.console(), text
         info = dict(line.split() for line in host.run("cat /sys/kernel/debug/oya/info").out.splitlines())
@@ -78,58 +64,36 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
         assert host.run(_CALM).out == ""
 
 
-def _numbers(host: oya_lab.Host) -> dict[str, int]:
-    """What the hypervisor has left, and the parent; `pinned`: pages of workers that are mapped for children."""
-    text = host.run(
-        "sync; echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/stat_refresh; cat /sys/kernel/debug/oya/info; grep nr_foll_pin /proc/vmstat; grep MemFree /proc/meminfo"
-    ).out
-    words = dict(line.split()[:2] for line in text.splitlines())
-    return {
-        "pages_left": int(words["pages_left"]),
-        "partitions": int(words["partitions"]),
-        "pinned": int(words["nr_foll_pin_acquired"]) - int(words["nr_foll_pin_released"]),
-        "free_kib": int(words["MemFree:"]),
-    }
-
-
-def _nothing_left(before: dict[str, int], after: dict[str, int]) -> None:
-    for name in ("pages_left", "partitions", "pinned"):
-        assert after[name] == before[name], (before, after)
-    # The parent's own free memory goes up and down by some 30 MiB.
-    assert after["free_kib"] > before["free_kib"] - (100 << 10), (before, after)
-
-
 @timeout(600)
 def test_children_run_side_by_side_and_leave_nothing(lab):
     with _parent(lab, cpus=2) as host:
-        driver = _driver(lab, host)
+        load_driver(host, lab.tmp)
         program = lab.tmp / "child"
         _made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
         host.put(program, "/root/child")
-        host.run(f"insmod {driver}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
         for name in ("real", "long", "spin", "broken"):
             host.run(f"timeout 60 /root/child /dev/oya {name}")
-        before = _numbers(host)
+        before = numbers(host)
         host.run("timeout 120 /root/child /dev/oya real 100")
-        _nothing_left(before, _numbers(host))
+        nothing_left(before, numbers(host))
         # Two that never stop, on the two processors, beside others that come and go; killed, again and again.
         spin = "rm -f forever; (/root/child /dev/oya forever >forever 2>&1 &); for n in $(seq 100); do grep -q spinning forever && exit; sleep 0.1; done; exit 1"
         kill = "pkill -9 -x child; for n in $(seq 100); do pgrep -x child >/dev/null || exit 0; sleep 0.1; done; exit 1"
         for _ in range(10):
             host.run(spin)
-            busy = _numbers(host)
+            busy = numbers(host)
             assert busy["partitions"] == 2 and busy["pinned"] > before["pinned"], busy
             host.run("timeout 60 /root/child /dev/oya long 2 && timeout 60 /root/child /dev/oya real 2")
-            assert _numbers(host)["partitions"] == 2
+            assert numbers(host)["partitions"] == 2
             host.run(kill)
-        _nothing_left(before, _numbers(host))
+        nothing_left(before, numbers(host))
         host.run("rmmod oya_kvm")
         assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out
 
 
 @timeout(120)
 def test_driver_refuses_a_system_that_is_no_parent(lab):
-    done = lab.host.run(f"insmod {_driver(lab, lab.host)}; dmesg | tail -3", check=False)
+    done = lab.host.run(f"insmod {put_driver(lab.host, lab.tmp)}; dmesg | tail -3", check=False)
     assert "does not run as the parent partition of oya-hv" in done.out and "No such device" in done.err, done
 
 

@@ -13,6 +13,9 @@ import time
 import uuid
 
 MARK = "OYA_SYSTEM_TEST"  # in the environment of all processes of a test
+# The interface to the processors that `oya run` picks.
+DEVICE = "/dev/oya" if os.path.exists("/dev/oya") else "/dev/kvm"
+SLOWNESS = float(os.environ.get("OYA_SYSTEM_SLOWNESS", "1"))  # of this machine; waits are so much longer
 tests = []  # (name, function), in the order of their definition
 
 
@@ -45,7 +48,7 @@ def check(condition, why):
 
 def wait_for(condition, why, seconds=5.0):
     """Until condition() is true; returns its value."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOWNESS
     while True:
         value = condition()
         if value:
@@ -129,7 +132,7 @@ class Place:
             stderr=subprocess.PIPE,
             env=env or {},
         )
-        output, errors = p.communicate(timeout=15)
+        output, errors = p.communicate(timeout=15 * SLOWNESS)
         return p.returncode, output.decode(), errors.decode()
 
     def vm(self, guest_test, *arguments, **options):
@@ -182,7 +185,7 @@ def connected(path):
     except OSError:
         s.close()
         return None
-    s.settimeout(5)
+    s.settimeout(5 * SLOWNESS)
     return s
 
 
@@ -276,7 +279,7 @@ class Vm:
     def wait(self, seconds=10.0):
         """The exit status, once it has ended."""
         try:
-            status = self.process.wait(seconds)
+            status = self.process.wait(seconds * SLOWNESS)
         except subprocess.TimeoutExpired:
             raise Failed(f"did not end within {seconds:.0f} s") from None
         if self.process.stdout:

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from harness import (
+    SLOWNESS,
     Failed,
     Paths,
     Skipped,
@@ -130,7 +131,7 @@ def without_control(place):
 def worker_killed_private(place):
     p = without_control(place)
     os.kill(children(p.pid)[0], signal.SIGKILL)
-    _, errors = p.communicate(timeout=10)
+    _, errors = p.communicate(timeout=10 * SLOWNESS)
     check(p.returncode == 1, "exit status")
     one_sentence(errors.decode())
 
@@ -139,7 +140,7 @@ def worker_killed_private(place):
 def oya_killed_private(place):
     p = without_control(place)
     p.kill()
-    p.communicate(timeout=10)
+    p.communicate(timeout=10 * SLOWNESS)
 
 
 def need_passt():

@@ -7,7 +7,7 @@ import shutil
 import struct
 import subprocess
 
-from harness import Paths, Skipped, check, in_use, one_sentence, test, wait_for
+from harness import DEVICE, SLOWNESS, Paths, Skipped, check, in_use, one_sentence, test, wait_for
 
 FAILED, USAGE = 1, 2
 
@@ -212,17 +212,17 @@ def device_permission(place):
     copies = [shutil.copy(path, place.tmp) for path in (Paths.oya, Paths.worker, Paths.guest)]
     prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     p = subprocess.run(
-        [*prefix, copies[0], "run", "--kernel", copies[2], "--device", "/dev/kvm"],
+        [*prefix, copies[0], "run", "--kernel", copies[2], "--device", DEVICE],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=10,
+        timeout=10 * SLOWNESS,
         check=False,
         cwd="/",
     )
     if p.returncode == 0:
-        raise Skipped("everybody may use /dev/kvm here")
+        raise Skipped(f"everybody may use {DEVICE} here")
     check(p.returncode == FAILED, f"exit status {p.returncode}")
-    check("no permission for /dev/kvm" in one_sentence(p.stderr.decode()), p.stderr.decode())
+    check(f"no permission for {DEVICE}" in one_sentence(p.stderr.decode()), p.stderr.decode())
 
 
 @test("tap_unknown_or_without_permission")
@@ -280,7 +280,7 @@ def worker_says(place, text, pattern, status=FAILED):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    output, errors = p.communicate(timeout=10)
+    output, errors = p.communicate(timeout=10 * SLOWNESS)
     check(p.returncode == status, f"exit status {p.returncode}: {errors!r}")
     check(output == b"", "on standard output")
     said = one_sentence(errors.decode())
@@ -311,7 +311,7 @@ def configurations(place):
 @test("configuration_file_missing")
 def configuration_missing(place):
     p = place.spawn([Paths.worker, "--config", "/nope"], stderr=subprocess.PIPE)
-    _, errors = p.communicate(timeout=10)
+    _, errors = p.communicate(timeout=10 * SLOWNESS)
     check(p.returncode == FAILED, "exit status")
     check("/nope: No such file" in one_sentence(errors.decode()), errors.decode())
 

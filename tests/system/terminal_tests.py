@@ -9,7 +9,7 @@ import signal
 import termios
 import time
 
-from harness import Failed, Paths, check, children, test
+from harness import SLOWNESS, Failed, Paths, check, children, test
 
 ESCAPE = b"\x1d"
 
@@ -31,7 +31,7 @@ class Terminal:
         )
 
     def expect(self, pattern, seconds=8.0, count=1):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOWNESS
         while len(re.findall(pattern, self.seen)) < count:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.master], [], [], left)[0]:
@@ -42,7 +42,7 @@ class Terminal:
         os.write(self.master, keys)
 
     def ended(self, status):
-        end = time.monotonic() + 8
+        end = time.monotonic() + 8 * SLOWNESS
         while self.process.poll() is None:
             if select.select([self.master], [], [], 0.02)[0]:
                 self.seen += os.read(self.master, 4096)

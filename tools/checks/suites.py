@@ -22,6 +22,8 @@ _FUZZ_SEED = 1
 _FUZZ_MEMORY_MIB = 2048
 # What links nothing but our own code, so that the memory sanitizer sees all of it.
 _MSAN = ["chipset", "guest", "hv", "ic", "netvsp", "rndis", "scsi", "storvsp", "vmbus"]
+_HYPERVISOR_TESTS = "test_hypervisor"  # how the files of tests/lab begin that are about the hypervisor
+_NOT_OF_VMS = ("test_lab",)  # those of the lab itself
 _BLIND_SECONDS = 40  # of the suite, over four guests
 
 
@@ -191,9 +193,9 @@ def _blind(part: Part) -> list[Task]:
     return [task(RELEASE, {}, 0), task(CLANG_SAN, {**SANITIZER_ENV, "OYA_BLIND_NO_SANDBOX": "1"}, 2)]
 
 
-def _lab_task(name: str, prefix: str, arguments: list[str]) -> Task:
+def _lab_task(name: str, prefix: str, arguments: list[str], env: dict[str, str] | None = None) -> Task:
     argv = [sys.executable, "-m", "lab.runner", "--build", str(RELEASE.folder), "--json", f"{LOGS}/{prefix}/{name}.json"]
-    return Task(name, lambda part: part.tap(prefix, [*argv, *arguments], name, part.left_s()))
+    return Task(name, lambda part: part.tap(prefix, [*argv, *arguments], name, part.left_s(), env))
 
 
 def _lab_quick(part: Part) -> list[Task]:
@@ -201,11 +203,25 @@ def _lab_quick(part: Part) -> list[Task]:
     return [_lab_task("quick", "lab-quick", ["--quick"])]
 
 
+def _lab_files(of_hypervisor: bool) -> list[Path]:
+    files = [Path(path) for path in tree.matching(".py") if Path(path).parent == Path("tests/lab")]
+    return [path for path in files if path.name.startswith(_HYPERVISOR_TESTS) == of_hypervisor]
+
+
 def _lab(part: Part) -> list[Task]:
     """A task for each file, so that a resumed run need not begin anew."""
     builds.make_release(part.run)
-    files = [path for path in tree.matching(".py") if Path(path).parent == Path("tests/lab")]
-    return [_lab_task(Path(path).stem, "lab", [Path(path).name]) for path in files]
+    return [_lab_task(path.stem, "lab", [path.name]) for path in _lab_files(False)]
+
+
+def _hv(part: Part) -> list[Task]:
+    """The hypervisor's own tests; then those of the lab again, with VMs that are its children."""
+    builds.make_release(part.run)
+    again = [path for path in _lab_files(False) if path.stem not in _NOT_OF_VMS]
+    return [
+        *(_lab_task(path.stem, "hv", [path.name]) for path in _lab_files(True)),
+        *(_lab_task(f"{path.stem}_on_it", "hv", [path.name], {"OYA_LAB_HYPERVISOR": "1"}) for path in again),
+    ]
 
 
 SUITES = {
@@ -220,8 +236,9 @@ SUITES = {
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
         Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
         Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
-        Suite("lab", 7200, "all tests on emulated hosts", _lab),
+        Suite("lab", 7200, "all tests on emulated hosts, with Linux's KVM", _lab),
+        Suite("hv", 9000, "the hypervisor on emulated hosts, and the lab's tests of VMs on it", _hv),
     )
 }
 LANDING = ["style", "tools", "unit", "sim", "fuzz", "system", "lab-quick"]
-FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "lab"]
+FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "lab", "hv"]

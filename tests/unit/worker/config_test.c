@@ -51,7 +51,7 @@ static void the_smallest_configuration_has_defaults_for_the_rest(void **state)
 
 	(void)state;
 	assert_string_equal(c->name, "vm");
-	assert_string_equal(c->device, "/dev/kvm");
+	assert_null(c->device);
 	assert_string_equal(c->kernel, "k");
 	assert_string_equal(c->append, "");
 	assert_null(c->initrd);
