@@ -19,7 +19,7 @@ static void must(bool condition)
 
 static void check(const struct config *c)
 {
-	must(c->name && c->device && c->kernel && c->append);
+	must(c->name && c->kernel && c->append);
 	must(c->cpus >= 1 && c->cpus <= CONFIG_CPUS_MAX);
 	must(c->memory_bytes >= (uint64_t)CONFIG_MEMORY_MIN_MIB << 20 &&
 	     c->memory_bytes <= (uint64_t)CONFIG_MEMORY_MAX_MIB << 20 &&

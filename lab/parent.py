@@ -10,6 +10,8 @@ from .process import LabError, run
 
 PROJECT = Path(__file__).resolve().parent.parent
 _DRIVER = "/root/oya_kvm.ko"
+# Prints what the kernel of a host complains of.
+CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
 
 
 def put_driver(host: Host, tmp: Path) -> str:

@@ -37,6 +37,7 @@ from .process import LabError, say
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_TIMEOUT_S = 600.0
 ON_HYPERVISOR = os.environ.get("OYA_LAB_HYPERVISOR") == "1"
+_SHARED_MIB = 7168 if ON_HYPERVISOR else 3072  # the hypervisor pins all memory of a guest
 TRIES = 3
 _Test = Callable[["Session"], None]
 
@@ -79,12 +80,12 @@ class Session:
 
     @property
     def host(self) -> Host:
-        """The bookworm host (2 CPUs, 3 GiB) that tests share; a new one if the last test broke it."""
+        """The bookworm host (2 CPUs) that tests share; a new one if the last test broke it."""
         if self._shared and not self.used_host and not _healthy(self._shared):
             say("the shared host does not answer; starting another")
             self.drop_host()
         if not self._shared:
-            self._shared = self._stack.enter_context(self.hosts(memory_mib=3072))[0]
+            self._shared = self._stack.enter_context(self.hosts(memory_mib=_SHARED_MIB))[0]
         self.used_host = True
         return self._shared
 

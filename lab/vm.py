@@ -22,7 +22,7 @@ ROOT_APPEND = "root=LABEL=oya-root ro console=ttyS0 quiet"
 TINY_APPEND = "console=ttyS0 quiet"
 # Guest memory in large pages: fewer nested page faults, which an emulated processor mishandles when they meet the delivery
 # of an interrupt, and a faster boot.
-_HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 _CONTROL = """import json, os, socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])
 request = (sys.argv[2] + "\\n").encode()
@@ -116,7 +116,7 @@ def install(host: Place, build: Path) -> None:
         return
     host.run(f"mkdir -p {host.home}/vms")
     if not isinstance(host, LocalHost):
-        host.run(f"echo advise >{_HUGE_PAGES}", check=False)
+        host.run(f"echo advise >{HUGE_PAGES}", check=False)
     for name in ("cli/oya", "worker/oya-worker"):
         host.put(build / name, f"{host.home}/{Path(name).name}")
     host.run(f"cat >{host.home}/control.py", stdin=_CONTROL)

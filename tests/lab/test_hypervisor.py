@@ -5,11 +5,9 @@ import re
 from collections.abc import Iterator
 
 import lab as oya_lab
-from lab.parent import load_driver, nothing_left, numbers, put_driver
+from lab.parent import CALM, load_driver, nothing_left, numbers, put_driver
 from lab.process import run
 from lab.runner import PROJECT, Session, timeout
-
-_CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
 
 
 @contextlib.contextmanager
@@ -61,7 +59,7 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
             host.put(program, "/root/call")
             done = host.run("/root/call 2>/dev/null; echo $?").out.strip()
             assert done in ("132", "139"), f"{instruction}: {done}"
-        assert host.run(_CALM).out == ""
+        assert host.run(CALM).out == ""
 
 
 @timeout(600)
@@ -88,7 +86,7 @@ def test_children_run_side_by_side_and_leave_nothing(lab):
             host.run(kill)
         nothing_left(before, numbers(host))
         host.run("rmmod oya_kvm")
-        assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out
+        assert host.run(CALM).out == "", host.run("dmesg | tail -50").out
 
 
 @timeout(120)
@@ -113,7 +111,7 @@ def test_installed_system_runs_as_the_parent_and_cannot_reach_the_hypervisor(lab
             host.run("for c in 3 1 2; do echo 1 >/sys/devices/system/cpu/cpu$c/online; done")
             assert host.run("nproc").out.strip() == "4"
         host.run("for n in 1 2 3 4; do (head -c 8M /dev/urandom | sha256sum >/dev/null) & done; wait")
-        assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out
+        assert host.run(CALM).out == "", host.run("dmesg | tail -50").out
 
 
 @timeout(400)
@@ -130,4 +128,4 @@ def test_parent_boots_by_uefi_with_memory_above_four_gib(lab):
     with _parent(lab, cpus=2, memory_mib=5120, uefi=True) as host:
         assert int(host.run("grep MemTotal /proc/meminfo").out.split()[1]) > 4 << 20
         assert host.run("ls /sys/firmware/efi/systab /sys/firmware/efi/runtime >/dev/null && echo EFI").out == "EFI\n"
-        assert host.run(_CALM).out == ""
+        assert host.run(CALM).out == ""

@@ -2,8 +2,9 @@
 
 import re
 
-from lab.parent import numbers, load_driver, nothing_left
+from lab.parent import CALM, load_driver, nothing_left, numbers
 from lab.runner import PROJECT, timeout
+from lab.vm import HUGE_PAGES
 
 
 @timeout(1500)
@@ -11,6 +12,7 @@ def test_system_tests_pass_on_the_hypervisor(lab):
     with lab.hosts(memory_mib=3072, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
         host = hosts[0]
         load_driver(host, lab.tmp)
+        host.run(f"echo advise >{HUGE_PAGES}")
         host.put(PROJECT / "tests/system", "/root/system")
         for name in ("cli/oya", "worker/oya-worker", "tests/system/oya-test-guest"):
             host.run(f"mkdir -p /root/build/{name.rpartition('/')[0]}")
@@ -23,3 +25,24 @@ def test_system_tests_pass_on_the_hypervisor(lab):
         assert report.rc == 0 and not failed, "\n".join(failed) or report
         assert len(re.findall("^ok ", report.out, re.M)) > 100, report
         nothing_left(before, numbers(host))
+
+
+@timeout(900)
+def test_stock_guests_under_load_run_side_by_side_and_a_killed_worker_leaves_nothing(lab):
+    with lab.hosts(memory_mib=3072, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
+        host = hosts[0]
+        load_driver(host, lab.tmp)
+        lab.vm("true", host=host, name="first").finish()  # what the first one puts into the host stays
+        before = numbers(host)
+        work = "for n in 1 2; do (head -c 16M /dev/urandom | sha256sum >/dev/null) & done; wait; echo WORK-DONE"
+        busy = [lab.vm(work, host=host, name=f"busy{n}", cpus=2, memory="256M") for n in (1, 2)]
+        idle = lab.vm("echo UP; sleep 1000", host=host, name="idle", memory="256M")
+        idle.wait_for("UP")
+        assert numbers(host)["partitions"] >= 1
+        for vm in busy:
+            done = vm.finish(400)
+            assert done.rc == 0 and "WORK-DONE" in done.console, done
+        host.run("pkill -9 -x oya-worker")
+        assert idle.finish().rc != 0
+        nothing_left(before, numbers(host))
+        assert host.run(CALM).out == "", host.run("dmesg | tail -50").out
