@@ -7,6 +7,7 @@
 #include "hypervisor/cpu.h"
 #include "hypervisor/log.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define REGISTER_ID 0x20u
@@ -107,7 +108,7 @@ void apic_quiet(void)
 	write_own(REGISTER_PRIORITY, 0);
 	/* One that is switched off keeps what waits. */
 	write_own(REGISTER_SPURIOUS, SPURIOUS_VECTOR | SPURIOUS_ENABLED);
-	__asm__ volatile("stgi; sti; nop; nop; cli; clgi" : : : "memory");
+	virt->take_all();
 	write_own(REGISTER_SPURIOUS, SPURIOUS_VECTOR);
 }
 

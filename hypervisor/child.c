@@ -13,6 +13,7 @@
 #include "hypervisor/memory.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/svm.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define FIRST_ASID 2u /* 1 is the parent's */
@@ -49,7 +50,7 @@ int child_init(void)
 	memset(msr_bitmap, 0xFF, SVM_MSR_BITMAP_BYTES);
 	for (unsigned i = 0; i < ARRAY_LEN(own_msrs); i++)
 		svm_trap_msr(msr_bitmap, own_msrs[i], false, false);
-	asid_end = x86_cpuid(SVM_CPUID_FEATURES, 0).ebx;
+	asid_end = virt->address_spaces();
 	return asid_end > FIRST_ASID ? 0 : -ENOMEM;
 }
 
@@ -411,8 +412,8 @@ static void exchange_debug(uint64_t *from, const uint64_t *to)
 /* FS, GS, TR, LDTR and the MSRs of system calls. */
 static void exchange_segments(const struct svm_vmcb *from, const struct svm_vmcb *to)
 {
-	__asm__ volatile("vmsave %0" : : "a"(pointer_to_physical(from)) : "memory");
-	__asm__ volatile("vmload %0" : : "a"(pointer_to_physical(to)) : "memory");
+	virt->save(pointer_to_physical(from));
+	virt->load(pointer_to_physical(to));
 }
 
 /* An event whose delivery was interrupted comes again; but an instruction's own, which is carried
@@ -434,7 +435,7 @@ static void enter(struct child *c, struct cpu *cpu)
 	choose_asid(c, cpu);
 	/* An interrupt of the parent's ends the run, though GIF is clear until then. */
 	__asm__ volatile("sti" : : : "memory");
-	svm_run(pointer_to_physical(v), &c->registers);
+	virt->run(pointer_to_physical(v), &c->registers);
 	__asm__ volatile("cli" : : : "memory");
 	child_after_entry(c);
 	v->tlb_control = SVM_TLB_KEEP;

@@ -9,6 +9,7 @@
 #include "hypervisor/fpu.h"
 #include "hypervisor/log.h"
 #include "hypervisor/parent.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define VECTORS 256u
@@ -73,9 +74,7 @@ static void set_up(struct cpu *cpu, uint64_t host_save)
 	} __attribute__((packed)) idtr = {sizeof(gates) - 1, (uint64_t)(uintptr_t)gates};
 
 	__asm__ volatile("lidt %0" : : "m"(idtr));
-	x86_wrmsr(MSR_EFER, x86_rdmsr(MSR_EFER) | EFER_NXE | EFER_SVME);
-	x86_wrmsr(SVM_MSR_HSAVE, host_save);
-	__asm__ volatile("clgi");
+	virt->enable(host_save);
 	cpu->sipi = -1;
 }
 
@@ -270,7 +269,7 @@ void cpu_wait_for_sipi(struct cpu *cpu)
 
 void cpu_take_nmi(void)
 {
-	__asm__ volatile("stgi; nop; clgi" : : : "memory");
+	virt->take_nmi();
 }
 
 void exception_taken(struct exception_frame *frame)

@@ -17,13 +17,13 @@
 #include "hypervisor/log.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/parent.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define LOG_PAGES 4u
 #define INFO_BYTES_MAX (64u << 10)
 #define COM1 0x3F8u
 #define CPUID_EXTENDED 0x80000001u
-#define CPUID_SVM (1u << 2)        /* of ECX */
 #define CPUID_GIB_PAGES (1u << 26) /* of EDX */
 
 void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base);
@@ -48,17 +48,9 @@ static bool has_word(const char *line, const char *word)
 /* NULL, or why this machine cannot have a hypervisor. */
 static const char *check_processor(void)
 {
-	struct cpuid c = x86_cpuid(CPUID_EXTENDED, 0);
-
-	if (!(c.ecx & CPUID_SVM))
-		return "this processor has no SVM";
-	if (!(c.edx & CPUID_GIB_PAGES))
+	if (!(x86_cpuid(CPUID_EXTENDED, 0).edx & CPUID_GIB_PAGES))
 		return "this processor has no pages of 1 GiB";
-	if (x86_rdmsr(SVM_MSR_VM_CR) & SVM_VM_CR_DISABLED)
-		return "SVM is switched off in the firmware";
-	if (!(x86_cpuid(SVM_CPUID_FEATURES, 0).edx & SVM_CPUID_NESTED_PAGING))
-		return "this processor has no nested paging";
-	return NULL;
+	return virt_choose();
 }
 
 /* All memory is the parent's, but ours. */

@@ -13,6 +13,7 @@
 #include "hypervisor/log.h"
 #include "hypervisor/npt.h"
 #include "hypervisor/svm.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define PARENT_ASID 1u
@@ -372,9 +373,9 @@ _Noreturn void parent_run(struct cpu *cpu)
 		enter_sipi(cpu);
 	/* FS, GS, TR and the MSRs of system calls are the parent's from here on, also while we run:
 	 * we use none of them. */
-	__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
+	virt->load(vmcb);
 	for (;;) {
-		svm_run(vmcb, &cpu->registers);
+		virt->run(vmcb, &cpu->registers);
 		cpu->vmcb->tlb_control = SVM_TLB_KEEP;
 		cpu->vmcb->event = 0;
 		if (panicked())
@@ -382,7 +383,7 @@ _Noreturn void parent_run(struct cpu *cpu)
 		handle(cpu);
 		if (__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST)) {
 			enter_sipi(cpu);
-			__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
+			virt->load(vmcb);
 		}
 		prepare_event(cpu);
 	}

@@ -11,6 +11,7 @@
 #include "parent/hypercall.h"
 #include "parent/vm.h"
 
+#define KEPT_FREE_PAGES ((64l << 20) / PAGE_SIZE)
 #define LARGE_PAGES (OYA_CHUNK_BYTES / PAGE_SIZE)
 
 void oya_memory_unpin(struct oya_slot *slot)
@@ -41,6 +42,9 @@ static int pin(struct oya_slot *slot, unsigned long at)
 	while (slot->count < want) {
 		int part = min(want - slot->count, LARGE_PAGES);
 
+		/* Better refused than paid for by a process that the kernel picks. */
+		if (si_mem_available() < KEPT_FREE_PAGES)
+			return -ENOMEM;
 		part = pin_user_pages_fast(at + slot->count * PAGE_SIZE, part,
 					   FOLL_WRITE | FOLL_LONGTERM, slot->pages + slot->count);
 		if (part <= 0)

@@ -157,6 +157,11 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 		r = map_memory(p->vm_fd, gmem);
 	if (r < 0) {
 		partition_destroy(p);
+		if (r == -ENOMEM)
+			return fail(f, r,
+				    "cannot give the VM its memory: this host has too little free "
+				    "memory, or may not lock as much; stop another VM, or make "
+				    "this one smaller");
 		return fail(f, r, "cannot set up the partition: %s", strerror(-r));
 	}
 	return 0;

@@ -9,7 +9,7 @@ from lab.vm import HUGE_PAGES
 
 @timeout(1500)
 def test_system_tests_pass_on_the_hypervisor(lab):
-    with lab.hosts(memory_mib=3072, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
+    with lab.hosts(memory_mib=7168, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
         host = hosts[0]
         load_driver(host, lab.tmp)
         host.run(f"echo advise >{HUGE_PAGES}")
@@ -44,5 +44,9 @@ def test_stock_guests_under_load_run_side_by_side_and_a_killed_worker_leaves_not
             assert done.rc == 0 and "WORK-DONE" in done.console, done
         host.run("pkill -9 -x oya-worker")
         assert idle.finish().rc != 0
+        nothing_left(before, numbers(host))
+        # More than there is: refused, and nobody else pays for it.
+        greedy = lab.vm(host=host, name="greedy", memory="8G").finish()
+        assert greedy.rc == 1 and "too little free memory" in greedy.log, greedy
         nothing_left(before, numbers(host))
         assert host.run(CALM).out == "", host.run("dmesg | tail -50").out

@@ -48,6 +48,7 @@ def taken_away(place):
     vm.expect("ROUND 0")
     vm.result("disk-remove", lun=0)
     wait_for(lambda: not listed(vm), "its requests do not end")
+    vm.expect("A READ FAILED")
     add(vm, path, lun=0)  # its lock is free again
     vm.result("stop")
     check(vm.wait() == 0, "exit status")

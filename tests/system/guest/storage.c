@@ -213,10 +213,12 @@ const char *test_disk(void)
 	return NULL;
 }
 
-/* Many reads at once, until a key: for resets and pauses in the midst of them. */
+/* Many reads at once, until a key or the first that fails: for resets, pauses and the loss of the
+ * disk in the midst of them. */
 const char *test_disk_load(void)
 {
 	const char *why = start();
+	bool failed = false;
 
 	if (why)
 		return why;
@@ -228,7 +230,13 @@ const char *test_disk_load(void)
 				     PAGE);
 		for (unsigned n = 0; n < LOAD; n++) {
 			wait_for_answer();
-			REQUIRE(good(), "a read failed");
+			failed |= !good();
+		}
+		if (failed) {
+			print("A READ FAILED\n");
+			while (!console_pending())
+				;
+			return NULL;
 		}
 		if (round % 16 == 0)
 			print("ROUND %u\n", round);
