@@ -323,12 +323,14 @@ static bool exit_exception(struct child *c, struct cpu *cpu)
 
 static bool handle(struct child *c, struct cpu *cpu)
 {
-	const struct svm_vmcb *v = c->vmcb;
+	struct svm_vmcb *v = c->vmcb;
 
 	switch (v->exit_code) {
 	case SVM_EXIT_INTR:
+		emulate_pass_halt(&c->partition->npt, v);
 		return leave(c, OYA_EXIT_INTERRUPT);
 	case SVM_EXIT_NMI:
+		emulate_pass_halt(&c->partition->npt, v);
 		parent_take_nmi(cpu);
 		return leave(c, OYA_EXIT_INTERRUPT);
 	case SVM_EXIT_SMI:

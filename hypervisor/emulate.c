@@ -7,6 +7,7 @@
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
+#define INSTRUCTION_HLT 0xF4u
 #define ENTRY_PRESENT 1u
 #define ENTRY_LARGE (1u << 7)
 #define ENTRY_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
@@ -105,4 +106,14 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 	uint8_t bytes[INSTRUCTION_MAX];
 
 	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
+}
+
+void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v)
+{
+	uint8_t bytes[INSTRUCTION_MAX];
+
+	if (!(v->interrupt_shadow & 1) || !fetch(npt, v, bytes) || bytes[0] != INSTRUCTION_HLT)
+		return;
+	v->rip++;
+	v->interrupt_shadow = 0;
 }

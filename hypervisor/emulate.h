@@ -18,4 +18,9 @@
 /* `len` 0: it is not one that is known, or cannot be read. */
 struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
 
+/* After an exit that the guest did not cause. A processor that forgets the shadow of STI when it
+ * enters again, as an emulated one does, would take an interrupt before the HLT that follows and
+ * then sleep although it was woken. HLT may end at any time, so it is passed over. */
+void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v);
+
 #endif

@@ -317,6 +317,7 @@ static void handle(struct cpu *cpu)
 {
 	switch (cpu->vmcb->exit_code) {
 	case SVM_EXIT_NMI:
+		emulate_pass_halt(&npt, cpu->vmcb);
 		parent_take_nmi(cpu);
 		break;
 	case SVM_EXIT_INIT:

@@ -19,7 +19,7 @@ def test_system_tests_pass_on_the_hypervisor(lab):
             host.put(lab.binary(name), f"/root/build/{name}")
         before = numbers(host)
         report = host.run(
-            "OYA_SYSTEM_SLOWNESS=4 python3 /root/system/run.py --build /root/build", timeout=1300, check=False
+            "OYA_SYSTEM_SLOWNESS=10 python3 /root/system/run.py --build /root/build", timeout=1300, check=False
         )
         failed = re.findall(r"^not ok .*(?:\n#.*)*", report.out, re.M)
         assert report.rc == 0 and not failed, "\n".join(failed) or report

@@ -124,6 +124,24 @@ static void modes_of_32_bits_have_tables_of_their_own(void **state)
 	assert_int_equal(len_at_rip(g), 2);
 }
 
+static void halt_in_the_shadow_of_sti_is_passed_over(void **state)
+{
+	struct guest *g = *state;
+
+	fake_ram[CODE_AT + 0xffc] = 0xf4;
+	emulate_pass_halt(&g->npt, &g->v);
+	assert_int_equal(g->v.rip, 0xffc);
+	g->v.interrupt_shadow = 1;
+	emulate_pass_halt(&g->npt, &g->v);
+	assert_int_equal(g->v.rip, 0xffd);
+	assert_int_equal(g->v.interrupt_shadow, 0);
+	/* Another instruction keeps its shadow. */
+	g->v.interrupt_shadow = 1;
+	emulate_pass_halt(&g->npt, &g->v);
+	assert_int_equal(g->v.rip, 0xffd);
+	assert_int_equal(g->v.interrupt_shadow, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -132,6 +150,7 @@ int main(void)
 		TEST(the_instruction_is_read_through_both_tables),
 		TEST(tables_that_lead_nowhere_give_no_instruction),
 		TEST(large_pages_end_the_walk),
+		TEST(halt_in_the_shadow_of_sti_is_passed_over),
 		TEST(modes_of_32_bits_have_tables_of_their_own),
 	};
 
