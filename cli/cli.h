@@ -15,7 +15,7 @@ struct cli_verb {
 	int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_verb_run;
+extern const struct cli_verb cli_verb_role, cli_verb_run;
 
 /* Prints "oya VERB: text" and how to get help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const struct cli_verb *verb, const char *format,

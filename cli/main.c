@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "lib/log.h"
 
-static const struct cli_verb *const verbs[] = {&cli_verb_run};
+static const struct cli_verb *const verbs[] = {&cli_verb_role, &cli_verb_run};
 
 static void help(FILE *to)
 {

@@ -8,7 +8,7 @@ import sys
 
 from . import cache
 from .hosts import SNAPSHOTS_KEPT, hosts
-from .images import guest_image, guest_initrd, host_image
+from .images import guest_image, guest_initrd, host_image, server_image
 from .process import LabError, spawn
 from .recipes import SUITES
 
@@ -30,7 +30,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     image = verbs.add_parser("image", help="build an image if the cache lacks it, print its paths")
-    image.add_argument("kind", choices=("host", "guest", "initrd"))
+    image.add_argument("kind", choices=("host", "server", "guest", "initrd"))
     image.add_argument("suite", choices=SUITES)
     image.set_defaults(verb=_image)
 
@@ -75,7 +75,7 @@ def _image(args: argparse.Namespace) -> None:
     if args.kind == "initrd":
         print(guest_initrd(args.suite))
         return
-    image = host_image(args.suite) if args.kind == "host" else guest_image(args.suite)
+    image = {"host": host_image, "server": server_image, "guest": guest_image}[args.kind](args.suite)
     for name, value in vars(image).items():
         print(f"{name}={value}")
 

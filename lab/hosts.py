@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import cache
-from .images import host_image
+from .images import host_image, server_image
 from .machine import Machine, Shape, accel, new_overlay
 from .process import LabError, run_dir, say, spawn, stop
 from .ssh import Background, Result, Shell
@@ -115,11 +115,15 @@ class Host:
             self._shell.close()
             self._shell = None
 
-    def power_on(self) -> None:
-        """Boot again after `kill_host` or a power-off, with the disks that it had."""
+    def power_on(self, wait: bool = True) -> None:
+        """Boot again after `kill_host` or a power-off, with the disks that it had.
+
+        `wait=False`: for a boot that is not to come up; look at `console`.
+        """
         self.kill_host()
         self._launch(None)
-        self._finish_start()
+        if wait:
+            self._finish_start()
 
     def reboot(self, timeout: float = 300.0) -> None:
         """Have the host's system reboot, and wait until it is back."""
@@ -210,23 +214,27 @@ def hosts(
     logs: str | Path | None = None,
     hypervisor: Path | None = None,
     uefi: bool = False,
+    boots_itself: bool = False,
 ) -> Iterator[Hosts]:
     """Start `n` hosts (1 to 16); they are gone when the block ends.
 
     `shared_disk_mib`: a blank raw disk that all have (`Host.shared_disk`). `extra_disks`: raw
     images, read-only (`Host.extra_disks`). `snapshot=False`: boot from power-off. `nested`: the
     hosts need KVM inside. `hypervisor`: this one of ours boots first, by GRUB, from power-off, on
-    BIOS or on UEFI, always in an emulated machine. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
+    BIOS or on UEFI, always in an emulated machine. `boots_itself`: one host that starts by GRUB from its own disk, with
+    no help of QEMU's. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
     build/lab/<run> of the project. LabError when a host does not come up.
     """
     if not 1 <= n <= MAX_HOSTS:
         raise LabError(f"{n} hosts asked for; a run has 1 to {MAX_HOSTS}.")
-    image = host_image(suite)
+    if boots_itself and n != 1:
+        raise LabError("a host that boots by itself is always the first; ask for one.")
+    image = server_image(suite) if boots_itself else host_image(suite)
     directory = run_dir()
     switch = directory / "switch"
     children = [_start_switch(switch)]
-    how = "tcg" if hypervisor else accel(nested)
-    snapshot = snapshot and not hypervisor
+    how = "tcg" if hypervisor or boots_itself else accel(nested)
+    snapshot = snapshot and not hypervisor and not boots_itself
     shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi) for index in range(1, n + 1)]
     members = [Host(shape, directory, switch) for shape in shapes]
     group = Hosts(members, directory)

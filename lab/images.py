@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from . import cache, cpio, initrd, recipes
+from . import cache, cpio, initrd, loader, recipes
 from .process import LabError, run, run_logged, say, Progress
 
 HOST_DISK_MIB = 8192
@@ -24,7 +24,10 @@ JOB_MAX_BYTES = 65536
 
 @dataclasses.dataclass(frozen=True)
 class HostImage:
-    """A Debian host: `base` is a qcow2 disk that is never written, `key` the root's ssh key."""
+    """A Debian host: `base` is a qcow2 disk that is never written, `key` the root's ssh key.
+
+    `boots_itself`: by GRUB from its disk; else QEMU is given `kernel` and `initrd`.
+    """
 
     suite: str
     kernel: Path
@@ -32,6 +35,7 @@ class HostImage:
     base: Path
     key: Path
     known_hosts: Path
+    boots_itself: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,15 @@ def host_image(suite: str = "bookworm") -> HostImage:
     key = cache.digest([recipes.recipe("host", suite), cache.tree_digest(recipes.FILES / "host"), HOST_DISK_MIB])
     top = cache.obtain("host", suite, key, functools.partial(_build_host, suite))
     return HostImage(suite, top / "vmlinuz", top / "initrd.img", top / "disk.qcow2", top / "key", top / "known_hosts")
+
+
+def server_image(suite: str = "bookworm") -> HostImage:
+    """The image of a host that boots by GRUB from its own disk, built when absent; LabError when that fails."""
+    files = [cache.tree_digest(recipes.FILES / kind) for kind in ("host", "server")]
+    key = cache.digest([recipes.recipe("server", suite), files, HOST_DISK_MIB])
+    top = cache.obtain("server", suite, key, functools.partial(_build_host, suite, kind="server"))
+    names = ("vmlinuz", "initrd.img", "disk.qcow2", "key", "known_hosts")
+    return HostImage(suite, *(top / name for name in names), boots_itself=True)
 
 
 def guest_image(suite: str = "bookworm") -> GuestImage:
@@ -93,23 +106,30 @@ def job_disk(path: Path, script: str, keep: bool = False) -> Path:
     return path
 
 
-def _build_host(suite: str, out: Path) -> None:
+def _build_host(suite: str, out: Path, kind: str = "host") -> None:
     def finish(tree: Path) -> None:
+        if kind == "server":
+            shutil.copytree(recipes.FILES / "server", tree, dirs_exist_ok=True)
+            loader.modules(tree)
         for path in (tree / "etc/ssh").glob("ssh_host_*"):
             path.unlink()
         host_key = tree / "etc/ssh/ssh_host_ed25519_key"
         _new_key(host_key, "oya-lab-host")
         _new_key(out / "key", "oya-lab")
-        kind, data, _ = host_key.with_suffix(".pub").read_text(encoding="ascii").split()
-        (out / "known_hosts").write_text(f"oya-lab {kind} {data}\n", encoding="ascii")
+        cipher, data, _ = host_key.with_suffix(".pub").read_text(encoding="ascii").split()
+        (out / "known_hosts").write_text(f"oya-lab {cipher} {data}\n", encoding="ascii")
         ssh = tree / "root/.ssh"
         ssh.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(out / "key.pub", ssh / "authorized_keys")
 
-    progress = Progress(f"host image {suite}")
+    progress = Progress(f"{kind} image {suite}")
     raw = out / "disk.raw"
-    _build_disk("host", suite, out, raw, HOST_DISK_MIB, "oya-host", finish)
     log = out / "build.log"
+    _build_disk(kind, suite, out, raw, HOST_DISK_MIB, "oya-host", finish)
+    if kind == "server":
+        root = raw.rename(out / "root.raw")
+        loader.assemble(root, raw, log)
+        root.unlink()
     run_logged(["qemu-img", "convert", "-O", "qcow2", str(raw), str(out / "disk.qcow2")], log, "qcow2 conversion")
     raw.unlink()
     progress.done()
@@ -157,7 +177,8 @@ def _mmdebstrap(kind: str, suite: str, tree: Path) -> list[str]:
         argv.append(f"--dpkgopt=path-exclude=/usr/share/{pattern}")
     argv += ["--dpkgopt=force-unsafe-io", "--dpkgopt=force-confold"]
     argv.append('--aptopt=Acquire::Languages "none"')
-    argv.append(f'--essential-hook=cp -rT --no-preserve=all "{recipes.FILES / kind}" "$1"')
+    files = recipes.FILES / ("host" if kind == "server" else kind)
+    argv.append(f'--essential-hook=cp -rT --no-preserve=all "{files}" "$1"')
     return argv + [suite, str(tree), *recipes.mirrors(suite)]
 
 

@@ -136,13 +136,14 @@ class Machine:
         machine_id = f"systemd.machine_id=6f79616c6162{shape.index:020x}"
         append = f"{_APPEND} {machine_id} oya.host={shape.index}"
         image = shape.image
+        firmware = ["-drive", f"if=pflash,format=raw,readonly=on,file={grub.uefi()}"] if shape.uefi else []
+        if image.boots_itself:
+            return firmware
         if not shape.hypervisor:
             return ["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", append]
         disc = grub.disc(directory / f"{self.name}.iso", shape.hypervisor, image.kernel, image.initrd, append)
         argv = ["-drive", f"if=none,id=disc,media=cdrom,readonly=on,file={disc}", "-device", "ide-cd,drive=disc"]
-        if shape.uefi:
-            argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={grub.uefi()}"]
-        return [*argv, "-boot", "d"]
+        return [*argv, *firmware, "-boot", "d"]
 
     def alive(self) -> bool:
         """Whether QEMU runs."""

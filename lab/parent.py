@@ -54,3 +54,14 @@ def nothing_left(before: dict[str, int], after: dict[str, int]) -> None:
         assert after[name] == before[name], (before, after)
     # The parent's own free memory goes up and down by some 30 MiB.
     assert after["free_kib"] > before["free_kib"] - (100 << 10), (before, after)
+
+
+def install(host: Host, build: Path, tmp: Path) -> None:
+    """Put what `meson install` of a build folder installs into the host."""
+    folder = tmp / "installed"
+    argv = ["meson", "install", "-C", str(build), "--no-rebuild", "--quiet", "--destdir", str(folder)]
+    done = run(argv, timeout=120)
+    if done.returncode:
+        raise LabError(f"meson install: {(done.stdout + done.stderr).decode(errors='replace')[-600:]}")
+    host.put(folder, "/root/installed")
+    host.run("cp -a /root/installed/. / && rm -r /root/installed")

@@ -32,7 +32,10 @@ _GUEST = _COMMON + (
     "sg3-utils", "parted", "dbus",
 )  # fmt: skip
 
-PACKAGES: dict[str, tuple[str, ...]] = {"host": _HOST, "guest": _GUEST}
+# A server as it is installed: it boots from its own disk, and can build a driver for its kernel.
+_SERVER = _HOST + ("grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "dkms", "linux-headers-cloud-amd64")
+
+PACKAGES: dict[str, tuple[str, ...]] = {"host": _HOST, "guest": _GUEST, "server": _SERVER}
 
 # Units that a test machine does not need and that cost seconds at boot or noise later.
 _MASK_COMMON = (
@@ -60,6 +63,7 @@ MASKED: dict[str, tuple[str, ...]] = {
     "host": _MASK_COMMON + ("serial-getty@ttyS0.service", "systemd-networkd.service", "nftables.service"),
     "guest": _MASK_COMMON,
 }
+MASKED["server"] = MASKED["host"]
 
 # Drivers of the tiny initrd; what they depend on is added. Absent ones are built in.
 HYPERV_MODULES = (
@@ -70,7 +74,7 @@ VIRTIO_MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "vir
 
 
 def recipe(kind: str, suite: str) -> dict[str, object]:
-    """What a root file system of `kind` ("host" or "guest") depends on; LabError on a strange suite."""
+    """What a root file system of `kind` (of PACKAGES) depends on; LabError on a strange suite."""
     if suite not in SUITES:
         raise LabError(f"no recipe for the suite {suite!r}; there are {' and '.join(SUITES)}.")
     masked = MASKED[kind] + MASKED_GENERATORS

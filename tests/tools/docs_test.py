@@ -68,6 +68,12 @@ class Commands(unittest.TestCase):
     def test_completion_has_the_options_of_run(self):
         self.assertEqual(self._complete("oya run --"), options_of_getopt("cli/run.c"))
 
+    def test_manual_page_and_completion_of_role_have_the_options_that_it_takes(self):
+        taken = options_of_getopt("cli/role.c")
+        self.assertEqual(options_of_manual("man/oya-role.8"), taken)
+        self.assertEqual(self._complete("oya role --"), taken)
+        self.assertEqual(self._complete("oya role "), taken | {"install", "remove", "status"})
+
     def test_completion_has_the_verbs(self):
         table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
         self.assertEqual(self._complete("oya "), {*re.findall(r"&cli_verb_(\w+)", table), "help", "--help", "--version"})

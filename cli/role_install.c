@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A role is a list of steps. What makes it take effect, the menu of the boot loader, comes last
+ * when it is installed and first when it is removed; so a step that fails, or a loss of power,
+ * leaves a system that starts as before, and the verb can be given again.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/role.h"
+#include "cli/role_files.h"
+
+#define MODULE_AND_VERSION "-m", ROLE_MODULE, "-v", OYA_VERSION
+
+struct step {
+	const char *text; /* for people */
+	/* One of the three. */
+	const char *command[8];
+	struct {
+		const char *from, *to; /* `from` below the folder of parts */
+		unsigned mode;
+	} copy;
+	const char *forget;
+	bool may_fail; /* it may have been done, or have nothing to do */
+};
+
+static const struct step install_steps[] = {
+	{"make the folder " ROLE_FOLDER, .command = {"mkdir", "-p", ROLE_FOLDER}},
+	{"copy the hypervisor to " ROLE_HYPERVISOR, .copy = {"oya-hv", ROLE_HYPERVISOR, 0644}},
+	{"note its version", .copy = {"role/version", ROLE_VERSION, 0644}},
+	{"take away an earlier copy of the driver", .may_fail = true,
+	 .command = {"dkms", "remove", MODULE_AND_VERSION, "--all"}},
+	{"make the folder " ROLE_SOURCE, .command = {"mkdir", "-p", ROLE_SOURCE}},
+	{"copy the driver's source there", .command = {"cp", "-r", "driver/.", ROLE_SOURCE}},
+	{"build and install the driver for this kernel (DKMS)",
+	 .command = {"dkms", "install", MODULE_AND_VERSION}},
+	{"have " ROLE_UNIT " run at each start",
+	 .copy = {"role/oya-role.service", ROLE_UNIT, 0644}},
+	{"switch it on", .command = {"ln", "-sfn", ROLE_UNIT, ROLE_WANTED}},
+	{"forget how earlier boots ended",
+	 .command = {"grub-editenv", ROLE_GRUB_ENVIRONMENT, "unset", ROLE_VARIABLE}},
+	{"add the boot entry, " ROLE_GRUB_SCRIPT, .copy = {"role/42_oya", ROLE_GRUB_SCRIPT, 0755}},
+	{"write GRUB's menu", .command = {"update-grub"}},
+};
+
+static const struct step remove_steps[] = {
+	{"remove the boot entry, " ROLE_GRUB_SCRIPT, .forget = ROLE_GRUB_SCRIPT},
+	{"write GRUB's menu", .command = {"update-grub"}},
+	{"forget how boots ended",
+	 .command = {"grub-editenv", ROLE_GRUB_ENVIRONMENT, "unset", ROLE_VARIABLE}},
+	{"switch off oya-role.service", .forget = ROLE_WANTED},
+	{"remove " ROLE_UNIT, .forget = ROLE_UNIT},
+	{"remove the driver (DKMS)", .may_fail = true,
+	 .command = {"dkms", "remove", MODULE_AND_VERSION, "--all"}},
+	{"remove its source", .command = {"rm", "-rf", ROLE_SOURCE}},
+	{"remove the hypervisor, " ROLE_FOLDER, .command = {"rm", "-rf", ROLE_FOLDER}},
+};
+
+static int do_step(const struct step *s, const char *from, struct failure *f)
+{
+	char said[200] = "", path[PATH_MAX];
+	struct role_output output = {said, sizeof(said)};
+	int r = 0;
+
+	if (s->command[0]) {
+		r = role_command(s->command, &output);
+		said[strcspn(said, "\n")] = '\0';
+		if (r != 0 && !s->may_fail)
+			return fail(f, r < 0 ? r : -EIO,
+				    "cannot %s: %s %s%s%s; mend that and give the verb again",
+				    s->text, s->command[0],
+				    r < 0 ? strerror(-r) : "ended with an error", *said ? ": " : "",
+				    said);
+		return 0;
+	}
+	if (s->forget) {
+		if (unlink(s->forget) < 0 && errno != ENOENT)
+			r = -errno;
+	} else {
+		snprintf(path, sizeof(path), "%s/%s", from, s->copy.from);
+		r = role_file_copy(path, s->copy.to, s->copy.mode);
+	}
+	return r < 0 ? fail(f, r, "cannot %s: %s", s->text, strerror(-r)) : 0;
+}
+
+static int do_steps(const struct step *steps, size_t count, const char *from, bool dry,
+		    struct failure *f)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		printf("%s%s\n", dry ? "would " : "", steps[i].text);
+		fflush(stdout);
+		if (!dry)
+			r = do_step(&steps[i], from, f);
+	}
+	return r;
+}
+
+static int need_root(struct failure *f)
+{
+	return geteuid() == 0
+		       ? 0
+		       : fail(f, -EPERM,
+			      "cannot change the role of this host: only root may; use sudo");
+}
+
+int role_install(const char *from, bool dry, struct failure *f)
+{
+	struct role_host host;
+	int r = dry ? 0 : need_root(f);
+
+	if (r < 0)
+		return r;
+	role_host_read(&host);
+	r = role_host_check(&host, f);
+	if (r == 0 && chdir(from) < 0)
+		r = fail(
+			f, -errno,
+			"cannot find the hypervisor's parts in %s: %s; name their folder with --from",
+			from, strerror(errno));
+	return r < 0 ? r : do_steps(install_steps, ARRAY_LEN(install_steps), from, dry, f);
+}
+
+int role_remove(bool dry, struct failure *f)
+{
+	int r = dry ? 0 : need_root(f);
+
+	return r < 0 ? r : do_steps(remove_steps, ARRAY_LEN(remove_steps), NULL, dry, f);
+}
+
+int role_settle(struct failure *f)
+{
+	static const struct step steps[] = {
+		{"load the driver", .command = {"modprobe", "oya_kvm"}},
+		{"note that the boot came up",
+		 .command = {"grub-editenv", ROLE_GRUB_ENVIRONMENT, "set", ROLE_VARIABLE "=good"}},
+	};
+	struct role_host host;
+	int r = need_root(f);
+
+	if (r < 0)
+		return r;
+	role_host_read(&host);
+	return host.is_parent ? do_steps(steps, ARRAY_LEN(steps), NULL, false, f) : 0;
+}
