@@ -2,6 +2,7 @@
 #include "hypervisor/child.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -162,8 +163,8 @@ static bool exit_port(struct child *c)
 	if (info & IO_STRING)
 		return leave(c, OYA_EXIT_PORT_STRING);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
-	c->access = (struct access){.bytes = IO_BYTES(info), .wide = IO_BYTES(info)};
-	c->unfinished = info & IO_IN ? CHILD_LOAD : CHILD_DONE;
+	c->access.bytes = IO_BYTES(info);
+	c->unfinished = info & IO_IN ? CHILD_IN : CHILD_DONE;
 	v->rip = v->exit_info_2;
 	v->interrupt_shadow = 0;
 	return leave(c, OYA_EXIT_PORT);
@@ -234,6 +235,16 @@ static bool exit_msr(struct child *c)
 	return done == CHILD_MSR_DONE;
 }
 
+/* Four bytes clear the upper half of the register, as always. */
+static void set_port_value(struct child *c, uint64_t value)
+{
+	uint64_t mask = UINT64_MAX >> (64 - 8 * c->access.bytes);
+
+	if (c->access.bytes == 4)
+		c->vmcb->rax = 0;
+	c->vmcb->rax = (c->vmcb->rax & ~mask) | (value & mask);
+}
+
 /* What the parent has found for the instruction of the last exit. */
 static void finish(struct child *c)
 {
@@ -243,6 +254,9 @@ static void finish(struct child *c)
 
 	switch (c->unfinished) {
 	case CHILD_DONE:
+		break;
+	case CHILD_IN:
+		set_port_value(c, value);
 		break;
 	case CHILD_LOAD:
 		svm_get_general(c->vmcb, &c->registers, general);
@@ -280,14 +294,14 @@ static void take_registers(struct child *c)
 
 static void tell(struct child *c)
 {
-	uint64_t general[16];
+	uint8_t *shared = (uint8_t *)c->shared;
 
 	c->shared->exits = c->exits;
 	c->shared->deadline = c->told = c->lapic.deadline;
 	if (c->shared->exit == OYA_EXIT_INTERRUPT)
 		return;
-	svm_get_general(c->vmcb, &c->registers, general);
-	memcpy(c->shared->general, general, sizeof(general));
+	svm_get_general(c->vmcb, &c->registers,
+			(void *)(shared + offsetof(struct oya_processor, general)));
 	c->shared->rip = c->vmcb->rip;
 	c->shared->rflags = c->vmcb->rflags;
 }

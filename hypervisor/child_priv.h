@@ -14,7 +14,8 @@
 /* What the next run brings, and whereto. */
 enum child_unfinished {
 	CHILD_DONE,
-	CHILD_LOAD, /* or IN: `access` */
+	CHILD_IN,
+	CHILD_LOAD, /* `access` */
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
@@ -29,7 +30,7 @@ struct child {
 	uint64_t xcr0, debug[4];
 	bool taken; /* atomic: a processor of ours has it */
 	enum child_unfinished unfinished;
-	struct access access;
+	struct access access; /* of IN: its bytes alone */
 	uint64_t refused_rip; /* of the MSR's instruction */
 	uint32_t asid_cpu;    /* where its address-space number is valid, and in which era */
 	uint64_t asid_era;

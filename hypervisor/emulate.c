@@ -12,15 +12,15 @@
 #define ENTRY_LARGE (1u << 7)
 #define ENTRY_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 
-static bool read_physical(const struct npt *npt, uint64_t gpa, void *to, size_t len)
+/* NULL: no memory is there. */
+static const void *find(const struct npt *npt, uint64_t gpa, size_t len)
 {
 	uint64_t physical;
 	bool write;
 
-	if (!npt_find(npt, gpa, &physical, &write) || !range_within(physical, len, PHYSICAL_BYTES))
-		return false;
-	memcpy(to, physical_to_pointer(physical), len);
-	return true;
+	return npt_find(npt, gpa, &physical, &write) && range_within(physical, len, PHYSICAL_BYTES)
+		       ? physical_to_pointer(physical)
+		       : NULL;
 }
 
 /* How a mode's page tables are made: entries of a table that are told apart by `bits` of the
@@ -55,6 +55,7 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size;
+	const void *at;
 
 	if (!(v->cr0 & CR0_PG)) {
 		*ret_gpa = linear;
@@ -64,9 +65,12 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 		unsigned shift = 12 + p.bits * level;
 		uint64_t index = linear >> shift & ((1u << p.bits) - 1);
 
-		entry = 0;
-		if (!read_physical(npt, table + index * p.entry_bytes, &entry, p.entry_bytes) ||
-		    !(entry & ENTRY_PRESENT))
+		at = find(npt, table + index * p.entry_bytes, p.entry_bytes);
+		if (!at)
+			return false;
+		entry = p.entry_bytes == 8 ? *(const volatile uint64_t *)at
+					   : *(const volatile uint32_t *)at;
+		if (!(entry & ENTRY_PRESENT))
 			return false;
 		size = UINT64_C(1) << shift;
 		if (is_large(v, &p, level, entry))
@@ -93,9 +97,11 @@ static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to
 		uint64_t linear = is_long ? v->rip + done : (uint32_t)(v->cs.base + v->rip + done);
 		uint64_t gpa, left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
 		size_t part = min_u64(INSTRUCTION_MAX - done, left);
+		const void *from = walk(npt, v, linear, &gpa) ? find(npt, gpa, part) : NULL;
 
-		if (!walk(npt, v, linear, &gpa) || !read_physical(npt, gpa, to + done, part))
+		if (!from)
 			break;
+		memcpy(to + done, from, part);
 		done += part;
 	}
 	return done;

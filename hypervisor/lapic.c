@@ -90,9 +90,21 @@ bool lapic_set_base(struct lapic *a, uint64_t value)
 	return true;
 }
 
+/* Asked at each entry, and nearly always true. */
+static bool is_empty(const uint32_t *set)
+{
+	uint64_t words[4];
+
+	_Static_assert(sizeof(words) == 8 * sizeof(set[0]), "a set");
+	__builtin_memcpy(words, set, sizeof(words));
+	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
 /* The highest vector of a set; -1: it is empty. */
 static int highest(const uint32_t *set)
 {
+	if (is_empty(set))
+		return -1;
 	for (int i = 8; i-- > 0;) {
 		uint32_t word = __atomic_load_n(&set[i], __ATOMIC_SEQ_CST);
 

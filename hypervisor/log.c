@@ -12,14 +12,14 @@
 #define UART_MAY_SEND 0x20
 #define UART_TRIES 100000u
 
-static struct oya_log *log;
+static struct oya_log *told;
 static uint16_t serial;
 static bool lock, stopped; /* atomic */
 
 void log_init(void *ring, uint32_t bytes, uint16_t port)
 {
-	log = ring;
-	log->room = bytes - (uint32_t)sizeof(*log);
+	told = ring;
+	told->room = bytes - (uint32_t)sizeof(*told);
 	serial = port;
 }
 
@@ -34,9 +34,9 @@ static void send(char c)
 
 static void put(char c)
 {
-	if (log) {
-		log->text[log->written % log->room] = c;
-		log->written++;
+	if (told) {
+		told->text[told->written % told->room] = c;
+		told->written++;
 	}
 	if (serial && c == '\n')
 		send('\r');

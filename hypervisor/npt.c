@@ -132,11 +132,11 @@ static uint64_t *lowest(const struct npt *npt, uint64_t guest, unsigned *ret_lev
  * the end. */
 static uint64_t *step(const struct npt *npt, uint64_t *at, uint64_t end, uint64_t *ret_bytes)
 {
-	uint64_t next = npt_next(npt, *at);
+	uint64_t next = npt_next(npt, *at, end);
 	unsigned level;
 	uint64_t *entry;
 
-	if (next >= end)
+	if (next == UINT64_MAX)
 		return NULL;
 	entry = lowest(npt, next, &level);
 	*ret_bytes = covers(level);
@@ -168,11 +168,11 @@ void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone
 	unlock(npt);
 }
 
-uint64_t npt_next(const struct npt *npt, uint64_t from)
+uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end)
 {
 	unsigned level;
 
-	while (from < covers(TOP_LEVEL + 1)) {
+	while (from < end && from < covers(TOP_LEVEL + 1)) {
 		if (*lowest(npt, from, &level))
 			return from;
 		from = (from & ~(covers(level) - 1)) + covers(level);

@@ -41,9 +41,8 @@ void npt_unmap(struct npt *npt, uint64_t start, uint64_t end);
 typedef void npt_gone_fn(void *ctx, uint64_t physical, uint64_t bytes);
 void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone, void *ctx);
 
-/* The first address at or behind `from` that is mapped, or was until npt_unmap; UINT64_MAX: none.
- */
-uint64_t npt_next(const struct npt *npt, uint64_t from);
+/* The first address in [from, end) that is mapped, or was until npt_unmap; UINT64_MAX: none. */
+uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end);
 
 /* Where a guest-physical address leads; false when it is not mapped. */
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write);

@@ -155,7 +155,7 @@ static int map_one(struct partition *p, uint64_t guest, uint64_t at, uint64_t by
 
 	if (at % bytes)
 		return -EINVAL;
-	if (npt_next(&p->npt, guest) < guest + bytes)
+	if (npt_next(&p->npt, guest, guest + bytes) != UINT64_MAX)
 		return -EEXIST;
 	r = frames_lend(at, bytes, p->number);
 	if (r < 0)
@@ -226,7 +226,7 @@ static bool unmap_some(struct partition *p)
 	uint64_t at = 0;
 
 	for (unsigned i = 0; i < DESTROY_STEP && at != UINT64_MAX; i++) {
-		at = npt_next(&p->npt, 0);
+		at = npt_next(&p->npt, 0, UINT64_MAX);
 		if (at == UINT64_MAX)
 			break;
 		npt_unmap(&p->npt, at, at + PAGE_2M);

@@ -6,8 +6,6 @@
 
 #include "hypervisor/x86.h"
 
-#define GENERAL 16u
-
 void svm_trap_msr(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
 	uint32_t range = msr < SVM_MSR_RANGE ? 0 : msr >= 0xC0010000u ? 2 : 1;
@@ -48,12 +46,22 @@ void svm_set_reset(struct svm_vmcb *v, struct cpu_registers *registers)
 
 void svm_get_general(const struct svm_vmcb *v, const struct cpu_registers *r, uint64_t *ret_general)
 {
-	const uint64_t values[GENERAL] = {
-		v->rax, r->rcx, r->rdx, r->rbx, v->rsp, r->rbp, r->rsi, r->rdi,
-		r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
-	};
-
-	memcpy(ret_general, values, sizeof(values));
+	ret_general[0] = v->rax;
+	ret_general[1] = r->rcx;
+	ret_general[2] = r->rdx;
+	ret_general[3] = r->rbx;
+	ret_general[4] = v->rsp;
+	ret_general[5] = r->rbp;
+	ret_general[6] = r->rsi;
+	ret_general[7] = r->rdi;
+	ret_general[8] = r->r8;
+	ret_general[9] = r->r9;
+	ret_general[10] = r->r10;
+	ret_general[11] = r->r11;
+	ret_general[12] = r->r12;
+	ret_general[13] = r->r13;
+	ret_general[14] = r->r14;
+	ret_general[15] = r->r15;
 }
 
 void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t *general)

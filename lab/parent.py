@@ -14,9 +14,8 @@ _DRIVER = "/root/oya_kvm.ko"
 CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
 
 
-def put_driver(host: Host, tmp: Path) -> str:
-    """Build the driver for the kernel of the host, in `tmp`; its path in the host. LabError without headers."""
-    release = host.run("uname -r").out.strip()
+def build_driver(release: str, tmp: Path) -> Path:
+    """The driver for a kernel, built in `tmp`. LabError without headers."""
     headers = Path(f"/usr/src/linux-headers-{release}")
     if not headers.exists():
         raise LabError(f"{headers} is missing: install linux-headers-{release}, or rebuild the images (lab prune --all)")
@@ -25,7 +24,12 @@ def put_driver(host: Host, tmp: Path) -> str:
     made = run(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"], timeout=120)
     if made.returncode:
         raise LabError(f"the driver for {release}: {(made.stdout + made.stderr).decode(errors='replace')}")
-    host.put(folder / "oya_kvm.ko", _DRIVER)
+    return folder / "oya_kvm.ko"
+
+
+def put_driver(host: Host, tmp: Path) -> str:
+    """Build the driver for the kernel of the host, in `tmp`; its path in the host. LabError without headers."""
+    host.put(build_driver(host.run("uname -r").out.strip(), tmp), _DRIVER)
     return _DRIVER
 
 

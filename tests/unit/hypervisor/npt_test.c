@@ -107,14 +107,14 @@ static void what_is_unmapped_is_told_once(void **state)
 	struct npt *npt = *state;
 	uint64_t sum[2] = {0, 0};
 
-	assert_int_equal(npt_next(npt, 0), UINT64_MAX);
+	assert_int_equal(npt_next(npt, 0, UINT64_MAX), UINT64_MAX);
 	assert_int_equal(npt_map(npt, 0x3000, 0x5000, PAGE_BYTES, NPT_WRITE), 0);
 	assert_int_equal(npt_map(npt, 0x5000, 0x9000, PAGE_BYTES, 0), 0);
 	assert_int_equal(npt_map(npt, PAGE_2M * 3, PAGE_2M * 7, PAGE_2M, NPT_WRITE), 0);
-	assert_int_equal(npt_next(npt, 0), 0x3000);
-	assert_int_equal(npt_next(npt, 0x3001), 0x3001);
-	assert_int_equal(npt_next(npt, 0x4000), 0x5000);
-	assert_int_equal(npt_next(npt, 0x6000), PAGE_2M * 3);
+	assert_int_equal(npt_next(npt, 0, UINT64_MAX), 0x3000);
+	assert_int_equal(npt_next(npt, 0x3001, UINT64_MAX), 0x3001);
+	assert_int_equal(npt_next(npt, 0x4000, UINT64_MAX), 0x5000);
+	assert_int_equal(npt_next(npt, 0x6000, UINT64_MAX), PAGE_2M * 3);
 	assert_int_equal(npt_map(npt, PAGE_2M * 4, 0xB000, PAGE_BYTES, 0), 0);
 	npt_unmap(npt, 0x4000, 0x6000);
 	/* A range that begins within a large page takes it, and misses nothing behind it. */
@@ -124,13 +124,13 @@ static void what_is_unmapped_is_told_once(void **state)
 	assert_int_equal(at(npt, 0x5000), UINT64_MAX);
 	assert_int_equal(at(npt, PAGE_2M * 3), UINT64_MAX);
 	/* Not free for others until it has been told. */
-	assert_int_equal(npt_next(npt, 0x4000), 0x5000);
+	assert_int_equal(npt_next(npt, 0x4000, UINT64_MAX), 0x5000);
 	npt_forget(npt, 0, PAGE_2M * 5, note, sum);
 	assert_int_equal(sum[0], 0x9000 + PAGE_2M * 7 + 0xB000);
 	assert_int_equal(sum[1], 2 * PAGE_BYTES + PAGE_2M);
 	npt_forget(npt, 0, PAGE_2M * 5, note, sum);
 	assert_int_equal(sum[1], 2 * PAGE_BYTES + PAGE_2M);
-	assert_int_equal(npt_next(npt, 0x4000), UINT64_MAX);
+	assert_int_equal(npt_next(npt, 0x4000, UINT64_MAX), UINT64_MAX);
 	assert_int_equal(at(npt, 0x3000), 0x5000);
 }
 
