@@ -284,6 +284,7 @@ static void tell(struct child *c)
 
 	c->shared->exits = c->exits;
 	c->shared->deadline = c->told = c->lapic.deadline;
+	child_tell_interrupts(c);
 	if (c->shared->exit == OYA_EXIT_INTERRUPT)
 		return;
 	svm_get_general(c->vmcb, &c->registers, general);
@@ -348,8 +349,7 @@ static bool handle(struct child *c, struct cpu *cpu)
 	case SVM_EXIT_NPF:
 		return exit_memory(c);
 	case SVM_EXIT_VINTR:
-		child_window_open(c);
-		return true;
+		return child_window_open(c);
 	case SVM_EXIT_IRET:
 		child_end_nmi(c);
 		return true;

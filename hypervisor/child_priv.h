@@ -19,6 +19,9 @@ enum child_unfinished {
 	CHILD_WRMSR,
 };
 
+/* For what the processor leaves as soon as the child takes interrupts. */
+enum child_window { CHILD_NO_WINDOW, CHILD_APIC, CHILD_OUTSIDE, CHILD_TPR };
+
 struct child {
 	struct partition *partition;
 	uint32_t number;
@@ -45,6 +48,8 @@ struct child {
 	uint32_t running_on; /* atomic: the processor, plus 1 */
 	bool kicked;         /* atomic: that one is already being interrupted */
 	bool waits;          /* atomic: the parent will not run it before it is told */
+
+	enum child_window window;
 
 	unsigned leaf_count;
 	uint8_t first_leaf[2][LEAVES]; /* basic and extended: index + 1 of the first entry */
@@ -79,8 +84,10 @@ bool child_before_entry(struct child *c, uint32_t cpu);
 void child_after_entry(struct child *c);
 bool child_halt(struct child *c);
 void child_end_nmi(struct child *c);
-void child_window_open(struct child *c);
+bool child_window_open(struct child *c);
+void child_tell_interrupts(struct child *c);
 
+void child_settle(struct child *c); /* what was posted becomes state */
 void child_get_activity(const struct child *c, struct oya_state *to);
 void child_set_activity(struct child *c, const struct oya_state *from);
 

@@ -19,6 +19,7 @@
 #define OYA_EVENT_BITS 8
 
 struct oya_filter;
+struct oya_routes;
 struct oya_vcpu;
 
 struct oya_slot {
@@ -40,6 +41,9 @@ struct oya_vm {
 	u32 msr_reasons;                       /* for which the worker is asked: KVM_MSR_EXIT_... */
 	struct oya_filter __rcu *filter;       /* NULL: all are allowed */
 	DECLARE_HASHTABLE(events, OYA_EVENT_BITS); /* read under RCU */
+	struct oya_routes __rcu *routes;           /* NULL: none */
+	struct list_head descriptors;              /* that raise a line */
+	unsigned int descriptor_count;
 };
 
 /* A file of a new VM, or a negative errno. */
