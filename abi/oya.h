@@ -21,6 +21,7 @@
 
 #define OYA_CHUNK_BYTES 0x200000u /* what a partition is given at a time, so aligned */
 #define OYA_LIST_MAX 512u         /* pages in one call */
+#define OYA_WRITTEN_MAX 8192u
 
 enum oya_call {
 	OYA_CALL_NOTHING = 0, /* the cost of a call */
@@ -65,6 +66,10 @@ enum oya_call {
 	 * xAPIC mode. -ENOENT: it has none; -EINVAL: another's identity. */
 	OYA_CALL_GET_APIC = 15,
 	OYA_CALL_SET_APIC = 16,
+	/* RBX: partition; RCX: its address; RDX: address of a page of the parent; RSI: how many
+	 * pages, OYA_WRITTEN_MAX at most. Adds there the bits of those that were written since the
+	 * last call, or since they were mapped. -ENOMEM, with those so far: donate and go on. */
+	OYA_CALL_TAKE_WRITTEN = 17,
 };
 
 /* With a local APIC: then HLT, INIT and SIPI are as on a machine, and processors but 0 wait for

@@ -143,6 +143,18 @@ static int map(struct partition *p, uint64_t guest, uint64_t page, uint64_t page
 	return r;
 }
 
+static int take_written(struct partition *p, uint64_t guest, uint64_t page, uint64_t pages)
+{
+	void *bitmap;
+	int r = borrow(p, page, &bitmap);
+
+	if (r < 0)
+		return r;
+	r = partition_take_written(p, guest, pages, bitmap);
+	frames_return(page, PAGE_BYTES);
+	return r;
+}
+
 static int call_processor(struct partition *p, uint64_t number, uint64_t processor, uint64_t d,
 			  uint64_t s)
 {
@@ -178,6 +190,9 @@ static int call_partition(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, 
 		break;
 	case OYA_CALL_UNMAP:
 		r = partition_unmap(p, c, d);
+		break;
+	case OYA_CALL_TAKE_WRITTEN:
+		r = take_written(p, c, d, s);
 		break;
 	case OYA_CALL_CREATE_PROCESSOR:
 		r = child_create(p, c, d);
@@ -216,6 +231,7 @@ int64_t call(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
 	case OYA_CALL_SET_FPU:
 	case OYA_CALL_GET_APIC:
 	case OYA_CALL_SET_APIC:
+	case OYA_CALL_TAKE_WRITTEN:
 		return call_partition(number, b, c, d, s);
 	default:
 		return -ENOSYS;

@@ -305,8 +305,10 @@ static bool is_open(const struct child *c)
 {
 	const struct svm_vmcb *v = c->vmcb;
 
+	/* One that is stepped takes none: its handlers would be stepped too, and see the trap flag.
+	 */
 	return !(v->event & SVM_EVENT_VALID) && (v->rflags & RFLAGS_IF) &&
-	       !(v->interrupt_shadow & 1);
+	       !(v->interrupt_shadow & 1) && !(c->watch & OYA_DEBUG_STEP);
 }
 
 /* Whether the parent has the next word: which vector. */
@@ -405,6 +407,8 @@ static void offer_interrupt(struct child *c)
 		lapic_serve(&c->lapic, (uint8_t)vector);
 		vector = -1;
 	}
+	if (c->watch & OYA_DEBUG_STEP)
+		return;
 	if (outside >= 0 || (asked(c)->window && listens(c)))
 		open_window(c, CHILD_OUTSIDE, 0);
 	else if (vector >= 0)
@@ -415,7 +419,8 @@ static void offer_interrupt(struct child *c)
 
 static void offer_nmi(struct child *c)
 {
-	if (!(events(c) & CHILD_NMI) || c->nmi_masked || (c->vmcb->event & SVM_EVENT_VALID))
+	if (!(events(c) & CHILD_NMI) || c->nmi_masked || (c->vmcb->event & SVM_EVENT_VALID) ||
+	    (c->watch & OYA_DEBUG_STEP))
 		return;
 	__atomic_fetch_and(&c->events, ~CHILD_NMI, __ATOMIC_SEQ_CST);
 	c->vmcb->event = SVM_EVENT_VALID | SVM_EVENT_NMI | VECTOR_NMI;

@@ -50,6 +50,9 @@ struct child {
 	bool waits;          /* atomic: the parent will not run it before it is told */
 
 	enum child_window window;
+	uint8_t watch; /* enum oya_debug, for this run */
+	bool stepped;  /* the instruction of the last exit, which is done now */
+	uint64_t own_trap, own_dr6, stopped_rip;
 
 	unsigned leaf_count;
 	uint8_t first_leaf[2][LEAVES]; /* basic and extended: index + 1 of the first entry */

@@ -19,6 +19,7 @@
 #define CR4_PKE (UINT64_C(1) << 22)
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define RFLAGS_FIXED (UINT64_C(1) << 1)
+#define RFLAGS_TF (UINT64_C(1) << 8)
 #define RFLAGS_IF (UINT64_C(1) << 9)
 #define EFER_SCE (UINT64_C(1) << 0)
 #define EFER_LME (UINT64_C(1) << 8)

@@ -10,6 +10,7 @@
 #include "parent/cpuid.h"
 #include "parent/irqs.h"
 #include "parent/msrs.h"
+#include "parent/state.h"
 #include "parent/vm.h"
 
 static bool as_kvm;
@@ -49,6 +50,13 @@ int oya_extension(unsigned long which)
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
+		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return OYA_GUEST_DEBUG;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_XSAVE);
 	case KVM_CAP_IRQ_ROUTING:

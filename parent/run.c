@@ -21,6 +21,7 @@
 
 #define TIMER_MOST_MS 600000u /* then it is armed anew */
 #define VALUE_BYTES 8u
+#define DR6_STEP BIT(14)
 
 enum next { ENTER, WAIT, LEAVE };
 
@@ -191,6 +192,21 @@ static enum next exit_msr(struct oya_vcpu *v)
 	return LEAVE;
 }
 
+static enum next exit_debug(struct oya_vcpu *v)
+{
+	struct kvm_debug_exit_arch *to = &v->run->debug.arch;
+	const struct oya_state *s = v->state;
+
+	if (oya_vcpu_get_state(v) < 0)
+		return fail(v);
+	v->run->exit_reason = KVM_EXIT_DEBUG;
+	to->exception = v->shared->port;
+	to->pc = s->cs.base + s->rip;
+	to->dr6 = s->debug[6] | (to->exception == DB_VECTOR ? DR6_STEP : 0);
+	to->dr7 = s->debug[7];
+	return LEAVE;
+}
+
 static enum next take_exit(struct oya_vcpu *v)
 {
 	const struct oya_processor *p = v->shared;
@@ -222,6 +238,8 @@ static enum next take_exit(struct oya_vcpu *v)
 	case OYA_EXIT_TPR:
 		run->exit_reason = KVM_EXIT_SET_TPR;
 		return LEAVE;
+	case OYA_EXIT_DEBUG:
+		return exit_debug(v);
 	case OYA_EXIT_SHUTDOWN:
 		run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return LEAVE;

@@ -429,6 +429,24 @@ static long set_virtual_apic(const void __user *argument)
 	return address.vapic_addr ? -EINVAL : 0;
 }
 
+/* While it is stepped a processor takes no interrupts, whether the worker asks for that or not. */
+static long set_guest_debug(struct oya_vcpu *v, const void __user *argument)
+{
+	struct kvm_guest_debug debug;
+	u8 watch = 0;
+
+	if (copy_from_user(&debug, argument, sizeof(debug)))
+		return -EFAULT;
+	if (debug.control & ~OYA_GUEST_DEBUG)
+		return -EINVAL;
+	if (debug.control & KVM_GUESTDBG_ENABLE) {
+		watch |= debug.control & KVM_GUESTDBG_SINGLESTEP ? OYA_DEBUG_STEP : 0;
+		watch |= debug.control & KVM_GUESTDBG_USE_SW_BP ? OYA_DEBUG_BREAKPOINTS : 0;
+	}
+	v->shared->debug = watch;
+	return 0;
+}
+
 long oya_state_call(struct oya_vcpu *v, unsigned int number, void __user *argument)
 {
 	switch (number) {
@@ -460,6 +478,8 @@ long oya_state_call(struct oya_vcpu *v, unsigned int number, void __user *argume
 		return get_debug(v, argument);
 	case KVM_SET_DEBUGREGS:
 		return set_debug(v, argument);
+	case KVM_SET_GUEST_DEBUG:
+		return set_guest_debug(v, argument);
 	case KVM_NMI:
 		return send_nmi(v);
 	case KVM_INTERRUPT:

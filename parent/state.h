@@ -8,6 +8,11 @@
 struct kvm_sregs;
 struct oya_vcpu;
 
+/* Of KVM_SET_GUEST_DEBUG. */
+#define OYA_GUEST_DEBUG                                                           \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
+	 KVM_GUESTDBG_BLOCKIRQ)
+
 /* One of KVM's calls of a VCPU; -ENOTTY: none of these. With the processor's lock held. */
 long oya_state_call(struct oya_vcpu *v, unsigned int number, void __user *argument);
 

@@ -140,6 +140,11 @@ static long enable(struct oya_vm *vm, const void __user *argument)
 			return -EINVAL;
 		WRITE_ONCE(vm->msr_reasons, cap.args[0]);
 		return 0;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		if (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+			return -EINVAL;
+		vm->clears_log = cap.args[0];
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -167,6 +172,10 @@ static long call_locked(struct oya_vm *vm, unsigned int number, unsigned long ar
 		return enable(vm, at);
 	case KVM_X86_SET_MSR_FILTER:
 		return oya_msrs_filter(vm, at);
+	case KVM_GET_DIRTY_LOG:
+		return oya_memory_log(vm, at);
+	case KVM_CLEAR_DIRTY_LOG:
+		return oya_memory_clear_log(vm, at);
 	case KVM_IOEVENTFD:
 		return set_event(vm, at);
 	case KVM_SET_GSI_ROUTING:
