@@ -151,6 +151,58 @@ static bool leave(struct child *c, enum oya_exit exit)
 	return false;
 }
 
+static uint64_t string_mask(uint64_t info)
+{
+	return info & 1u << 7 ? 0xFFFF : info & 1u << 8 ? 0xFFFFFFFF : UINT64_MAX;
+}
+
+static void string_step(struct child *c, uint64_t *index)
+{
+	struct svm_vmcb *v = c->vmcb;
+	uint64_t info = v->exit_info_1, mask = string_mask(info);
+	uint64_t by = v->rflags & 1u << 10 ? -(uint64_t)IO_BYTES(info) : IO_BYTES(info);
+
+	*index = (*index & ~mask) | ((*index + by) & mask);
+	if (info & 1u << 3) {
+		c->registers.rcx =
+			(c->registers.rcx & ~mask) | ((c->registers.rcx - 1) & mask);
+		if (c->registers.rcx & mask)
+			return;
+	}
+	v->rip = v->exit_info_2;
+}
+
+static bool exit_string(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+	uint64_t info = v->exit_info_1, mask = string_mask(info), linear;
+	bool is_long = mask == UINT64_MAX;
+	const struct svm_segment *s;
+	void *at;
+
+	if ((info & 1u << 3) && !(c->registers.rcx & mask)) {
+		v->rip = v->exit_info_2;
+		return true;
+	}
+	s = info & IO_IN ? &v->es : emulate_segment(&c->partition->npt, v);
+	linear = (info & IO_IN ? c->registers.rdi : c->registers.rsi) & mask;
+	if (!is_long)
+		linear = (uint32_t)(linear + s->base);
+	at = emulate_memory(&c->partition->npt, v, linear, IO_BYTES(info));
+	if (!at)
+		return leave(c, OYA_EXIT_PORT_STRING);
+	if (info & IO_IN) {
+		c->string_at = at;
+		c->unfinished = CHILD_STRING_IN;
+	} else {
+		c->shared->value = 0;
+		memcpy(&c->shared->value, at, IO_BYTES(info));
+		c->unfinished = CHILD_DONE;
+		string_step(c, &c->registers.rsi);
+	}
+	return leave(c, OYA_EXIT_PORT);
+}
+
 static bool exit_port(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
@@ -160,7 +212,7 @@ static bool exit_port(struct child *c)
 	c->shared->bytes = IO_BYTES(info);
 	c->shared->write = !(info & IO_IN);
 	if (info & IO_STRING)
-		return leave(c, OYA_EXIT_PORT_STRING);
+		return exit_string(c);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
 	c->access = (struct access){.bytes = IO_BYTES(info), .wide = IO_BYTES(info)};
 	c->unfinished = info & IO_IN ? CHILD_LOAD : CHILD_DONE;
@@ -248,6 +300,10 @@ static void finish(struct child *c)
 		svm_get_general(c->vmcb, &c->registers, general);
 		access_load(&c->access, general, value);
 		svm_set_general(c->vmcb, &c->registers, general);
+		break;
+	case CHILD_STRING_IN:
+		memcpy(c->string_at, &value, IO_BYTES(c->vmcb->exit_info_1));
+		string_step(c, &c->registers.rdi);
 		break;
 	case CHILD_RDMSR:
 	case CHILD_WRMSR:

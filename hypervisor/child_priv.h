@@ -15,6 +15,7 @@
 enum child_unfinished {
 	CHILD_DONE,
 	CHILD_LOAD, /* or IN: `access` */
+	CHILD_STRING_IN,
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
@@ -33,6 +34,7 @@ struct child {
 	bool taken; /* atomic: a processor of ours has it */
 	enum child_unfinished unfinished;
 	struct access access;
+	void *string_at;
 	uint64_t refused_rip; /* of the MSR's instruction */
 	uint32_t asid_cpu;    /* where its address-space number is valid, and in which era */
 	uint64_t asid_era;

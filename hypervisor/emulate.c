@@ -106,3 +106,39 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 
 	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
 }
+
+void *emulate_memory(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear, size_t len)
+{
+	uint64_t gpa, physical;
+	bool write;
+
+	if (PAGE_BYTES - (linear & (PAGE_BYTES - 1)) < len || !walk(npt, v, linear, &gpa) ||
+	    !npt_find(npt, gpa, &physical, &write))
+		return NULL;
+	return physical_to_pointer(physical);
+}
+
+const struct svm_segment *emulate_segment(const struct npt *npt, const struct svm_vmcb *v)
+{
+	uint8_t bytes[INSTRUCTION_MAX];
+	size_t len = fetch(npt, v, bytes);
+
+	for (size_t i = 0; i < len; i++) {
+		switch (bytes[i]) {
+		case 0x26:
+			return &v->es;
+		case 0x2E:
+			return &v->cs;
+		case 0x36:
+			return &v->ss;
+		case 0x64:
+			return &v->fs;
+		case 0x65:
+			return &v->gs;
+		case 0x6E:
+		case 0x6F:
+			return &v->ds;
+		}
+	}
+	return &v->ds;
+}

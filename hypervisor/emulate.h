@@ -18,4 +18,9 @@
 /* `len` 0: it is not one that is known, or cannot be read. */
 struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
 
+/* A piece of the guest's memory within one page, at a linear address; NULL: it is not there. `segment`
+ * overrides: see emulate_segment. */
+void *emulate_memory(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear, size_t len);
+const struct svm_segment *emulate_segment(const struct npt *npt, const struct svm_vmcb *v);
+
 #endif
