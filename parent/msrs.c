@@ -44,6 +44,7 @@ static const struct own {
 	{0x268, 8, 0, KEPT},
 	{0x2FF, 1, 0, KEPT},
 	{MSR_MCE_BANKS, MCE_REGISTERS *OYA_MCE_BANKS, 0, KEPT},
+	{0xC0010000, 8, 0, CONSTANT},     /* counters of events, which count none */
 	{0xC0010010, 1, 0, CONSTANT},     /* SYSCFG */
 	{0xC0010015, 1, 0x1000000, KEPT}, /* HWCR: the TSC counts in all states */
 	{0xC001001F, 1, 0, CONSTANT},     /* NB_CFG */
