@@ -17,10 +17,11 @@
 #define OYA_CPUID_EBX 0x4179614Fu /* "OyaA" */
 #define OYA_CPUID_ECX 0x7A696275u /* "ubiz" */
 #define OYA_CPUID_EDX 0x00766874u /* "thv" */
-#define OYA_INTERFACE_VERSION 2u
+#define OYA_INTERFACE_VERSION 3u
 
 #define OYA_CHUNK_BYTES 0x200000u /* what a partition is given at a time, so aligned */
 #define OYA_LIST_MAX 512u         /* pages in one call */
+#define OYA_WRITTEN_MAX 8192u
 
 enum oya_call {
 	OYA_CALL_NOTHING = 0, /* the cost of a call */
@@ -56,6 +57,19 @@ enum oya_call {
 	/* An interrupt message, as a device writes it. RBX: partition; RCX: address; RDX: data.
 	 * RBX: whom to wake (OYA_WAKE_...). -ESRCH: no processor takes it. */
 	OYA_CALL_MESSAGE = 12,
+	/* RBX: partition; RCX: processor; RDX: address of a page of the parent: the area of XSAVE,
+	 * not compact, without the states that lie behind the page. -EINVAL: not one to be loaded.
+	 */
+	OYA_CALL_GET_FPU = 13,
+	OYA_CALL_SET_FPU = 14,
+	/* The same with the registers of the APIC, 16 bytes apart as in its own page, those of
+	 * xAPIC mode. -ENOENT: it has none; -EINVAL: another's identity. */
+	OYA_CALL_GET_APIC = 15,
+	OYA_CALL_SET_APIC = 16,
+	/* RBX: partition; RCX: its address; RDX: address of a page of the parent; RSI: how many
+	 * pages, OYA_WRITTEN_MAX at most. Adds there the bits of those that were written since the
+	 * last call, or since they were mapped. -ENOMEM, with those so far: donate and go on. */
+	OYA_CALL_TAKE_WRITTEN = 17,
 };
 
 /* With a local APIC: then HLT, INIT and SIPI are as on a machine, and processors but 0 wait for
@@ -98,14 +112,29 @@ enum oya_exit {
 	OYA_EXIT_HALT = 4, /* behind the instruction; with an APIC: until `ready`, or `deadline` */
 	OYA_EXIT_MSR = 5,  /* done but for the value of a read, or for `fault` */
 	OYA_EXIT_SHUTDOWN = 6,
-	OYA_EXIT_BROKEN = 7, /* its state is not one that can run; `address`: the exit code */
-	OYA_EXIT_WAKE = 8,   /* `value`: whom to wake */
-	OYA_EXIT_TIMER = 9,  /* `deadline` is earlier than it was */
-	OYA_EXIT_EOI = 10,   /* `value`: a level-triggered vector that has ended */
+	OYA_EXIT_BROKEN = 7,  /* its state is not one that can run; `address`: the exit code */
+	OYA_EXIT_WAKE = 8,    /* `value`: whom to wake */
+	OYA_EXIT_TIMER = 9,   /* `deadline` is earlier than it was */
+	OYA_EXIT_EOI = 10,    /* `value`: a level-triggered vector that has ended */
+	OYA_EXIT_WINDOW = 11, /* an interrupt of the parent's could be taken */
+	OYA_EXIT_TPR = 12,    /* CR8 is lower than it was, without APIC */
+	OYA_EXIT_DEBUG = 13,  /* `port`: the exception; not done; see oya_debug */
 };
 
-/* The page that a processor shares with the parent. What the hypervisor reads of it, once and when
- * it enters: `value`, `fault`, `changed` and, where that is set, the registers. */
+/* An interrupt whose vector comes from a controller that the parent or its worker has. */
+#define OYA_INTERRUPT (1u << 31)
+
+#define OYA_TAKES_INTERRUPT 1u /* such a one, now */
+#define OYA_INTERRUPTS_ON 2u   /* RFLAGS.IF */
+
+enum oya_debug {
+	OYA_DEBUG_STEP = 1,        /* exit behind each instruction */
+	OYA_DEBUG_BREAKPOINTS = 2, /* INT3 is an exit */
+};
+
+/* The page that a processor shares with the parent. What the hypervisor reads of it, each time that
+ * it enters: `value`, `fault`, `changed` and, where that is set, the registers; `interrupt`,
+ * `window`, `debug` and, without APIC, `cr8`. */
 struct oya_processor {
 	uint32_t exit; /* enum oya_exit */
 	uint32_t port; /* or the MSR */
@@ -120,8 +149,13 @@ struct oya_processor {
 	uint64_t deadline; /* of its timer, by the processor's TSC: run it then; 0: none */
 	/* Told with all exits but OYA_EXIT_INTERRUPT. */
 	uint64_t general[16], rip, rflags;
+	uint32_t interrupt; /* a vector with OYA_INTERRUPT: taken, and cleared, when it may be */
+	uint8_t window;     /* set by the parent: OYA_EXIT_WINDOW is wanted */
+	uint8_t debug;      /* set by the parent: enum oya_debug */
+	uint8_t cr8, takes; /* the second: OYA_TAKES_INTERRUPT, OYA_INTERRUPTS_ON */
+	uint64_t apic_base;
 } OYA_PACKED;
-OYA_SIZE(struct oya_processor, 192);
+OYA_SIZE(struct oya_processor, 208);
 
 struct oya_segment {
 	uint16_t selector, attributes; /* as in SVM's control block: of the descriptor, joined */
@@ -141,6 +175,8 @@ struct oya_state {
 	uint64_t interrupt_shadow;
 	uint64_t activity; /* enum oya_activity */
 	uint64_t nmi;      /* OYA_NMI_... */
+	uint64_t apic_base;
+	uint64_t tsc_deadline; /* of the APIC's timer, by its own TSC; 0: none, or another mode */
 } OYA_PACKED;
 
 enum oya_activity { OYA_RUNNABLE, OYA_HALTED, OYA_WAITS_FOR_SIPI };
@@ -148,6 +184,7 @@ enum oya_activity { OYA_RUNNABLE, OYA_HALTED, OYA_WAITS_FOR_SIPI };
 #define OYA_NMI_PENDING 1u
 #define OYA_NMI_MASKED 2u
 
+#define OYA_APIC_BYTES 1024u /* of an APIC's page */
 #define OYA_CPUID_MAX 96u
 
 struct oya_cpuid {

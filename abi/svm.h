@@ -84,6 +84,7 @@ enum svm_exit {
 
 #define SVM_EVENT_VALID (UINT64_C(1) << 31)
 #define SVM_EVENT_ERROR (UINT64_C(1) << 11) /* the upper half is an error code */
+#define SVM_EVENT_ERROR_AT 32
 #define SVM_EVENT_INTR (UINT64_C(0) << 8)
 #define SVM_EVENT_NMI (UINT64_C(2) << 8)
 #define SVM_EVENT_TYPE (UINT64_C(7) << 8)

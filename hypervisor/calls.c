@@ -70,35 +70,63 @@ static int copy_in(const struct partition *p, void *to, uint64_t page, size_t le
 	return 0;
 }
 
-static int get_state(const struct partition *p, struct child *c, uint64_t page)
-{
+/* What is told of a processor, and what it is given: a page, or less of it. */
+union told {
 	struct oya_state state;
+	struct oya_cpuid leaves[OYA_CPUID_MAX];
+	uint8_t page[PAGE_BYTES];
+};
+
+static int get_told(const struct partition *p, struct child *c, uint64_t number, uint64_t page)
+{
+	size_t len = PAGE_BYTES;
+	union told told;
 	void *at;
 	int r = borrow(p, page, &at);
 
 	if (r < 0)
 		return r;
-	child_get_state(c, &state);
-	memcpy(at, &state, sizeof(state));
+	if (number == OYA_CALL_GET_STATE) {
+		len = sizeof(told.state);
+		child_get_state(c, &told.state);
+	} else if (number == OYA_CALL_GET_FPU) {
+		child_get_fpu(c, told.page);
+	} else {
+		len = OYA_APIC_BYTES;
+		r = child_get_apic(c, told.page);
+	}
+	if (r == 0)
+		memcpy(at, &told, len);
 	frames_return(page, PAGE_BYTES);
-	return 0;
+	return r;
 }
 
-static int set_state(const struct partition *p, struct child *c, uint64_t page)
+static int set_told(const struct partition *p, struct child *c, uint64_t number, uint64_t page,
+		    uint64_t count)
 {
-	struct oya_state state;
-	int r = copy_in(p, &state, page, sizeof(state));
+	union told told;
+	size_t len = PAGE_BYTES;
+	int r;
 
-	return r < 0 ? r : child_set_state(c, &state);
-}
-
-static int set_cpuid(const struct partition *p, struct child *c, uint64_t page, uint64_t count)
-{
-	struct oya_cpuid leaves[OYA_CPUID_MAX];
-	int r = count > OYA_CPUID_MAX ? -EINVAL
-				      : copy_in(p, leaves, page, count * sizeof(leaves[0]));
-
-	return r < 0 ? r : child_set_cpuid(c, leaves, count);
+	if (number == OYA_CALL_SET_STATE)
+		len = sizeof(told.state);
+	else if (number == OYA_CALL_SET_CPUID && count > OYA_CPUID_MAX)
+		return -EINVAL;
+	else if (number == OYA_CALL_SET_CPUID)
+		len = count * sizeof(told.leaves[0]);
+	r = copy_in(p, &told, page, len);
+	if (r < 0)
+		return r;
+	switch (number) {
+	case OYA_CALL_SET_STATE:
+		return child_set_state(c, &told.state);
+	case OYA_CALL_SET_FPU:
+		return child_set_fpu(c, told.page);
+	case OYA_CALL_SET_APIC:
+		return child_set_apic(c, told.page);
+	default:
+		return child_set_cpuid(c, told.leaves, count);
+	}
 }
 
 static int map(struct partition *p, uint64_t guest, uint64_t page, uint64_t pages,
@@ -115,6 +143,18 @@ static int map(struct partition *p, uint64_t guest, uint64_t page, uint64_t page
 	return r;
 }
 
+static int take_written(struct partition *p, uint64_t guest, uint64_t page, uint64_t pages)
+{
+	void *bitmap;
+	int r = borrow(p, page, &bitmap);
+
+	if (r < 0)
+		return r;
+	r = partition_take_written(p, guest, pages, bitmap);
+	frames_return(page, PAGE_BYTES);
+	return r;
+}
+
 static int call_processor(struct partition *p, uint64_t number, uint64_t processor, uint64_t d,
 			  uint64_t s)
 {
@@ -125,12 +165,11 @@ static int call_processor(struct partition *p, uint64_t number, uint64_t process
 		return -ENOENT;
 	if (number == OYA_CALL_RUN)
 		child_run(c);
-	else if (number == OYA_CALL_GET_STATE)
-		r = get_state(p, c, d);
-	else if (number == OYA_CALL_SET_STATE)
-		r = set_state(p, c, d);
+	else if (number == OYA_CALL_GET_STATE || number == OYA_CALL_GET_FPU ||
+		 number == OYA_CALL_GET_APIC)
+		r = get_told(p, c, number, d);
 	else
-		r = set_cpuid(p, c, d, s);
+		r = set_told(p, c, number, d, s);
 	child_release(c);
 	return r;
 }
@@ -151,6 +190,9 @@ static int call_partition(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, 
 		break;
 	case OYA_CALL_UNMAP:
 		r = partition_unmap(p, c, d);
+		break;
+	case OYA_CALL_TAKE_WRITTEN:
+		r = take_written(p, c, d, s);
 		break;
 	case OYA_CALL_CREATE_PROCESSOR:
 		r = child_create(p, c, d);
@@ -185,6 +227,11 @@ int64_t call(uint64_t number, uint64_t *b, uint64_t c, uint64_t d, uint64_t s)
 	case OYA_CALL_SET_STATE:
 	case OYA_CALL_SET_CPUID:
 	case OYA_CALL_MESSAGE:
+	case OYA_CALL_GET_FPU:
+	case OYA_CALL_SET_FPU:
+	case OYA_CALL_GET_APIC:
+	case OYA_CALL_SET_APIC:
+	case OYA_CALL_TAKE_WRITTEN:
 		return call_partition(number, b, c, d, s);
 	default:
 		return -ENOSYS;

@@ -152,6 +152,19 @@ static bool leave(struct child *c, enum oya_exit exit)
 	return false;
 }
 
+static bool exit_string(struct child *c, uint64_t info)
+{
+	switch (child_string_begin(c)) {
+	case CHILD_STRING_DONE:
+		return true;
+	case CHILD_STRING_UNKNOWN:
+		return leave(c, OYA_EXIT_PORT_STRING);
+	case CHILD_STRING_LEAVES:
+		c->unfinished = info & IO_IN ? CHILD_STRING_IN : CHILD_DONE;
+	}
+	return leave(c, OYA_EXIT_PORT);
+}
+
 static bool exit_port(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
@@ -161,7 +174,7 @@ static bool exit_port(struct child *c)
 	c->shared->bytes = IO_BYTES(info);
 	c->shared->write = !(info & IO_IN);
 	if (info & IO_STRING)
-		return leave(c, OYA_EXIT_PORT_STRING);
+		return exit_string(c, info);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
 	c->access.bytes = IO_BYTES(info);
 	c->unfinished = info & IO_IN ? CHILD_IN : CHILD_DONE;
@@ -263,6 +276,9 @@ static void finish(struct child *c)
 		access_load(&c->access, general, value);
 		svm_set_general(c->vmcb, &c->registers, general);
 		break;
+	case CHILD_STRING_IN:
+		child_string_end(c, value);
+		break;
 	case CHILD_RDMSR:
 	case CHILD_WRMSR:
 		if (fault) {
@@ -298,6 +314,7 @@ static void tell(struct child *c)
 
 	c->shared->exits = c->exits;
 	c->shared->deadline = c->told = c->lapic.deadline;
+	child_tell_interrupts(c);
 	if (c->shared->exit == OYA_EXIT_INTERRUPT)
 		return;
 	svm_get_general(c->vmcb, &c->registers,
@@ -323,6 +340,12 @@ static void exit_xsetbv(struct child *c)
 	skip(c, 3);
 }
 
+static bool leave_debug(struct child *c, unsigned vector)
+{
+	c->shared->port = vector;
+	return leave(c, OYA_EXIT_DEBUG);
+}
+
 static bool exit_exception(struct child *c, struct cpu *cpu)
 {
 	uint64_t vector = c->vmcb->exit_code - SVM_EXIT_EXCEPTION;
@@ -331,6 +354,8 @@ static bool exit_exception(struct child *c, struct cpu *cpu)
 		svm_inject(cpu->vmcb, EXCEPTION_MC, false);
 		return leave(c, OYA_EXIT_INTERRUPT);
 	}
+	if ((vector == EXCEPTION_DB && (c->watch & OYA_DEBUG_STEP)) || vector == EXCEPTION_BP)
+		return leave_debug(c, (unsigned)vector);
 	inject(c, (unsigned)vector, vector == EXCEPTION_AC);
 	return true;
 }
@@ -364,8 +389,7 @@ static bool handle(struct child *c, struct cpu *cpu)
 	case SVM_EXIT_NPF:
 		return exit_memory(c);
 	case SVM_EXIT_VINTR:
-		child_window_open(c);
-		return true;
+		return child_window_open(c);
 	case SVM_EXIT_IRET:
 		child_end_nmi(c);
 		return true;
@@ -380,6 +404,7 @@ static bool handle(struct child *c, struct cpu *cpu)
 		inject(c, EXCEPTION_GP, true);
 		return true;
 	case SVM_EXIT_EXCEPTION + EXCEPTION_DB:
+	case SVM_EXIT_EXCEPTION + EXCEPTION_BP:
 	case SVM_EXIT_EXCEPTION + EXCEPTION_AC:
 	case SVM_EXIT_EXCEPTION + EXCEPTION_MC:
 		return exit_exception(c, cpu);
@@ -444,19 +469,60 @@ static uint64_t interrupted_event(const struct svm_vmcb *v)
 	return (v->exit_event & SVM_EVENT_VALID) && !by_instruction ? v->exit_event : 0;
 }
 
+/* The trap flag is the parent's while the child is stepped. */
+static void begin_debug(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	c->own_trap = v->rflags & RFLAGS_TF;
+	c->own_dr6 = v->dr6;
+	if (c->watch & OYA_DEBUG_STEP)
+		v->rflags |= RFLAGS_TF;
+	if (c->watch & OYA_DEBUG_BREAKPOINTS)
+		v->intercept_exceptions |= 1u << EXCEPTION_BP;
+}
+
+static void end_debug(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	c->stopped_rip = v->rip;
+	if (c->watch & OYA_DEBUG_STEP) {
+		v->rflags = (v->rflags & ~RFLAGS_TF) | c->own_trap;
+		if (v->exit_code == SVM_EXIT_EXCEPTION + EXCEPTION_DB)
+			v->dr6 = c->own_dr6;
+	}
+	v->intercept_exceptions &= ~(1u << EXCEPTION_BP);
+}
+
 static void enter(struct child *c, struct cpu *cpu)
 {
 	struct svm_vmcb *v = c->vmcb;
 
 	choose_asid(c, cpu);
+	if (c->watch)
+		begin_debug(c);
 	/* An interrupt of the parent's ends the run, though GIF is clear until then. */
 	__asm__ volatile("sti" : : : "memory");
 	virt->run(pointer_to_physical(v), &c->registers);
 	__asm__ volatile("cli" : : : "memory");
+	if (c->watch)
+		end_debug(c);
 	child_after_entry(c);
 	v->tlb_control = SVM_TLB_KEEP;
 	v->event = interrupted_event(v);
 	c->exits++;
+}
+
+/* An instruction that was carried out here raised no trap. */
+static bool after_step(struct child *c, bool on)
+{
+	bool done = c->vmcb->rip != c->stopped_rip;
+
+	if (on && done)
+		return leave_debug(c, EXCEPTION_DB);
+	c->stepped = done && c->shared->exit != OYA_EXIT_DEBUG;
+	return on;
 }
 
 static void run(struct child *c)
@@ -472,6 +538,8 @@ static void run(struct child *c)
 	while (on && child_before_entry(c, cpu->apic)) {
 		enter(c, cpu);
 		on = handle(c, cpu) && !panicked();
+		if (c->watch & OYA_DEBUG_STEP)
+			on = after_step(c, on);
 	}
 	fpu_show_supervisor_states(parent_xss);
 	fpu_exchange(c->fpu, &c->xcr0, cpu->fpu, parent_xcr0);
@@ -481,9 +549,13 @@ static void run(struct child *c)
 
 void child_run(struct child *c)
 {
+	c->watch = ((const volatile struct oya_processor *)c->shared)->debug;
 	take_registers(c);
 	finish(c);
-	if (child_may_run(c))
+	if (c->stepped && (c->watch & OYA_DEBUG_STEP))
+		leave_debug(c, EXCEPTION_DB);
+	else if (child_may_run(c))
 		run(c);
+	c->stepped = c->stepped && c->shared->exit != OYA_EXIT_DEBUG;
 	tell(c);
 }

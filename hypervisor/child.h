@@ -32,6 +32,13 @@ void child_get_state(struct child *c, struct oya_state *ret_state);
 
 /* -EINVAL: a value is one that no processor of a child may have; nothing is changed. */
 int child_set_state(struct child *c, const struct oya_state *state);
+
+/* A page of FPU state, and the page of an APIC: 0, -EINVAL, -ENOENT. */
+void child_get_fpu(struct child *c, void *ret_page);
+int child_set_fpu(struct child *c, const void *page);
+int child_get_apic(struct child *c, void *ret_page);
+int child_set_apic(struct child *c, const void *page);
+
 int child_set_cpuid(struct child *c, const struct oya_cpuid *leaves, uint64_t count);
 
 /* An interrupt message for processors of the partition: 0, -EINVAL or -ESRCH: nobody takes it. */

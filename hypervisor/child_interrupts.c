@@ -25,6 +25,7 @@
 #define RESET_RIP 0xFFF0u
 #define MESSAGE_PAGES 0xFFF00000u
 #define APIC_BASE_FIRST (1u << 8)
+#define APIC_BASE_X2 (1u << 10)
 #define APIC_BASE_ENABLED (1u << 11)
 #define REGISTER_STRIDE 16u
 #define TPR_CLASS_AT 4
@@ -193,10 +194,10 @@ static bool is_register(const struct child *c, uint32_t msr)
 
 enum child_msr child_read_apic_msr(struct child *c, uint32_t msr, uint64_t *ret_value)
 {
-	if (!c->has_apic)
-		return CHILD_MSR_OTHER;
 	if (msr == MSR_APIC_BASE) {
 		*ret_value = c->lapic.base;
+	} else if (!c->has_apic) {
+		return CHILD_MSR_OTHER;
 	} else if (msr == MSR_TSC_DEADLINE) {
 		*ret_value = lapic_deadline(&c->lapic);
 		if (*ret_value)
@@ -209,12 +210,18 @@ enum child_msr child_read_apic_msr(struct child *c, uint32_t msr, uint64_t *ret_
 	return CHILD_MSR_DONE;
 }
 
+/* An APIC of the worker's has no x2APIC mode. */
+static bool set_base(struct child *c, uint64_t value)
+{
+	return (c->has_apic || !(value & APIC_BASE_X2)) && lapic_set_base(&c->lapic, value);
+}
+
 enum child_msr child_write_apic_msr(struct child *c, uint32_t msr, uint64_t value)
 {
+	if (msr == MSR_APIC_BASE)
+		return set_base(c, value) ? CHILD_MSR_DONE : CHILD_MSR_REFUSED;
 	if (!c->has_apic)
 		return CHILD_MSR_OTHER;
-	if (msr == MSR_APIC_BASE)
-		return lapic_set_base(&c->lapic, value) ? CHILD_MSR_DONE : CHILD_MSR_REFUSED;
 	if (msr == MSR_TSC_DEADLINE) {
 		lapic_set_deadline(&c->lapic, value ? value - c->vmcb->tsc_offset : 0);
 		return check_timer(c, x86_rdtsc()) ? CHILD_MSR_DONE : CHILD_MSR_LEAVES;
@@ -275,6 +282,41 @@ static int next_vector(const struct child *c)
 	return vector >= 0 && (uint32_t)vector >> 4 > c->lapic.tpr >> TPR_CLASS_AT ? vector : -1;
 }
 
+/* What the parent has put into the shared page. */
+static const volatile struct oya_processor *asked(const struct child *c)
+{
+	return c->shared;
+}
+
+static bool listens(const struct child *c)
+{
+	return !c->has_apic || lapic_takes_outside(&c->lapic);
+}
+
+/* The vector of a controller outside, when the child lets it through; -1: none. */
+static int outside_vector(const struct child *c)
+{
+	uint32_t interrupt = asked(c)->interrupt;
+
+	return (interrupt & OYA_INTERRUPT) && listens(c) ? (int)(interrupt & UINT8_MAX) : -1;
+}
+
+static bool is_open(const struct child *c)
+{
+	const struct svm_vmcb *v = c->vmcb;
+
+	/* One that is stepped takes none: its handlers would be stepped too, and see the trap flag.
+	 */
+	return !(v->event & SVM_EVENT_VALID) && (v->rflags & RFLAGS_IF) &&
+	       !(v->interrupt_shadow & 1) && !(c->watch & OYA_DEBUG_STEP);
+}
+
+/* Whether the parent has the next word: which vector. */
+static bool takes_outside(const struct child *c)
+{
+	return is_open(c) && listens(c) && !(asked(c)->interrupt & OYA_INTERRUPT);
+}
+
 /* Of one that halts or waits for a SIPI. */
 static bool is_roused(struct child *c)
 {
@@ -284,13 +326,15 @@ static bool is_roused(struct child *c)
 		return found & (CHILD_INIT | CHILD_SIPI);
 	return (found & CHILD_INIT) || ((found & CHILD_NMI) && !c->nmi_masked) ||
 	       (c->vmcb->event & SVM_EVENT_VALID) ||
-	       ((c->vmcb->rflags & RFLAGS_IF) && next_vector(c) >= 0);
+	       ((c->vmcb->rflags & RFLAGS_IF) && (next_vector(c) >= 0 || outside_vector(c) >= 0));
 }
 
 /* False: nothing that it waits for is there; from now on who brings it tells the parent. */
 static bool rouse(struct child *c)
 {
 	lapic_expire(&c->lapic, x86_rdtsc());
+	if (c->activity == OYA_HALTED && asked(c)->window && takes_outside(c))
+		return leave(c, OYA_EXIT_WINDOW, 0);
 	__atomic_store_n(&c->waits, true, __ATOMIC_SEQ_CST);
 	if (!is_roused(c))
 		return leave(c, OYA_EXIT_HALT, 0);
@@ -321,33 +365,62 @@ bool child_halt(struct child *c)
 	return rouse(c);
 }
 
+static void inject(struct child *c, int vector)
+{
+	c->vmcb->event = SVM_EVENT_VALID | SVM_EVENT_INTR | (unsigned)vector;
+}
+
+/* Comes out of the child when it takes interrupts of more than this priority of the TPR, or any. */
+static void open_window(struct child *c, enum child_window window, uint64_t above)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	c->window = window;
+	v->intercept_1 |= SVM_INTERCEPT_VINTR;
+	if (window == CHILD_OUTSIDE) {
+		v->vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
+		return;
+	}
+	if (__atomic_load_n(&takes_equal, __ATOMIC_RELAXED))
+		above--;
+	v->vintr |= SVM_VINTR_IRQ | above << SVM_VINTR_PRIORITY_AT;
+}
+
 /* The next interrupt, now or as soon as the child can take it. */
 static void offer_interrupt(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
-	int vector = lapic_next(&c->lapic);
-	uint64_t priority = (uint64_t)vector >> 4;
+	int vector = c->has_apic ? lapic_next(&c->lapic) : -1, outside = outside_vector(c);
+	uint64_t tpr = c->has_apic ? c->lapic.tpr >> TPR_CLASS_AT : asked(c)->cr8 & SVM_VINTR_TPR;
 
-	v->vintr &= ~(uint64_t)(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_TPR);
-	v->vintr |= c->lapic.tpr >> TPR_CLASS_AT;
+	v->vintr &= ~(uint64_t)(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_TPR |
+				SVM_VINTR_IGNORE_TPR);
+	v->vintr |= tpr;
 	v->intercept_1 &= ~SVM_INTERCEPT_VINTR;
-	if (vector < 0)
-		return;
-	if (!(v->event & SVM_EVENT_VALID) && (v->rflags & RFLAGS_IF) &&
-	    !(v->interrupt_shadow & 1) && next_vector(c) == vector) {
-		v->event = SVM_EVENT_VALID | SVM_EVENT_INTR | (unsigned)vector;
+	c->window = CHILD_NO_WINDOW;
+	if (outside >= 0 && is_open(c)) {
+		inject(c, outside);
+		c->shared->interrupt = 0;
+		outside = -1;
+	} else if (vector >= 0 && is_open(c) && next_vector(c) == vector) {
+		inject(c, vector);
 		lapic_serve(&c->lapic, (uint8_t)vector);
-		return;
+		vector = -1;
 	}
-	if (__atomic_load_n(&takes_equal, __ATOMIC_RELAXED))
-		priority--;
-	v->vintr |= SVM_VINTR_IRQ | priority << SVM_VINTR_PRIORITY_AT;
-	v->intercept_1 |= SVM_INTERCEPT_VINTR;
+	if (c->watch & OYA_DEBUG_STEP)
+		return;
+	if (outside >= 0 || (asked(c)->window && listens(c)))
+		open_window(c, CHILD_OUTSIDE, 0);
+	else if (vector >= 0)
+		open_window(c, CHILD_APIC, (uint64_t)vector >> 4);
+	else if (!c->has_apic && tpr)
+		open_window(c, CHILD_TPR, tpr);
 }
 
 static void offer_nmi(struct child *c)
 {
-	if (!(events(c) & CHILD_NMI) || c->nmi_masked || (c->vmcb->event & SVM_EVENT_VALID))
+	if (!(events(c) & CHILD_NMI) || c->nmi_masked || (c->vmcb->event & SVM_EVENT_VALID) ||
+	    (c->watch & OYA_DEBUG_STEP))
 		return;
 	__atomic_fetch_and(&c->events, ~CHILD_NMI, __ATOMIC_SEQ_CST);
 	c->vmcb->event = SVM_EVENT_VALID | SVM_EVENT_NMI | VECTOR_NMI;
@@ -364,23 +437,30 @@ static bool expire(struct child *c)
 	return check_timer(c, now);
 }
 
-bool child_before_entry(struct child *c, uint32_t cpu)
+/* What came from others, with an APIC. */
+static bool take_posted(struct child *c, uint32_t cpu)
 {
-	if (!c->has_apic)
-		return true;
 	__atomic_store_n(&c->kicked, false, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->running_on, cpu + 1, __ATOMIC_SEQ_CST);
-	if (events(c) & (CHILD_INIT | CHILD_SIPI)) {
-		child_after_entry(c);
+	if (events(c) & (CHILD_INIT | CHILD_SIPI))
 		return leave(c, OYA_EXIT_INTERRUPT, 0);
+	return !c->lapic.deadline || expire(c);
+}
+
+bool child_before_entry(struct child *c, uint32_t cpu)
+{
+	bool on = !c->has_apic || take_posted(c, cpu);
+
+	if (on) {
+		offer_nmi(c);
+		if (asked(c)->window && takes_outside(c))
+			on = leave(c, OYA_EXIT_WINDOW, 0);
 	}
-	if (c->lapic.deadline && !expire(c)) {
+	if (on)
+		offer_interrupt(c);
+	else
 		child_after_entry(c);
-		return false;
-	}
-	offer_nmi(c);
-	offer_interrupt(c);
-	return true;
+	return on;
 }
 
 void child_after_entry(struct child *c)
@@ -401,10 +481,32 @@ void child_end_nmi(struct child *c)
 	c->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
 }
 
-void child_window_open(struct child *c)
+bool child_window_open(struct child *c)
 {
-	if (next_vector(c) < 0)
+	uint64_t tpr = c->vmcb->vintr & SVM_VINTR_TPR;
+
+	if (c->window == CHILD_APIC && next_vector(c) < 0)
 		__atomic_store_n(&takes_equal, true, __ATOMIC_RELAXED);
+	if (c->window != CHILD_TPR)
+		return true;
+	if (tpr < asked(c)->cr8)
+		return leave(c, OYA_EXIT_TPR, 0);
+	__atomic_store_n(&takes_equal, true, __ATOMIC_RELAXED);
+	return true;
+}
+
+void child_tell_interrupts(struct child *c)
+{
+	c->shared->takes = (takes_outside(c) ? OYA_TAKES_INTERRUPT : 0) |
+			   (c->vmcb->rflags & RFLAGS_IF ? OYA_INTERRUPTS_ON : 0);
+	c->shared->cr8 = c->vmcb->vintr & SVM_VINTR_TPR;
+	c->shared->apic_base = c->lapic.base;
+}
+
+void child_settle(struct child *c)
+{
+	if (c->has_apic)
+		take_events(c);
 }
 
 void child_get_activity(const struct child *c, struct oya_state *to)

@@ -16,9 +16,13 @@ enum child_unfinished {
 	CHILD_DONE,
 	CHILD_IN,
 	CHILD_LOAD, /* `access` */
+	CHILD_STRING_IN,
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
+
+/* For what the processor leaves as soon as the child takes interrupts. */
+enum child_window { CHILD_NO_WINDOW, CHILD_APIC, CHILD_OUTSIDE, CHILD_TPR };
 
 struct child {
 	struct partition *partition;
@@ -31,6 +35,7 @@ struct child {
 	bool taken; /* atomic: a processor of ours has it */
 	enum child_unfinished unfinished;
 	struct access access; /* of IN: its bytes alone */
+	uint64_t string;      /* of INS: what the exit told of it */
 	uint64_t refused_rip; /* of the MSR's instruction */
 	uint32_t asid_cpu;    /* where its address-space number is valid, and in which era */
 	uint64_t asid_era;
@@ -46,6 +51,11 @@ struct child {
 	uint32_t running_on; /* atomic: the processor, plus 1 */
 	bool kicked;         /* atomic: that one is already being interrupted */
 	bool waits;          /* atomic: the parent will not run it before it is told */
+
+	enum child_window window;
+	uint8_t watch; /* enum oya_debug, for this run */
+	bool stepped;  /* the instruction of the last exit, which is done now */
+	uint64_t own_trap, own_dr6, stopped_rip;
 
 	unsigned leaf_count;
 	uint8_t first_leaf[2][LEAVES]; /* basic and extended: index + 1 of the first entry */
@@ -68,6 +78,15 @@ enum child_msr child_write_msr(struct child *c, uint32_t msr, uint64_t value);
 enum child_msr child_read_apic_msr(struct child *c, uint32_t msr, uint64_t *ret_value);
 enum child_msr child_write_apic_msr(struct child *c, uint32_t msr, uint64_t value);
 
+/* String instructions on ports: an element that begins, and the value of one that is read. */
+enum child_string {
+	CHILD_STRING_DONE,   /* or faulted: the child goes on */
+	CHILD_STRING_LEAVES, /* `value` of the shared page is for the port, or comes from it */
+	CHILD_STRING_UNKNOWN,
+};
+enum child_string child_string_begin(struct child *c);
+void child_string_end(struct child *c, uint64_t value);
+
 /* An access to the APIC's page. False: the parent has something to do. */
 bool child_reach_apic(struct child *c, const struct access *a, uint64_t offset);
 bool child_has_apic_page(const struct child *c);
@@ -80,8 +99,10 @@ bool child_before_entry(struct child *c, uint32_t cpu);
 void child_after_entry(struct child *c);
 bool child_halt(struct child *c);
 void child_end_nmi(struct child *c);
-void child_window_open(struct child *c);
+bool child_window_open(struct child *c);
+void child_tell_interrupts(struct child *c);
 
+void child_settle(struct child *c); /* what was posted becomes state */
 void child_get_activity(const struct child *c, struct oya_state *to);
 void child_set_activity(struct child *c, const struct oya_state *from);
 

@@ -26,6 +26,7 @@ void child_get_state(struct child *c, struct oya_state *ret_state)
 	const struct svm_vmcb *v = c->vmcb;
 	uint64_t general[16];
 
+	child_settle(c);
 	*ret_state = (struct oya_state){
 		.rip = v->rip,
 		.rflags = v->rflags,
@@ -51,6 +52,10 @@ void child_get_state(struct child *c, struct oya_state *ret_state)
 		.interrupt_shadow = v->interrupt_shadow & 1,
 	};
 	child_get_activity(c, ret_state);
+	ret_state->apic_base = c->lapic.base;
+	ret_state->tsc_deadline = lapic_deadline(&c->lapic);
+	if (ret_state->tsc_deadline)
+		ret_state->tsc_deadline += v->tsc_offset;
 	svm_get_general(v, &c->registers, general);
 	memcpy(ret_state->general, general, sizeof(general));
 	memcpy(&ret_state->es, &v->es, SEGMENTS_BYTES);
@@ -77,7 +82,8 @@ static bool is_sane(const struct oya_state *s)
 	       fpu_xcr0_allowed(s->xcr0) && pat_allowed(s->pat) && s->cr8 <= SVM_VINTR_TPR &&
 	       (fpu_has_xsave() || !(s->cr4 & CR4_OSXSAVE)) && !(s->debug[7] >> 32) &&
 	       s->interrupt_shadow <= 1 && s->activity <= OYA_WAITS_FOR_SIPI &&
-	       !(s->nmi & ~(uint64_t)(OYA_NMI_PENDING | OYA_NMI_MASKED));
+	       !(s->nmi & ~(uint64_t)(OYA_NMI_PENDING | OYA_NMI_MASKED)) &&
+	       lapic_base_allowed(s->apic_base);
 }
 
 int child_set_state(struct child *c, const struct oya_state *s)
@@ -117,7 +123,39 @@ int child_set_state(struct child *c, const struct oya_state *s)
 	v->cpl = s->ss.attributes >> SVM_SEGMENT_PRIVILEGE_AT & 3;
 	c->unfinished = CHILD_DONE;
 	child_set_activity(c, s);
+	c->lapic.base = s->apic_base;
+	lapic_set_deadline(&c->lapic, s->tsc_deadline ? s->tsc_deadline - s->tsc_offset : 0);
 	c->asid_era = 0; /* other page tables, other rights */
+	return 0;
+}
+
+void child_get_fpu(struct child *c, void *ret_page)
+{
+	fpu_get_page(c->fpu, ret_page);
+}
+
+int child_set_fpu(struct child *c, const void *page)
+{
+	return fpu_set_page(c->fpu, page) ? 0 : -EINVAL;
+}
+
+int child_get_apic(struct child *c, void *ret_page)
+{
+	if (!c->has_apic)
+		return -ENOENT;
+	lapic_get_page(&c->lapic, x86_rdtsc(), ret_page);
+	return 0;
+}
+
+int child_set_apic(struct child *c, const void *page)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	if (!c->has_apic)
+		return -ENOENT;
+	if (!lapic_set_page(&c->lapic, page, x86_rdtsc()))
+		return -EINVAL;
+	v->vintr = (v->vintr & ~(uint64_t)SVM_VINTR_TPR) | c->lapic.tpr >> 4;
 	return 0;
 }
 

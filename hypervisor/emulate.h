@@ -22,5 +22,22 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
  * enters again, as an emulated one does, would take an interrupt before the HLT that follows and
  * then sleep although it was woken. HLT may end at any time, so it is passed over. */
 void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v);
+/* The segment that the instruction at RIP names for its source: DS, or an override. */
+const struct svm_segment *emulate_segment(const struct npt *npt, const struct svm_vmcb *v);
+
+/* The linear address of an offset in a segment. */
+uint64_t emulate_linear(const struct svm_vmcb *v, const struct svm_segment *segment,
+			uint64_t offset);
+
+/* Memory as an instruction at this privilege reaches it, by the guest's tables and rights; the
+ * pointer is good until the processor leaves the hypervisor. What accesses note in page tables (A
+ * and D) is not noted. */
+enum emulate_reach {
+	EMULATE_REACHED,
+	EMULATE_FAULTS,    /* a page fault of the guest's, with this error code */
+	EMULATE_ELSEWHERE, /* no memory, or none that may be written, or parts of two pages */
+};
+enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+				 size_t len, bool write, void **ret_at, uint32_t *ret_error);
 
 #endif

@@ -13,7 +13,11 @@
 #define CONTROL_RESET 0x037Fu      /* the x87 control word at offset 0 */
 #define MXCSR_AT 24u
 #define MXCSR_RESET 0x1F80u
-#define HEADER_AT 512u /* of XSAVE's area: which states it has */
+#define MXCSR_MASK_AT 28u
+#define MXCSR_MASK_OLD 0xFFBFu /* where the processor tells none */
+#define FXSAVE_BYTES 512u
+#define RESERVED_AT (HEADER_AT + 8) /* up to the end of the header; zeros in this form */
+#define HEADER_AT 512u              /* of XSAVE's area: which states it has */
 #define SSE 2u
 #define AVX 4u
 #define AVX_512 0xE0u
@@ -25,6 +29,7 @@
 static uint64_t all;               /* states of XCR0 that there are; 0: no XSAVE */
 static bool has_supervisor_states; /* switched on by MSR_XSS, and not for children */
 static unsigned pages = 1;
+static uint32_t mxcsr_mask;
 static struct state {
 	uint32_t bytes, offset;
 	bool aligned;
@@ -33,9 +38,14 @@ static struct state {
 /* The same on every processor. */
 void fpu_init(void)
 {
+	uint8_t legacy[FXSAVE_BYTES] __attribute__((aligned(16)));
 	struct cpuid c;
 
 	x86_or_cr4(CR4_OSFXSR);
+	__asm__ volatile("fxsave64 (%0)" : : "r"(legacy) : "memory");
+	memcpy(&mxcsr_mask, legacy + MXCSR_MASK_AT, sizeof(mxcsr_mask));
+	if (!mxcsr_mask)
+		mxcsr_mask = MXCSR_MASK_OLD;
 	if (!(x86_cpuid(1, 0).ecx & CPUID_1_XSAVE))
 		return;
 	x86_or_cr4(CR4_OSXSAVE);
@@ -100,6 +110,40 @@ void fpu_reset(void *area)
 	memcpy(a + MXCSR_AT, &mxcsr, sizeof(mxcsr));
 	if (all)
 		memcpy(a + HEADER_AT, &valid, sizeof(valid));
+}
+
+void fpu_get_page(const void *area, void *ret_page)
+{
+	uint64_t valid = FPU_X87 | SSE;
+
+	memcpy(ret_page, area, PAGE_BYTES);
+	if (!all)
+		memcpy((uint8_t *)ret_page + HEADER_AT, &valid, sizeof(valid));
+}
+
+/* What the processor would refuse with an exception of ours. */
+static bool can_be_loaded(const uint8_t *page)
+{
+	uint64_t valid, loaded = all ? all : FPU_X87 | SSE;
+	uint32_t mxcsr;
+
+	memcpy(&valid, page + HEADER_AT, sizeof(valid));
+	memcpy(&mxcsr, page + MXCSR_AT, sizeof(mxcsr));
+	for (unsigned i = RESERVED_AT; i < LEGACY_BYTES; i++) {
+		if (page[i])
+			return false;
+	}
+	return !(valid & ~loaded) && fpu_area_bytes(valid, false) <= PAGE_BYTES &&
+	       !(mxcsr & ~mxcsr_mask);
+}
+
+bool fpu_set_page(void *area, const void *page)
+{
+	if (!can_be_loaded(page))
+		return false;
+	memset(area, 0, pages * PAGE_BYTES);
+	memcpy(area, page, PAGE_BYTES);
+	return true;
 }
 
 uint64_t fpu_hide_supervisor_states(void)

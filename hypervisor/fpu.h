@@ -28,6 +28,11 @@ uint32_t fpu_area_bytes(uint64_t xcr0, bool compact);
 /* An area as after a reset. */
 void fpu_reset(void *area);
 
+/* A page of the standard form, as far as it has room, from an area and to it. False: it is not one
+ * that can be loaded, and the area is as it was. */
+void fpu_get_page(const void *area, void *ret_page);
+bool fpu_set_page(void *area, const void *page);
+
 /* From the registers to `from`, and from `to` to them. *from_xcr0 is what was, to_xcr0 what is to
  * be. */
 void fpu_exchange(void *from, uint64_t *from_xcr0, const void *to, uint64_t to_xcr0);

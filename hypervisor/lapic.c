@@ -37,6 +37,9 @@ enum {
 #define SPURIOUS_MASK 0x1FFu
 #define LVT_MASKED (1u << 16)
 #define LVT_MASK 0x1F7FFu /* of what can be set; the mode of the timer besides */
+#define LVT_MODE (7u << 8)
+#define LVT_OUTSIDE (7u << 8)
+#define LINT0 3u
 #define TIMER_MODE_AT 17
 #define TIMER_MODE (3u << TIMER_MODE_AT)
 #define TIMER_ONCE 0u
@@ -98,6 +101,19 @@ static bool is_empty(const uint32_t *set)
 	_Static_assert(sizeof(words) == 8 * sizeof(set[0]), "a set");
 	__builtin_memcpy(words, set, sizeof(words));
 	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
+bool lapic_base_allowed(uint64_t value)
+{
+	if (!(value & BASE_ENABLED))
+		return (value & ~BASE_FIRST) == LAPIC_PAGE || (value & ~BASE_FIRST) == 0;
+	return (value & ~(BASE_ENABLED | BASE_X2 | BASE_FIRST)) == LAPIC_PAGE;
+}
+
+bool lapic_takes_outside(const struct lapic *a)
+{
+	return !(a->base & BASE_ENABLED) ||
+	       (a->lvt[LINT0] & (LVT_MASKED | LVT_MODE)) == LVT_OUTSIDE;
 }
 
 /* The highest vector of a set; -1: it is empty. */
@@ -415,6 +431,76 @@ enum lapic_effect lapic_write(struct lapic *a, uint32_t reg, uint64_t value, uin
 	default:
 		return x2 ? LAPIC_REFUSED : write_x1(a, reg, low);
 	}
+}
+
+void lapic_get_page(const struct lapic *a, uint64_t now, uint32_t *ret_page)
+{
+	bool x2 = lapic_is_x2(a);
+
+	memset(ret_page, 0, LAPIC_PAGE_WORDS * sizeof(ret_page[0]));
+	for (uint32_t reg = 0; reg < LAPIC_MSR_COUNT; reg++) {
+		uint64_t value;
+
+		if (lapic_read(a, reg, now, &value))
+			ret_page[reg * LAPIC_WORDS_BETWEEN] = (uint32_t)value;
+	}
+	ret_page[ID * LAPIC_WORDS_BETWEEN] = a->id << 24;
+	ret_page[FORMAT * LAPIC_WORDS_BETWEEN] = a->dfr;
+	ret_page[ICR_HIGH * LAPIC_WORDS_BETWEEN] = x2 ? (uint32_t)(a->icr >> 32) : a->icr_high;
+}
+
+static void set_sets(struct lapic *a, const uint32_t *page)
+{
+	uint32_t *const sets[] = {a->served, a->level, a->waiting};
+
+	for (unsigned set = 0; set < ARRAY_LEN(sets); set++) {
+		for (unsigned i = 0; i < 8; i++) {
+			uint32_t word = page[(SERVED + set * 8 + i) * LAPIC_WORDS_BETWEEN];
+
+			if (i == 0)
+				word &= UINT32_MAX << FIRST_VECTOR;
+			__atomic_store_n(&sets[set][i], word, __ATOMIC_SEQ_CST);
+		}
+	}
+}
+
+/* Of a timer that has nothing left it is not known whether its interrupt was sent: it is. */
+static void set_timer(struct lapic *a, uint32_t left, uint64_t now)
+{
+	if (timer_mode(a) > TIMER_PERIODIC)
+		return;
+	a->period = timer_period(a);
+	a->deadline = 0;
+	if (left || (a->count && !a->period))
+		a->deadline = now + left * tick(a) * a->khz / NS_PER_MS + 1;
+	else if (a->count)
+		a->deadline = now + a->period;
+}
+
+bool lapic_set_page(struct lapic *a, const uint32_t *page, uint64_t now)
+{
+	uint32_t mode = timer_mode(a);
+
+	if (page[ID * LAPIC_WORDS_BETWEEN] >> 24 != (a->id & UINT8_MAX))
+		return false;
+	a->tpr = page[TASK_PRIORITY * LAPIC_WORDS_BETWEEN] & UINT8_MAX;
+	a->ldr = page[LOGICAL * LAPIC_WORDS_BETWEEN] & 0xFF000000u;
+	a->dfr = page[FORMAT * LAPIC_WORDS_BETWEEN] | 0x0FFFFFFFu;
+	a->spurious = page[SPURIOUS * LAPIC_WORDS_BETWEEN] & SPURIOUS_MASK;
+	a->errors = page[ERRORS * LAPIC_WORDS_BETWEEN] & UINT8_MAX;
+	a->icr_high = page[ICR_HIGH * LAPIC_WORDS_BETWEEN];
+	a->icr = (lapic_is_x2(a) ? (uint64_t)a->icr_high << 32 : 0) |
+		 (page[ICR * LAPIC_WORDS_BETWEEN] & ICR_MASK);
+	a->count = page[COUNT * LAPIC_WORDS_BETWEEN];
+	a->divide = page[DIVIDE * LAPIC_WORDS_BETWEEN] & DIVIDE_MASK;
+	for (unsigned i = 0; i < ARRAY_LEN(a->lvt); i++)
+		a->lvt[i] = page[(LVT + i) * LAPIC_WORDS_BETWEEN] &
+			    (i == 0 ? LVT_MASK | TIMER_MODE : LVT_MASK);
+	set_sets(a, page);
+	if (timer_mode(a) != mode)
+		a->deadline = a->period = 0;
+	set_timer(a, page[COUNT_NOW * LAPIC_WORDS_BETWEEN], now);
+	return true;
 }
 
 struct lapic_message lapic_message_of_msi(uint64_t address, uint32_t data)

@@ -66,6 +66,20 @@ bool lapic_is_x2(const struct lapic *a);
 /* False: a value that it may not have. */
 bool lapic_set_base(struct lapic *a, uint64_t value);
 
+/* Whether it may be put in place of the base, from whatever it was: that one is not lapic_set_base,
+ * and changes nothing else. */
+bool lapic_base_allowed(uint64_t value);
+
+/* Whether interrupts of the controller of old come through. */
+bool lapic_takes_outside(const struct lapic *a);
+
+/* All registers, LAPIC_WORDS_BETWEEN apart, in the form of xAPIC mode; a timer that runs goes on.
+ * False: it is of another processor, and nothing is changed. */
+#define LAPIC_WORDS_BETWEEN 4u
+#define LAPIC_PAGE_WORDS (LAPIC_MSR_COUNT * LAPIC_WORDS_BETWEEN)
+void lapic_get_page(const struct lapic *a, uint64_t now, uint32_t *ret_page);
+bool lapic_set_page(struct lapic *a, const uint32_t *page, uint64_t now);
+
 /* When the timer is in that mode: it ends then; 0: never. */
 void lapic_set_deadline(struct lapic *a, uint64_t deadline);
 uint64_t lapic_deadline(const struct lapic *a); /* 0 in other modes */

@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
 #define ENTRIES 512u
 #define TOP_LEVEL 3u
 #define PRESENT (UINT64_C(1) << 0)
-#define USER (UINT64_C(1) << 2) /* nested walks count as a user's */
+#define USER (UINT64_C(1) << 2)    /* nested walks count as a user's */
+#define WRITTEN (UINT64_C(1) << 6) /* set by the processor */
 #define LARGE (UINT64_C(1) << 7)
 #define GONE (UINT64_C(1) << 52) /* was mapped until npt_unmap */
 #define ADDRESS UINT64_C(0x000FFFFFFFFFF000)
@@ -52,8 +54,11 @@ static uint64_t *split(struct npt *npt, uint64_t *entry, unsigned level)
 		return NULL;
 	for (uint64_t i = 0; (old & PRESENT) && i < ENTRIES; i++)
 		table[i] = ((old & ADDRESS & ~(covers(level) - 1)) + i * covers(level - 1)) |
-			   (old & RIGHTS) | (level > 1 ? LARGE : 0);
-	*entry = pointer_to_physical(table) | PRESENT | NPT_WRITE | USER;
+			   (old & (RIGHTS | WRITTEN)) | (level > 1 ? LARGE : 0);
+	old ^= __atomic_exchange_n(entry, pointer_to_physical(table) | PRESENT | NPT_WRITE | USER,
+				   __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; (old & WRITTEN) && i < ENTRIES; i++) /* just now */
+		__atomic_fetch_or(&table[i], WRITTEN, __ATOMIC_SEQ_CST);
 	return table;
 }
 
@@ -178,6 +183,44 @@ uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end)
 		from = (from & ~(covers(level) - 1)) + covers(level);
 	}
 	return UINT64_MAX;
+}
+
+/* The entries of one table, from that of `guest` on. */
+static void take_from_table(uint64_t *entry, unsigned count, uint64_t first, uint8_t *bitmap)
+{
+	for (uint64_t i = first; i < first + count; i++, entry++) {
+		if ((*entry & (PRESENT | WRITTEN)) != (PRESENT | WRITTEN))
+			continue;
+		__atomic_fetch_and(entry, ~WRITTEN, __ATOMIC_SEQ_CST);
+		bitmap[i / 8] |= (uint8_t)(1u << i % 8);
+	}
+}
+
+int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *bitmap)
+{
+	uint64_t end = start + pages * PAGE_BYTES, *entry;
+	unsigned level;
+	int r = 0;
+
+	lock(npt);
+	for (uint64_t at = start, next; r == 0 && at < end; at = next) {
+		uint64_t table_end = (at & ~(covers(1) - 1)) + covers(1);
+
+		entry = lowest(npt, at, &level);
+		next = (at & ~(covers(level) - 1)) + covers(level);
+		if (!(*entry & PRESENT) && level)
+			continue;
+		next = min_u64(table_end, end);
+		if (level)
+			entry = reach(npt, at, PAGE_BYTES, &level);
+		if (entry)
+			take_from_table(entry, (unsigned)((next - at) / PAGE_BYTES),
+					(at - start) / PAGE_BYTES, bitmap);
+		else
+			r = -ENOMEM;
+	}
+	unlock(npt);
+	return r;
 }
 
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write)

@@ -44,6 +44,11 @@ void npt_forget(struct npt *npt, uint64_t start, uint64_t end, npt_gone_fn *gone
 /* The first address in [from, end) that is mapped, or was until npt_unmap; UINT64_MAX: none. */
 uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end);
 
+/* Sets in `bitmap` the pages of 4 KiB from `start` on that were written since they were taken from
+ * here last, or mapped. Large pages are split. Translations that processors have kept must then
+ * be flushed. 0 or -ENOMEM, with the pages so far. */
+int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *bitmap);
+
 /* Where a guest-physical address leads; false when it is not mapped. */
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write);
 

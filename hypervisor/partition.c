@@ -209,6 +209,21 @@ int partition_unmap(struct partition *p, uint64_t guest, uint64_t bytes)
 	return 0;
 }
 
+int partition_take_written(struct partition *p, uint64_t guest, uint64_t pages, uint8_t *bitmap)
+{
+	int r;
+
+	if (guest % PAGE_BYTES || pages > OYA_WRITTEN_MAX ||
+	    !range_within(guest, pages * PAGE_BYTES, GUEST_END))
+		return -EINVAL;
+	lock_take(&p->lock);
+	r = p->ends ? -ENOENT : npt_take_written(&p->npt, guest, pages, bitmap);
+	/* From now on a write is told anew. */
+	cpu_flush_everywhere();
+	lock_release(&p->lock);
+	return r;
+}
+
 static bool is_alone(const struct partition *p)
 {
 	bool alone;

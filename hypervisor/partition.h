@@ -39,6 +39,7 @@ int partition_donate(struct partition *p, uint64_t chunk);
 int partition_map(struct partition *p, uint64_t guest, const volatile uint64_t *list,
 		  uint64_t pages, uint64_t *ret_done);
 int partition_unmap(struct partition *p, uint64_t guest, uint64_t bytes);
+int partition_take_written(struct partition *p, uint64_t guest, uint64_t pages, uint8_t *bitmap);
 int partition_destroy(uint64_t number);
 
 struct partition *partition_get(uint64_t number);

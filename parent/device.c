@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "parent/device.h"
 
+#include <asm/cpufeature.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
 #include "parent/cpuid.h"
+#include "parent/irqs.h"
+#include "parent/msrs.h"
+#include "parent/state.h"
 #include "parent/vm.h"
+
+static bool as_kvm;
+module_param_named(kvm, as_kvm, bool, 0444);
+MODULE_PARM_DESC(kvm, "also be /dev/kvm");
 
 int oya_extension(unsigned long which)
 {
@@ -29,6 +37,32 @@ int oya_extension(unsigned long which)
 	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
 	case KVM_CAP_X86_MSR_FILTER:
 		return 1;
+	/* The APICs alone: the rest of an irqchip is the worker's, by KVM_CAP_SPLIT_IRQCHIP. */
+	case KVM_CAP_IRQCHIP:
+	case KVM_CAP_IRQ_INJECT_STATUS:
+	case KVM_CAP_IRQFD:
+	case KVM_CAP_TSC_DEADLINE_TIMER:
+	case KVM_CAP_HLT:
+	case KVM_CAP_MP_STATE:
+	case KVM_CAP_USER_NMI:
+	case KVM_CAP_VCPU_EVENTS:
+	case KVM_CAP_DEBUGREGS:
+	case KVM_CAP_XSAVE:
+	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
+		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
+		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return OYA_GUEST_DEBUG;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+	case KVM_CAP_XCRS:
+		return boot_cpu_has(X86_FEATURE_XSAVE);
+	case KVM_CAP_IRQ_ROUTING:
+		return OYA_ROUTES;
+	case KVM_CAP_MCE:
+		return OYA_MCE_BANKS;
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		return OYA_MSR_REASONS;
 	case KVM_CAP_SYNC_REGS:
@@ -57,6 +91,10 @@ static long device_ioctl(struct file *file, unsigned int number, unsigned long a
 		return argument ? -EINVAL : oya_vm_create();
 	case KVM_GET_SUPPORTED_CPUID:
 		return oya_cpuid_supported((struct kvm_cpuid2 __user *)argument);
+	case KVM_GET_MSR_INDEX_LIST:
+		return oya_msrs_list((struct kvm_msr_list __user *)argument);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:
+		return oya_msrs_mce_supported((u64 __user *)argument);
 	default:
 		return -ENOTTY;
 	}
@@ -75,12 +113,29 @@ static struct miscdevice device = {
 	.mode = 0600,
 };
 
+/* For monitors that know no other name. */
+static struct miscdevice device_kvm = {
+	.minor = KVM_MINOR,
+	.name = "kvm",
+	.fops = &files,
+	.mode = 0600,
+};
+
 int oya_device_init(void)
 {
-	return misc_register(&device);
+	int r = misc_register(&device);
+
+	if (r < 0 || !as_kvm)
+		return r;
+	r = misc_register(&device_kvm);
+	if (r < 0)
+		misc_deregister(&device);
+	return r;
 }
 
 void oya_device_done(void)
 {
+	if (as_kvm)
+		misc_deregister(&device_kvm);
 	misc_deregister(&device);
 }

@@ -3,16 +3,20 @@
  * Memory slots: the worker's pages are pinned for as long as they are mapped, since the
  * hypervisor's tables do not follow the kernel's.
  */
+#include <linux/bitmap.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "parent/hypercall.h"
 #include "parent/vm.h"
 
 #define KEPT_FREE_PAGES ((64l << 20) / PAGE_SIZE)
 #define LARGE_PAGES (OYA_CHUNK_BYTES / PAGE_SIZE)
+#define FLAGS (KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES)
+#define LOG_STEP 64u /* pages, of the calls of the log */
 
 void oya_memory_unpin(struct oya_slot *slot)
 {
@@ -24,10 +28,11 @@ void oya_memory_unpin(struct oya_slot *slot)
 		account_locked_vm(slot->mm, slot->bytes >> PAGE_SHIFT, false);
 		mmdrop(slot->mm);
 	}
+	kvfree(slot->written);
 	*slot = (struct oya_slot){};
 }
 
-static int pin(struct oya_slot *slot, unsigned long at)
+static int pin(struct oya_slot *slot)
 {
 	unsigned long want = slot->bytes >> PAGE_SHIFT;
 	int r = account_locked_vm(current->mm, want, true);
@@ -45,7 +50,7 @@ static int pin(struct oya_slot *slot, unsigned long at)
 		/* Better refused than paid for by a process that the kernel picks. */
 		if (si_mem_available() < KEPT_FREE_PAGES)
 			return -ENOMEM;
-		part = pin_user_pages_fast(at + slot->count * PAGE_SIZE, part,
+		part = pin_user_pages_fast(slot->at + slot->count * PAGE_SIZE, part,
 					   FOLL_WRITE | FOLL_LONGTERM, slot->pages + slot->count);
 		if (part <= 0)
 			return part ? part : -EFAULT;
@@ -119,45 +124,122 @@ static void unmap(struct oya_vm *vm, const struct oya_slot *slot)
 	}
 }
 
-static int add(struct oya_vm *vm, struct oya_slot *slot, unsigned long at, u64 flags)
+/* The slot is gone when this fails. */
+static int map(struct oya_vm *vm, struct oya_slot *slot)
 {
+	u64 flags = slot->flags & KVM_MEM_READONLY ? 0 : OYA_MAP_WRITE;
 	unsigned long done = 0;
-	int r = pin(slot, at);
+	long part = 0;
 
-	while (r == 0 && done < slot->count) {
-		long part = map_some(vm, slot, done, flags);
-
-		if (part < 0)
-			r = part;
-		else
+	while (part >= 0 && done < slot->count) {
+		part = map_some(vm, slot, done, flags);
+		if (part > 0)
 			done += part;
 		cond_resched();
 	}
-	if (r < 0) {
-		unmap(vm, slot);
-		oya_memory_unpin(slot);
+	if (part >= 0)
+		return 0;
+	unmap(vm, slot);
+	oya_memory_unpin(slot);
+	return part;
+}
+
+/* Adds what the hypervisor knows of to the bits here. */
+static int gather(struct oya_vm *vm, struct oya_slot *slot)
+{
+	unsigned long first, part, i;
+	long r = 0;
+
+	for (first = 0; r == 0 && first < slot->count; first += part) {
+		u64 b = vm->number, *list = page_address(vm->list);
+
+		part = min(slot->count - first, (unsigned long)OYA_WRITTEN_MAX);
+		memset(list, 0, DIV_ROUND_UP(part, BITS_PER_BYTE));
+		list[(part - 1) / BITS_PER_LONG] = 0;
+		r = oya_vm_call(vm, OYA_CALL_TAKE_WRITTEN, &b, slot->guest + first * PAGE_SIZE,
+				page_to_phys(vm->list), part);
+		for (i = 0; i < BITS_TO_LONGS(part); i++)
+			slot->written[first / BITS_PER_LONG + i] |= list[i];
+		cond_resched();
 	}
 	return r;
 }
 
-static bool overlaps(const struct oya_vm *vm, u64 guest, u64 bytes)
+static int set_flags(struct oya_vm *vm, struct oya_slot *slot, u32 flags)
+{
+	bool logs = flags & KVM_MEM_LOG_DIRTY_PAGES;
+	int r;
+
+	slot->flags = flags;
+	if (!logs) {
+		kvfree(slot->written);
+		slot->written = NULL;
+	}
+	if (!logs || slot->written)
+		return 0;
+	slot->written = kvcalloc(BITS_TO_LONGS(slot->count), sizeof(long), GFP_KERNEL_ACCOUNT);
+	if (!slot->written)
+		return -ENOMEM;
+	/* What was before does not count. */
+	r = gather(vm, slot);
+	if (r == 0)
+		bitmap_zero(slot->written, slot->count);
+	return r;
+}
+
+static bool overlaps(const struct oya_vm *vm, const struct oya_slot *but, u64 guest, u64 bytes)
 {
 	unsigned int i;
 
 	for (i = 0; i < OYA_SLOTS; i++) {
 		const struct oya_slot *s = &vm->slot[i];
 
-		if (s->bytes && guest < s->guest + s->bytes && s->guest < guest + bytes)
+		if (s != but && s->bytes && guest < s->guest + s->bytes && s->guest < guest + bytes)
 			return true;
 	}
 	return false;
+}
+
+/* Of a slot in use the address may change, and whether it is logged. */
+static int change(struct oya_vm *vm, struct oya_slot *slot,
+		  const struct kvm_userspace_memory_region *to)
+{
+	int r = 0;
+
+	if (to->memory_size != slot->bytes || to->userspace_addr != slot->at ||
+	    (to->flags ^ slot->flags) & KVM_MEM_READONLY)
+		return -EINVAL;
+	if (to->guest_phys_addr != slot->guest) {
+		unmap(vm, slot);
+		slot->guest = to->guest_phys_addr;
+		r = map(vm, slot);
+	}
+	return r < 0 ? r : set_flags(vm, slot, to->flags);
+}
+
+static int add(struct oya_vm *vm, struct oya_slot *slot,
+	       const struct kvm_userspace_memory_region *from)
+{
+	int r;
+
+	slot->guest = from->guest_phys_addr;
+	slot->bytes = from->memory_size;
+	slot->at = from->userspace_addr;
+	slot->flags = from->flags;
+	r = pin(slot);
+	if (r < 0) {
+		oya_memory_unpin(slot);
+		return r;
+	}
+	r = map(vm, slot);
+	return r < 0 ? r : set_flags(vm, slot, from->flags);
 }
 
 int oya_memory_set(struct oya_vm *vm, const struct kvm_userspace_memory_region *region)
 {
 	struct oya_slot *slot;
 
-	if (region->slot >= OYA_SLOTS || region->flags & ~KVM_MEM_READONLY ||
+	if (region->slot >= OYA_SLOTS || region->flags & ~FLAGS ||
 	    (region->guest_phys_addr | region->memory_size | region->userspace_addr) % PAGE_SIZE ||
 	    region->guest_phys_addr + region->memory_size < region->guest_phys_addr ||
 	    region->memory_size >> 40)
@@ -170,10 +252,61 @@ int oya_memory_set(struct oya_vm *vm, const struct kvm_userspace_memory_region *
 		oya_memory_unpin(slot);
 		return 0;
 	}
-	if (slot->bytes || overlaps(vm, region->guest_phys_addr, region->memory_size))
+	if (overlaps(vm, slot, region->guest_phys_addr, region->memory_size))
 		return -EEXIST;
-	slot->guest = region->guest_phys_addr;
-	slot->bytes = region->memory_size;
-	return add(vm, slot, region->userspace_addr,
-		   region->flags & KVM_MEM_READONLY ? 0 : OYA_MAP_WRITE);
+	return slot->bytes ? change(vm, slot, region) : add(vm, slot, region);
+}
+
+static struct oya_slot *find_logged(struct oya_vm *vm, u32 number)
+{
+	return number < OYA_SLOTS && vm->slot[number].written ? &vm->slot[number] : NULL;
+}
+
+long oya_memory_log(struct oya_vm *vm, const struct kvm_dirty_log __user *argument)
+{
+	struct kvm_dirty_log log;
+	struct oya_slot *slot;
+	int r;
+
+	if (copy_from_user(&log, argument, sizeof(log)))
+		return -EFAULT;
+	slot = find_logged(vm, log.slot);
+	if (!slot)
+		return -ENOENT;
+	r = gather(vm, slot);
+	if (r < 0)
+		return r;
+	if (copy_to_user(log.dirty_bitmap, slot->written,
+			 BITS_TO_LONGS(slot->count) * sizeof(long)))
+		return -EFAULT;
+	if (!vm->clears_log)
+		bitmap_zero(slot->written, slot->count);
+	return 0;
+}
+
+/* What is written between the two calls stays with the hypervisor, so of the bits here none is lost
+ * that the worker does not know. */
+long oya_memory_clear_log(struct oya_vm *vm, const struct kvm_clear_dirty_log __user *argument)
+{
+	struct kvm_clear_dirty_log log;
+	const unsigned long __user *from;
+	struct oya_slot *slot;
+	unsigned long word, i;
+
+	if (copy_from_user(&log, argument, sizeof(log)))
+		return -EFAULT;
+	slot = find_logged(vm, log.slot);
+	if (!slot)
+		return -ENOENT;
+	if (log.first_page % LOG_STEP || log.first_page > slot->count ||
+	    log.num_pages > slot->count - log.first_page ||
+	    (log.num_pages % LOG_STEP && log.first_page + log.num_pages != slot->count))
+		return -EINVAL;
+	from = log.dirty_bitmap;
+	for (i = 0; i < BITS_TO_LONGS(log.num_pages); i++) {
+		if (get_user(word, &from[i]))
+			return -EFAULT;
+		slot->written[log.first_page / BITS_PER_LONG + i] &= ~word;
+	}
+	return 0;
 }

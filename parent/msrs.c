@@ -13,6 +13,17 @@
 
 #define LIST_MAX 256u
 #define MSR_TSC 0x10u
+#define MSR_MCG_CAP 0x179u
+#define MSR_MCG_CTL 0x17Bu
+#define MSR_MCE_BANKS 0x400u
+#define MCE_REGISTERS 4u /* of a bank; its control first */
+#define MCE_BANKS_MASK 0xFFu
+#define MCE_HAS_CONTROL BIT_ULL(8)
+#define MCE_HAS_RECOVERY BIT_ULL(24)
+#define MSR_TSC_DEADLINE 0x6E0u
+#define MSR_APIC_BASE 0x1Bu
+#define MSR_KVM_WALL_CLOCK 0x11u
+#define MSR_KVM_SYSTEM_TIME 0x12u
 
 /* In the order of their numbers. */
 static const struct own {
@@ -22,15 +33,18 @@ static const struct own {
 } own[] = {
 	{0x8B, 1, 0x01000065, CONSTANT}, /* microcode: none is to be loaded */
 	{0xFE, 1, 0x508, REFUSES},       /* MTRRs: 8, fixed ones, write-combining */
-	{0x179, 1, 0, REFUSES},          /* machine check: no banks */
+	{MSR_MCG_CAP, 1, 0, REFUSES},    /* machine check: no banks, unless the worker says so */
 	{0x17A, 1, 0, KEPT},             /* its status */
-	{0x1A0, 1, 1, KEPT},             /* fast strings */
-	{0x1D9, 1, 0, CONSTANT},         /* debug control: no branch records */
-	{0x200, 16, 0, KEPT},            /* MTRRs: the memory is write-back whatever they say */
+	{MSR_MCG_CTL, 1, 0, KEPT},
+	{0x1A0, 1, 1, KEPT},     /* fast strings */
+	{0x1D9, 1, 0, CONSTANT}, /* debug control: no branch records */
+	{0x200, 16, 0, KEPT},    /* MTRRs: the memory is write-back whatever they say */
 	{0x250, 1, 0, KEPT},
 	{0x258, 2, 0, KEPT},
 	{0x268, 8, 0, KEPT},
 	{0x2FF, 1, 0, KEPT},
+	{MSR_MCE_BANKS, MCE_REGISTERS *OYA_MCE_BANKS, 0, KEPT},
+	{0xC0010000, 8, 0, CONSTANT},     /* counters of events, which count none */
 	{0xC0010010, 1, 0, CONSTANT},     /* SYSCFG */
 	{0xC0010015, 1, 0x1000000, KEPT}, /* HWCR: the TSC counts in all states */
 	{0xC001001F, 1, 0, CONSTANT},     /* NB_CFG */
@@ -211,9 +225,19 @@ static u64 *find_in_state(struct oya_state *s, u32 msr)
 		return &s->gs.base;
 	case MSR_KERNEL_GS_BASE:
 		return &s->kernel_gs_base;
+	case MSR_APIC_BASE:
+		return &s->apic_base;
+	case MSR_TSC_DEADLINE:
+		return &s->tsc_deadline;
 	default:
 		return NULL;
 	}
+}
+
+/* Clocks that KVM brings and we do not: monitors read and switch off without asking. */
+static bool is_of_kvm(u32 msr)
+{
+	return msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_SYSTEM_TIME;
 }
 
 static bool get(struct oya_vcpu *v, u32 msr, u64 *ret_value)
@@ -225,9 +249,9 @@ static bool get(struct oya_vcpu *v, u32 msr, u64 *ret_value)
 		at = find(v, msr, &rule);
 	if (msr == MSR_TSC)
 		*ret_value = get_cycles() + v->state->tsc_offset;
-	else if (at)
-		*ret_value = *at;
-	return at || msr == MSR_TSC;
+	else if (at || is_of_kvm(msr))
+		*ret_value = at ? *at : 0;
+	return at || msr == MSR_TSC || is_of_kvm(msr);
 }
 
 /* The worker may set what the child may not. */
@@ -242,7 +266,7 @@ static bool set(struct oya_vcpu *v, u32 msr, u64 value)
 		v->state->tsc_offset = value - get_cycles();
 	else if (at)
 		*at = value;
-	return at || msr == MSR_TSC;
+	return at || msr == MSR_TSC || (is_of_kvm(msr) && !value);
 }
 
 /* How many were done, from the first on. */
@@ -283,4 +307,60 @@ long oya_msrs_set(struct oya_vcpu *v, struct kvm_msrs __user *argument)
 	done = each(v, argument, true);
 	r = done < 0 ? 0 : oya_vcpu_set_state(v);
 	return r < 0 ? r : done;
+}
+
+/* Those above; of the machine check only what there is without banks. */
+static const u32 in_state[] = {
+	MSR_TSC,
+	MSR_IA32_SYSENTER_CS,
+	MSR_IA32_SYSENTER_ESP,
+	MSR_IA32_SYSENTER_EIP,
+	MSR_IA32_CR_PAT,
+	MSR_EFER,
+	MSR_STAR,
+	MSR_LSTAR,
+	MSR_CSTAR,
+	MSR_SYSCALL_MASK,
+	MSR_KERNEL_GS_BASE,
+	MSR_TSC_DEADLINE,
+};
+
+long oya_msrs_list(struct kvm_msr_list __user *argument)
+{
+	u32 list[ARRAY_SIZE(in_state) + OYA_MSRS], count = ARRAY_SIZE(in_state), room, i, n;
+
+	memcpy(list, in_state, sizeof(in_state));
+	for (i = 0; i < ARRAY_SIZE(own); i++) {
+		for (n = 0; own[i].first != MSR_MCE_BANKS && n < own[i].count; n++)
+			list[count++] = own[i].first + n;
+	}
+	if (get_user(room, &argument->nmsrs) || put_user(count, &argument->nmsrs))
+		return -EFAULT;
+	if (room < count)
+		return -E2BIG;
+	return copy_to_user(argument->indices, list, count * sizeof(list[0])) ? -EFAULT : 0;
+}
+
+long oya_msrs_mce_supported(u64 __user *argument)
+{
+	return put_user(MCE_HAS_CONTROL | MCE_HAS_RECOVERY, argument);
+}
+
+long oya_msrs_mce_set(struct oya_vcpu *v, const u64 __user *argument)
+{
+	const struct own *rule;
+	u64 value, banks, i;
+
+	if (get_user(value, argument))
+		return -EFAULT;
+	banks = value & MCE_BANKS_MASK;
+	if (!banks || banks > OYA_MCE_BANKS ||
+	    value & ~(MCE_BANKS_MASK | MCE_HAS_CONTROL | MCE_HAS_RECOVERY))
+		return -EINVAL;
+	*find(v, MSR_MCG_CAP, &rule) = value;
+	if (value & MCE_HAS_CONTROL)
+		*find(v, MSR_MCG_CTL, &rule) = U64_MAX;
+	for (i = 0; i < banks; i++)
+		*find(v, MSR_MCE_BANKS + i * MCE_REGISTERS, &rule) = U64_MAX;
+	return 0;
 }

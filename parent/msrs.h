@@ -8,9 +8,11 @@
 
 #include <linux/types.h>
 
-#define OYA_MSRS 48u /* room for the values that are kept */
+#define OYA_MSRS 96u /* room for the values that are kept */
+#define OYA_MCE_BANKS 10u
 
 struct kvm_msr_filter;
+struct kvm_msr_list;
 struct kvm_msrs;
 struct oya_vcpu;
 struct oya_vm;
@@ -29,5 +31,10 @@ long oya_msrs_filter(struct oya_vm *vm, const struct kvm_msr_filter __user *argu
 void oya_msrs_free(struct oya_vm *vm);
 long oya_msrs_get(struct oya_vcpu *v, struct kvm_msrs __user *argument);
 long oya_msrs_set(struct oya_vcpu *v, struct kvm_msrs __user *argument);
+long oya_msrs_list(struct kvm_msr_list __user *argument);
+
+/* Machine checks: none ever comes, but the registers are there. */
+long oya_msrs_mce_supported(u64 __user *argument);
+long oya_msrs_mce_set(struct oya_vcpu *v, const u64 __user *argument);
 
 #endif

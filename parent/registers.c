@@ -89,6 +89,7 @@ void oya_system_get(const struct oya_state *s, struct kvm_sregs *to)
 		.cr4 = s->cr4,
 		.cr8 = s->cr8,
 		.efer = s->efer,
+		.apic_base = s->apic_base,
 	};
 }
 
@@ -110,4 +111,5 @@ void oya_system_set(struct oya_state *s, const struct kvm_sregs *from)
 	s->cr4 = from->cr4;
 	s->cr8 = from->cr8;
 	s->efer = from->efer;
+	s->apic_base = from->apic_base;
 }

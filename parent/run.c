@@ -9,6 +9,7 @@
  */
 #include <asm/tsc.h>
 #include <linux/sched/signal.h>
+#include <linux/signal.h>
 #include <linux/string.h>
 #include <linux/timex.h>
 #include <linux/version.h>
@@ -20,6 +21,7 @@
 
 #define TIMER_MOST_MS 600000u /* then it is armed anew */
 #define VALUE_BYTES 8u
+#define DR6_STEP BIT(14)
 
 enum next { ENTER, WAIT, LEAVE };
 
@@ -190,6 +192,21 @@ static enum next exit_msr(struct oya_vcpu *v)
 	return LEAVE;
 }
 
+static enum next exit_debug(struct oya_vcpu *v)
+{
+	struct kvm_debug_exit_arch *to = &v->run->debug.arch;
+	const struct oya_state *s = v->state;
+
+	if (oya_vcpu_get_state(v) < 0)
+		return fail(v);
+	v->run->exit_reason = KVM_EXIT_DEBUG;
+	to->exception = v->shared->port;
+	to->pc = s->cs.base + s->rip;
+	to->dr6 = s->debug[6] | (to->exception == DB_VECTOR ? DR6_STEP : 0);
+	to->dr7 = s->debug[7];
+	return LEAVE;
+}
+
 static enum next take_exit(struct oya_vcpu *v)
 {
 	const struct oya_processor *p = v->shared;
@@ -215,6 +232,14 @@ static enum next take_exit(struct oya_vcpu *v)
 		run->exit_reason = KVM_EXIT_IOAPIC_EOI;
 		run->eoi.vector = p->value;
 		return LEAVE;
+	case OYA_EXIT_WINDOW:
+		run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return LEAVE;
+	case OYA_EXIT_TPR:
+		run->exit_reason = KVM_EXIT_SET_TPR;
+		return LEAVE;
+	case OYA_EXIT_DEBUG:
+		return exit_debug(v);
 	case OYA_EXIT_SHUTDOWN:
 		run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return LEAVE;
@@ -282,17 +307,31 @@ static void show_registers(struct oya_vcpu *v)
 		oya_registers_get(s->general, s->rip, s->rflags, &v->run->s.regs.regs);
 }
 
-long oya_run(struct oya_vcpu *v)
+/* What the worker asks for with each run, and what it is told after it. */
+static void take_wishes(struct oya_vcpu *v)
+{
+	v->shared->window = READ_ONCE(v->run->request_interrupt_window) != 0;
+	if (!v->vm->has_apics)
+		v->shared->cr8 = READ_ONCE(v->run->cr8) & 0xF;
+}
+
+static void show_interrupts(struct oya_vcpu *v)
+{
+	const struct oya_processor *p = v->shared;
+	struct kvm_run *run = v->run;
+
+	run->ready_for_interrupt_injection = !!(p->takes & OYA_TAKES_INTERRUPT);
+	run->if_flag = !!(p->takes & OYA_INTERRUPTS_ON);
+	run->cr8 = p->cr8;
+	run->apic_base = p->apic_base;
+	run->flags = 0;
+}
+
+static long run_on(struct oya_vcpu *v)
 {
 	enum next next = ENTER;
-	long r;
+	long r = READ_ONCE(v->run->immediate_exit) ? -EINTR : 0;
 
-	r = take_registers(v);
-	if (r < 0)
-		return r;
-	take_answer(v);
-	if (READ_ONCE(v->run->immediate_exit))
-		r = -EINTR;
 	while (r == 0 && next != LEAVE) {
 		r = next == WAIT ? wait(v) : enter(v);
 		if (r == 0)
@@ -301,6 +340,25 @@ long oya_run(struct oya_vcpu *v)
 	}
 	if (r == -EINTR)
 		v->run->exit_reason = KVM_EXIT_INTR;
+	return r;
+}
+
+long oya_run(struct oya_vcpu *v)
+{
+	sigset_t before;
+	long r;
+
+	r = take_registers(v);
+	if (r < 0)
+		return r;
+	take_answer(v);
+	take_wishes(v);
+	if (v->has_signals)
+		sigprocmask(SIG_SETMASK, &v->signals, &before);
+	r = run_on(v);
+	if (v->has_signals)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	show_interrupts(v);
 	show_registers(v);
 	return r;
 }

@@ -10,12 +10,14 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "parent/cpuid.h"
 #include "parent/hypercall.h"
 #include "parent/registers.h"
+#include "parent/state.h"
 #include "parent/vm.h"
 
 long oya_vcpu_call(struct oya_vcpu *v, u64 number, u64 d, u64 s)
@@ -70,6 +72,7 @@ static long get_system(struct oya_vcpu *v, void __user *argument)
 	if (r < 0)
 		return r;
 	oya_system_get(v->state, &sregs);
+	oya_state_get_vector(v, &sregs);
 	return copy_to_user(argument, &sregs, sizeof(sregs)) ? -EFAULT : 0;
 }
 
@@ -84,6 +87,7 @@ static long set_system(struct oya_vcpu *v, const void __user *argument)
 	if (r < 0)
 		return r;
 	oya_system_set(v->state, &sregs);
+	oya_state_set_vector(v, &sregs);
 	return oya_vcpu_set_state(v);
 }
 
@@ -113,6 +117,28 @@ static long reach_attribute(struct oya_vcpu *v, unsigned int number, const void 
 	return oya_vcpu_set_state(v);
 }
 
+/* Those that end a run, and others. */
+static long set_signals(struct oya_vcpu *v, const void __user *argument)
+{
+	const struct kvm_signal_mask __user *from = argument;
+	sigset_t signals;
+	u32 len;
+
+	v->has_signals = false;
+	if (!argument)
+		return 0;
+	if (get_user(len, &from->len))
+		return -EFAULT;
+	if (len != sizeof(signals))
+		return -EINVAL;
+	if (copy_from_user(&signals, from->sigset, sizeof(signals)))
+		return -EFAULT;
+	sigdelsetmask(&signals, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	v->signals = signals;
+	v->has_signals = true;
+	return 0;
+}
+
 static long call_registers(struct oya_vcpu *v, unsigned int number, void __user *at)
 {
 	switch (number) {
@@ -132,12 +158,16 @@ static long call_registers(struct oya_vcpu *v, unsigned int number, void __user 
 		return oya_cpuid_set(v, at);
 	case KVM_GET_TSC_KHZ:
 		return tsc_khz;
+	case KVM_X86_SETUP_MCE:
+		return oya_msrs_mce_set(v, at);
+	case KVM_SET_SIGNAL_MASK:
+		return set_signals(v, at);
 	case KVM_HAS_DEVICE_ATTR:
 	case KVM_GET_DEVICE_ATTR:
 	case KVM_SET_DEVICE_ATTR:
 		return reach_attribute(v, number, at);
 	default:
-		return -ENOTTY;
+		return oya_state_call(v, number, at);
 	}
 }
 

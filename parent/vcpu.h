@@ -8,6 +8,7 @@
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/rcuwait.h>
+#include <linux/signal_types.h>
 
 #include "abi/oya.h"
 #include "parent/msrs.h"
@@ -27,6 +28,8 @@ struct oya_vcpu {
 	struct oya_state *state; /* valid only between get_state and set_state */
 	struct kvm_run *run;     /* the worker may write it at any time */
 	enum oya_question question;
+	bool has_signals; /* the next is in place of the thread's while it runs */
+	sigset_t signals;
 	u64 msr[OYA_MSRS];
 
 	struct hrtimer timer;

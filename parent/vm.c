@@ -14,10 +14,10 @@
 
 #include "parent/device.h"
 #include "parent/hypercall.h"
+#include "parent/irqs.h"
 #include "parent/vcpu.h"
 
 #define CHUNK_ORDER (ilog2(OYA_CHUNK_BYTES) - PAGE_SHIFT)
-#define KVM_MAX_IRQ_ROUTES 4096u
 
 /* A chunk for the hypervisor. While it has it, nothing here touches it. */
 static struct page *take_chunk(void)
@@ -73,6 +73,7 @@ static void vm_release(struct kref *refs)
 	struct page *chunk, *next;
 	unsigned int i;
 
+	oya_irqs_free(vm);
 	/* What it does not give back must not be used: better lost than shared. */
 	if (!end_partition(vm))
 		return;
@@ -139,6 +140,11 @@ static long enable(struct oya_vm *vm, const void __user *argument)
 			return -EINVAL;
 		WRITE_ONCE(vm->msr_reasons, cap.args[0]);
 		return 0;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		if (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+			return -EINVAL;
+		vm->clears_log = cap.args[0];
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -151,36 +157,6 @@ static long set_event(struct oya_vm *vm, const void __user *argument)
 	if (copy_from_user(&event, argument, sizeof(event)))
 		return -EFAULT;
 	return oya_event_set(vm, &event);
-}
-
-/* There is no descriptor that raises an interrupt, so of a table nothing is needed but that it can
- * be read: the ends of interrupts are told without it. */
-static long check_routes(const struct kvm_irq_routing __user *argument)
-{
-	struct kvm_irq_routing head;
-
-	if (copy_from_user(&head, argument, sizeof(head)))
-		return -EFAULT;
-	return head.flags || head.nr > KVM_MAX_IRQ_ROUTES ? -EINVAL : 0;
-}
-
-/* 1: delivered; 0: nobody takes it. Without a lock. */
-static long send_message(struct oya_vm *vm, const void __user *argument)
-{
-	struct kvm_msi msi;
-	u64 b = vm->number;
-	long r;
-
-	if (copy_from_user(&msi, argument, sizeof(msi)))
-		return -EFAULT;
-	if (msi.flags)
-		return -EINVAL;
-	r = oya_hypercall(OYA_CALL_MESSAGE, &b, (u64)msi.address_hi << 32 | msi.address_lo,
-			  msi.data, 0);
-	if (r < 0)
-		return r == -ESRCH ? 0 : r;
-	oya_wake(vm, b);
-	return 1;
 }
 
 static long call_locked(struct oya_vm *vm, unsigned int number, unsigned long argument)
@@ -196,10 +172,16 @@ static long call_locked(struct oya_vm *vm, unsigned int number, unsigned long ar
 		return enable(vm, at);
 	case KVM_X86_SET_MSR_FILTER:
 		return oya_msrs_filter(vm, at);
+	case KVM_GET_DIRTY_LOG:
+		return oya_memory_log(vm, at);
+	case KVM_CLEAR_DIRTY_LOG:
+		return oya_memory_clear_log(vm, at);
 	case KVM_IOEVENTFD:
 		return set_event(vm, at);
 	case KVM_SET_GSI_ROUTING:
-		return check_routes(at);
+		return oya_irq_routes(vm, at);
+	case KVM_IRQFD:
+		return oya_irq_descriptor(vm, at);
 	case KVM_SET_TSS_ADDR: /* of Intel's real mode */
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		return 0;
@@ -211,10 +193,13 @@ static long call_locked(struct oya_vm *vm, unsigned int number, unsigned long ar
 static long vm_ioctl(struct file *file, unsigned int number, unsigned long argument)
 {
 	struct oya_vm *vm = file->private_data;
+	void __user *at = (void __user *)argument;
 	long r;
 
 	if (number == KVM_SIGNAL_MSI)
-		return send_message(vm, (const void __user *)argument);
+		return oya_irq_message(vm, at);
+	if (number == KVM_IRQ_LINE || number == KVM_IRQ_LINE_STATUS)
+		return oya_irq_line(vm, at, number == KVM_IRQ_LINE_STATUS);
 	if (number == KVM_CHECK_EXTENSION)
 		return oya_extension(argument);
 	if (mutex_lock_killable(&vm->lock))
@@ -260,6 +245,7 @@ int oya_vm_create(void)
 	kref_init(&vm->refs);
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->chunks);
+	INIT_LIST_HEAD(&vm->descriptors);
 	hash_init(vm->events);
 	vm->list = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (vm->list)

@@ -19,10 +19,15 @@
 #define OYA_EVENT_BITS 8
 
 struct oya_filter;
+struct oya_routes;
 struct oya_vcpu;
 
 struct oya_slot {
-	u64 guest, bytes;    /* bytes 0: not in use */
+	u64 guest, bytes; /* bytes 0: not in use */
+	u64 at;           /* the worker's address */
+	u32 flags;        /* KVM_MEM_... */
+	unsigned long
+		*written;    /* while it is logged: a bit for each page, since it was asked for */
 	unsigned long count; /* pages that are pinned */
 	struct page **pages;
 	struct mm_struct *mm;
@@ -37,9 +42,13 @@ struct oya_vm {
 	struct oya_slot slot[OYA_SLOTS];
 	struct oya_vcpu *vcpu[OYA_PROCESSORS]; /* set once, read by all */
 	bool has_apics;                        /* processors get one */
+	bool clears_log;                       /* the worker, by a call of its own */
 	u32 msr_reasons;                       /* for which the worker is asked: KVM_MSR_EXIT_... */
 	struct oya_filter __rcu *filter;       /* NULL: all are allowed */
 	DECLARE_HASHTABLE(events, OYA_EVENT_BITS); /* read under RCU */
+	struct oya_routes __rcu *routes;           /* NULL: none */
+	struct list_head descriptors;              /* that raise a line */
+	unsigned int descriptor_count;
 };
 
 /* A file of a new VM, or a negative errno. */
@@ -56,6 +65,8 @@ int oya_vm_donate(struct oya_vm *vm);
 /* memory.c; with the lock held. */
 int oya_memory_set(struct oya_vm *vm, const struct kvm_userspace_memory_region *region);
 void oya_memory_unpin(struct oya_slot *slot);
+long oya_memory_log(struct oya_vm *vm, const struct kvm_dirty_log __user *argument);
+long oya_memory_clear_log(struct oya_vm *vm, const struct kvm_clear_dirty_log __user *argument);
 
 /* events.c: descriptors that are told of writes to ports and to memory of devices. */
 int oya_event_set(struct oya_vm *vm, const struct kvm_ioeventfd *wanted); /* with the lock held */
