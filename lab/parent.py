@@ -35,7 +35,8 @@ def put_driver(host: Host, tmp: Path) -> str:
 
 def load_driver(host: Host, tmp: Path) -> None:
     """Have `/dev/oya` and debugfs there."""
-    host.run(f"insmod {put_driver(host, tmp)}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+    host.run(f"insmod {put_driver(host, tmp)}")
+    host.run("mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
 
 
 def numbers(host: Host) -> dict[str, int]:
