@@ -175,9 +175,11 @@ static bool exit_memory(struct child *c)
 	bool write = v->exit_info_1 & SVM_NPF_WRITE, on;
 	struct access a = {0};
 
-	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)))
+	/* In the delivery of an event the access is none of the instruction's. */
+	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)) &&
+	    !(v->exit_event & SVM_EVENT_VALID))
 		a = emulate_access(&c->partition->npt, v);
-	if (a.write != write)
+	if (a.op != ACCESS_MOVE || a.write != write)
 		a.len = a.bytes = 0;
 	if (a.len && child_has_apic_page(c) && range_within(gpa - LAPIC_PAGE, 1, PAGE_BYTES)) {
 		on = child_reach_apic(c, &a, gpa - LAPIC_PAGE);
