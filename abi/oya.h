@@ -91,7 +91,9 @@ OYA_SIZE(struct oya_log, 16);
 enum oya_exit {
 	OYA_EXIT_INTERRUPT = 0, /* one for the parent waits: it comes as soon as it may */
 	OYA_EXIT_PORT = 1, /* the instruction is done but for the value of an IN: see `value` */
-	OYA_EXIT_PORT_STRING = 2, /* not done */
+	/* `count` elements of `bytes` each in `data`, or to be put there. `count` 0: not done, its
+	 * memory is a device or the instruction is not known. */
+	OYA_EXIT_PORT_STRING = 2,
 	/* Nothing is mapped there, or it may not be written. The instruction is done but for the
 	 * value of a load; `bytes` 0: it is not one that is known, and not done. */
 	OYA_EXIT_MEMORY = 3,
@@ -104,8 +106,10 @@ enum oya_exit {
 	OYA_EXIT_EOI = 10,   /* `value`: a level-triggered vector that has ended */
 };
 
+#define OYA_STRING_BYTES 1024u
+
 /* The page that a processor shares with the parent. What the hypervisor reads of it, once and when
- * it enters: `value`, `fault`, `changed` and, where that is set, the registers. */
+ * it enters: `value` or `data`, `fault`, `changed` and, where that is set, the registers. */
 struct oya_processor {
 	uint32_t exit; /* enum oya_exit */
 	uint32_t port; /* or the MSR */
@@ -120,8 +124,10 @@ struct oya_processor {
 	uint64_t deadline; /* of its timer, by the processor's TSC: run it then; 0: none */
 	/* Told with all exits but OYA_EXIT_INTERRUPT. */
 	uint64_t general[16], rip, rflags;
+	uint32_t count, reserved; /* of OYA_EXIT_PORT_STRING */
+	uint8_t data[OYA_STRING_BYTES];
 } OYA_PACKED;
-OYA_SIZE(struct oya_processor, 192);
+OYA_SIZE(struct oya_processor, 1224);
 
 struct oya_segment {
 	uint16_t selector, attributes; /* as in SVM's control block: of the descriptor, joined */

@@ -159,7 +159,7 @@ static bool exit_port(struct child *c)
 	c->shared->bytes = IO_BYTES(info);
 	c->shared->write = !(info & IO_IN);
 	if (info & IO_STRING)
-		return leave(c, OYA_EXIT_PORT_STRING);
+		return child_exit_port_string(c);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
 	c->access = (struct access){.bytes = IO_BYTES(info), .wide = IO_BYTES(info)};
 	c->unfinished = info & IO_IN ? CHILD_LOAD : CHILD_DONE;
@@ -249,6 +249,9 @@ static void finish(struct child *c)
 		svm_get_general(c->vmcb, &c->registers, general);
 		access_load(&c->access, general, value);
 		svm_set_general(c->vmcb, &c->registers, general);
+		break;
+	case CHILD_INS:
+		child_finish_port_string(c);
 		break;
 	case CHILD_RDMSR:
 	case CHILD_WRMSR:

@@ -15,6 +15,7 @@
 enum child_unfinished {
 	CHILD_DONE,
 	CHILD_LOAD, /* or IN: `access` */
+	CHILD_INS,  /* `access`, `count` */
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
@@ -30,6 +31,7 @@ struct child {
 	bool taken; /* atomic: a processor of ours has it */
 	enum child_unfinished unfinished;
 	struct access access;
+	unsigned count;       /* elements that were asked for */
 	uint64_t refused_rip; /* of the MSR's instruction */
 	uint32_t asid_cpu;    /* where its address-space number is valid, and in which era */
 	uint64_t asid_era;
@@ -50,6 +52,11 @@ struct child {
 	uint8_t first_leaf[2][LEAVES]; /* basic and extended: index + 1 of the first entry */
 	struct oya_cpuid leaf[OYA_CPUID_MAX];
 };
+
+/* INS and OUTS: false: the parent has something to do. The second: what it was asked for is there.
+ */
+bool child_exit_port_string(struct child *c);
+void child_finish_port_string(struct child *c);
 
 /* CPUID, and what follows of it. */
 void child_cpuid(struct child *c);

@@ -8,6 +8,10 @@
 #include "hypervisor/x86.h"
 
 #define ENTRY_PRESENT 1u
+#define ENTRY_WRITE (1u << 1)
+#define ENTRY_USER (1u << 2)
+#define ENTRY_ACCESSED (1u << 5)
+#define ENTRY_DIRTY (1u << 6)
 #define ENTRY_LARGE (1u << 7)
 #define ENTRY_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 
@@ -76,7 +80,104 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 	return true;
 }
 
-static unsigned code_bits(const struct svm_vmcb *v)
+/* Where an entry of the child's tables is kept; NULL: nowhere, or not to be written. */
+static void *entry_at(const struct npt *npt, uint64_t gpa, bool change)
+{
+	uint64_t physical;
+	bool write;
+
+	if (!npt_find(npt, gpa, &physical, &write) || (change && !write) ||
+	    !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES))
+		return NULL;
+	return physical_to_pointer(physical);
+}
+
+/* As the processor notes what it used. False: another has changed the entry meanwhile. */
+static bool note_use(void *at, unsigned bytes, uint64_t entry, uint64_t bits)
+{
+	uint32_t half = (uint32_t)entry;
+
+	if (!at || (entry & bits) == bits)
+		return true;
+	if (bytes == sizeof(half))
+		return __atomic_compare_exchange_n((uint32_t *)at, &half, half | (uint32_t)bits,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n((uint64_t *)at, &entry, entry | bits, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Whether a page with these rights may be reached as data. */
+static bool is_allowed(const struct svm_vmcb *v, uint64_t rights, bool write)
+{
+	bool user = v->cpl == 3;
+
+	if (user && !(rights & ENTRY_USER))
+		return false;
+	if (!user && (rights & ENTRY_USER) && (v->cr4 & CR4_SMAP) && !(v->rflags & RFLAGS_AC))
+		return false;
+	return !write || (rights & ENTRY_WRITE) || (!user && !(v->cr0 & CR0_WP));
+}
+
+/* Like walk(), as an access to data: with rights, and with what it leaves in the entries. */
+static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb *v,
+				    uint64_t linear, bool write, struct emulate_page *page)
+{
+	const struct paging p = paging_of(v);
+	uint64_t table = v->cr3 & p.root, entry, size, rights = ENTRY_WRITE | ENTRY_USER;
+
+	page->error = (write ? PAGE_FAULT_WRITE : 0) | (v->cpl == 3 ? PAGE_FAULT_USER : 0);
+	page->gpa = linear;
+	if (!(v->cr0 & CR0_PG))
+		return EMULATE_REACHED;
+	for (unsigned level = p.levels - 1;; level--) {
+		unsigned shift = 12 + p.bits * level;
+		uint64_t index = linear >> shift & ((1u << p.bits) - 1), used = ENTRY_ACCESSED;
+		uint64_t at = table + index * p.entry_bytes;
+		bool has_rights = p.levels != 3 || level < 2; /* PAE's first level has none */
+
+		entry = 0;
+		if (!read_physical(npt, at, &entry, p.entry_bytes))
+			return EMULATE_NOWHERE;
+		if (!(entry & ENTRY_PRESENT))
+			return EMULATE_FAULT;
+		if (has_rights)
+			rights &= entry;
+		size = UINT64_C(1) << shift;
+		if (is_large(v, &p, level, entry)) {
+			page->error |= PAGE_FAULT_PRESENT;
+			if (!is_allowed(v, rights, write))
+				return EMULATE_FAULT;
+			used |= write ? ENTRY_DIRTY : 0;
+		}
+		if (has_rights && !note_use(entry_at(npt, at, true), p.entry_bytes, entry, used))
+			return EMULATE_AGAIN;
+		if (is_large(v, &p, level, entry))
+			break;
+		table = entry & ENTRY_ADDRESS;
+	}
+	page->gpa = (entry & ENTRY_ADDRESS & ~(size - 1)) | (linear & (size - 1));
+	return EMULATE_REACHED;
+}
+
+enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+				 bool write, struct emulate_page *ret_page)
+{
+	struct emulate_page page = {0};
+	enum emulate_reach r = translate(npt, v, linear, write, &page);
+	uint64_t physical;
+	bool may_write;
+
+	if (r == EMULATE_REACHED &&
+	    (!npt_find(npt, page.gpa, &physical, &may_write) || (write && !may_write) ||
+	     !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES)))
+		r = EMULATE_NOWHERE;
+	if (r == EMULATE_REACHED)
+		page.at = physical_to_pointer(physical);
+	*ret_page = page;
+	return r;
+}
+
+unsigned emulate_code_bits(const struct svm_vmcb *v)
 {
 	if ((v->efer & EFER_LMA) && (v->cs.attributes & SVM_SEGMENT_LONG))
 		return 64;
@@ -85,7 +186,7 @@ static unsigned code_bits(const struct svm_vmcb *v)
 
 static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to)
 {
-	bool is_long = code_bits(v) == 64;
+	bool is_long = emulate_code_bits(v) == 64;
 	size_t done = 0;
 
 	while (done < INSTRUCTION_MAX) {
@@ -104,5 +205,5 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 {
 	uint8_t bytes[INSTRUCTION_MAX];
 
-	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
+	return access_decode(bytes, fetch(npt, v, bytes), emulate_code_bits(v));
 }

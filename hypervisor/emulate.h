@@ -18,4 +18,28 @@
 /* `len` 0: it is not one that is known, or cannot be read. */
 struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
 
+/* 16, 32 or 64. */
+unsigned emulate_code_bits(const struct svm_vmcb *v);
+
+#define PAGE_FAULT_PRESENT 1u
+#define PAGE_FAULT_WRITE 2u
+#define PAGE_FAULT_USER 4u
+
+enum emulate_reach {
+	EMULATE_REACHED,
+	EMULATE_FAULT,   /* #PF with `error` */
+	EMULATE_NOWHERE, /* no memory is there, or it may not be written */
+	EMULATE_AGAIN,   /* the tables have changed meanwhile: the guest goes on and comes again */
+};
+
+struct emulate_page {
+	uint64_t gpa;
+	uint32_t error;
+	uint8_t *at; /* up to the page's end; valid until the next entry */
+};
+
+/* An access of the guest's to data. Protection keys are not looked at. */
+enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+				 bool write, struct emulate_page *ret_page);
+
 #endif

@@ -74,108 +74,106 @@ static void loads_and_stores_are_told_apart_with_their_lengths(void **state)
 	}
 }
 
+static const struct {
+	uint8_t code[12];
+	unsigned bits, len;
+	struct access want;
+} other_known[] = {
+	/* lock orl $1,16(%rax,%rcx,4) */
+	{{0xf0, 0x83, 0x4c, 0x88, 0x10, 0x01},
+	 64,
+	 6,
+	 {.op = ACCESS_OR,
+	  .write = true,
+	  .constant = true,
+	  .bytes = 4,
+	  .value = 1,
+	  .segment = ACCESS_DS,
+	  .base = 0,
+	  .index = 1,
+	  .scale = 2,
+	  .displacement = 16}},
+	/* cmp -8(%rbp),%rdx */
+	{{0x48, 0x3b, 0x55, 0xf8},
+	 64,
+	 4,
+	 {.op = ACCESS_COMPARE,
+	  .to_register = true,
+	  .bytes = 8,
+	  .reg = 2,
+	  .segment = ACCESS_SS,
+	  .base = 5,
+	  .index = 16,
+	  .displacement = -8}},
+	/* xchg %al,%fs:(%bx,%si) */
+	{{0x64, 0x86, 0x00},
+	 16,
+	 3,
+	 {.op = ACCESS_EXCHANGE,
+	  .write = true,
+	  .bytes = 1,
+	  .segment = ACCESS_FS,
+	  .base = 3,
+	  .index = 6}},
+	/* rep movsl, rep insw, repne scasb, cs outsb */
+	{{0xf3, 0xa5},
+	 64,
+	 2,
+	 {.op = ACCESS_MOVE_STRING,
+	  .write = true,
+	  .bytes = 4,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_EQUAL}},
+	{{0xf3, 0x6d},
+	 16,
+	 2,
+	 {.op = ACCESS_IN_STRING,
+	  .write = true,
+	  .bytes = 2,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_EQUAL}},
+	{{0xf2, 0xae},
+	 32,
+	 2,
+	 {.op = ACCESS_SCAN_STRING,
+	  .bytes = 1,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_UNEQUAL}},
+	{{0x2e, 0x6e},
+	 16,
+	 2,
+	 {.op = ACCESS_OUT_STRING, .bytes = 1, .segment = ACCESS_CS, .base = 16, .index = 16}},
+	/* btsq $5,(%rip) */
+	{{0x48, 0x0f, 0xba, 0x2d, 0, 1, 0, 0, 5},
+	 64,
+	 9,
+	 {.op = ACCESS_BIT_SET,
+	  .write = true,
+	  .constant = true,
+	  .bytes = 8,
+	  .value = 5,
+	  .segment = ACCESS_DS,
+	  .base = ACCESS_RIP,
+	  .index = 16,
+	  .displacement = 256}},
+};
+
 static void others_tell_what_they_do_and_where(void **state)
 {
-	static const struct {
-		uint8_t code[12];
-		unsigned bits, len;
-		struct access want;
-	} c[] = {
-		/* lock orl $1,16(%rax,%rcx,4) */
-		{{0xf0, 0x83, 0x4c, 0x88, 0x10, 0x01},
-		 64,
-		 6,
-		 {.op = ACCESS_OR,
-		  .write = true,
-		  .constant = true,
-		  .bytes = 4,
-		  .value = 1,
-		  .segment = ACCESS_DS,
-		  .base = 0,
-		  .index = 1,
-		  .scale = 2,
-		  .displacement = 16}},
-		/* cmp -8(%rbp),%rdx */
-		{{0x48, 0x3b, 0x55, 0xf8},
-		 64,
-		 4,
-		 {.op = ACCESS_COMPARE,
-		  .to_register = true,
-		  .bytes = 8,
-		  .reg = 2,
-		  .segment = ACCESS_SS,
-		  .base = 5,
-		  .index = 16,
-		  .displacement = -8}},
-		/* xchg %al,%fs:(%bx,%si) */
-		{{0x64, 0x86, 0x00},
-		 16,
-		 3,
-		 {.op = ACCESS_EXCHANGE,
-		  .write = true,
-		  .bytes = 1,
-		  .segment = ACCESS_FS,
-		  .base = 3,
-		  .index = 6}},
-		/* rep movsl, rep insw, repne scasb, cs outsb */
-		{{0xf3, 0xa5},
-		 64,
-		 2,
-		 {.op = ACCESS_MOVE_STRING,
-		  .write = true,
-		  .bytes = 4,
-		  .segment = ACCESS_DS,
-		  .base = 16,
-		  .index = 16,
-		  .repeat = ACCESS_WHILE_EQUAL}},
-		{{0xf3, 0x6d},
-		 16,
-		 2,
-		 {.op = ACCESS_IN_STRING,
-		  .write = true,
-		  .bytes = 2,
-		  .segment = ACCESS_DS,
-		  .base = 16,
-		  .index = 16,
-		  .repeat = ACCESS_WHILE_EQUAL}},
-		{{0xf2, 0xae},
-		 32,
-		 2,
-		 {.op = ACCESS_SCAN_STRING,
-		  .bytes = 1,
-		  .segment = ACCESS_DS,
-		  .base = 16,
-		  .index = 16,
-		  .repeat = ACCESS_WHILE_UNEQUAL}},
-		{{0x2e, 0x6e},
-		 16,
-		 2,
-		 {.op = ACCESS_OUT_STRING,
-		  .bytes = 1,
-		  .segment = ACCESS_CS,
-		  .base = 16,
-		  .index = 16}},
-		/* btsq $5,(%rip) */
-		{{0x48, 0x0f, 0xba, 0x2d, 0, 1, 0, 0, 5},
-		 64,
-		 9,
-		 {.op = ACCESS_BIT_SET,
-		  .write = true,
-		  .constant = true,
-		  .bytes = 8,
-		  .value = 5,
-		  .segment = ACCESS_DS,
-		  .base = ACCESS_RIP,
-		  .index = 16,
-		  .displacement = 256}},
-	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(c); i++) {
-		struct access a = access_decode(c[i].code, sizeof(c[i].code), c[i].bits);
-		const struct access *w = &c[i].want;
+	for (size_t i = 0; i < ARRAY_LEN(other_known); i++) {
+		struct access a = access_decode(other_known[i].code, sizeof(other_known[i].code),
+						other_known[i].bits);
+		const struct access *w = &other_known[i].want;
 
-		assert_int_equal(a.len, c[i].len);
+		assert_int_equal(a.len, other_known[i].len);
 		assert_int_equal(a.op, w->op);
 		assert_int_equal(a.write, w->write);
 		assert_int_equal(a.to_register, w->to_register);
@@ -190,7 +188,9 @@ static void others_tell_what_they_do_and_where(void **state)
 		assert_int_equal(a.scale, w->scale);
 		assert_int_equal(a.displacement, w->displacement);
 		for (unsigned len = 0; len < a.len; len++)
-			assert_int_equal(access_decode(c[i].code, len, c[i].bits).len, 0);
+			assert_int_equal(
+				access_decode(other_known[i].code, len, other_known[i].bits).len,
+				0);
 	}
 }
 
