@@ -31,7 +31,7 @@ struct machine {
 };
 
 extern const uint8_t real_start[], real_end[], long_start[], long_end[], spin_start[], spin_end[];
-extern const uint8_t strings_start[], strings_end[], fault_start[], fault_handler[], fault_end[];
+extern const uint8_t strings_start[], strings_end[], fault_start[], fault_end[];
 
 /* Real mode: a byte in, one more out, and to memory. */
 __asm__(".pushsection .rodata\n"
@@ -106,7 +106,7 @@ __asm__(".pushsection .rodata\n"
 	"	mov $4, %ecx\n"
 	"	rep insl\n"
 	"	hlt\n"
-	"fault_handler:\n"
+	".org fault_start + 0x20\n" /* the handler */
 	"	mov %cr2, %rax\n"
 	"	mov %rax, 0x540\n"
 	"	pop 0x548\n"
@@ -187,9 +187,14 @@ static void unmake(const struct machine *m)
 	munmap(m->far, 4096);
 }
 
+static void load_at(const struct machine *m, uint32_t at, const uint8_t *start, const uint8_t *end)
+{
+	memcpy(m->memory + at, start, (size_t)(end - start));
+}
+
 static void load(const struct machine *m, const uint8_t *start, const uint8_t *end)
 {
-	memcpy(m->memory + CODE_AT, start, (size_t)(end - start));
+	load_at(m, CODE_AT, start, end);
 }
 
 static void set_real(const struct machine *m)
@@ -334,7 +339,7 @@ static void test_strings(void)
 		in[i] = (uint8_t)(i * 7);
 	set_real(&m);
 	/* The words end below the code. */
-	memcpy(m.memory + 0x2000, strings_start, (size_t)(strings_end - strings_start));
+	load_at(&m, 0x2000, strings_start, strings_end);
 	call(m.cpu, KVM_SET_REGS, (uintptr_t) & (struct kvm_regs){.rip = 0x2000, .rflags = 2},
 	     "setting registers");
 	expect_string(&m, KVM_EXIT_IO_IN, in, sizeof(in));
@@ -354,7 +359,7 @@ static void test_strings(void)
 /* A string that runs into what is not mapped: what was before it is there, and #PF tells where. */
 static void test_fault(void)
 {
-	uint64_t handler = CODE_AT + (uint64_t)(fault_handler - fault_start), gate[2], words[4];
+	uint64_t handler = CODE_AT + 0x20, gate[2], words[4];
 	struct machine m = make();
 	struct kvm_sregs sregs;
 	const uint8_t in[16] = {1, 2, 3, 4};
@@ -375,8 +380,10 @@ static void test_fault(void)
 	for (expect(&m, KVM_EXIT_IO); m.run->io.port == 0x20; expect(&m, KVM_EXIT_IO))
 		memcpy(data_of(&m), in, sizeof(in));
 	memcpy(words, m.memory + 0x540, sizeof(words));
-	if (m.run->io.port != DONE_PORT || words[0] != 0x800000 || words[1] != 2 || words[2] != 3 ||
-	    words[3] != 0x7FFFFE || memcmp(m.memory + 0x7FFFFA, in, 4))
+	/* KVM takes none of a portion of which one fails; the processor takes those before it. */
+	if (m.run->io.port != DONE_PORT || words[0] != 0x800000 || words[1] != 2 ||
+	    (words[2] != 3 && words[2] != 4) || words[3] != 0x7FFFFE - 4 * (words[2] - 3) ||
+	    memcmp(m.memory + 0x7FFFFA, in, 4))
 		wrong("port %#x, %#llx, error %llu, %llu left, at %#llx", m.run->io.port,
 		      (unsigned long long)words[0], (unsigned long long)words[1],
 		      (unsigned long long)words[2], (unsigned long long)words[3]);
