@@ -105,7 +105,9 @@ OYA_SIZE(struct oya_log, 16);
 enum oya_exit {
 	OYA_EXIT_INTERRUPT = 0, /* one for the parent waits: it comes as soon as it may */
 	OYA_EXIT_PORT = 1, /* the instruction is done but for the value of an IN: see `value` */
-	OYA_EXIT_PORT_STRING = 2, /* not done */
+	/* `count` elements of `bytes` each in `data`, or to be put there. `count` 0: not done, its
+	 * memory is a device or the instruction is not known. */
+	OYA_EXIT_PORT_STRING = 2,
 	/* Nothing is mapped there, or it may not be written. The instruction is done but for the
 	 * value of a load; `bytes` 0: it is not one that is known, and not done. */
 	OYA_EXIT_MEMORY = 3,
@@ -132,9 +134,11 @@ enum oya_debug {
 	OYA_DEBUG_BREAKPOINTS = 2, /* INT3 is an exit */
 };
 
+#define OYA_STRING_BYTES 1024u
+
 /* The page that a processor shares with the parent. What the hypervisor reads of it, each time that
- * it enters: `value`, `fault`, `changed` and, where that is set, the registers; `interrupt`,
- * `window`, `debug` and, without APIC, `cr8`. */
+ * it enters: `value` or `data`, `fault`, `changed` and, where that is set, the registers;
+ * `interrupt`, `window`, `debug` and, without APIC, `cr8`. */
 struct oya_processor {
 	uint32_t exit; /* enum oya_exit */
 	uint32_t port; /* or the MSR */
@@ -154,8 +158,10 @@ struct oya_processor {
 	uint8_t debug;      /* set by the parent: enum oya_debug */
 	uint8_t cr8, takes; /* the second: OYA_TAKES_INTERRUPT, OYA_INTERRUPTS_ON */
 	uint64_t apic_base;
+	uint32_t count, reserved; /* of OYA_EXIT_PORT_STRING */
+	uint8_t data[OYA_STRING_BYTES];
 } OYA_PACKED;
-OYA_SIZE(struct oya_processor, 208);
+OYA_SIZE(struct oya_processor, 1240);
 
 struct oya_segment {
 	uint16_t selector, attributes; /* as in SVM's control block: of the descriptor, joined */

@@ -106,6 +106,7 @@ OYA_SIZE(struct svm_segment, 16);
 /* Attributes: as in a descriptor, the upper four bits moved down. */
 #define SVM_SEGMENT_ACCESSED (1u << 0)
 #define SVM_SEGMENT_WRITE (1u << 1) /* of code: it may be read */
+#define SVM_SEGMENT_DOWN (1u << 2)  /* of data: it reaches from the limit up */
 #define SVM_SEGMENT_CODE (1u << 3)
 #define SVM_SEGMENT_USER (1u << 4) /* neither a gate nor a system segment */
 #define SVM_SEGMENT_PRIVILEGE_AT 5

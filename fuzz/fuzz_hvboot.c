@@ -34,9 +34,9 @@ static void try_access(const uint8_t *data, size_t size, unsigned code_bits)
 	if (!a.len)
 		return;
 	must(a.bytes == 1 || a.bytes == 2 || a.bytes == 4 || a.bytes == 8);
-	if (a.write)
-		(void)access_stored(&a, general);
-	else
+	(void)access_offset(&a, general, size);
+	(void)access_stored(&a, general);
+	if (!a.write)
 		access_load(&a, general, size);
 }
 

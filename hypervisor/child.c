@@ -152,19 +152,6 @@ static bool leave(struct child *c, enum oya_exit exit)
 	return false;
 }
 
-static bool exit_string(struct child *c, uint64_t info)
-{
-	switch (child_string_begin(c)) {
-	case CHILD_STRING_DONE:
-		return true;
-	case CHILD_STRING_UNKNOWN:
-		return leave(c, OYA_EXIT_PORT_STRING);
-	case CHILD_STRING_LEAVES:
-		c->unfinished = info & IO_IN ? CHILD_STRING_IN : CHILD_DONE;
-	}
-	return leave(c, OYA_EXIT_PORT);
-}
-
 static bool exit_port(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
@@ -174,7 +161,7 @@ static bool exit_port(struct child *c)
 	c->shared->bytes = IO_BYTES(info);
 	c->shared->write = !(info & IO_IN);
 	if (info & IO_STRING)
-		return exit_string(c, info);
+		return child_exit_port_string(c);
 	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
 	c->access.bytes = IO_BYTES(info);
 	c->unfinished = info & IO_IN ? CHILD_IN : CHILD_DONE;
@@ -190,9 +177,11 @@ static bool exit_memory(struct child *c)
 	bool write = v->exit_info_1 & SVM_NPF_WRITE, on;
 	struct access a = {0};
 
-	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)))
+	/* In the delivery of an event the access is none of the instruction's. */
+	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)) &&
+	    !(v->exit_event & SVM_EVENT_VALID))
 		a = emulate_access(&c->partition->npt, v);
-	if (a.write != write)
+	if (a.op != ACCESS_MOVE || a.write != write)
 		a.len = a.bytes = 0;
 	if (a.len && child_has_apic_page(c) && range_within(gpa - LAPIC_PAGE, 1, PAGE_BYTES)) {
 		on = child_reach_apic(c, &a, gpa - LAPIC_PAGE);
@@ -276,8 +265,8 @@ static void finish(struct child *c)
 		access_load(&c->access, general, value);
 		svm_set_general(c->vmcb, &c->registers, general);
 		break;
-	case CHILD_STRING_IN:
-		child_string_end(c, value);
+	case CHILD_INS:
+		child_finish_port_string(c);
 		break;
 	case CHILD_RDMSR:
 	case CHILD_WRMSR:

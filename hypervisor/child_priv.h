@@ -16,7 +16,7 @@ enum child_unfinished {
 	CHILD_DONE,
 	CHILD_IN,
 	CHILD_LOAD, /* `access` */
-	CHILD_STRING_IN,
+	CHILD_INS,  /* `access`, `count` */
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
@@ -35,7 +35,7 @@ struct child {
 	bool taken; /* atomic: a processor of ours has it */
 	enum child_unfinished unfinished;
 	struct access access; /* of IN: its bytes alone */
-	uint64_t string;      /* of INS: what the exit told of it */
+	unsigned count;       /* elements that were asked for */
 	uint64_t refused_rip; /* of the MSR's instruction */
 	uint32_t asid_cpu;    /* where its address-space number is valid, and in which era */
 	uint64_t asid_era;
@@ -62,6 +62,11 @@ struct child {
 	struct oya_cpuid leaf[OYA_CPUID_MAX];
 };
 
+/* INS and OUTS: false: the parent has something to do. The second: what it was asked for is there.
+ */
+bool child_exit_port_string(struct child *c);
+void child_finish_port_string(struct child *c);
+
 /* CPUID, and what follows of it. */
 void child_cpuid(struct child *c);
 
@@ -77,15 +82,6 @@ enum child_msr child_write_msr(struct child *c, uint32_t msr, uint64_t value);
 /* Of those the APIC's, when there is one. */
 enum child_msr child_read_apic_msr(struct child *c, uint32_t msr, uint64_t *ret_value);
 enum child_msr child_write_apic_msr(struct child *c, uint32_t msr, uint64_t value);
-
-/* String instructions on ports: an element that begins, and the value of one that is read. */
-enum child_string {
-	CHILD_STRING_DONE,   /* or faulted: the child goes on */
-	CHILD_STRING_LEAVES, /* `value` of the shared page is for the port, or comes from it */
-	CHILD_STRING_UNKNOWN,
-};
-enum child_string child_string_begin(struct child *c);
-void child_string_end(struct child *c, uint64_t value);
 
 /* An access to the APIC's page. False: the parent has something to do. */
 bool child_reach_apic(struct child *c, const struct access *a, uint64_t offset);

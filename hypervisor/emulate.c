@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/emulate.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
 
-#define FAULT_PRESENT 1u
-#define FAULT_WRITE 2u
-#define FAULT_USER 4u
 #define INSTRUCTION_HLT 0xF4u
 #define ENTRY_PRESENT 1u
-#define ENTRY_WRITE 2u
-#define ENTRY_USER 4u
-#define ENTRY_RIGHTS (ENTRY_WRITE | ENTRY_USER)
+#define ENTRY_WRITE (1u << 1)
+#define ENTRY_USER (1u << 2)
+#define ENTRY_ACCESSED (1u << 5)
+#define ENTRY_DIRTY (1u << 6)
 #define ENTRY_LARGE (1u << 7)
 #define ENTRY_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 
@@ -56,43 +53,141 @@ static bool is_large(const struct svm_vmcb *v, const struct paging *p, unsigned 
 	return p->bits == 10 ? v->cr4 & CR4_PSE : level == 1 || (level == 2 && p->levels > 3);
 }
 
-/* Where a linear address leads, and which of ENTRY_RIGHTS all levels grant. 0, -EFAULT when the
- * guest's tables say that nothing is there, -ENOENT when they lie where no memory is. */
-static int walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear, uint64_t *ret_gpa,
-		uint64_t *ret_rights)
+/* Once, since another processor may change it. */
+static bool read_entry(const struct npt *npt, uint64_t gpa, unsigned bytes, uint64_t *ret_entry)
+{
+	const void *at = find(npt, gpa, bytes);
+
+	if (at)
+		*ret_entry = bytes == 8 ? *(const volatile uint64_t *)at
+					: *(const volatile uint32_t *)at;
+	return at;
+}
+
+/* Where a linear address leads. */
+static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+		 uint64_t *ret_gpa)
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size;
-	const void *at;
 
-	*ret_gpa = linear;
-	*ret_rights = ENTRY_RIGHTS;
-	if (!(v->cr0 & CR0_PG))
-		return 0;
+	if (!(v->cr0 & CR0_PG)) {
+		*ret_gpa = linear;
+		return true;
+	}
 	for (unsigned level = p.levels - 1;; level--) {
 		unsigned shift = 12 + p.bits * level;
 		uint64_t index = linear >> shift & ((1u << p.bits) - 1);
 
-		at = find(npt, table + index * p.entry_bytes, p.entry_bytes);
-		if (!at)
-			return -ENOENT;
-		entry = p.entry_bytes == 8 ? *(const volatile uint64_t *)at
-					   : *(const volatile uint32_t *)at;
-		if (!(entry & ENTRY_PRESENT))
-			return -EFAULT;
-		/* The topmost entries of 32-bit tables with 8 bytes each grant nothing. */
-		if (p.levels != 3 || level != 2)
-			*ret_rights &= entry;
+		if (!read_entry(npt, table + index * p.entry_bytes, p.entry_bytes, &entry) ||
+		    !(entry & ENTRY_PRESENT))
+			return false;
 		size = UINT64_C(1) << shift;
 		if (is_large(v, &p, level, entry))
 			break;
 		table = entry & ENTRY_ADDRESS;
 	}
 	*ret_gpa = (entry & ENTRY_ADDRESS & ~(size - 1)) | (linear & (size - 1));
-	return 0;
+	return true;
 }
 
-static unsigned code_bits(const struct svm_vmcb *v)
+/* Where an entry of the child's tables is kept; NULL: nowhere, or not to be written. */
+static void *entry_at(const struct npt *npt, uint64_t gpa, bool change)
+{
+	uint64_t physical;
+	bool write;
+
+	if (!npt_find(npt, gpa, &physical, &write) || (change && !write) ||
+	    !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES))
+		return NULL;
+	return physical_to_pointer(physical);
+}
+
+/* As the processor notes what it used. False: another has changed the entry meanwhile. */
+static bool note_use(void *at, unsigned bytes, uint64_t entry, uint64_t bits)
+{
+	uint32_t half = (uint32_t)entry;
+
+	if (!at || (entry & bits) == bits)
+		return true;
+	if (bytes == sizeof(half))
+		return __atomic_compare_exchange_n((uint32_t *)at, &half, half | (uint32_t)bits,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n((uint64_t *)at, &entry, entry | bits, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Whether a page with these rights may be reached as data. */
+static bool is_allowed(const struct svm_vmcb *v, uint64_t rights, bool write)
+{
+	bool user = v->cpl == 3;
+
+	if (user && !(rights & ENTRY_USER))
+		return false;
+	if (!user && (rights & ENTRY_USER) && (v->cr4 & CR4_SMAP) && !(v->rflags & RFLAGS_AC))
+		return false;
+	return !write || (rights & ENTRY_WRITE) || (!user && !(v->cr0 & CR0_WP));
+}
+
+/* Like walk(), as an access to data: with rights, and with what it leaves in the entries. */
+static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb *v,
+				    uint64_t linear, bool write, struct emulate_page *page)
+{
+	const struct paging p = paging_of(v);
+	uint64_t table = v->cr3 & p.root, entry, size, rights = ENTRY_WRITE | ENTRY_USER;
+
+	page->error = (write ? PAGE_FAULT_WRITE : 0) | (v->cpl == 3 ? PAGE_FAULT_USER : 0);
+	page->gpa = linear;
+	if (!(v->cr0 & CR0_PG))
+		return EMULATE_REACHED;
+	for (unsigned level = p.levels - 1;; level--) {
+		unsigned shift = 12 + p.bits * level;
+		uint64_t index = linear >> shift & ((1u << p.bits) - 1), used = ENTRY_ACCESSED;
+		uint64_t at = table + index * p.entry_bytes;
+		bool has_rights = p.levels != 3 || level < 2; /* PAE's first level has none */
+
+		if (!read_entry(npt, at, p.entry_bytes, &entry))
+			return EMULATE_NOWHERE;
+		if (!(entry & ENTRY_PRESENT))
+			return EMULATE_FAULT;
+		if (has_rights)
+			rights &= entry;
+		size = UINT64_C(1) << shift;
+		if (is_large(v, &p, level, entry)) {
+			page->error |= PAGE_FAULT_PRESENT;
+			if (!is_allowed(v, rights, write))
+				return EMULATE_FAULT;
+			used |= write ? ENTRY_DIRTY : 0;
+		}
+		if (has_rights && !note_use(entry_at(npt, at, true), p.entry_bytes, entry, used))
+			return EMULATE_AGAIN;
+		if (is_large(v, &p, level, entry))
+			break;
+		table = entry & ENTRY_ADDRESS;
+	}
+	page->gpa = (entry & ENTRY_ADDRESS & ~(size - 1)) | (linear & (size - 1));
+	return EMULATE_REACHED;
+}
+
+enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+				 bool write, struct emulate_page *ret_page)
+{
+	struct emulate_page page = {0};
+	enum emulate_reach r = translate(npt, v, linear, write, &page);
+	uint64_t physical;
+	bool may_write;
+
+	if (r == EMULATE_REACHED &&
+	    (!npt_find(npt, page.gpa, &physical, &may_write) || (write && !may_write) ||
+	     !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES)))
+		r = EMULATE_NOWHERE;
+	if (r == EMULATE_REACHED)
+		page.at = physical_to_pointer(physical);
+	*ret_page = page;
+	return r;
+}
+
+unsigned emulate_code_bits(const struct svm_vmcb *v)
 {
 	if ((v->efer & EFER_LMA) && (v->cs.attributes & SVM_SEGMENT_LONG))
 		return 64;
@@ -101,15 +196,14 @@ static unsigned code_bits(const struct svm_vmcb *v)
 
 static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to)
 {
-	bool is_long = code_bits(v) == 64;
+	bool is_long = emulate_code_bits(v) == 64;
 	size_t done = 0;
 
 	while (done < INSTRUCTION_MAX) {
 		uint64_t linear = is_long ? v->rip + done : (uint32_t)(v->cs.base + v->rip + done);
-		uint64_t gpa, rights, left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
+		uint64_t gpa, left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
 		size_t part = min_u64(INSTRUCTION_MAX - done, left);
-		int r = walk(npt, v, linear, &gpa, &rights);
-		const void *from = r == 0 ? find(npt, gpa, part) : NULL;
+		const void *from = walk(npt, v, linear, &gpa) ? find(npt, gpa, part) : NULL;
 
 		if (!from)
 			break;
@@ -123,7 +217,7 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 {
 	uint8_t bytes[INSTRUCTION_MAX];
 
-	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
+	return access_decode(bytes, fetch(npt, v, bytes), emulate_code_bits(v));
 }
 
 void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v)
@@ -134,69 +228,4 @@ void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v)
 		return;
 	v->rip++;
 	v->interrupt_shadow = 0;
-}
-
-static bool is_granted(const struct svm_vmcb *v, uint64_t rights, bool write)
-{
-	bool user = v->cpl == 3;
-
-	if (user && !(rights & ENTRY_USER))
-		return false;
-	if (!user && (rights & ENTRY_USER) && (v->cr0 & CR0_PG) && (v->cr4 & CR4_SMAP) &&
-	    !(v->rflags & RFLAGS_AC))
-		return false;
-	return !write || (rights & ENTRY_WRITE) || (!user && !(v->cr0 & CR0_WP));
-}
-
-enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
-				 size_t len, bool write, void **ret_at, uint32_t *ret_error)
-{
-	uint64_t gpa, rights, physical;
-	bool writable;
-	int r = walk(npt, v, linear, &gpa, &rights);
-
-	if (r == -EFAULT || (r == 0 && !is_granted(v, rights, write))) {
-		*ret_error = (r == 0 ? FAULT_PRESENT : 0) | (write ? FAULT_WRITE : 0) |
-			     (v->cpl == 3 ? FAULT_USER : 0);
-		return EMULATE_FAULTS;
-	}
-	if (r < 0 || PAGE_BYTES - (linear & (PAGE_BYTES - 1)) < len ||
-	    !npt_find(npt, gpa, &physical, &writable) || (write && !writable) ||
-	    !range_within(physical, len, PHYSICAL_BYTES))
-		return EMULATE_ELSEWHERE;
-	*ret_at = physical_to_pointer(physical);
-	return EMULATE_REACHED;
-}
-
-uint64_t emulate_linear(const struct svm_vmcb *v, const struct svm_segment *segment,
-			uint64_t offset)
-{
-	if (code_bits(v) != 64)
-		return (uint32_t)(segment->base + offset);
-	return offset + (segment == &v->fs || segment == &v->gs ? segment->base : 0);
-}
-
-const struct svm_segment *emulate_segment(const struct npt *npt, const struct svm_vmcb *v)
-{
-	uint8_t bytes[INSTRUCTION_MAX];
-	size_t len = fetch(npt, v, bytes);
-
-	for (size_t i = 0; i < len; i++) {
-		switch (bytes[i]) {
-		case 0x26:
-			return &v->es;
-		case 0x2E:
-			return &v->cs;
-		case 0x36:
-			return &v->ss;
-		case 0x64:
-			return &v->fs;
-		case 0x65:
-			return &v->gs;
-		case 0x6E:
-		case 0x6F:
-			return &v->ds;
-		}
-	}
-	return &v->ds;
 }

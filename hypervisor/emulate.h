@@ -18,26 +18,33 @@
 /* `len` 0: it is not one that is known, or cannot be read. */
 struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
 
+/* 16, 32 or 64. */
+unsigned emulate_code_bits(const struct svm_vmcb *v);
+
+#define PAGE_FAULT_PRESENT 1u
+#define PAGE_FAULT_WRITE 2u
+#define PAGE_FAULT_USER 4u
+
+enum emulate_reach {
+	EMULATE_REACHED,
+	EMULATE_FAULT,   /* #PF with `error` */
+	EMULATE_NOWHERE, /* no memory is there, or it may not be written */
+	EMULATE_AGAIN,   /* the tables have changed meanwhile: the guest goes on and comes again */
+};
+
+struct emulate_page {
+	uint64_t gpa;
+	uint32_t error;
+	uint8_t *at; /* up to the page's end; valid until the next entry */
+};
+
+/* An access of the guest's to data. Protection keys are not looked at. */
+enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+				 bool write, struct emulate_page *ret_page);
+
 /* After an exit that the guest did not cause. A processor that forgets the shadow of STI when it
  * enters again, as an emulated one does, would take an interrupt before the HLT that follows and
  * then sleep although it was woken. HLT may end at any time, so it is passed over. */
 void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v);
-/* The segment that the instruction at RIP names for its source: DS, or an override. */
-const struct svm_segment *emulate_segment(const struct npt *npt, const struct svm_vmcb *v);
-
-/* The linear address of an offset in a segment. */
-uint64_t emulate_linear(const struct svm_vmcb *v, const struct svm_segment *segment,
-			uint64_t offset);
-
-/* Memory as an instruction at this privilege reaches it, by the guest's tables and rights; the
- * pointer is good until the processor leaves the hypervisor. What accesses note in page tables (A
- * and D) is not noted. */
-enum emulate_reach {
-	EMULATE_REACHED,
-	EMULATE_FAULTS,    /* a page fault of the guest's, with this error code */
-	EMULATE_ELSEWHERE, /* no memory, or none that may be written, or parts of two pages */
-};
-enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
-				 size_t len, bool write, void **ret_at, uint32_t *ret_error);
 
 #endif

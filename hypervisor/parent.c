@@ -278,7 +278,7 @@ static void exit_apic_write(struct cpu *cpu)
 	struct access a = emulate_access(&npt, v);
 	uint64_t general[16];
 
-	if (!a.len || !a.write || a.bytes != 4) {
+	if (!a.len || a.op != ACCESS_MOVE || !a.write || a.bytes != 4) {
 		log_line("a write to the local APIC at %lx was not understood", v->rip);
 		inject(cpu, EXCEPTION_GP, true);
 		return;

@@ -24,6 +24,8 @@
 #define RFLAGS_DF (UINT64_C(1) << 10)
 #define RFLAGS_AC (UINT64_C(1) << 18)
 #define RFLAGS_IF (UINT64_C(1) << 9)
+#define RFLAGS_DF (UINT64_C(1) << 10)
+#define RFLAGS_AC (UINT64_C(1) << 18)
 #define EFER_SCE (UINT64_C(1) << 0)
 #define EFER_LME (UINT64_C(1) << 8)
 #define EFER_LMA (UINT64_C(1) << 10)

@@ -153,6 +153,24 @@ static enum next exit_port(struct oya_vcpu *v)
 	return LEAVE;
 }
 
+static enum next exit_port_string(struct oya_vcpu *v)
+{
+	const struct oya_processor *p = v->shared;
+	struct kvm_run *run = v->run;
+
+	if (!p->count)
+		return fail(v);
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = p->write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = p->bytes;
+	run->io.port = p->port;
+	run->io.count = p->count;
+	run->io.data_offset = OYA_DATA_OFFSET;
+	memcpy((u8 *)run + OYA_DATA_OFFSET, p->data, OYA_STRING_BYTES);
+	v->question = p->write ? OYA_ASKED_NOTHING : OYA_ASKED_PORT_STRING;
+	return LEAVE;
+}
+
 static enum next exit_memory(struct oya_vcpu *v)
 {
 	const struct oya_processor *p = v->shared;
@@ -221,6 +239,8 @@ static enum next take_exit(struct oya_vcpu *v)
 		return ENTER;
 	case OYA_EXIT_PORT:
 		return exit_port(v);
+	case OYA_EXIT_PORT_STRING:
+		return exit_port_string(v);
 	case OYA_EXIT_MEMORY:
 		return exit_memory(v);
 	case OYA_EXIT_MSR:
@@ -248,7 +268,7 @@ static enum next take_exit(struct oya_vcpu *v)
 		run->fail_entry.hardware_entry_failure_reason = p->address;
 		run->fail_entry.cpu = raw_smp_processor_id();
 		return LEAVE;
-	default: /* string instructions are not decoded yet */
+	default: /* of a hypervisor that is newer */
 		return fail(v);
 	}
 }
@@ -265,6 +285,10 @@ static void take_answer(struct oya_vcpu *v)
 	case OYA_ASKED_PORT:
 		from = (u8 *)v->run + OYA_DATA_OFFSET;
 		break;
+	case OYA_ASKED_PORT_STRING:
+		memcpy(p->data, (u8 *)v->run + OYA_DATA_OFFSET, OYA_STRING_BYTES);
+		v->question = OYA_ASKED_NOTHING;
+		return;
 	case OYA_ASKED_MEMORY:
 		from = v->run->mmio.data;
 		break;

@@ -17,7 +17,13 @@
 #define OYA_DATA_OFFSET PAGE_SIZE /* of what ports exchange, behind struct kvm_run */
 
 /* What the worker has been asked for, and the next run takes to the instruction. */
-enum oya_question { OYA_ASKED_NOTHING, OYA_ASKED_PORT, OYA_ASKED_MEMORY, OYA_ASKED_MSR };
+enum oya_question {
+	OYA_ASKED_NOTHING,
+	OYA_ASKED_PORT,
+	OYA_ASKED_PORT_STRING,
+	OYA_ASKED_MEMORY,
+	OYA_ASKED_MSR,
+};
 
 struct oya_vcpu {
 	struct oya_vm *vm;

@@ -69,7 +69,7 @@ def test_children_run_side_by_side_and_leave_nothing(lab):
         program = lab.tmp / "child"
         _made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
         host.put(program, "/root/child")
-        for name in ("real", "long", "spin", "broken"):
+        for name in ("real", "long", "spin", "broken", "strings", "fault"):
             host.run(f"timeout 60 /root/child /dev/oya {name}")
         before = numbers(host)
         host.run("timeout 120 /root/child /dev/oya real 100")

@@ -31,6 +31,7 @@ struct machine {
 };
 
 extern const uint8_t real_start[], real_end[], long_start[], long_end[], spin_start[], spin_end[];
+extern const uint8_t strings_start[], strings_end[], fault_start[], fault_end[];
 
 /* Real mode: a byte in, one more out, and to memory. */
 __asm__(".pushsection .rodata\n"
@@ -75,6 +76,45 @@ __asm__(".pushsection .rodata\n"
 	"	incq 0x530\n"
 	"	jmp spin_start\n"
 	"spin_end:\n"
+	/* Strings on ports: words in over the end of a page, bytes out of another segment, none. */
+	".code16\n"
+	"strings_start:\n"
+	"	mov $0x20, %dx\n"
+	"	mov $0xFFB, %di\n"
+	"	mov $300, %cx\n"
+	"	rep insw\n"
+	"	mov %di, 0x500\n"
+	"	mov $0x100, %ax\n"
+	"	mov %ax, %fs\n"
+	"	mov $0x2, %si\n"
+	"	mov $5, %cx\n"
+	"	rep outsb %fs:(%si), %dx\n"
+	"	mov %si, 0x502\n"
+	"	mov %cx, 0x504\n"
+	"	rep outsw\n"
+	"	std\n"
+	"	mov $0x1004, %si\n"
+	"	mov $2, %cx\n"
+	"	rep outsl\n"
+	"	hlt\n"
+	"strings_end:\n"
+	/* Long mode: what is behind 8 MiB is not mapped. */
+	".code64\n"
+	"fault_start:\n"
+	"	mov $0x20, %edx\n"
+	"	mov $0x7FFFFA, %edi\n"
+	"	mov $4, %ecx\n"
+	"	rep insl\n"
+	"	hlt\n"
+	".org fault_start + 0x20\n" /* the handler */
+	"	mov %cr2, %rax\n"
+	"	mov %rax, 0x540\n"
+	"	pop 0x548\n"
+	"	mov %rcx, 0x550\n"
+	"	mov %rdi, 0x558\n"
+	"	mov $0x99, %edx\n"
+	"	out %al, %dx\n"
+	"fault_end:\n"
 	".popsection\n");
 
 static const char *device;
@@ -147,9 +187,14 @@ static void unmake(const struct machine *m)
 	munmap(m->far, 4096);
 }
 
+static void load_at(const struct machine *m, uint32_t at, const uint8_t *start, const uint8_t *end)
+{
+	memcpy(m->memory + at, start, (size_t)(end - start));
+}
+
 static void load(const struct machine *m, const uint8_t *start, const uint8_t *end)
 {
-	memcpy(m->memory + CODE_AT, start, (size_t)(end - start));
+	load_at(m, CODE_AT, start, end);
 }
 
 static void set_real(const struct machine *m)
@@ -268,6 +313,83 @@ static void test_long(void)
 	unmake(&m);
 }
 
+/* Elements of a string that goes out or comes in are asked for in any portions. */
+static void expect_string(const struct machine *m, uint8_t direction, uint8_t *bytes, size_t len)
+{
+	for (size_t at = 0, part; at < len; at += part) {
+		expect(m, KVM_EXIT_IO);
+		part = (size_t)m->run->io.size * m->run->io.count;
+		if (m->run->io.direction != direction || m->run->io.port != 0x20 || !part ||
+		    part > len - at)
+			wrong("%u elements at port %#x", m->run->io.count, m->run->io.port);
+		if (direction == KVM_EXIT_IO_IN)
+			memcpy(data_of(m), bytes + at, part);
+		else
+			memcpy(bytes + at, data_of(m), part);
+	}
+}
+
+static void test_strings(void)
+{
+	struct machine m = make();
+	uint8_t in[600], out[8];
+	uint16_t words[3];
+
+	for (unsigned i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i * 7);
+	set_real(&m);
+	/* The words end below the code. */
+	load_at(&m, 0x2000, strings_start, strings_end);
+	call(m.cpu, KVM_SET_REGS, (uintptr_t) & (struct kvm_regs){.rip = 0x2000, .rflags = 2},
+	     "setting registers");
+	expect_string(&m, KVM_EXIT_IO_IN, in, sizeof(in));
+	expect_string(&m, KVM_EXIT_IO_OUT, out, 5);
+	if (memcmp(m.memory + 0xFFB, in, sizeof(in)) || memcmp(m.memory + 0x1002, out, 5))
+		wrong("strings are not what they were");
+	expect_string(&m, KVM_EXIT_IO_OUT, out, 8);
+	if (memcmp(m.memory + 0x1004, out, 4) || memcmp(m.memory + 0x1000, out + 4, 4))
+		wrong("strings downwards are not what they were");
+	expect(&m, KVM_EXIT_HLT);
+	memcpy(words, m.memory + 0x500, sizeof(words));
+	if (words[0] != 0xFFB + sizeof(in) || words[1] != 7 || words[2] != 0)
+		wrong("registers are %#x, %#x, %#x", words[0], words[1], words[2]);
+	unmake(&m);
+}
+
+/* A string that runs into what is not mapped: what was before it is there, and #PF tells where. */
+static void test_fault(void)
+{
+	uint64_t handler = CODE_AT + 0x20, gate[2], words[4];
+	struct machine m = make();
+	struct kvm_sregs sregs;
+	const uint8_t in[16] = {1, 2, 3, 4};
+
+	set_long(&m);
+	load(&m, fault_start, fault_end);
+	gate[0] = (handler & 0xFFFF) | 8u << 16 | UINT64_C(0x8E00) << 32;
+	gate[1] = 0;
+	memcpy(m.memory + 0x3000 + 14 * 16, gate, sizeof(gate));
+	memcpy(m.memory + 0x4008, "\xFF\xFF\0\0\0\x9B\xAF\0", 8);
+	call(m.cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
+	sregs.idt.base = 0x3000;
+	sregs.idt.limit = 0xFFF;
+	sregs.gdt.base = 0x4000;
+	sregs.gdt.limit = 15;
+	call(m.cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+	/* It may be asked for more than there is room for. */
+	for (expect(&m, KVM_EXIT_IO); m.run->io.port == 0x20; expect(&m, KVM_EXIT_IO))
+		memcpy(data_of(&m), in, sizeof(in));
+	memcpy(words, m.memory + 0x540, sizeof(words));
+	/* KVM takes none of a portion of which one fails; the processor takes those before it. */
+	if (m.run->io.port != DONE_PORT || words[0] != 0x800000 || words[1] != 2 ||
+	    (words[2] != 3 && words[2] != 4) || words[3] != 0x7FFFFE - 4 * (words[2] - 3) ||
+	    memcmp(m.memory + 0x7FFFFA, in, 4))
+		wrong("port %#x, %#llx, error %llu, %llu left, at %#llx", m.run->io.port,
+		      (unsigned long long)words[0], (unsigned long long)words[1],
+		      (unsigned long long)words[2], (unsigned long long)words[3]);
+	unmake(&m);
+}
+
 static void on_alarm(int number)
 {
 	(void)number;
@@ -365,7 +487,8 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} tests[] = {
 		{"real", test_real},       {"long", test_long},     {"spin", test_spin},
-		{"forever", test_forever}, {"broken", test_broken},
+		{"forever", test_forever}, {"broken", test_broken}, {"strings", test_strings},
+		{"fault", test_fault},
 	};
 	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
 

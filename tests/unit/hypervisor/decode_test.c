@@ -74,6 +74,126 @@ static void loads_and_stores_are_told_apart_with_their_lengths(void **state)
 	}
 }
 
+static const struct {
+	uint8_t code[12];
+	unsigned bits, len;
+	struct access want;
+} other_known[] = {
+	/* lock orl $1,16(%rax,%rcx,4) */
+	{{0xf0, 0x83, 0x4c, 0x88, 0x10, 0x01},
+	 64,
+	 6,
+	 {.op = ACCESS_OR,
+	  .write = true,
+	  .constant = true,
+	  .bytes = 4,
+	  .value = 1,
+	  .segment = ACCESS_DS,
+	  .base = 0,
+	  .index = 1,
+	  .scale = 2,
+	  .displacement = 16}},
+	/* cmp -8(%rbp),%rdx */
+	{{0x48, 0x3b, 0x55, 0xf8},
+	 64,
+	 4,
+	 {.op = ACCESS_COMPARE,
+	  .to_register = true,
+	  .bytes = 8,
+	  .reg = 2,
+	  .segment = ACCESS_SS,
+	  .base = 5,
+	  .index = 16,
+	  .displacement = -8}},
+	/* xchg %al,%fs:(%bx,%si) */
+	{{0x64, 0x86, 0x00},
+	 16,
+	 3,
+	 {.op = ACCESS_EXCHANGE,
+	  .write = true,
+	  .bytes = 1,
+	  .segment = ACCESS_FS,
+	  .base = 3,
+	  .index = 6}},
+	/* rep movsl, rep insw, repne scasb, cs outsb */
+	{{0xf3, 0xa5},
+	 64,
+	 2,
+	 {.op = ACCESS_MOVE_STRING,
+	  .write = true,
+	  .bytes = 4,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_EQUAL}},
+	{{0xf3, 0x6d},
+	 16,
+	 2,
+	 {.op = ACCESS_IN_STRING,
+	  .write = true,
+	  .bytes = 2,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_EQUAL}},
+	{{0xf2, 0xae},
+	 32,
+	 2,
+	 {.op = ACCESS_SCAN_STRING,
+	  .bytes = 1,
+	  .segment = ACCESS_DS,
+	  .base = 16,
+	  .index = 16,
+	  .repeat = ACCESS_WHILE_UNEQUAL}},
+	{{0x2e, 0x6e},
+	 16,
+	 2,
+	 {.op = ACCESS_OUT_STRING, .bytes = 1, .segment = ACCESS_CS, .base = 16, .index = 16}},
+	/* btsq $5,(%rip) */
+	{{0x48, 0x0f, 0xba, 0x2d, 0, 1, 0, 0, 5},
+	 64,
+	 9,
+	 {.op = ACCESS_BIT_SET,
+	  .write = true,
+	  .constant = true,
+	  .bytes = 8,
+	  .value = 5,
+	  .segment = ACCESS_DS,
+	  .base = ACCESS_RIP,
+	  .index = 16,
+	  .displacement = 256}},
+};
+
+static void others_tell_what_they_do_and_where(void **state)
+{
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(other_known); i++) {
+		struct access a = access_decode(other_known[i].code, sizeof(other_known[i].code),
+						other_known[i].bits);
+		const struct access *w = &other_known[i].want;
+
+		assert_int_equal(a.len, other_known[i].len);
+		assert_int_equal(a.op, w->op);
+		assert_int_equal(a.write, w->write);
+		assert_int_equal(a.to_register, w->to_register);
+		assert_int_equal(a.constant, w->constant);
+		assert_int_equal(a.bytes, w->bytes);
+		assert_int_equal(a.reg, w->reg);
+		assert_int_equal(a.value, w->value);
+		assert_int_equal(a.repeat, w->repeat);
+		assert_int_equal(a.segment, w->segment);
+		assert_int_equal(a.base, w->base);
+		assert_int_equal(a.index, w->index);
+		assert_int_equal(a.scale, w->scale);
+		assert_int_equal(a.displacement, w->displacement);
+		for (unsigned len = 0; len < a.len; len++)
+			assert_int_equal(
+				access_decode(other_known[i].code, len, other_known[i].bits).len,
+				0);
+	}
+}
+
 static void constants_are_stored_as_wide_as_memory(void **state)
 {
 	static const struct {
@@ -105,8 +225,11 @@ static void other_instructions_are_not_known(void **state)
 	static const uint8_t other[][4] = {
 		{0x89, 0xc8},             /* between registers */
 		{0xf0, 0x89, 0x07},       /* it cannot be locked */
-		{0xf3, 0xa4},             /* rep movsb */
-		{0x01, 0x07},             /* add */
+		{0xf0, 0x39, 0x07},       /* nor can CMP */
+		{0xf3, 0x01, 0x07},       /* nor repeated */
+		{0xf7, 0x27},             /* mul */
+		{0x0f, 0x10, 0x07},       /* movups */
+		{0x0f, 0xba, 0x07, 0x01}, /* 0F BA /0 */
 		{0xc7, 0x4f, 0x10, 0x00}, /* C7 /1 */
 		{0x0f, 0x05},
 		{0x66, 0x66, 0x66, 0x66},
@@ -161,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loads_and_stores_are_told_apart_with_their_lengths),
+		cmocka_unit_test(others_tell_what_they_do_and_where),
 		cmocka_unit_test(constants_are_stored_as_wide_as_memory),
 		cmocka_unit_test(other_instructions_are_not_known),
 		cmocka_unit_test(registers_are_filled_as_wide_as_the_instruction_says),
