@@ -193,7 +193,7 @@ static uint64_t place_kernel(struct places *p, const struct bzimage *image, cons
 /* Where everything goes. */
 struct plan {
 	struct bzimage image;
-	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, memory_end;
+	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, devices_len, memory_end;
 };
 
 /* The initrd must not be where the kernel goes; the kernel may be moved onto itself. */
@@ -242,7 +242,7 @@ static const char *plan_places(const struct boot_info *info, struct plan *plan)
 	plan->told = find(&p, TOLD_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->rsdp = find(&p, PAGE_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->memory_end = memory_end(info);
-	plan->frames_len = align_up(frames_bytes(plan->memory_end), PAGE_2M);
+	plan->frames_len = align_up(frames_bytes(plan->memory_end) + plan->devices_len, PAGE_2M);
 	plan->frames = find(&p, plan->frames_len, PAGE_2M, KERNEL_MIN, PHYSICAL_BYTES);
 	if (!plan->frames)
 		return "there is no room in memory for the table of its pages";
@@ -298,11 +298,11 @@ static void tell(const struct boot_info *info, const struct plan *plan)
 	add_ranges(z, info, holes, ARRAY_LEN(holes));
 }
 
-const char *load_parent(const struct boot_info *info, struct load *ret_load)
+const char *load_parent(const struct boot_info *info, uint64_t devices_len, struct load *ret_load)
 {
 	const uint8_t *file = physical_to_pointer(info->module[0].start);
 	const char *sentence;
-	struct plan plan = {0};
+	struct plan plan = {.devices_len = devices_len};
 	int r;
 
 	if (!info->module_count)
@@ -327,6 +327,7 @@ const char *load_parent(const struct boot_info *info, struct load *ret_load)
 		.low_page = (uint32_t)plan.low,
 		.frames_at = plan.frames,
 		.frames_len = plan.frames_len,
+		.devices_at = plan.frames + frames_bytes(plan.memory_end),
 		.memory_end = plan.memory_end,
 	};
 	return NULL;

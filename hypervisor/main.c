@@ -13,9 +13,11 @@
 #include "hypervisor/child.h"
 #include "hypervisor/cpu.h"
 #include "hypervisor/frames.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/load.h"
 #include "hypervisor/log.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/x86.h"
 
@@ -100,13 +102,18 @@ void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 	cpu = cpu_init_first();
 	if (!cpu)
 		panic("no memory for the first processor");
-	sentence = load_parent(&info, &load);
+	sentence = load_parent(&info, iommu_find(&info), &load);
 	if (sentence)
 		panic("%s", sentence);
+	panic_keep_in(load.low_page);
 	cpu_set_start_page(load.low_page);
+	if (has_word(info.line, "panic=test"))
+		parent_want_panic();
 	init_frames(&info, &load);
 	if (child_init() < 0 || parent_init(&load, ring, LOG_PAGES * PAGE_BYTES) < 0)
 		panic("no memory for the parent's tables");
+	if (iommu_start(load.devices_at, parent_tables()) < 0)
+		panic("no memory for what the IOMMU needs");
 	parent_set_entry(cpu, load.entry, load.zero_page);
 	log_line("the parent starts at %lx, %u pages are left", (uint64_t)load.entry, pool_left());
 	parent_run(cpu);

@@ -5,13 +5,16 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "abi/ivrs.h"
 #include "abi/oya.h"
 #include "base/util.h"
 #include "hypervisor/apic.h"
 #include "hypervisor/calls.h"
 #include "hypervisor/emulate.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/log.h"
 #include "hypervisor/npt.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/svm.h"
 #include "hypervisor/x86.h"
 
@@ -19,21 +22,19 @@
 #define EXCEPTION_UD 6u
 #define EXCEPTION_GP 13u
 #define VECTOR_NMI 2u
-#define RESET_PORT 0xCF9u
-#define RESET_NOW 0x06u
-#define KEYBOARD_PORT 0x64u
-#define KEYBOARD_RESET 0xFEu
 #define CPUID_1_OSXSAVE (1u << 27) /* of ECX */
 #define CPUID_7_OSPKE (1u << 4)
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
 #define CPUID_HYPERVISOR_LAST 0x400000FFu
 #define FIRST_SELECTOR 0x10u
+#define ALL_RIGHTS (NPT_WRITE | NPT_DEVICES)
 
 static struct npt npt;
 static uint8_t *msr_bitmap;
 static uint64_t empty_page;   /* physical: what the parent reads where we are */
 static uint64_t *empty_table; /* the same for 2 MiB */
 static uint64_t log_at, log_len;
+static bool panic_wanted;
 
 /* MSRs that the parent does not reach by itself; all others of the bitmap's ranges are its own. */
 static const struct {
@@ -61,7 +62,12 @@ int parent_hide_chunk(uint64_t at)
 void parent_show_chunk(uint64_t at)
 {
 	/* Where a chunk was hidden there are tables down to it. */
-	(void)npt_map(&npt, at, at, PAGE_2M, NPT_WRITE);
+	(void)npt_map(&npt, at, at, PAGE_2M, ALL_RIGHTS);
+}
+
+uint64_t parent_tables(void)
+{
+	return npt_physical(&npt);
 }
 
 /* Our own pages read as zeros and cannot be written; the log can be read. */
@@ -94,7 +100,9 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 	for (size_t i = 0; i < ARRAY_LEN(trapped); i++)
 		svm_trap_msr(msr_bitmap, trapped[i].msr, trapped[i].read, trapped[i].write);
 	for (uint64_t at = 0; r == 0 && at < PHYSICAL_BYTES; at += PAGE_1G)
-		r = npt_map(&npt, at, at, PAGE_1G, NPT_WRITE);
+		r = npt_map(&npt, at, at, PAGE_1G, ALL_RIGHTS);
+	for (unsigned i = 0; r == 0 && i < iommu_count(); i++)
+		r = hide(iommu_registers(i), IOMMU_REGISTERS_BYTES);
 	if (r == 0)
 		r = hide(hv_physical_start(), HV_BYTES);
 	if (r == 0)
@@ -105,6 +113,11 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 	if (r == 0)
 		r = npt_map(&npt, APIC_PAGE, APIC_PAGE, PAGE_BYTES, NPT_NO_EXECUTE);
 	return r;
+}
+
+void parent_want_panic(void)
+{
+	panic_wanted = true;
 }
 
 /* As after INIT, but for what the vector of a SIPI decides. */
@@ -167,6 +180,8 @@ static void exit_cpuid(struct cpu *cpu)
 	uint32_t leaf = (uint32_t)cpu->vmcb->rax, sub = (uint32_t)cpu->registers.rcx;
 	struct cpuid c = x86_cpuid(leaf, sub);
 
+	if (leaf == OYA_CPUID && panic_wanted)
+		panic("asked for by the boot loader");
 	if (leaf == OYA_CPUID)
 		c = (struct cpuid){OYA_INTERFACE_VERSION, OYA_CPUID_EBX, OYA_CPUID_ECX,
 				   OYA_CPUID_EDX};
@@ -182,6 +197,8 @@ static void exit_cpuid(struct cpu *cpu)
 	cpu->registers.rcx = c.ecx;
 	cpu->registers.rdx = c.edx;
 	skip(cpu, 2);
+	/* With each program that starts: often enough. */
+	iommu_tell_faults();
 }
 
 static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
@@ -298,18 +315,9 @@ static void exit_page_fault(struct cpu *cpu)
 		inject(cpu, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
 	} else if (gpa >= PHYSICAL_BYTES) {
 		/* A device far above memory. Two processors may do this at once. */
-		if (npt_map(&npt, at, at, PAGE_1G, NPT_WRITE) < 0)
+		if (npt_map(&npt, at, at, PAGE_1G, ALL_RIGHTS) < 0)
 			panic("no memory to map %lx for the parent", at);
 	}
-}
-
-/* A triple fault is how some kernels reset the machine. */
-_Noreturn static void reset_machine(void)
-{
-	log_line("the parent's processor has shut down: reset");
-	x86_outb(RESET_PORT, RESET_NOW);
-	x86_outb(KEYBOARD_PORT, KEYBOARD_RESET);
-	panic("the machine does not reset");
 }
 
 static void handle(struct cpu *cpu)
@@ -339,6 +347,8 @@ static void handle(struct cpu *cpu)
 		cpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
 		break;
 	case SVM_EXIT_SHUTDOWN:
+		/* A triple fault is how some kernels reset the machine. */
+		log_line("the parent's processor has shut down: reset");
 		reset_machine();
 	case SVM_EXIT_INVALID:
 		panic("the parent's state on processor %u is not one that can run: CR0 %lx, EFER %lx, "
@@ -374,11 +384,12 @@ _Noreturn void parent_run(struct cpu *cpu)
 	 * we use none of them. */
 	__asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
 	for (;;) {
+		/* Also behind the run of a child, which takes the NMI of who panics. */
+		if (panicked())
+			panic("processor %u stops", cpu->apic);
 		svm_run(vmcb, &cpu->registers);
 		cpu->vmcb->tlb_control = SVM_TLB_KEEP;
 		cpu->vmcb->event = 0;
-		if (panicked())
-			panic("processor %u stops", cpu->apic);
 		handle(cpu);
 		if (__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST)) {
 			enter_sipi(cpu);

@@ -14,15 +14,15 @@ set default=0
 serial --unit=0 --speed=115200
 terminal_output serial
 menuentry oya {{
- multiboot2 /boot/oya-hv serial
+ multiboot2 /boot/oya-hv {words}
  module2 --nounzip /boot/vmlinuz {append}
  module2 --nounzip /boot/initrd.img
 }}
 """
 
 
-def disc(out: Path, hypervisor: Path, kernel: Path, initrd: Path, append: str) -> Path:
-    """Write the image `out`; the parent's kernel gets the command line `append`."""
+def disc(out: Path, hypervisor: Path, kernel: Path, initrd: Path, append: str, words: str = "serial") -> Path:
+    """Write the image `out`; the parent's kernel gets the command line `append`, the hypervisor `words`."""
     with tempfile.TemporaryDirectory(dir=out.parent) as name:
         top = Path(name)
         folder = top / "boot" / "grub"
@@ -30,7 +30,7 @@ def disc(out: Path, hypervisor: Path, kernel: Path, initrd: Path, append: str) -
         shutil.copyfile(hypervisor, top / "boot" / "oya-hv")
         shutil.copyfile(kernel, top / "boot" / "vmlinuz")
         shutil.copyfile(initrd, top / "boot" / "initrd.img")
-        (folder / "grub.cfg").write_text(_CONFIG.format(append=append), encoding="ascii")
+        (folder / "grub.cfg").write_text(_CONFIG.format(append=append, words=words), encoding="ascii")
         done = run(["grub-mkrescue", "-o", str(out), str(top)], timeout=120)
     if done.returncode:
         raise LabError(f"grub-mkrescue made no {out}: {done.stderr.decode(errors='replace')[-400:]}")
