@@ -25,6 +25,9 @@
 #define EXCEPTION_AC 17u
 #define EXCEPTION_MC 18u
 #define RFLAGS_CHANGED UINT64_C(0x003F7FD7)
+#define CPUID_SIZES 0x80000008u
+#define CPUID_BARRIER (1u << 12) /* of EBX */
+#define FORGET_PREDICTIONS 1u
 #define IO_IN (1u << 0)
 #define IO_STRING (1u << 2)
 #define IO_BYTES(info) ((uint8_t)((info) >> 4 & 7))
@@ -32,6 +35,7 @@
 
 static uint8_t *all_ports, *msr_bitmap;
 static uint32_t asid_end;
+static bool has_barrier;
 
 /* Those that VMLOAD and VMRUN exchange: a child reaches them by itself. */
 static const uint32_t own_msrs[] = {
@@ -49,6 +53,7 @@ int child_init(void)
 	memset(msr_bitmap, 0xFF, SVM_MSR_BITMAP_BYTES);
 	for (unsigned i = 0; i < ARRAY_LEN(own_msrs); i++)
 		svm_trap_msr(msr_bitmap, own_msrs[i], false, false);
+	has_barrier = x86_cpuid(CPUID_SIZES, 0).ebx & CPUID_BARRIER;
 	asid_end = x86_cpuid(SVM_CPUID_FEATURES, 0).ebx;
 	return asid_end > FIRST_ASID ? 0 : -ENOMEM;
 }
@@ -442,6 +447,16 @@ static void enter(struct child *c, struct cpu *cpu)
 	c->exits++;
 }
 
+/* One partition does not steer what the processor guesses for the next. Between a partition and the
+ * parent's thread that runs it there is none, as with KVM: that is Linux's own business. */
+static void forget_predictions(const struct child *c, struct cpu *cpu)
+{
+	if (!has_barrier || cpu->predicted == c->partition->serial)
+		return;
+	x86_wrmsr(MSR_PREDICTION, FORGET_PREDICTIONS);
+	cpu->predicted = c->partition->serial;
+}
+
 static void run(struct child *c)
 {
 	struct cpu *cpu = cpu_this();
@@ -452,6 +467,7 @@ static void run(struct child *c)
 	exchange_debug(parent_debug, c->debug);
 	fpu_exchange(cpu->fpu, &parent_xcr0, c->fpu, c->xcr0);
 	parent_xss = fpu_hide_supervisor_states();
+	forget_predictions(c, cpu);
 	while (on && child_before_entry(c, cpu->apic)) {
 		enter(c, cpu);
 		on = handle(c, cpu) && !panicked();

@@ -193,7 +193,8 @@ static uint64_t place_kernel(struct places *p, const struct bzimage *image, cons
 /* Where everything goes. */
 struct plan {
 	struct bzimage image;
-	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, devices_len, memory_end;
+	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, devices_len, memory_end,
+		memory_top;
 };
 
 /* The initrd must not be where the kernel goes; the kernel may be moved onto itself. */
@@ -211,7 +212,7 @@ static bool plan_initrd(struct places *p, struct plan *plan, const struct boot_m
 	return plan->initrd != 0;
 }
 
-static uint64_t memory_end(const struct boot_info *info)
+static uint64_t memory_top(const struct boot_info *info)
 {
 	uint64_t end = 0;
 
@@ -221,7 +222,7 @@ static uint64_t memory_end(const struct boot_info *info)
 		if (r->type == E820_RAM && r->start + r->len > end)
 			end = r->start + r->len;
 	}
-	return min_u64(end, PHYSICAL_BYTES);
+	return end;
 }
 
 /* NULL, or the sentence. */
@@ -241,7 +242,8 @@ static const char *plan_places(const struct boot_info *info, struct plan *plan)
 		return "there is no room in memory for the parent's initrd";
 	plan->told = find(&p, TOLD_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->rsdp = find(&p, PAGE_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
-	plan->memory_end = memory_end(info);
+	plan->memory_top = memory_top(info);
+	plan->memory_end = min_u64(plan->memory_top, PHYSICAL_BYTES);
 	plan->frames_len = align_up(frames_bytes(plan->memory_end) + plan->devices_len, PAGE_2M);
 	plan->frames = find(&p, plan->frames_len, PAGE_2M, KERNEL_MIN, PHYSICAL_BYTES);
 	if (!plan->frames)
@@ -329,6 +331,7 @@ const char *load_parent(const struct boot_info *info, uint64_t devices_len, stru
 		.frames_len = plan.frames_len,
 		.devices_at = plan.frames + frames_bytes(plan.memory_end),
 		.memory_end = plan.memory_end,
+		.memory_top = plan.memory_top,
 	};
 	return NULL;
 }

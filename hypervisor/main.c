@@ -25,8 +25,7 @@
 #define INFO_BYTES_MAX (64u << 10)
 #define COM1 0x3F8u
 #define CPUID_EXTENDED 0x80000001u
-#define CPUID_SVM (1u << 2)        /* of ECX */
-#define CPUID_GIB_PAGES (1u << 26) /* of EDX */
+#define CPUID_SVM (1u << 2) /* of ECX */
 
 void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base);
 
@@ -54,8 +53,6 @@ static const char *check_processor(void)
 
 	if (!(c.ecx & CPUID_SVM))
 		return "this processor has no SVM";
-	if (!(c.edx & CPUID_GIB_PAGES))
-		return "this processor has no pages of 1 GiB";
 	if (x86_rdmsr(SVM_MSR_VM_CR) & SVM_VM_CR_DISABLED)
 		return "SVM is switched off in the firmware";
 	if (!(x86_cpuid(SVM_CPUID_FEATURES, 0).edx & SVM_CPUID_NESTED_PAGING))
@@ -105,6 +102,11 @@ void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 	sentence = load_parent(&info, iommu_find(&info), &load);
 	if (sentence)
 		panic("%s", sentence);
+	if (memory_map(load.memory_end) < 0)
+		panic("no memory for the map of it");
+	if (load.memory_top > load.memory_end)
+		log_line("memory above %lx is the parent's alone: children have none of it",
+			 load.memory_end);
 	panic_keep_in(load.low_page);
 	cpu_set_start_page(load.low_page);
 	if (has_word(info.line, "panic=test"))

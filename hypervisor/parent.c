@@ -27,6 +27,7 @@
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
 #define CPUID_HYPERVISOR_LAST 0x400000FFu
 #define FIRST_SELECTOR 0x10u
+#define FOUR_GIB (UINT64_C(4) << 30)
 #define ALL_RIGHTS (NPT_WRITE | NPT_DEVICES)
 
 static struct npt npt;
@@ -34,9 +35,14 @@ static uint8_t *msr_bitmap;
 static uint64_t empty_page;   /* physical: what the parent reads where we are */
 static uint64_t *empty_table; /* the same for 2 MiB */
 static uint64_t log_at, log_len;
+static uint64_t mapped_end; /* all below is; what is ours lies there */
 static bool panic_wanted;
 
-/* MSRs that the parent does not reach by itself; all others of the bitmap's ranges are its own. */
+/* MSRs that the parent does not reach by itself: those by which it could reach us. All others are
+ * its own, for the machine is: a list of what it may have would take drivers for power, errors,
+ * performance and microcode from it with each new processor, and keep nothing out that this does
+ * not. MTRRs are its own too: types of memory make us slow or not, and the bits of fixed ones that
+ * turn memory into devices are dead while SYSCFG stays as the firmware set it. */
 static const struct {
 	uint32_t msr;
 	bool read, write;
@@ -46,6 +52,18 @@ static const struct {
 	{SVM_MSR_HSAVE, true, true},   /* where a VMRUN saves us */
 	{MSR_APIC_BASE, false, true},  /* elsewhere its registers would be out of our sight */
 	{MSR_X2APIC_ICR, false, true}, /* INIT and SIPI */
+	/* What address is memory and what a device: ours must stay memory, the same for all. */
+	{MSR_SYSCFG, false, true},
+	{MSR_IO_RANGE_FIRST, false, true},
+	{MSR_IO_RANGE_FIRST + 1, false, true},
+	{MSR_IO_RANGE_LAST - 1, false, true},
+	{MSR_IO_RANGE_LAST, false, true},
+	{MSR_TOP_MEM, false, true},
+	{MSR_TOP_MEM2, false, true},
+	/* Where an SMI goes to, which is above us: at our memory it would run what lies there. */
+	{MSR_SMM_BASE, false, true},
+	{MSR_SMM_ADDRESS, false, true},
+	{MSR_SMM_MASK, false, true},
 };
 
 static void *take_table(void *ctx)
@@ -83,6 +101,16 @@ static int hide(uint64_t start, uint64_t len)
 	return r;
 }
 
+static int map_gib(uint64_t at)
+{
+	uint64_t bytes = memory_has_large_pages() ? PAGE_1G : PAGE_2M;
+	int r = 0;
+
+	for (uint64_t i = at; r == 0 && i < at + PAGE_1G; i += bytes)
+		r = npt_map(&npt, i, i, bytes, ALL_RIGHTS);
+	return r;
+}
+
 int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 {
 	void *empty = pool_take(1);
@@ -99,8 +127,12 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 	log_len = log_bytes;
 	for (size_t i = 0; i < ARRAY_LEN(trapped); i++)
 		svm_trap_msr(msr_bitmap, trapped[i].msr, trapped[i].read, trapped[i].write);
-	for (uint64_t at = 0; r == 0 && at < PHYSICAL_BYTES; at += PAGE_1G)
-		r = npt_map(&npt, at, at, PAGE_1G, ALL_RIGHTS);
+	/* All memory at once, for devices too. */
+	mapped_end = memory_has_large_pages() ? PHYSICAL_BYTES : FOUR_GIB;
+	if (load->memory_top > mapped_end)
+		mapped_end = align_up(load->memory_top, PAGE_1G);
+	for (uint64_t at = 0; r == 0 && at < mapped_end; at += PAGE_1G)
+		r = map_gib(at);
 	for (unsigned i = 0; r == 0 && i < iommu_count(); i++)
 		r = hide(iommu_registers(i), IOMMU_REGISTERS_BYTES);
 	if (r == 0)
@@ -127,7 +159,8 @@ static void set_reset(struct cpu *cpu)
 
 	memset(v, 0, sizeof(*v));
 	v->intercept_1 = SVM_INTERCEPT_NMI | SVM_INTERCEPT_INIT | SVM_INTERCEPT_CPUID |
-			 SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
+			 SVM_INTERCEPT_INVD | SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR |
+			 SVM_INTERCEPT_SHUTDOWN;
 	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
 			 SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
 			 SVM_INTERCEPT_SKINIT;
@@ -220,6 +253,8 @@ static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 
 static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
+	uint64_t now;
+
 	switch (msr) {
 	case MSR_EFER:
 		/* LMA is the processor's; with SVM switched off SVME cannot be set. */
@@ -237,6 +272,14 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	case MSR_X2APIC_ICR:
 		apic_write_icr(value);
 		return true;
+	case MSR_SYSCFG:
+	case MSR_IO_RANGE_FIRST ... MSR_IO_RANGE_LAST:
+	case MSR_TOP_MEM:
+	case MSR_TOP_MEM2:
+	case MSR_SMM_BASE:
+	case MSR_SMM_ADDRESS:
+	case MSR_SMM_MASK: /* Linux writes some back as they are */
+		return cpu_rdmsr(msr, &now) && now == value;
 	default:
 		return cpu_wrmsr(msr, value);
 	}
@@ -313,9 +356,9 @@ static void exit_page_fault(struct cpu *cpu)
 		exit_apic_write(cpu);
 	} else if (v->exit_info_1 & SVM_NPF_PRESENT) {
 		inject(cpu, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
-	} else if (gpa >= PHYSICAL_BYTES) {
+	} else if (gpa >= mapped_end) {
 		/* A device far above memory. Two processors may do this at once. */
-		if (npt_map(&npt, at, at, PAGE_1G, ALL_RIGHTS) < 0)
+		if (map_gib(at) < 0)
 			panic("no memory to map %lx for the parent", at);
 	}
 }
@@ -339,6 +382,10 @@ static void handle(struct cpu *cpu)
 		break;
 	case SVM_EXIT_NPF:
 		exit_page_fault(cpu);
+		break;
+	case SVM_EXIT_INVD: /* what is in the caches is ours too, so it is not lost */
+		__asm__ volatile("wbinvd" : : : "memory");
+		skip(cpu, 2);
 		break;
 	case SVM_EXIT_IRET:
 		/* It is about to be done: one NMI may be nested on its last instruction, which

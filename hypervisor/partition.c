@@ -25,6 +25,7 @@ static struct {
 	unsigned users; /* that have found it and not put it back */
 } slots[PARTITIONS_MAX];
 static unsigned count;
+static uint64_t serial;
 static bool slots_lock; /* atomic; held for a few instructions */
 
 static void lock_slots(void)
@@ -118,6 +119,7 @@ int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_
 		;
 	if (i < PARTITIONS_MAX) {
 		p->number = i + 1;
+		p->serial = ++serial;
 		slots[i].p = p;
 		slots[i].users = 0;
 		count++;
