@@ -90,6 +90,7 @@ enum oya_info {
 	OYA_INFO_MEMORY_BYTES = 3,
 	OYA_INFO_PAGES_LEFT = 4, /* of the hypervisor's pool */
 	OYA_INFO_PARTITIONS = 5, /* there are */
+	OYA_INFO_IOMMUS = 6,     /* that keep devices out of what is ours; 0: nothing does */
 	OYA_INFO_COUNT,
 };
 

@@ -8,6 +8,7 @@
 #include "abi/oya.h"
 #include "hypervisor/child.h"
 #include "hypervisor/frames.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/partition.h"
@@ -33,6 +34,10 @@ static int info(uint64_t *b)
 		return 0;
 	case OYA_INFO_PARTITIONS:
 		*b = partition_count();
+		return 0;
+	case OYA_INFO_IOMMUS:
+		iommu_tell_faults();
+		*b = iommu_count();
 		return 0;
 	default:
 		return -EINVAL;

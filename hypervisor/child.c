@@ -10,8 +10,8 @@
 #include "hypervisor/emulate.h"
 #include "hypervisor/fpu.h"
 #include "hypervisor/frames.h"
-#include "hypervisor/log.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/svm.h"
 #include "hypervisor/virt.h"
@@ -27,6 +27,9 @@
 #define EXCEPTION_AC 17u
 #define EXCEPTION_MC 18u
 #define RFLAGS_CHANGED UINT64_C(0x003F7FD7)
+#define CPUID_SIZES 0x80000008u
+#define CPUID_BARRIER (1u << 12) /* of EBX */
+#define FORGET_PREDICTIONS 1u
 #define IO_IN (1u << 0)
 #define IO_STRING (1u << 2)
 #define IO_BYTES(info) ((uint8_t)((info) >> 4 & 7))
@@ -34,6 +37,7 @@
 
 static uint8_t *all_ports, *msr_bitmap;
 static uint32_t asid_end;
+static bool has_barrier;
 
 /* Those that VMLOAD and VMRUN exchange: a child reaches them by itself. */
 static const uint32_t own_msrs[] = {
@@ -52,6 +56,7 @@ int child_init(void)
 	for (unsigned i = 0; i < ARRAY_LEN(own_msrs); i++)
 		svm_trap_msr(msr_bitmap, own_msrs[i], false, false);
 	asid_end = virt->address_spaces();
+	has_barrier = x86_cpuid(CPUID_SIZES, 0).ebx & CPUID_BARRIER;
 	return asid_end > FIRST_ASID ? 0 : -ENOMEM;
 }
 
@@ -514,6 +519,16 @@ static bool after_step(struct child *c, bool on)
 	return on;
 }
 
+/* One partition does not steer what the processor guesses for the next. Between a partition and the
+ * parent's thread that runs it there is none, as with KVM: that is Linux's own business. */
+static void forget_predictions(const struct child *c, struct cpu *cpu)
+{
+	if (!has_barrier || cpu->predicted == c->partition->serial)
+		return;
+	x86_wrmsr(MSR_PREDICTION, FORGET_PREDICTIONS);
+	cpu->predicted = c->partition->serial;
+}
+
 static void run(struct child *c)
 {
 	struct cpu *cpu = cpu_this();
@@ -524,6 +539,7 @@ static void run(struct child *c)
 	exchange_debug(parent_debug, c->debug);
 	fpu_exchange(cpu->fpu, &parent_xcr0, c->fpu, c->xcr0);
 	parent_xss = fpu_hide_supervisor_states();
+	forget_predictions(c, cpu);
 	while (on && child_before_entry(c, cpu->apic)) {
 		enter(c, cpu);
 		on = handle(c, cpu) && !panicked();

@@ -8,6 +8,7 @@
 #include "hypervisor/cpu_start.h"
 #include "hypervisor/fpu.h"
 #include "hypervisor/log.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/virt.h"
 #include "hypervisor/x86.h"

@@ -42,8 +42,9 @@ struct cpu {
 	struct cpu_registers registers;
 	uint64_t asid_era; /* address-space numbers of before are no longer valid */
 	uint32_t asid_next;
-	void *fpu;      /* the parent's, while a child runs */
-	uint64_t fixup; /* where an exception of our own goes on; 0: it is a fault of ours */
+	uint64_t predicted; /* the partition whose branches were predicted here last: its serial */
+	void *fpu;          /* the parent's, while a child runs */
+	uint64_t fixup;     /* where an exception of our own goes on; 0: it is a fault of ours */
 };
 
 /* Registers and stack of an exception, as entry.S leaves them. */

@@ -52,7 +52,14 @@ hv_entry:
 	mov	%ebp, AT(load_base)
 
 	/* One table of 512 pages of 1 GiB serves the map of physical memory and, until the jump
-	 * below, the address that we run at. */
+	 * below, the address that we run at. Without such pages: 4 GiB in pages of 2 MiB, and C
+	 * goes on. */
+	push	%ebx
+	mov	$0x80000001, %eax
+	cpuid
+	pop	%ebx
+	bt	$26, %edx
+	jnc	8f
 	lea	AT(physical_map), %edi
 	mov	$(LARGE), %eax
 	xor	%edx, %edx
@@ -63,8 +70,24 @@ hv_entry:
 	adc	$0, %edx
 	add	$8, %edi
 	loop	2b
+	jmp	9f
+8:	lea	AT(physical_directories), %edi
+	mov	$(LARGE), %eax
+	mov	$(4 * 512), %ecx
+2:	mov	%eax, (%edi)
+	add	$0x200000, %eax
+	add	$8, %edi
+	loop	2b
+	lea	AT(physical_directories), %eax
+	or	$PRESENT_WRITE, %eax
+	lea	AT(physical_map), %edi
+	mov	$4, %ecx
+2:	mov	%eax, (%edi)
+	add	$4096, %eax
+	add	$8, %edi
+	loop	2b
 
-	lea	AT(physical_map), %eax
+9:	lea	AT(physical_map), %eax
 	or	$PRESENT_WRITE, %eax
 	mov	%eax, AT(hv_tables)
 	mov	%eax, AT(hv_tables + 256 * 8)
@@ -287,11 +310,13 @@ hv_cr3:
 
 	.bss
 	.balign 4096
-	.globl hv_tables
+	.globl hv_tables, physical_map
 hv_tables:
 	.skip 4096
 physical_map:
 	.skip 4096
+physical_directories:
+	.skip 4 * 4096
 image_directories:
 	.skip 4096
 image_directory:

@@ -193,7 +193,8 @@ static uint64_t place_kernel(struct places *p, const struct bzimage *image, cons
 /* Where everything goes. */
 struct plan {
 	struct bzimage image;
-	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, memory_end;
+	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, devices_len, memory_end,
+		memory_top;
 };
 
 /* The initrd must not be where the kernel goes; the kernel may be moved onto itself. */
@@ -211,7 +212,7 @@ static bool plan_initrd(struct places *p, struct plan *plan, const struct boot_m
 	return plan->initrd != 0;
 }
 
-static uint64_t memory_end(const struct boot_info *info)
+static uint64_t memory_top(const struct boot_info *info)
 {
 	uint64_t end = 0;
 
@@ -221,7 +222,7 @@ static uint64_t memory_end(const struct boot_info *info)
 		if (r->type == E820_RAM && r->start + r->len > end)
 			end = r->start + r->len;
 	}
-	return min_u64(end, PHYSICAL_BYTES);
+	return end;
 }
 
 /* NULL, or the sentence. */
@@ -241,8 +242,9 @@ static const char *plan_places(const struct boot_info *info, struct plan *plan)
 		return "there is no room in memory for the parent's initrd";
 	plan->told = find(&p, TOLD_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->rsdp = find(&p, PAGE_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
-	plan->memory_end = memory_end(info);
-	plan->frames_len = align_up(frames_bytes(plan->memory_end), PAGE_2M);
+	plan->memory_top = memory_top(info);
+	plan->memory_end = min_u64(plan->memory_top, PHYSICAL_BYTES);
+	plan->frames_len = align_up(frames_bytes(plan->memory_end) + plan->devices_len, PAGE_2M);
 	plan->frames = find(&p, plan->frames_len, PAGE_2M, KERNEL_MIN, PHYSICAL_BYTES);
 	if (!plan->frames)
 		return "there is no room in memory for the table of its pages";
@@ -298,11 +300,11 @@ static void tell(const struct boot_info *info, const struct plan *plan)
 	add_ranges(z, info, holes, ARRAY_LEN(holes));
 }
 
-const char *load_parent(const struct boot_info *info, struct load *ret_load)
+const char *load_parent(const struct boot_info *info, uint64_t devices_len, struct load *ret_load)
 {
 	const uint8_t *file = physical_to_pointer(info->module[0].start);
 	const char *sentence;
-	struct plan plan = {0};
+	struct plan plan = {.devices_len = devices_len};
 	int r;
 
 	if (!info->module_count)
@@ -327,7 +329,9 @@ const char *load_parent(const struct boot_info *info, struct load *ret_load)
 		.low_page = (uint32_t)plan.low,
 		.frames_at = plan.frames,
 		.frames_len = plan.frames_len,
+		.devices_at = plan.frames + frames_bytes(plan.memory_end),
 		.memory_end = plan.memory_end,
+		.memory_top = plan.memory_top,
 	};
 	return NULL;
 }

@@ -13,10 +13,13 @@ struct load {
 	uint32_t low_page;  /* of ours, below 1 MiB */
 	uint64_t frames_at; /* physical, of ours: the table of frames.h, whole chunks of 2 MiB */
 	uint64_t frames_len;
-	uint64_t memory_end; /* behind the last byte of memory */
+	uint64_t devices_at; /* in the same chunks, of the size that was asked for */
+	uint64_t memory_end; /* behind the last byte of memory that we know the owner of */
+	uint64_t memory_top; /* and of all */
 };
 
-/* NULL, or the sentence. The modules' memory may be written over. */
-const char *load_parent(const struct boot_info *info, struct load *ret_load);
+/* NULL, or the sentence. The modules' memory may be written over. devices_len: of the IOMMU's
+ * table. */
+const char *load_parent(const struct boot_info *info, uint64_t devices_len, struct load *ret_load);
 
 #endif

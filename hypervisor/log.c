@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/log.h"
 
-#include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "abi/oya.h"
@@ -11,10 +11,11 @@
 #define UART_LINE_STATUS 5
 #define UART_MAY_SEND 0x20
 #define UART_TRIES 100000u
+#define LOCK_TRIES 1000000u
 
 static struct oya_log *told;
 static uint16_t serial;
-static bool lock, stopped; /* atomic */
+static bool lock; /* atomic */
 
 void log_init(void *ring, uint32_t bytes, uint16_t port)
 {
@@ -65,8 +66,6 @@ static void put_number(uint64_t value, unsigned base)
 
 __attribute__((format(printf, 1, 0))) static void put_line(const char *format, va_list list)
 {
-	while (__atomic_test_and_set(&lock, __ATOMIC_ACQUIRE))
-		x86_pause();
 	put_text("oya-hv: ");
 	for (; *format; format++) {
 		if (*format != '%') {
@@ -90,31 +89,31 @@ __attribute__((format(printf, 1, 0))) static void put_line(const char *format, v
 		}
 	}
 	put('\n');
-	__atomic_clear(&lock, __ATOMIC_RELEASE);
 }
 
 void log_line(const char *format, ...)
 {
 	va_list list;
 
+	while (__atomic_test_and_set(&lock, __ATOMIC_ACQUIRE))
+		x86_pause();
 	va_start(list, format);
 	put_line(format, list);
 	va_end(list);
+	__atomic_clear(&lock, __ATOMIC_RELEASE);
 }
 
-bool panicked(void)
+void log_last(char *ret_text, uint32_t room, const char *format, va_list list)
 {
-	return __atomic_load_n(&stopped, __ATOMIC_RELAXED);
-}
+	uint64_t start;
 
-_Noreturn void panic(const char *format, ...)
-{
-	va_list list;
-
-	__atomic_store_n(&stopped, true, __ATOMIC_RELAXED);
-	va_start(list, format);
+	for (unsigned i = 0; __atomic_test_and_set(&lock, __ATOMIC_ACQUIRE) && i < LOCK_TRIES; i++)
+		x86_pause();
+	start = told ? told->written : 0;
 	put_line(format, list);
-	va_end(list);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	for (uint32_t i = 0; i < room; i++)
+		ret_text[i] = told && start + i + 1 < told->written && i + 1 < room
+				      ? told->text[(start + i) % told->room]
+				      : '\0';
+	__atomic_clear(&lock, __ATOMIC_RELEASE);
 }

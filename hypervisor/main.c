@@ -13,9 +13,11 @@
 #include "hypervisor/child.h"
 #include "hypervisor/cpu.h"
 #include "hypervisor/frames.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/load.h"
 #include "hypervisor/log.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
@@ -23,8 +25,6 @@
 #define LOG_PAGES 4u
 #define INFO_BYTES_MAX (64u << 10)
 #define COM1 0x3F8u
-#define CPUID_EXTENDED 0x80000001u
-#define CPUID_GIB_PAGES (1u << 26) /* of EDX */
 
 void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base);
 
@@ -48,8 +48,6 @@ static bool has_word(const char *line, const char *word)
 /* NULL, or why this machine cannot have a hypervisor. */
 static const char *check_processor(void)
 {
-	if (!(x86_cpuid(CPUID_EXTENDED, 0).edx & CPUID_GIB_PAGES))
-		return "this processor has no pages of 1 GiB";
 	return virt_choose();
 }
 
@@ -92,13 +90,23 @@ void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 	cpu = cpu_init_first();
 	if (!cpu)
 		panic("no memory for the first processor");
-	sentence = load_parent(&info, &load);
+	sentence = load_parent(&info, iommu_find(&info), &load);
 	if (sentence)
 		panic("%s", sentence);
+	if (memory_map(load.memory_end) < 0)
+		panic("no memory for the map of it");
+	if (load.memory_top > load.memory_end)
+		log_line("memory above %lx is the parent's alone: children have none of it",
+			 load.memory_end);
+	panic_keep_in(load.low_page);
 	cpu_set_start_page(load.low_page);
+	if (has_word(info.line, "panic=test"))
+		parent_want_panic();
 	init_frames(&info, &load);
 	if (child_init() < 0 || parent_init(&load, ring, LOG_PAGES * PAGE_BYTES) < 0)
 		panic("no memory for the parent's tables");
+	if (iommu_start(load.devices_at, parent_tables()) < 0)
+		panic("no memory for what the IOMMU needs");
 	parent_set_entry(cpu, load.entry, load.zero_page);
 	log_line("the parent starts at %lx, %u pages are left", (uint64_t)load.entry, pool_left());
 	parent_run(cpu);

@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/memory.h"
 
+#include <errno.h>
+
 #include "base/util.h"
 #include "hypervisor/x86.h"
 
+#define CPUID_EXTENDED 0x80000001u
+#define CPUID_GIB_PAGES (1u << 26) /* of EDX */
+#define FIRST_MAP_END (UINT64_C(4) << 30)
+#define ENTRIES 512u
+#define TABLE UINT64_C(0x3)
+#define LARGE_PAGE UINT64_C(0x83)
+
 extern uint8_t hv_image_end[];
+extern uint64_t physical_map[];
 
 static uint64_t load_base_at;
 static uint64_t pool_next, pool_end; /* addresses in the image's map */
@@ -33,6 +43,25 @@ uint64_t pointer_to_physical(const void *at)
 void *physical_to_pointer(uint64_t physical)
 {
 	return (void *)(uintptr_t)(PHYSICAL_AT + physical);
+}
+
+bool memory_has_large_pages(void)
+{
+	return x86_cpuid(CPUID_EXTENDED, 0).edx & CPUID_GIB_PAGES;
+}
+
+int memory_map(uint64_t end)
+{
+	for (uint64_t at = FIRST_MAP_END; at < end && !memory_has_large_pages(); at += PAGE_1G) {
+		uint64_t *table = pool_take(1);
+
+		if (!table)
+			return -ENOMEM;
+		for (unsigned i = 0; i < ENTRIES; i++)
+			table[i] = (at + i * PAGE_2M) | LARGE_PAGE;
+		physical_map[at / PAGE_1G] = pointer_to_physical(table) | TABLE;
+	}
+	return 0;
 }
 
 static void *take(uint64_t bytes, uint64_t align)

@@ -16,6 +16,7 @@
 #define STACK_BYTES 0x4000
 
 #ifndef __ASSEMBLER__
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,12 @@ void *physical_to_pointer(uint64_t physical);
 
 /* Physical address of a thing in the image or the map. */
 uint64_t pointer_to_physical(const void *at);
+
+/* Whether pages can be of 1 GiB. */
+bool memory_has_large_pages(void);
+
+/* Without them: the map of physical memory up to `end`; before, it is of 4 GiB. 0 or -ENOMEM. */
+int memory_map(uint64_t end);
 
 /* The range that the parent must not see. */
 uint64_t hv_physical_start(void);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "abi/ivrs.h"
 #include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
@@ -16,7 +17,8 @@
 #define LARGE (UINT64_C(1) << 7)
 #define GONE (UINT64_C(1) << 52) /* was mapped until npt_unmap */
 #define ADDRESS UINT64_C(0x000FFFFFFFFFF000)
-#define RIGHTS (PRESENT | NPT_WRITE | USER | NPT_NO_EXECUTE)
+#define RIGHTS (PRESENT | NPT_WRITE | USER | NPT_NO_EXECUTE | NPT_DEVICES)
+#define LEVEL(n) ((uint64_t)(n) << IOMMU_NEXT_LEVEL_AT) /* as an IOMMU has it: 0 is a page */
 
 /* Bytes that an entry of a level covers: 0 is that of 4 KiB pages. */
 static uint64_t covers(unsigned level)
@@ -55,7 +57,9 @@ static uint64_t *split(struct npt *npt, uint64_t *entry, unsigned level)
 	for (uint64_t i = 0; (old & PRESENT) && i < ENTRIES; i++)
 		table[i] = ((old & ADDRESS & ~(covers(level) - 1)) + i * covers(level - 1)) |
 			   (old & (RIGHTS | WRITTEN)) | (level > 1 ? LARGE : 0);
-	old ^= __atomic_exchange_n(entry, pointer_to_physical(table) | PRESENT | NPT_WRITE | USER,
+	old ^= __atomic_exchange_n(entry,
+				   pointer_to_physical(table) | PRESENT | NPT_WRITE | USER |
+					   NPT_DEVICES | LEVEL(level),
 				   __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; (old & WRITTEN) && i < ENTRIES; i++) /* just now */
 		__atomic_fetch_or(&table[i], WRITTEN, __ATOMIC_SEQ_CST);
@@ -116,7 +120,7 @@ int npt_map_table(struct npt *npt, uint64_t guest, const uint64_t *table)
 	lock(npt);
 	entry = reach(npt, guest, PAGE_2M, &level);
 	if (entry)
-		*entry = pointer_to_physical(table) | PRESENT | NPT_WRITE | USER;
+		*entry = pointer_to_physical(table) | PRESENT | NPT_WRITE | USER | LEVEL(level);
 	unlock(npt);
 	return entry ? 0 : -ENOMEM;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Nested page tables: guest-physical to physical addresses. Tables come from where the owner says.
+ * An entry is at once one of AMD's IOMMU, which uses bits that the processor does not: so one table
+ * can serve the parent's processors and its devices.
  * Any processor may map and look; to make a change of what was mapped seen (by a flush of the
  * processors' TLBs) is the caller's business.
  */
@@ -12,6 +14,7 @@
 
 #define NPT_WRITE (UINT64_C(1) << 1)
 #define NPT_NO_EXECUTE (UINT64_C(1) << 63)
+#define NPT_DEVICES (UINT64_C(3) << 61) /* IOMMU_READ, IOMMU_WRITE */
 
 struct npt {
 	uint64_t *top;            /* 512 entries, four levels */
@@ -29,7 +32,8 @@ uint64_t npt_physical(const struct npt *npt);
 int npt_map(struct npt *npt, uint64_t guest, uint64_t physical, uint64_t bytes, uint64_t flags);
 
 /* In place of what was there; larger pages around it are split: 2 MiB led through a table of 512
- * entries of 4 KiB, which others may share: nothing smaller may be mapped there afterwards. */
+ * entries of 4 KiB, which others may share: nothing smaller may be mapped there afterwards. Devices
+ * reach nothing there. */
 int npt_map_table(struct npt *npt, uint64_t guest, const uint64_t *table);
 
 /* One entry of such a table. */

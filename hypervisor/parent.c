@@ -5,13 +5,16 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "abi/ivrs.h"
 #include "abi/oya.h"
 #include "base/util.h"
 #include "hypervisor/apic.h"
 #include "hypervisor/calls.h"
 #include "hypervisor/emulate.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/log.h"
 #include "hypervisor/npt.h"
+#include "hypervisor/panic.h"
 #include "hypervisor/svm.h"
 #include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
@@ -20,23 +23,27 @@
 #define EXCEPTION_UD 6u
 #define EXCEPTION_GP 13u
 #define VECTOR_NMI 2u
-#define RESET_PORT 0xCF9u
-#define RESET_NOW 0x06u
-#define KEYBOARD_PORT 0x64u
-#define KEYBOARD_RESET 0xFEu
 #define CPUID_1_OSXSAVE (1u << 27) /* of ECX */
 #define CPUID_7_OSPKE (1u << 4)
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
 #define CPUID_HYPERVISOR_LAST 0x400000FFu
 #define FIRST_SELECTOR 0x10u
+#define FOUR_GIB (UINT64_C(4) << 30)
+#define ALL_RIGHTS (NPT_WRITE | NPT_DEVICES)
 
 static struct npt npt;
 static uint8_t *msr_bitmap;
 static uint64_t empty_page;   /* physical: what the parent reads where we are */
 static uint64_t *empty_table; /* the same for 2 MiB */
 static uint64_t log_at, log_len;
+static uint64_t mapped_end; /* all below is; what is ours lies there */
+static bool panic_wanted;
 
-/* MSRs that the parent does not reach by itself; all others of the bitmap's ranges are its own. */
+/* MSRs that the parent does not reach by itself: those by which it could reach us. All others are
+ * its own, for the machine is: a list of what it may have would take drivers for power, errors,
+ * performance and microcode from it with each new processor, and keep nothing out that this does
+ * not. MTRRs are its own too: types of memory make us slow or not, and the bits of fixed ones that
+ * turn memory into devices are dead while SYSCFG stays as the firmware set it. */
 static const struct {
 	uint32_t msr;
 	bool read, write;
@@ -46,6 +53,18 @@ static const struct {
 	{SVM_MSR_HSAVE, true, true},   /* where a VMRUN saves us */
 	{MSR_APIC_BASE, false, true},  /* elsewhere its registers would be out of our sight */
 	{MSR_X2APIC_ICR, false, true}, /* INIT and SIPI */
+	/* What address is memory and what a device: ours must stay memory, the same for all. */
+	{MSR_SYSCFG, false, true},
+	{MSR_IO_RANGE_FIRST, false, true},
+	{MSR_IO_RANGE_FIRST + 1, false, true},
+	{MSR_IO_RANGE_LAST - 1, false, true},
+	{MSR_IO_RANGE_LAST, false, true},
+	{MSR_TOP_MEM, false, true},
+	{MSR_TOP_MEM2, false, true},
+	/* Where an SMI goes to, which is above us: at our memory it would run what lies there. */
+	{MSR_SMM_BASE, false, true},
+	{MSR_SMM_ADDRESS, false, true},
+	{MSR_SMM_MASK, false, true},
 };
 
 static void *take_table(void *ctx)
@@ -62,7 +81,12 @@ int parent_hide_chunk(uint64_t at)
 void parent_show_chunk(uint64_t at)
 {
 	/* Where a chunk was hidden there are tables down to it. */
-	(void)npt_map(&npt, at, at, PAGE_2M, NPT_WRITE);
+	(void)npt_map(&npt, at, at, PAGE_2M, ALL_RIGHTS);
+}
+
+uint64_t parent_tables(void)
+{
+	return npt_physical(&npt);
 }
 
 /* Our own pages read as zeros and cannot be written; the log can be read. */
@@ -75,6 +99,16 @@ static int hide(uint64_t start, uint64_t len)
 
 		r = npt_map(&npt, at, shown ? at : empty_page, PAGE_BYTES, NPT_NO_EXECUTE);
 	}
+	return r;
+}
+
+static int map_gib(uint64_t at)
+{
+	uint64_t bytes = memory_has_large_pages() ? PAGE_1G : PAGE_2M;
+	int r = 0;
+
+	for (uint64_t i = at; r == 0 && i < at + PAGE_1G; i += bytes)
+		r = npt_map(&npt, i, i, bytes, ALL_RIGHTS);
 	return r;
 }
 
@@ -94,8 +128,14 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 	log_len = log_bytes;
 	for (size_t i = 0; i < ARRAY_LEN(trapped); i++)
 		svm_trap_msr(msr_bitmap, trapped[i].msr, trapped[i].read, trapped[i].write);
-	for (uint64_t at = 0; r == 0 && at < PHYSICAL_BYTES; at += PAGE_1G)
-		r = npt_map(&npt, at, at, PAGE_1G, NPT_WRITE);
+	/* All memory at once, for devices too. */
+	mapped_end = memory_has_large_pages() ? PHYSICAL_BYTES : FOUR_GIB;
+	if (load->memory_top > mapped_end)
+		mapped_end = align_up(load->memory_top, PAGE_1G);
+	for (uint64_t at = 0; r == 0 && at < mapped_end; at += PAGE_1G)
+		r = map_gib(at);
+	for (unsigned i = 0; r == 0 && i < iommu_count(); i++)
+		r = hide(iommu_registers(i), IOMMU_REGISTERS_BYTES);
 	if (r == 0)
 		r = hide(hv_physical_start(), HV_BYTES);
 	if (r == 0)
@@ -108,6 +148,11 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 	return r;
 }
 
+void parent_want_panic(void)
+{
+	panic_wanted = true;
+}
+
 /* As after INIT, but for what the vector of a SIPI decides. */
 static void set_reset(struct cpu *cpu)
 {
@@ -115,7 +160,8 @@ static void set_reset(struct cpu *cpu)
 
 	memset(v, 0, sizeof(*v));
 	v->intercept_1 = SVM_INTERCEPT_NMI | SVM_INTERCEPT_INIT | SVM_INTERCEPT_CPUID |
-			 SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
+			 SVM_INTERCEPT_INVD | SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_MSR |
+			 SVM_INTERCEPT_SHUTDOWN;
 	v->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
 			 SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
 			 SVM_INTERCEPT_SKINIT;
@@ -168,6 +214,8 @@ static void exit_cpuid(struct cpu *cpu)
 	uint32_t leaf = (uint32_t)cpu->vmcb->rax, sub = (uint32_t)cpu->registers.rcx;
 	struct cpuid c = x86_cpuid(leaf, sub);
 
+	if (leaf == OYA_CPUID && panic_wanted)
+		panic("asked for by the boot loader");
 	if (leaf == OYA_CPUID)
 		c = (struct cpuid){OYA_INTERFACE_VERSION, OYA_CPUID_EBX, OYA_CPUID_ECX,
 				   OYA_CPUID_EDX};
@@ -183,6 +231,8 @@ static void exit_cpuid(struct cpu *cpu)
 	cpu->registers.rcx = c.ecx;
 	cpu->registers.rdx = c.edx;
 	skip(cpu, 2);
+	/* With each program that starts: often enough. */
+	iommu_tell_faults();
 }
 
 static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
@@ -204,6 +254,8 @@ static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 
 static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
+	uint64_t now;
+
 	switch (msr) {
 	case MSR_EFER:
 		/* LMA is the processor's; with SVM switched off SVME cannot be set. */
@@ -221,6 +273,14 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	case MSR_X2APIC_ICR:
 		apic_write_icr(value);
 		return true;
+	case MSR_SYSCFG:
+	case MSR_IO_RANGE_FIRST ... MSR_IO_RANGE_LAST:
+	case MSR_TOP_MEM:
+	case MSR_TOP_MEM2:
+	case MSR_SMM_BASE:
+	case MSR_SMM_ADDRESS:
+	case MSR_SMM_MASK: /* Linux writes some back as they are */
+		return cpu_rdmsr(msr, &now) && now == value;
 	default:
 		return cpu_wrmsr(msr, value);
 	}
@@ -297,20 +357,11 @@ static void exit_page_fault(struct cpu *cpu)
 		exit_apic_write(cpu);
 	} else if (v->exit_info_1 & SVM_NPF_PRESENT) {
 		inject(cpu, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
-	} else if (gpa >= PHYSICAL_BYTES) {
+	} else if (gpa >= mapped_end) {
 		/* A device far above memory. Two processors may do this at once. */
-		if (npt_map(&npt, at, at, PAGE_1G, NPT_WRITE) < 0)
+		if (map_gib(at) < 0)
 			panic("no memory to map %lx for the parent", at);
 	}
-}
-
-/* A triple fault is how some kernels reset the machine. */
-_Noreturn static void reset_machine(void)
-{
-	log_line("the parent's processor has shut down: reset");
-	x86_outb(RESET_PORT, RESET_NOW);
-	x86_outb(KEYBOARD_PORT, KEYBOARD_RESET);
-	panic("the machine does not reset");
 }
 
 static void handle(struct cpu *cpu)
@@ -334,6 +385,10 @@ static void handle(struct cpu *cpu)
 	case SVM_EXIT_NPF:
 		exit_page_fault(cpu);
 		break;
+	case SVM_EXIT_INVD: /* what is in the caches is ours too, so it is not lost */
+		__asm__ volatile("wbinvd" : : : "memory");
+		skip(cpu, 2);
+		break;
 	case SVM_EXIT_IRET:
 		/* It is about to be done: one NMI may be nested on its last instruction, which
 		 * Linux is made for. */
@@ -341,6 +396,8 @@ static void handle(struct cpu *cpu)
 		cpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
 		break;
 	case SVM_EXIT_SHUTDOWN:
+		/* A triple fault is how some kernels reset the machine. */
+		log_line("the parent's processor has shut down: reset");
 		reset_machine();
 	case SVM_EXIT_INVALID:
 		panic("the parent's state on processor %u is not one that can run: CR0 %lx, EFER %lx, "
@@ -376,11 +433,12 @@ _Noreturn void parent_run(struct cpu *cpu)
 	 * we use none of them. */
 	virt->load(vmcb);
 	for (;;) {
+		/* Also behind the run of a child, which takes the NMI of who panics. */
+		if (panicked())
+			panic("processor %u stops", cpu->apic);
 		virt->run(vmcb, &cpu->registers);
 		cpu->vmcb->tlb_control = SVM_TLB_KEEP;
 		cpu->vmcb->event = 0;
-		if (panicked())
-			panic("processor %u stops", cpu->apic);
 		handle(cpu);
 		if (__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST)) {
 			enter_sipi(cpu);

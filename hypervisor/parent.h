@@ -21,10 +21,16 @@ struct parent_log {
 int parent_init(const struct load *load, void *log, uint32_t log_bytes);
 struct parent_log parent_log(void);
 
+/* Its nested page table, physical: for its devices too. */
+uint64_t parent_tables(void);
+
 /* 2 MiB that the parent loses (it reads zeros there) and has again. To flush is the caller's
  * business. 0 or -ENOMEM. */
 int parent_hide_chunk(uint64_t at);
 void parent_show_chunk(uint64_t at);
+
+/* For tests, by a word of the boot loader's: the parent's next look for us ends in a panic. */
+void parent_want_panic(void);
 
 /* An NMI has come: ours, or the parent's at its next entry. */
 void parent_take_nmi(struct cpu *cpu);

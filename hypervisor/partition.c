@@ -10,6 +10,7 @@
 #include "hypervisor/child.h"
 #include "hypervisor/cpu.h"
 #include "hypervisor/frames.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/parent.h"
 #include "hypervisor/x86.h"
@@ -24,6 +25,7 @@ static struct {
 	unsigned users; /* that have found it and not put it back */
 } slots[PARTITIONS_MAX];
 static unsigned count;
+static uint64_t serial;
 static bool slots_lock; /* atomic; held for a few instructions */
 
 static void lock_slots(void)
@@ -76,6 +78,7 @@ static int take_chunk(uint64_t at)
 		return r;
 	}
 	cpu_flush_everywhere();
+	iommu_flush();
 	memset(physical_to_pointer(at), 0, OYA_CHUNK_BYTES);
 	return 0;
 }
@@ -116,6 +119,7 @@ int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_
 		;
 	if (i < PARTITIONS_MAX) {
 		p->number = i + 1;
+		p->serial = ++serial;
 		slots[i].p = p;
 		slots[i].users = 0;
 		count++;
@@ -126,6 +130,7 @@ int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_
 		return 0;
 	parent_show_chunk(chunk);
 	cpu_flush_everywhere();
+	iommu_flush();
 	frames_give_back(chunk, OYA_CHUNK_BYTES);
 	return -ENOSPC;
 }
@@ -264,10 +269,12 @@ static void release_chunks(struct partition *p)
 	for (unsigned i = p->chunk_count; i-- > 1;)
 		release_chunk(p->chunk[i]);
 	cpu_flush_everywhere();
+	iommu_flush();
 	for (unsigned i = p->chunk_count; i-- > 1;)
 		frames_give_back(p->chunk[i], OYA_CHUNK_BYTES);
 	release_chunk(first);
 	cpu_flush_everywhere();
+	iommu_flush();
 	frames_give_back(first, OYA_CHUNK_BYTES);
 }
 

@@ -20,6 +20,7 @@
 struct child;
 
 struct partition {
+	uint64_t serial; /* no other has or had it */
 	unsigned number; /* 1 to PARTITIONS_MAX */
 	bool lock;       /* of all below; taken by lock_take */
 	bool ends;       /* nothing new may begin */

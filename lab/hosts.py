@@ -22,7 +22,7 @@ from pathlib import Path
 
 from . import cache
 from .images import host_image, server_image
-from .machine import Machine, Shape, accel, new_overlay
+from .machine import Hardware, Machine, Shape, accel, new_overlay
 from .process import LabError, run_dir, say, spawn, stop
 from .ssh import Background, Result, Shell
 
@@ -130,6 +130,10 @@ class Host:
         self._began = time.monotonic()
         self.machine.forget_ready()
         self.run("(sleep 0.5; systemctl reboot) >/dev/null 2>&1 </dev/null &")
+        self.comes_back(timeout)
+
+    def comes_back(self, timeout: float = 300.0) -> None:
+        """Wait until the host's system is up once more, since the machine's `forget_ready`."""
         self.shell.close()
         self.machine.wait_ready(timeout)
         self._shell = Shell(self.name, self._shape.image, self.machine.ssh_port, self._directory)
@@ -215,6 +219,7 @@ def hosts(
     hypervisor: Path | None = None,
     uefi: bool = False,
     boots_itself: bool = False,
+    hardware: Hardware = Hardware(),
 ) -> Iterator[Hosts]:
     """Start `n` hosts (1 to 16); they are gone when the block ends.
 
@@ -222,7 +227,7 @@ def hosts(
     images, read-only (`Host.extra_disks`). `snapshot=False`: boot from power-off. `nested`: the
     hosts need KVM inside. `hypervisor`: this one of ours boots first, by GRUB, from power-off, on
     BIOS or on UEFI, always in an emulated machine. `boots_itself`: one host that starts by GRUB from its own disk, with
-    no help of QEMU's. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
+    no help of QEMU's. `hardware`: what an emulated machine has beside. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
     build/lab/<run> of the project. LabError when a host does not come up.
     """
     if not 1 <= n <= MAX_HOSTS:
@@ -235,7 +240,7 @@ def hosts(
     children = [_start_switch(switch)]
     how = "tcg" if hypervisor or boots_itself else accel(nested)
     snapshot = snapshot and not hypervisor and not boots_itself
-    shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi) for index in range(1, n + 1)]
+    shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi, hardware) for index in range(1, n + 1)]
     members = [Host(shape, directory, switch) for shape in shapes]
     group = Hosts(members, directory)
     if shared_disk_mib:

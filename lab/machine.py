@@ -31,6 +31,17 @@ _APPEND = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Hardware:
+    """What an emulated machine has that others have not, and what its boot loader says."""
+
+    machine: str = "pc"  # or "q35"
+    features: str = ""  # of the processor, as "-pdpe1gb"
+    options: tuple[str, ...] = ()  # of QEMU
+    append: str = ""  # to the kernel's command line
+    words: str = "serial"  # the hypervisor's
+
+
+@dataclasses.dataclass(frozen=True)
 class Shape:
     """What a snapshot depends on, beside the image and QEMU itself; `index` counts from 1."""
 
@@ -41,6 +52,7 @@ class Shape:
     accel: str
     hypervisor: Path | None = None  # boots first, by GRUB
     uefi: bool = False
+    hardware: Hardware = Hardware()
 
     @property
     def name(self) -> str:
@@ -83,14 +95,17 @@ _EMULATED = "EPYC-Rome,+svm,+npt,-xsave"
 
 def _devices(shape: Shape) -> list[str]:
     processor = "host" if shape.accel == "kvm" else _EMULATED
-    argv = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,usb=off,memory-backend=ram"]
+    if shape.hardware.features:
+        processor += f",{shape.hardware.features}"
+    machine = f"{shape.hardware.machine},usb=off,memory-backend=ram"
+    argv = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", machine]
     argv += ["-accel", "kvm" if shape.accel == "kvm" else "tcg,thread=multi", "-cpu", processor]
     argv += ["-smp", str(shape.cpus), "-m", str(shape.memory_mib)]
     argv += ["-device", "virtio-blk-pci,drive=root,serial=root"]
     for net, kind in (("out", 1), ("lab", 2)):
         mac = f"52:54:00:6f:{kind:02x}:{shape.index:02x}"
         argv += ["-device", f"virtio-net-pci,netdev={net},mac={mac},romfile="]
-    return argv + ["-device", "virtio-rng-pci", "-device", "vmgenid,guid=auto"]
+    return argv + ["-device", "virtio-rng-pci", "-device", "vmgenid,guid=auto", *shape.hardware.options]
 
 
 class Machine:
@@ -134,14 +149,16 @@ class Machine:
 
     def _boot(self, shape: Shape, directory: Path) -> list[str]:
         machine_id = f"systemd.machine_id=6f79616c6162{shape.index:020x}"
-        append = f"{_APPEND} {machine_id} oya.host={shape.index}"
+        append = f"{_APPEND} {machine_id} oya.host={shape.index} {shape.hardware.append}".rstrip()
         image = shape.image
         firmware = ["-drive", f"if=pflash,format=raw,readonly=on,file={grub.uefi()}"] if shape.uefi else []
         if image.boots_itself:
             return firmware
         if not shape.hypervisor:
             return ["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", append]
-        disc = grub.disc(directory / f"{self.name}.iso", shape.hypervisor, image.kernel, image.initrd, append)
+        disc = grub.disc(
+            directory / f"{self.name}.iso", shape.hypervisor, image.kernel, image.initrd, append, shape.hardware.words
+        )
         argv = ["-drive", f"if=none,id=disc,media=cdrom,readonly=on,file={disc}", "-device", "ide-cd,drive=disc"]
         return [*argv, *firmware, "-boot", "d"]
 

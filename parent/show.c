@@ -34,6 +34,7 @@ static int info_show(struct seq_file *file, void *unused)
 	seq_printf(file, "memory_bytes %llu\n", oya_info(OYA_INFO_MEMORY_BYTES));
 	seq_printf(file, "pages_left %llu\n", oya_info(OYA_INFO_PAGES_LEFT));
 	seq_printf(file, "partitions %llu\n", oya_info(OYA_INFO_PARTITIONS));
+	seq_printf(file, "iommus %llu\n", oya_info(OYA_INFO_IOMMUS));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(info);

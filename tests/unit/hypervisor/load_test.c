@@ -95,7 +95,7 @@ static void the_kernel_goes_where_it_wants_and_is_told_of_our_holes(void **state
 	put_initrd(f, INITRD_AT);
 	f->info.rsdp_len = 36;
 	memcpy(f->info.rsdp, "RSD PTR ", 8);
-	assert_null(load_parent(&f->info, &load));
+	assert_null(load_parent(&f->info, 0, &load));
 	assert_int_equal(load.entry, KERNEL_AT);
 	assert_memory_equal(fake_ram + KERNEL_AT, f->file.data + BZIMAGE_SETUP_BYTES,
 			    f->file.len - BZIMAGE_SETUP_BYTES);
@@ -128,7 +128,7 @@ static void an_initrd_in_the_kernels_way_is_moved(void **state)
 	uint32_t at;
 
 	put_initrd(f, KERNEL_AT + 0x1000);
-	assert_null(load_parent(&f->info, &load));
+	assert_null(load_parent(&f->info, 0, &load));
 	at = le32_load(fake_ram + load.zero_page + SETUP_RAMDISK);
 	assert_true(at >= KERNEL_AT + KERNEL_INIT_BYTES || at + INITRD_BYTES <= KERNEL_AT);
 	assert_true(at >= FAKE_HV_AT + HV_BYTES || at + INITRD_BYTES <= FAKE_HV_AT);
@@ -146,7 +146,7 @@ static void a_kernel_whose_place_is_taken_goes_elsewhere(void **state)
 	f->info.range[3] =
 		(struct boot_range){KERNEL_AT + 0x2000, FAKE_BYTES - KERNEL_AT - 0x2000, E820_RAM};
 	f->info.range_count = 4;
-	assert_null(load_parent(&f->info, &load));
+	assert_null(load_parent(&f->info, 0, &load));
 	assert_int_not_equal(load.entry, KERNEL_AT);
 	assert_int_equal(le32_load(fake_ram + load.zero_page + SETUP_CODE_AT), load.entry);
 	assert_memory_equal(fake_ram + load.entry, f->file.data + BZIMAGE_SETUP_BYTES, 512);
@@ -160,18 +160,18 @@ static void each_refusal_is_a_sentence(void **state)
 	struct load load;
 
 	f->info.range_count = 2;
-	assert_string_equal(load_parent(&f->info, &load),
+	assert_string_equal(load_parent(&f->info, 0, &load),
 			    "there is no room in memory for the parent's kernel");
 	f->info.range_count = 3;
 	f->info.range[2].len = 0x200000; /* enough for the kernel alone, and not at its place */
 	put_initrd(f, INITRD_AT);
 	f->info.module[1].len = 0x180000;
-	assert_non_null(load_parent(&f->info, &load));
+	assert_non_null(load_parent(&f->info, 0, &load));
 	f->info.module[0].len = 100;
-	assert_string_equal(load_parent(&f->info, &load),
+	assert_string_equal(load_parent(&f->info, 0, &load),
 			    "the parent's kernel is damaged, or the boot loader has unpacked it");
 	f->info.module_count = 0;
-	assert_string_equal(load_parent(&f->info, &load),
+	assert_string_equal(load_parent(&f->info, 0, &load),
 			    "the boot entry names no kernel for the parent");
 }
 

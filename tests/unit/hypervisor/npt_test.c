@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "abi/ivrs.h"
 #include "hypervisor/npt.h"
 #include "tests/unit/hypervisor/memory_fake.h"
 
@@ -154,6 +155,51 @@ static void a_shared_table_serves_any_chunk_and_goes_without_a_trace(void **stat
 	assert_int_equal(at(npt, PAGE_2M * 5), 0x7000);
 }
 
+/* What an IOMMU finds, which starts with four levels: UINT64_MAX when it refuses. */
+static uint64_t device_at(const struct npt *npt, uint64_t guest, uint64_t right)
+{
+	uint64_t table = npt_physical(npt), entry = 0;
+	unsigned level = 4;
+
+	while (level) {
+		unsigned shift = 3 + 9 * level;
+
+		memcpy(&entry, fake_ram + table + (guest >> shift) % 512 * sizeof(entry),
+		       sizeof(entry));
+		if (!(entry & 1) || !(entry & right))
+			return UINT64_MAX;
+		table = entry & UINT64_C(0x000FFFFFFFFFF000);
+		if (!(entry >> IOMMU_NEXT_LEVEL_AT & 7))
+			return (table >> shift << shift) | (guest & ((UINT64_C(1) << shift) - 1));
+		assert_int_equal(entry >> IOMMU_NEXT_LEVEL_AT & 7, level - 1);
+		level--;
+	}
+	return UINT64_MAX;
+}
+
+static void what_the_parent_loses_its_devices_lose(void **state)
+{
+	struct npt *npt = *state;
+	uint64_t *table = fake_take(NULL);
+
+	for (unsigned i = 0; i < 512; i++)
+		table[i] = npt_entry(0x7000, NPT_NO_EXECUTE);
+	assert_int_equal(npt_map(npt, 0, 0, PAGE_1G, NPT_WRITE | NPT_DEVICES), 0);
+	assert_int_equal(device_at(npt, 12345, IOMMU_WRITE), 12345);
+	assert_int_equal(npt_map_table(npt, PAGE_2M * 2, table), 0);
+	assert_int_equal(npt_map(npt, 0x5000, 0x7000, PAGE_BYTES, NPT_NO_EXECUTE), 0);
+	for (uint64_t right = IOMMU_READ; right <= IOMMU_WRITE; right *= 2) {
+		assert_int_equal(device_at(npt, PAGE_2M * 2 + 8, right), UINT64_MAX);
+		assert_int_equal(device_at(npt, 0x5008, right), UINT64_MAX);
+		assert_int_equal(device_at(npt, 0x4008, right), 0x4008);
+		assert_int_equal(device_at(npt, PAGE_2M * 3, right), PAGE_2M * 3);
+		assert_int_equal(device_at(npt, PAGE_1G, right), UINT64_MAX);
+	}
+	assert_int_equal(npt_map(npt, PAGE_2M * 2, PAGE_2M * 2, PAGE_2M, NPT_WRITE | NPT_DEVICES),
+			 0);
+	assert_int_equal(device_at(npt, PAGE_2M * 2 + 8, IOMMU_WRITE), PAGE_2M * 2 + 8);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -164,6 +210,7 @@ int main(void)
 		TEST(without_memory_nothing_changes),
 		TEST(what_is_unmapped_is_told_once),
 		TEST(a_shared_table_serves_any_chunk_and_goes_without_a_trace),
+		TEST(what_the_parent_loses_its_devices_lose),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
