@@ -21,6 +21,7 @@
 #define KEYBOARD_RESET 0xFEu
 #define CLOCK_INDEX 0x70u
 #define CLOCK_VALUE 0x71u
+#define CLOCK_TRIES 10000000u
 #define SECONDS_SHOWN 10u
 #define SCREEN_AT 0xB8000u
 #define WHITE_ON_RED 0x4F00u
@@ -85,7 +86,7 @@ static void wait_a_second(void)
 
 	x86_outb(CLOCK_INDEX, 0);
 	now = x86_inb(CLOCK_VALUE);
-	while (x86_inb(CLOCK_VALUE) == now)
+	for (unsigned i = 0; i < CLOCK_TRIES && x86_inb(CLOCK_VALUE) == now; i++)
 		x86_pause();
 }
 

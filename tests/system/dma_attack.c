@@ -58,6 +58,7 @@ static uint64_t physical(const void *page)
 
 	if (f < 0 || pread(f, &entry, sizeof(entry), (off_t)at) != (ssize_t)sizeof(entry))
 		fail("pagemap");
+	(void)close(f);
 	return (entry & ((UINT64_C(1) << 55) - 1)) * PAGE;
 }
 
@@ -71,11 +72,13 @@ static void open_device(const char *folder)
 	f = open(name, O_RDWR);
 	if (f < 0 || pwrite(f, &master, sizeof(master), PCI_COMMAND) != (ssize_t)sizeof(master))
 		fail(name);
+	(void)close(f);
 	(void)snprintf(name, sizeof(name), "%s/resource0", folder);
 	f = open(name, O_RDWR);
 	device = mmap(NULL, REGISTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, f, 0);
 	if (f < 0 || device == MAP_FAILED)
 		fail(name);
+	(void)close(f);
 }
 
 int main(int argc, char **argv)
