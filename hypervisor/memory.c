@@ -30,11 +30,6 @@ uint64_t pointer_to_physical(const void *at)
 					: address - PHYSICAL_AT;
 }
 
-void *physical_to_pointer(uint64_t physical)
-{
-	return (void *)(uintptr_t)(PHYSICAL_AT + physical);
-}
-
 static void *take(uint64_t bytes, uint64_t align)
 {
 	uint64_t at;
@@ -67,9 +62,11 @@ unsigned pool_left(void)
 
 void *memcpy(void *to, const void *from, size_t len)
 {
+	size_t words = len / sizeof(uint64_t), bytes = len % sizeof(uint64_t);
 	void *at = to;
 
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(len) : : "memory");
+	__asm__ volatile("rep movsq" : "+D"(at), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(bytes) : : "memory");
 	return to;
 }
 
@@ -88,9 +85,12 @@ void *memmove(void *to, const void *from, size_t len)
 
 void *memset(void *to, int byte, size_t len)
 {
+	size_t words = len / sizeof(uint64_t), bytes = len % sizeof(uint64_t);
+	uint64_t word = (uint8_t)byte * UINT64_C(0x0101010101010101);
 	void *at = to;
 
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(len) : "a"(byte) : "memory");
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(word) : "memory");
+	__asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(word) : "memory");
 	return to;
 }
 
