@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "abi/svm.h"
+#include "hypervisor/emulate.h"
 #include "hypervisor/memory.h"
 
 #define CPU_MAX 256u /* by the number of its local APIC */
@@ -42,7 +43,8 @@ struct cpu {
 	struct cpu_registers registers;
 	uint64_t asid_era; /* address-space numbers of before are no longer valid */
 	uint32_t asid_next;
-	void *fpu;      /* the parent's, while a child runs */
+	void *fpu;                /* the parent's, while a child runs */
+	struct emulate_memo memo; /* of the parent's last access to its local APIC */
 	uint64_t fixup; /* where an exception of our own goes on; 0: it is a fault of ours */
 };
 

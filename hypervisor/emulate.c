@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
@@ -58,8 +59,8 @@ static bool is_large(const struct svm_vmcb *v, const struct paging *p, unsigned 
 
 /* Where a linear address leads, and which of ENTRY_RIGHTS all levels grant. 0, -EFAULT when the
  * guest's tables say that nothing is there, -ENOENT when they lie where no memory is. */
-static int walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear, uint64_t *ret_gpa,
-		uint64_t *ret_rights)
+static int walk_noting(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+		       uint64_t *ret_gpa, uint64_t *ret_rights, struct emulate_memo *memo)
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size;
@@ -80,6 +81,10 @@ static int walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear
 					   : *(const volatile uint32_t *)at;
 		if (!(entry & ENTRY_PRESENT))
 			return -EFAULT;
+		if (memo) {
+			memo->entry_at[memo->levels] = at;
+			memo->entry[memo->levels++] = entry;
+		}
 		/* The topmost entries of 32-bit tables with 8 bytes each grant nothing. */
 		if (p.levels != 3 || level != 2)
 			*ret_rights &= entry;
@@ -90,6 +95,12 @@ static int walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear
 	}
 	*ret_gpa = (entry & ENTRY_ADDRESS & ~(size - 1)) | (linear & (size - 1));
 	return 0;
+}
+
+static int walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear, uint64_t *ret_gpa,
+		uint64_t *ret_rights)
+{
+	return walk_noting(npt, v, linear, ret_gpa, ret_rights, NULL);
 }
 
 static unsigned code_bits(const struct svm_vmcb *v)
@@ -124,6 +135,56 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 	uint8_t bytes[INSTRUCTION_MAX];
 
 	return access_decode(bytes, fetch(npt, v, bytes), code_bits(v));
+}
+
+static uint64_t changes_of(const struct npt *npt)
+{
+	return __atomic_load_n(&npt->changes, __ATOMIC_SEQ_CST);
+}
+
+static bool is_as_met(const struct npt *npt, const struct svm_vmcb *v, const struct emulate_memo *m)
+{
+	if (!m->code || m->rip != v->rip || m->cr3 != v->cr3 || m->cr0 != v->cr0 ||
+	    m->cr4 != v->cr4 || m->efer != v->efer || m->cs_attributes != v->cs.attributes ||
+	    m->changes != changes_of(npt))
+		return false;
+	for (unsigned i = 0; i < m->levels; i++) {
+		if (*m->entry_at[i] != m->entry[i])
+			return false;
+	}
+	return le64_load(m->code) == m->bytes[0] && le64_load(m->code + 8) == m->bytes[1];
+}
+
+/* In 64-bit mode with paging, and not at the end of a page. */
+static bool meet(const struct npt *npt, const struct svm_vmcb *v, struct emulate_memo *m)
+{
+	uint64_t gpa, rights;
+
+	*m = (struct emulate_memo){
+		.rip = v->rip,
+		.cr0 = v->cr0,
+		.cr3 = v->cr3,
+		.cr4 = v->cr4,
+		.efer = v->efer,
+		.cs_attributes = v->cs.attributes,
+		.changes = changes_of(npt),
+	};
+	if (code_bits(v) != 64 || (v->rip & (PAGE_BYTES - 1)) > PAGE_BYTES - sizeof(m->bytes) ||
+	    walk_noting(npt, v, v->rip, &gpa, &rights, m) < 0)
+		return false;
+	m->code = find(npt, gpa, sizeof(m->bytes));
+	if (!m->code)
+		return false;
+	m->bytes[0] = le64_load(m->code);
+	m->bytes[1] = le64_load(m->code + 8);
+	m->access = access_decode((const uint8_t *)m->bytes, INSTRUCTION_MAX, 64);
+	return true;
+}
+
+struct access emulate_access_again(const struct npt *npt, const struct svm_vmcb *v,
+				   struct emulate_memo *m)
+{
+	return is_as_met(npt, v, m) || meet(npt, v, m) ? m->access : emulate_access(npt, v);
 }
 
 void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v)

@@ -90,6 +90,7 @@ static void lock(struct npt *npt)
 
 static void unlock(struct npt *npt)
 {
+	__atomic_fetch_add(&npt->changes, 1, __ATOMIC_SEQ_CST);
 	__atomic_clear(&npt->lock, __ATOMIC_RELEASE);
 }
 
