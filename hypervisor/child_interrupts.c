@@ -274,12 +274,17 @@ static void take_events(struct child *c)
 	}
 }
 
+static bool is_above_tpr(const struct child *c, int vector)
+{
+	return vector >= 0 && (uint32_t)vector >> 4 > c->lapic.tpr >> TPR_CLASS_AT;
+}
+
 /* The vector that goes before what is served and the TPR; -1: none. */
 static int next_vector(const struct child *c)
 {
 	int vector = lapic_next(&c->lapic);
 
-	return vector >= 0 && (uint32_t)vector >> 4 > c->lapic.tpr >> TPR_CLASS_AT ? vector : -1;
+	return is_above_tpr(c, vector) ? vector : -1;
 }
 
 /* What the parent has put into the shared page. */
@@ -402,7 +407,7 @@ static void offer_interrupt(struct child *c)
 		inject(c, outside);
 		c->shared->interrupt = 0;
 		outside = -1;
-	} else if (vector >= 0 && is_open(c) && next_vector(c) == vector) {
+	} else if (vector >= 0 && is_open(c) && is_above_tpr(c, vector)) {
 		inject(c, vector);
 		lapic_serve(&c->lapic, (uint8_t)vector);
 		vector = -1;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "abi/svm.h"
+#include "hypervisor/emulate.h"
 #include "hypervisor/memory.h"
 
 #define CPU_MAX 256u /* by the number of its local APIC */
@@ -44,7 +45,8 @@ struct cpu {
 	uint32_t asid_next;
 	uint64_t predicted; /* the partition whose branches were predicted here last: its serial */
 	void *fpu;          /* the parent's, while a child runs */
-	uint64_t fixup;     /* where an exception of our own goes on; 0: it is a fault of ours */
+	struct emulate_memo memo; /* of the parent's last access to its local APIC */
+	uint64_t fixup; /* where an exception of our own goes on; 0: it is a fault of ours */
 };
 
 /* Registers and stack of an exception, as entry.S leaves them. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/util.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/x86.h"
@@ -54,19 +55,14 @@ static bool is_large(const struct svm_vmcb *v, const struct paging *p, unsigned 
 }
 
 /* Once, since another processor may change it. */
-static bool read_entry(const struct npt *npt, uint64_t gpa, unsigned bytes, uint64_t *ret_entry)
+static uint64_t load_entry(const void *at, unsigned bytes)
 {
-	const void *at = find(npt, gpa, bytes);
-
-	if (at)
-		*ret_entry = bytes == 8 ? *(const volatile uint64_t *)at
-					: *(const volatile uint32_t *)at;
-	return at;
+	return bytes == 8 ? *(const volatile uint64_t *)at : *(const volatile uint32_t *)at;
 }
 
 /* Where a linear address leads. */
-static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
-		 uint64_t *ret_gpa)
+static bool walk_noting(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+			uint64_t *ret_gpa, struct emulate_memo *memo)
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size;
@@ -78,10 +74,17 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 	for (unsigned level = p.levels - 1;; level--) {
 		unsigned shift = 12 + p.bits * level;
 		uint64_t index = linear >> shift & ((1u << p.bits) - 1);
+		const void *at = find(npt, table + index * p.entry_bytes, p.entry_bytes);
 
-		if (!read_entry(npt, table + index * p.entry_bytes, p.entry_bytes, &entry) ||
-		    !(entry & ENTRY_PRESENT))
+		if (!at)
 			return false;
+		entry = load_entry(at, p.entry_bytes);
+		if (!(entry & ENTRY_PRESENT))
+			return false;
+		if (memo) {
+			memo->entry_at[memo->levels] = at;
+			memo->entry[memo->levels++] = entry;
+		}
 		size = UINT64_C(1) << shift;
 		if (is_large(v, &p, level, entry))
 			break;
@@ -89,6 +92,12 @@ static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linea
 	}
 	*ret_gpa = (entry & ENTRY_ADDRESS & ~(size - 1)) | (linear & (size - 1));
 	return true;
+}
+
+static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+		 uint64_t *ret_gpa)
+{
+	return walk_noting(npt, v, linear, ret_gpa, NULL);
 }
 
 /* Where an entry of the child's tables is kept; NULL: nowhere, or not to be written. */
@@ -135,6 +144,7 @@ static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size, rights = ENTRY_WRITE | ENTRY_USER;
+	const void *from;
 
 	page->error = (write ? PAGE_FAULT_WRITE : 0) | (v->cpl == 3 ? PAGE_FAULT_USER : 0);
 	page->gpa = linear;
@@ -146,8 +156,10 @@ static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb
 		uint64_t at = table + index * p.entry_bytes;
 		bool has_rights = p.levels != 3 || level < 2; /* PAE's first level has none */
 
-		if (!read_entry(npt, at, p.entry_bytes, &entry))
+		from = find(npt, at, p.entry_bytes);
+		if (!from)
 			return EMULATE_NOWHERE;
+		entry = load_entry(from, p.entry_bytes);
 		if (!(entry & ENTRY_PRESENT))
 			return EMULATE_FAULT;
 		if (has_rights)
@@ -218,6 +230,57 @@ struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v)
 	uint8_t bytes[INSTRUCTION_MAX];
 
 	return access_decode(bytes, fetch(npt, v, bytes), emulate_code_bits(v));
+}
+
+static uint64_t changes_of(const struct npt *npt)
+{
+	return __atomic_load_n(&npt->changes, __ATOMIC_SEQ_CST);
+}
+
+static bool is_as_met(const struct npt *npt, const struct svm_vmcb *v, const struct emulate_memo *m)
+{
+	if (!m->code || m->rip != v->rip || m->cr3 != v->cr3 || m->cr0 != v->cr0 ||
+	    m->cr4 != v->cr4 || m->efer != v->efer || m->cs_attributes != v->cs.attributes ||
+	    m->changes != changes_of(npt))
+		return false;
+	for (unsigned i = 0; i < m->levels; i++) {
+		if (*m->entry_at[i] != m->entry[i])
+			return false;
+	}
+	return le64_load(m->code) == m->bytes[0] && le64_load(m->code + 8) == m->bytes[1];
+}
+
+/* In 64-bit mode with paging, and not at the end of a page. */
+static bool meet(const struct npt *npt, const struct svm_vmcb *v, struct emulate_memo *m)
+{
+	uint64_t gpa;
+
+	*m = (struct emulate_memo){
+		.rip = v->rip,
+		.cr0 = v->cr0,
+		.cr3 = v->cr3,
+		.cr4 = v->cr4,
+		.efer = v->efer,
+		.cs_attributes = v->cs.attributes,
+		.changes = changes_of(npt),
+	};
+	if (emulate_code_bits(v) != 64 ||
+	    (v->rip & (PAGE_BYTES - 1)) > PAGE_BYTES - sizeof(m->bytes) ||
+	    !walk_noting(npt, v, v->rip, &gpa, m))
+		return false;
+	m->code = find(npt, gpa, sizeof(m->bytes));
+	if (!m->code)
+		return false;
+	m->bytes[0] = le64_load(m->code);
+	m->bytes[1] = le64_load(m->code + 8);
+	m->access = access_decode((const uint8_t *)m->bytes, INSTRUCTION_MAX, 64);
+	return true;
+}
+
+struct access emulate_access_again(const struct npt *npt, const struct svm_vmcb *v,
+				   struct emulate_memo *m)
+{
+	return is_as_met(npt, v, m) || meet(npt, v, m) ? m->access : emulate_access(npt, v);
 }
 
 void emulate_pass_halt(const struct npt *npt, struct svm_vmcb *v)

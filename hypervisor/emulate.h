@@ -15,6 +15,21 @@
 #include "hypervisor/decode.h"
 #include "hypervisor/npt.h"
 
+#define EMULATE_LEVELS 5u
+
+/* An instruction and all that led to it: it is known again while all of that is still so. Zeros:
+ * none yet. */
+struct emulate_memo {
+	uint64_t rip, cr0, cr3, cr4, efer, changes;
+	uint16_t cs_attributes;
+	unsigned levels;
+	const volatile uint64_t *entry_at[EMULATE_LEVELS];
+	uint64_t entry[EMULATE_LEVELS];
+	const uint8_t *code; /* NULL: there is none */
+	uint64_t bytes[2];
+	struct access access;
+};
+
 /* `len` 0: it is not one that is known, or cannot be read. */
 struct access emulate_access(const struct npt *npt, const struct svm_vmcb *v);
 
@@ -41,6 +56,9 @@ struct emulate_page {
 /* An access of the guest's to data. Protection keys are not looked at. */
 enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
 				 bool write, struct emulate_page *ret_page);
+/* The same, soon done when it is the one of the last time. One processor at a time has a memo. */
+struct access emulate_access_again(const struct npt *npt, const struct svm_vmcb *v,
+				   struct emulate_memo *m);
 
 /* After an exit that the guest did not cause. A processor that forgets the shadow of STI when it
  * enters again, as an emulated one does, would take an interrupt before the HLT that follows and

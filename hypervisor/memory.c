@@ -40,11 +40,6 @@ uint64_t pointer_to_physical(const void *at)
 					: address - PHYSICAL_AT;
 }
 
-void *physical_to_pointer(uint64_t physical)
-{
-	return (void *)(uintptr_t)(PHYSICAL_AT + physical);
-}
-
 bool memory_has_large_pages(void)
 {
 	return x86_cpuid(CPUID_EXTENDED, 0).edx & CPUID_GIB_PAGES;
@@ -96,9 +91,11 @@ unsigned pool_left(void)
 
 void *memcpy(void *to, const void *from, size_t len)
 {
+	size_t words = len / sizeof(uint64_t), bytes = len % sizeof(uint64_t);
 	void *at = to;
 
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(len) : : "memory");
+	__asm__ volatile("rep movsq" : "+D"(at), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(bytes) : : "memory");
 	return to;
 }
 
@@ -117,9 +114,12 @@ void *memmove(void *to, const void *from, size_t len)
 
 void *memset(void *to, int byte, size_t len)
 {
+	size_t words = len / sizeof(uint64_t), bytes = len % sizeof(uint64_t);
+	uint64_t word = (uint8_t)byte * UINT64_C(0x0101010101010101);
 	void *at = to;
 
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(len) : "a"(byte) : "memory");
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(word) : "memory");
+	__asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(word) : "memory");
 	return to;
 }
 

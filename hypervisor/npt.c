@@ -11,6 +11,9 @@
 
 #define ENTRIES 512u
 #define TOP_LEVEL 3u
+#define PAGE_SHIFT 12u
+#define LEVEL_SHIFT 9u
+#define TOP_SHIFT (PAGE_SHIFT + TOP_LEVEL * LEVEL_SHIFT)
 #define PRESENT (UINT64_C(1) << 0)
 #define USER (UINT64_C(1) << 2)    /* nested walks count as a user's */
 #define WRITTEN (UINT64_C(1) << 6) /* set by the processor */
@@ -91,6 +94,7 @@ static void lock(struct npt *npt)
 
 static void unlock(struct npt *npt)
 {
+	__atomic_fetch_add(&npt->changes, 1, __ATOMIC_SEQ_CST);
 	__atomic_clear(&npt->lock, __ATOMIC_RELEASE);
 }
 
@@ -229,21 +233,22 @@ int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *b
 
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write)
 {
-	uint64_t *table = npt->top, entry;
-	unsigned level = TOP_LEVEL;
+	unsigned shift = TOP_SHIFT; /* not by level: this is asked often */
+	uint64_t *table = npt->top, entry, within;
 
 	if (guest >= covers(TOP_LEVEL + 1))
 		return false;
 	for (;;) {
-		entry = *entry_in(table, guest, level);
+		entry = table[guest >> shift & (ENTRIES - 1)];
 		if (!(entry & PRESENT))
 			return false;
-		if (level == 0 || (entry & LARGE))
+		if (shift == PAGE_SHIFT || (entry & LARGE))
 			break;
 		table = table_at(entry);
-		level--;
+		shift -= LEVEL_SHIFT;
 	}
-	*ret_physical = (entry & ADDRESS & ~(covers(level) - 1)) | (guest & (covers(level) - 1));
+	within = (UINT64_C(1) << shift) - 1;
+	*ret_physical = (entry & ADDRESS & ~within) | (guest & within);
 	*ret_write = entry & NPT_WRITE;
 	return true;
 }

@@ -19,6 +19,7 @@
 struct npt {
 	uint64_t *top;            /* 512 entries, four levels */
 	bool lock;                /* atomic: one processor at a time changes them */
+	uint64_t changes;         /* atomic: how often they were */
 	void *(*take)(void *ctx); /* a page of zeros, or NULL */
 	void *ctx;
 };

@@ -335,7 +335,7 @@ void parent_take_nmi(struct cpu *cpu)
 static void exit_apic_write(struct cpu *cpu)
 {
 	struct svm_vmcb *v = cpu->vmcb;
-	struct access a = emulate_access(&npt, v);
+	struct access a = emulate_access_again(&npt, v, &cpu->memo);
 	uint64_t general[16];
 
 	if (!a.len || a.op != ACCESS_MOVE || !a.write || a.bytes != 4) {

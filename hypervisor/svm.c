@@ -86,12 +86,6 @@ void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t
 	};
 }
 
-void svm_skip(struct svm_vmcb *v, unsigned bytes)
-{
-	v->rip = v->next_rip ? v->next_rip : v->rip + bytes;
-	v->interrupt_shadow = 0;
-}
-
 void svm_inject(struct svm_vmcb *v, unsigned exception, bool has_error)
 {
 	v->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | exception |

@@ -26,7 +26,11 @@ void svm_get_general(const struct svm_vmcb *v, const struct cpu_registers *r,
 void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t *general);
 
 /* Past an instruction of known length, or as long as the processor tells. */
-void svm_skip(struct svm_vmcb *v, unsigned bytes);
+static inline void svm_skip(struct svm_vmcb *v, unsigned bytes)
+{
+	v->rip = v->next_rip ? v->next_rip : v->rip + bytes;
+	v->interrupt_shadow = 0;
+}
 
 /* An exception at the next entry; with an error code: of 0. */
 void svm_inject(struct svm_vmcb *v, unsigned exception, bool has_error);

@@ -144,9 +144,37 @@ static void halt_in_the_shadow_of_sti_is_passed_over(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A memo is no more than a shorter way to what is there now. */
+static void an_instruction_met_before_is_looked_at_again(void **state)
+{
+	struct guest *g = *state;
+	struct emulate_memo memo = {0};
+	uint64_t *entry = (uint64_t *)(void *)(fake_ram + TABLES + 3 * 4096);
+
+	g->v.rip = 0x100;
+	memcpy(fake_ram + CODE_AT + 0x100, "\x89\x07", 2);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).len, 2);
+	/* Other bytes, another page, another table of nested pages, another mode, nothing. */
+	memcpy(fake_ram + CODE_AT + 0x100, "\x44\x89\x07", 3);
+	assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).reg, 8);
+	*entry = (CODE_AT + 0x5000) | PRESENT_WRITE;
+	memcpy(fake_ram + CODE_AT + 0x5100, "\x88\x1f", 2);
+	assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).reg, 3);
+	memcpy(fake_ram + CODE_AT + 0x6100, "\x88\x17", 2);
+	assert_int_equal(npt_map(&g->npt, CODE_AT + 0x5000, CODE_AT + 0x6000, PAGE_BYTES, 0), 0);
+	assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).reg, 2);
+	g->v.cs.attributes = SVM_SEGMENT_32;
+	memcpy(fake_ram + CODE_AT + 0x6100, "\xa2\x00\x00\x00\x00", 5);
+	assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).len, 5);
+	*entry = 0;
+	assert_int_equal(emulate_access_again(&g->npt, &g->v, &memo).len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(an_instruction_met_before_is_looked_at_again),
 		TEST(the_instruction_is_read_through_both_tables),
 		TEST(tables_that_lead_nowhere_give_no_instruction),
 		TEST(large_pages_end_the_walk),
