@@ -26,7 +26,6 @@
 #define MESSAGE_PAGES 0xFFF00000u
 #define APIC_BASE_FIRST (1u << 8)
 #define APIC_BASE_X2 (1u << 10)
-#define APIC_BASE_ENABLED (1u << 11)
 #define REGISTER_STRIDE 16u
 #define TPR_CLASS_AT 4
 

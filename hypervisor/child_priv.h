@@ -9,6 +9,7 @@
 #include "hypervisor/decode.h"
 #include "hypervisor/lapic.h"
 
+#define APIC_BASE_ENABLED (1u << 11)
 #define LEAVES 32u /* of each range that are found at once */
 
 /* What the next run brings, and whereto. */

@@ -15,6 +15,7 @@
 #define RFLAGS_CHILD UINT64_C(0x003F7FD7)
 #define CPUID_EXTENDED_FIRST 0x80000000u
 #define CPUID_1_OSXSAVE (1u << 27)
+#define CPUID_1_APIC (1u << 9) /* of EDX */
 #define CPUID_7_OSPKE (1u << 4)
 #define CPUID_XSAVE 0xDu
 #define SEGMENTS_BYTES (10 * sizeof(struct oya_segment))
@@ -198,9 +199,11 @@ static const struct oya_cpuid *find_leaf(const struct child *c, uint32_t leaf, u
 static void apply_registers(const struct child *c, uint32_t leaf, uint32_t sub,
 			    struct cpu_registers *r)
 {
-	if (leaf == 1 && (c->vmcb->cr4 & CR4_OSXSAVE))
-		r->rcx |= CPUID_1_OSXSAVE;
-	else if (leaf == 7 && sub == 0 && (c->vmcb->cr4 & CR4_PKE))
+	if (leaf == 1) {
+		r->rcx |= c->vmcb->cr4 & CR4_OSXSAVE ? CPUID_1_OSXSAVE : 0;
+		r->rdx &= c->lapic.base & APIC_BASE_ENABLED ? UINT32_MAX : ~CPUID_1_APIC;
+	}
+	if (leaf == 7 && sub == 0 && (c->vmcb->cr4 & CR4_PKE))
 		r->rcx |= CPUID_7_OSPKE;
 	else if (leaf == CPUID_XSAVE && sub <= 1 && r->rbx)
 		r->rbx = fpu_area_bytes(c->xcr0, sub == 1);

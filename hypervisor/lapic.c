@@ -79,16 +79,16 @@ bool lapic_is_x2(const struct lapic *a)
 
 bool lapic_set_base(struct lapic *a, uint64_t value)
 {
-	bool on = value & BASE_ENABLED, x2 = value & BASE_X2, was_x2 = lapic_is_x2(a);
+	bool on = value & BASE_ENABLED, x2 = value & BASE_X2;
 
 	if ((value & ~(BASE_ENABLED | BASE_X2 | BASE_FIRST)) != LAPIC_PAGE || (x2 && !on) ||
-	    (was_x2 && on && !x2))
+	    (lapic_is_x2(a) && on && !x2))
 		return false;
 	/* From "off" there is no way but through xAPIC. */
 	if (x2 && !(a->base & BASE_ENABLED))
 		return false;
 	a->base = (value & ~BASE_FIRST) | (a->base & BASE_FIRST);
-	if (!on || x2 != was_x2)
+	if (!on) /* from xAPIC to x2APIC mode all registers stay */
 		lapic_reset(a);
 	return true;
 }

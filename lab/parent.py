@@ -33,9 +33,9 @@ def put_driver(host: Host, tmp: Path) -> str:
     return _DRIVER
 
 
-def load_driver(host: Host, tmp: Path) -> None:
-    """Have `/dev/oya` and debugfs there."""
-    host.run(f"insmod {put_driver(host, tmp)}")
+def load_driver(host: Host, tmp: Path, options: str = "") -> None:
+    """Have `/dev/oya` and debugfs there; with the driver's option `kvm=1` `/dev/kvm` too."""
+    host.run(f"insmod {put_driver(host, tmp)} {options}")
     host.run("mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
 
 

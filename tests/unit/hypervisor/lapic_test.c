@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -25,6 +26,7 @@ enum {
 	ICR = 0x30,
 	ICR2 = 0x31,
 	LVT_TIMER = 0x32,
+	LVT_LINT0 = 0x35,
 	COUNT = 0x38,
 	COUNT_NOW = 0x39,
 	DIVIDE = 0x3E,
@@ -269,6 +271,60 @@ static void a_deadline_counts_in_its_mode_alone(void **state)
 	assert_int_equal(a.deadline, 0);
 }
 
+static void a_page_of_registers_is_put_back_as_it_was(void **state)
+{
+	uint32_t page[LAPIC_PAGE_WORDS], again[LAPIC_PAGE_WORDS];
+	struct lapic a = make(3, false), b = {.id = 3, .khz = KHZ, .base = LAPIC_PAGE | ENABLED};
+
+	(void)state;
+	(void)write(&a, TPR, 0x20);
+	(void)write(&a, LVT_TIMER, 0x40);
+	(void)write(&a, DIVIDE, 0xB);
+	(void)write(&a, COUNT, 1000);
+	(void)write(&a, ICR2, 5u << 24);
+	assert_true(lapic_post(&a, 0x51, true));
+	lapic_get_page(&a, 0, page);
+	assert_int_equal(page[ID * LAPIC_WORDS_BETWEEN], 3u << 24);
+	assert_int_equal(page[COUNT_NOW * LAPIC_WORDS_BETWEEN], 1000);
+	lapic_reset(&b);
+	assert_true(lapic_set_page(&b, page, 500));
+	lapic_get_page(&b, 500, again);
+	assert_memory_equal(page, again, sizeof(page));
+	assert_int_equal(lapic_next(&b), 0x51);
+	/* What a processor may not have is taken out; another's is refused. */
+	memset(page, 0xFF, sizeof(page));
+	assert_false(lapic_set_page(&b, page, 0));
+	page[ID * LAPIC_WORDS_BETWEEN] = 3u << 24;
+	assert_true(lapic_set_page(&b, page, 0));
+	lapic_get_page(&b, 0, again);
+	assert_int_equal(again[TPR * LAPIC_WORDS_BETWEEN], 0xFF);
+	assert_int_equal(again[SVR * LAPIC_WORDS_BETWEEN], 0x1FF);
+	assert_int_equal(again[IRR * LAPIC_WORDS_BETWEEN], 0xFFFF0000);
+}
+
+static void from_x_to_x2_all_registers_stay(void **state)
+{
+	struct lapic a = make(0, false);
+
+	(void)state;
+	assert_true(lapic_set_base(&a, LAPIC_PAGE | ENABLED | X2));
+	assert_int_equal(read(&a, SVR), 0x1FF);
+}
+
+static void vectors_from_outside_come_by_the_first_pin_or_past_an_apic_that_is_off(void **state)
+{
+	struct lapic a = make(0, false);
+
+	(void)state;
+	assert_false(lapic_takes_outside(&a));
+	(void)write(&a, LVT_LINT0, 0x700);
+	assert_true(lapic_takes_outside(&a));
+	(void)write(&a, LVT_LINT0, 0x700 | MASKED);
+	assert_false(lapic_takes_outside(&a));
+	assert_true(lapic_set_base(&a, LAPIC_PAGE));
+	assert_true(lapic_takes_outside(&a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +336,10 @@ int main(void)
 		cmocka_unit_test(messages_find_their_processor),
 		cmocka_unit_test(the_timer_ends_once_or_again_and_again),
 		cmocka_unit_test(a_deadline_counts_in_its_mode_alone),
+		cmocka_unit_test(a_page_of_registers_is_put_back_as_it_was),
+		cmocka_unit_test(from_x_to_x2_all_registers_stay),
+		cmocka_unit_test(
+			vectors_from_outside_come_by_the_first_pin_or_past_an_apic_that_is_off),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -200,6 +200,61 @@ static void what_the_parent_loses_its_devices_lose(void **state)
 	assert_int_equal(device_at(npt, PAGE_2M * 2 + 8, IOMMU_WRITE), PAGE_2M * 2 + 8);
 }
 
+/* As the processor does when it writes there. */
+static void touch(const struct npt *npt, uint64_t guest)
+{
+	uint64_t *entry = &npt->top[guest >> 39 & 511];
+
+	for (unsigned shift = 30; !(*entry & 0x80) && shift >= 12; shift -= 9) {
+		uint64_t *table = physical_to_pointer(*entry & UINT64_C(0x000FFFFFFFFFF000));
+
+		entry = &table[guest >> shift & 511];
+	}
+	*entry |= 1u << 6;
+}
+
+static void pages_that_were_written_are_told_once(void **state)
+{
+	struct npt *npt = *state;
+	uint8_t bits[128] = {0};
+
+	assert_int_equal(npt_map(npt, PAGE_2M, PAGE_2M * 4, PAGE_2M, NPT_WRITE), 0);
+	assert_int_equal(npt_map(npt, PAGE_2M * 2, 0x5000, PAGE_BYTES, NPT_WRITE), 0);
+	assert_int_equal(npt_take_written(npt, PAGE_2M, 1024, bits), 0);
+	assert_int_equal(bits[0] | bits[64], 0);
+	assert_int_equal(at(npt, PAGE_2M * 2 - 1), PAGE_2M * 5 - 1);
+	touch(npt, PAGE_2M + 0x3000);
+	touch(npt, PAGE_2M * 2);
+	assert_int_equal(npt_take_written(npt, PAGE_2M, 1024, bits), 0);
+	assert_int_equal(bits[0], 1u << 3);
+	assert_int_equal(bits[64], 1);
+	bits[0] = 0;
+	/* From a page within; those before it are told later. */
+	touch(npt, PAGE_2M + 0x1000);
+	touch(npt, PAGE_2M + 0x4000);
+	assert_int_equal(npt_take_written(npt, PAGE_2M + 0x2000, 8, bits), 0);
+	assert_int_equal(bits[0], 1u << 2);
+	bits[0] = 0;
+	assert_int_equal(npt_take_written(npt, PAGE_2M, 8, bits), 0);
+	assert_int_equal(bits[0], 1u << 1);
+}
+
+static void
+a_large_page_that_was_written_is_all_its_pages_also_without_memory_at_first(void **state)
+{
+	struct npt *npt = *state;
+	uint8_t bits[64] = {0};
+
+	assert_int_equal(npt_map(npt, PAGE_2M, PAGE_2M * 4, PAGE_2M, NPT_WRITE), 0);
+	touch(npt, PAGE_2M);
+	fake_pool_limit = fake_pool_taken;
+	assert_int_equal(npt_take_written(npt, PAGE_2M, 512, bits), -ENOMEM);
+	fake_pool_limit = FAKE_POOL_PAGES;
+	assert_int_equal(npt_take_written(npt, PAGE_2M, 512, bits), 0);
+	for (unsigned i = 0; i < sizeof(bits); i++)
+		assert_int_equal(bits[i], 0xFF);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -211,6 +266,10 @@ int main(void)
 		TEST(what_is_unmapped_is_told_once),
 		TEST(a_shared_table_serves_any_chunk_and_goes_without_a_trace),
 		TEST(what_the_parent_loses_its_devices_lose),
+}
+
+		TEST(pages_that_were_written_are_told_once),
+		TEST(a_large_page_that_was_written_is_all_its_pages_also_without_memory_at_first),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
