@@ -13,6 +13,7 @@
 #include "hypervisor/child_priv.h"
 #include "hypervisor/emulate.h"
 #include "hypervisor/svm.h"
+#include "hypervisor/virt.h"
 #include "hypervisor/x86.h"
 
 #define RCX 1u
@@ -171,6 +172,9 @@ bool child_exit_port_string(struct child *c)
 	if (a->op != (c->shared->write ? ACCESS_OUT_STRING : ACCESS_IN_STRING) || !a->len ||
 	    a->bytes != c->shared->bytes)
 		return leave(c, 0);
+	/* Those two are in the control block only when they have been put there. */
+	if (a->segment >= ACCESS_FS)
+		virt->save(pointer_to_physical(c->vmcb));
 	svm_get_general(c->vmcb, &c->registers, general);
 	if (!find_element(c, general, &offset, &linear, &left))
 		return true;

@@ -173,6 +173,8 @@ static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb
 		}
 		if (has_rights && !note_use(entry_at(npt, at, true), p.entry_bytes, entry, used))
 			return EMULATE_AGAIN;
+		if (has_rights && (entry & used) != used)
+			npt_note_write(npt, at);
 		if (is_large(v, &p, level, entry))
 			break;
 		table = entry & ENTRY_ADDRESS;
@@ -195,6 +197,8 @@ enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v
 		r = EMULATE_NOWHERE;
 	if (r == EMULATE_REACHED)
 		page.at = physical_to_pointer(physical);
+	if (r == EMULATE_REACHED && write)
+		npt_note_write(npt, page.gpa);
 	*ret_page = page;
 	return r;
 }

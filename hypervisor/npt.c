@@ -231,6 +231,22 @@ int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *b
 	return r;
 }
 
+void npt_note_write(const struct npt *npt, uint64_t guest)
+{
+	uint64_t *entry, old;
+	unsigned level;
+
+	do {
+		entry = lowest(npt, guest, &level);
+		old = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
+		if (!(old & PRESENT) || (old & WRITTEN))
+			return;
+		/* One that has been split meanwhile is looked for anew. */
+	} while ((level && !(old & LARGE)) ||
+		 !__atomic_compare_exchange_n(entry, &old, old | WRITTEN, false, __ATOMIC_SEQ_CST,
+					      __ATOMIC_SEQ_CST));
+}
+
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write)
 {
 	unsigned shift = TOP_SHIFT; /* not by level: this is asked often */

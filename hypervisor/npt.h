@@ -54,6 +54,9 @@ uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end);
  * be flushed. 0 or -ENOMEM, with the pages so far. */
 int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *bitmap);
 
+/* As the processor notes a write: what has written before it next enters a guest calls it. */
+void npt_note_write(const struct npt *npt, uint64_t guest);
+
 /* Where a guest-physical address leads; false when it is not mapped. */
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write);
 

@@ -142,6 +142,33 @@ static void halt_in_the_shadow_of_sti_is_passed_over(void **state)
 	assert_int_equal(g->v.interrupt_shadow, 1);
 }
 
+static void data_is_reached_with_the_rights_of_its_page(void **state)
+{
+	struct guest *g = *state;
+	struct emulate_page page;
+	uint8_t bitmap = 0;
+
+	assert_int_equal(emulate_reach(&g->npt, &g->v, 8, false, &page), EMULATE_REACHED);
+	assert_ptr_equal(page.at, fake_ram + CODE_AT + 8);
+	/* It is noted that the page was used; and when it is written, that in both tables. */
+	assert_int_equal(le64_load(fake_ram + TABLES + 3 * 4096), CODE_AT | PRESENT_WRITE | 0x20);
+	assert_int_equal(npt_take_written(&g->npt, CODE_AT, 1, &bitmap), 0);
+	bitmap = 0;
+	g->v.cr0 |= CR0_WP;
+	assert_int_equal(emulate_reach(&g->npt, &g->v, 8, true, &page), EMULATE_FAULT);
+	assert_int_equal(page.error, PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE);
+	g->v.cr0 &= ~CR0_WP;
+	assert_int_equal(emulate_reach(&g->npt, &g->v, 8, true, &page), EMULATE_REACHED);
+	assert_int_equal(le64_load(fake_ram + TABLES + 3 * 4096), CODE_AT | PRESENT_WRITE | 0x60);
+	assert_int_equal(npt_take_written(&g->npt, CODE_AT, 1, &bitmap), 0);
+	assert_int_equal(bitmap, 1);
+	g->v.cpl = 3;
+	assert_int_equal(emulate_reach(&g->npt, &g->v, 8, false, &page), EMULATE_FAULT);
+	assert_int_equal(page.error, PAGE_FAULT_PRESENT | PAGE_FAULT_USER);
+	assert_int_equal(emulate_reach(&g->npt, &g->v, 4096, false, &page), EMULATE_FAULT);
+	assert_int_equal(page.error, PAGE_FAULT_USER);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* A memo is no more than a shorter way to what is there now. */
@@ -180,6 +207,7 @@ int main(void)
 		TEST(large_pages_end_the_walk),
 		TEST(halt_in_the_shadow_of_sti_is_passed_over),
 		TEST(modes_of_32_bits_have_tables_of_their_own),
+		TEST(data_is_reached_with_the_rights_of_its_page),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
