@@ -266,8 +266,6 @@ int main(void)
 		TEST(what_is_unmapped_is_told_once),
 		TEST(a_shared_table_serves_any_chunk_and_goes_without_a_trace),
 		TEST(what_the_parent_loses_its_devices_lose),
-}
-
 		TEST(pages_that_were_written_are_told_once),
 		TEST(a_large_page_that_was_written_is_all_its_pages_also_without_memory_at_first),
 	};
