@@ -175,7 +175,9 @@ static bool exit_memory(struct child *c)
 	bool write = v->exit_info_1 & SVM_NPF_WRITE, on;
 	struct access a = {0};
 
-	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)))
+	/* In the delivery of an event the access is not the instruction's. */
+	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)) &&
+	    !(v->exit_event & SVM_EVENT_VALID))
 		a = emulate_access(&c->partition->npt, v);
 	if (a.write != write)
 		a.len = a.bytes = 0;

@@ -16,7 +16,8 @@
 #define MSR_VM_CR_AT 0xC0010114u
 #define MSR_VM_HSAVE_AT 0xC0010117u
 #define SVME (1ull << 12)
-#define NOWHERE 0xFEu /* no processor has this number */
+#define NOWHERE 0xFEu /* no processor has this number, nor those right below */
+#define BROADCAST 0xFFu
 
 /* Whether it faulted, as it must. */
 #define REFUSED(instruction)                                                               \
@@ -100,17 +101,23 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* INIT to nobody, taken back, to a logical destination; SIPI to processors that run: none of them
- * does anything. NMIs to all reach the kernel. */
+/* INIT to nobody, taken back, to a logical destination, to oneself; SIPI to processors that run and
+ * to such as there are not: none of them does anything. NMIs to all reach the kernel. */
 static void attack_processors(unsigned int rounds)
 {
-	static const u32 commands[] = {
-		APIC_DM_INIT | APIC_INT_ASSERT,
-		APIC_DM_INIT | APIC_INT_LEVELTRIG,
-		APIC_DM_INIT | APIC_INT_ASSERT | APIC_DEST_LOGICAL,
-		APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99,
-		APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99 | APIC_DEST_ALLBUT,
-		APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99 | APIC_DEST_ALLINC,
+	static const struct {
+		u32 command, to;
+	} commands[] = {
+		{APIC_DM_INIT | APIC_INT_ASSERT, NOWHERE},
+		{APIC_DM_INIT | APIC_INT_LEVELTRIG, BROADCAST},
+		{APIC_DM_INIT | APIC_INT_ASSERT | APIC_DEST_LOGICAL, NOWHERE},
+		{APIC_DM_INIT | APIC_INT_ASSERT | APIC_DEST_SELF, 1},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99, NOWHERE},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99, NOWHERE - 1},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99, NOWHERE - 2},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | 0x99, BROADCAST},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | APIC_DEST_ALLBUT | 0x99, 0},
+		{APIC_DM_STARTUP | APIC_INT_ASSERT | APIC_DEST_ALLINC | 0x99, 0},
 	};
 	unsigned int i, j;
 
@@ -119,7 +126,7 @@ static void attack_processors(unsigned int rounds)
 			unsigned long flags;
 
 			local_irq_save(flags);
-			apic->icr_write(commands[j], NOWHERE);
+			apic->icr_write(commands[j].command, commands[j].to);
 			local_irq_restore(flags);
 		}
 		apic->send_IPI_allbutself(NMI_VECTOR);
