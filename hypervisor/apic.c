@@ -35,8 +35,10 @@
 #define MODE_NMI 4u
 #define MODE_INIT 5u
 #define MODE_STARTUP 6u
+#define SHORTHAND_SELF 1u
 #define SHORTHAND_ALL 2u
 #define SHORTHAND_OTHERS 3u
+#define BROADCAST 0xFFu /* not in x2APIC mode, where all have a number of 32 bits */
 #define PENDING_TRIES 1000000u
 
 static volatile uint32_t *reg(uint32_t offset)
@@ -74,9 +76,14 @@ static void send(uint32_t apic, uint32_t command)
 	*reg(REGISTER_ICR_HIGH) = high;
 }
 
-void apic_start(uint32_t apic, uint8_t page)
+void apic_init(uint32_t apic)
 {
 	send(apic, MODE_INIT << 8 | ICR_LEVEL_ASSERT);
+}
+
+void apic_start(uint32_t apic, uint8_t page)
+{
+	apic_init(apic);
 	send(apic, MODE_STARTUP << 8 | ICR_LEVEL_ASSERT | page);
 }
 
@@ -125,6 +132,14 @@ static void command_one(uint32_t apic, uint64_t icr)
 		cpu_take_sipi(apic, (uint8_t)icr);
 }
 
+static bool is_for_others(uint64_t icr, uint32_t apic)
+{
+	uint32_t shorthand = ICR_SHORTHAND(icr);
+
+	return shorthand == SHORTHAND_OTHERS || shorthand == SHORTHAND_ALL ||
+	       (shorthand == 0 && apic == BROADCAST && !is_x2());
+}
+
 /* True when the command is one that must not go out; then it has been carried out here. */
 static bool take_command(uint64_t icr, uint32_t apic)
 {
@@ -135,11 +150,13 @@ static bool take_command(uint64_t icr, uint32_t apic)
 	/* The INIT that only synchronises arbitration does nothing on any processor of ours. */
 	if (mode == MODE_INIT && (icr & ICR_LEVEL_TRIGGERED) && !(icr & ICR_LEVEL_ASSERT))
 		return true;
-	if (ICR_SHORTHAND(icr) == SHORTHAND_OTHERS || ICR_SHORTHAND(icr) == SHORTHAND_ALL) {
+	if (is_for_others(icr, apic)) {
 		for (uint32_t i = 0; i < CPU_MAX; i++) {
 			if (cpu_find(i) && cpu_find(i) != cpu_this())
 				command_one(i, icr);
 		}
+	} else if (ICR_SHORTHAND(icr) == SHORTHAND_SELF) {
+		return true; /* no processor does either to itself */
 	} else if (icr & ICR_LOGICAL) {
 		log_line("an INIT or SIPI of the parent to a logical destination is dropped");
 	} else {

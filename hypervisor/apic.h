@@ -17,7 +17,8 @@
 /* Of the processor that asks. */
 uint32_t apic_id(void);
 
-/* For us: INIT and SIPI to a processor, an NMI to one. */
+/* For us: INIT, INIT and SIPI, an NMI to a processor. */
+void apic_init(uint32_t apic);
 void apic_start(uint32_t apic, uint8_t page);
 void apic_nmi(uint32_t apic);
 

@@ -36,8 +36,10 @@ extern uint64_t hv_cr3;
 static struct gate gates[VECTORS];
 static struct cpu *cpus[CPU_MAX];
 static uint32_t start_page;
-static bool start_lock; /* atomic: one processor is started at a time */
-static bool kick_lock;  /* atomic: one NMI of ours is under way at a time */
+static bool start_lock;      /* one processor is started at a time; taken by lock_take */
+static struct cpu *spare;    /* of one that did not start, for the next */
+static bool absent[CPU_MAX]; /* did not start, and is not asked again */
+static bool kick_lock;       /* atomic: one NMI of ours is under way at a time */
 
 struct cpu *cpu_find(uint32_t apic)
 {
@@ -118,35 +120,6 @@ void cpu_entered(void)
 	set_up(cpu, pointer_to_physical(cpu->vmcb) + PAGE_BYTES);
 	__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 	parent_run(cpu);
-}
-
-static void start(uint32_t apic)
-{
-	uint8_t *code = physical_to_pointer(start_page), *stack = pool_take_stack();
-	const struct cpu *cpu = make(apic, stack);
-	struct cpu_start words = {
-		.gdt_limit = gdt_limit,
-		.gdt_base = (uint32_t)pointer_to_physical(gdt),
-		.target = start_page + ap_code_64_offset,
-		.target_selector = CODE_SELECTOR,
-		.page = start_page,
-		.cr3 = (uint32_t)hv_cr3,
-		.stack = (uintptr_t)stack + STACK_BYTES,
-	};
-
-	if (!cpu) {
-		log_line("processor %u is left out: no memory for it", apic);
-		return;
-	}
-	memcpy(code, ap_code, ap_code_len);
-	memcpy(code + CPU_START_AT, &words, sizeof(words));
-	apic_start(apic, (uint8_t)(start_page / PAGE_BYTES));
-	for (unsigned i = 0; i < START_TRIES; i++) {
-		if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) != CPU_OFF)
-			return;
-		x86_pause();
-	}
-	log_line("processor %u does not start", apic);
 }
 
 static bool flush_asked(const struct cpu *cpu)
@@ -239,17 +212,69 @@ void cpu_take_init(uint32_t apic)
 	log_line("processor %u does not take its INIT", apic);
 }
 
+static struct cpu *make_or_take_spare(uint32_t apic)
+{
+	struct cpu *cpu = spare;
+
+	if (!cpu)
+		return make(apic, pool_take_stack());
+	spare = NULL;
+	cpu->apic = apic;
+	__atomic_store_n(&cpus[apic], cpu, __ATOMIC_RELEASE);
+	return cpu;
+}
+
+/* Numbers without a processor cost no memory, however many the parent tries. */
+static void give_up(struct cpu *cpu)
+{
+	log_line("processor %u does not start", cpu->apic);
+	apic_init(cpu->apic); /* should it be slow, it must not come upon the stack of another */
+	absent[cpu->apic] = true;
+	__atomic_store_n(&cpus[cpu->apic], NULL, __ATOMIC_RELEASE);
+	spare = cpu;
+}
+
+static void start(uint32_t apic)
+{
+	uint8_t *code = physical_to_pointer(start_page);
+	struct cpu *cpu = make_or_take_spare(apic);
+	struct cpu_start words = {
+		.gdt_limit = gdt_limit,
+		.gdt_base = (uint32_t)pointer_to_physical(gdt),
+		.target = start_page + ap_code_64_offset,
+		.target_selector = CODE_SELECTOR,
+		.page = start_page,
+		.cr3 = (uint32_t)hv_cr3,
+		.stack = (uintptr_t)cpu + STACK_BYTES,
+	};
+
+	if (!cpu) {
+		log_line("processor %u is left out: no memory for it", apic);
+		absent[apic] = true;
+		return;
+	}
+	memcpy(code, ap_code, ap_code_len);
+	memcpy(code + CPU_START_AT, &words, sizeof(words));
+	apic_start(apic, (uint8_t)(start_page / PAGE_BYTES));
+	for (unsigned i = 0; i < START_TRIES; i++) {
+		if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) != CPU_OFF)
+			return;
+		serve();
+		x86_pause();
+	}
+	give_up(cpu);
+}
+
 void cpu_take_sipi(uint32_t apic, uint8_t vector)
 {
 	struct cpu *cpu;
 
 	if (apic >= CPU_MAX)
 		return;
-	while (__atomic_test_and_set(&start_lock, __ATOMIC_ACQUIRE))
-		x86_pause();
-	if (!cpus[apic])
+	lock_take(&start_lock);
+	if (!cpus[apic] && !absent[apic])
 		start(apic);
-	__atomic_clear(&start_lock, __ATOMIC_RELEASE);
+	lock_release(&start_lock);
 	cpu = cpu_find(apic);
 	if (cpu && __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_WAITING)
 		__atomic_store_n(&cpu->sipi, vector, __ATOMIC_RELEASE);
