@@ -141,7 +141,7 @@ def _table(text: str, name: str) -> dict[str, str]:
 
 def _hosted(name: str) -> bool:
     """Whether a source can be looked at without the kernel's headers, which the driver is built with."""
-    return not name.startswith("parent/")
+    return not name.startswith(("parent/", "tests/lab/attacks/"))
 
 
 def _lone_headers(compiler: str) -> Task:
