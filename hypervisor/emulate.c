@@ -100,6 +100,8 @@ static void *entry_at(const struct npt *npt, uint64_t gpa, bool change)
 	if (!npt_find(npt, gpa, &physical, &write) || (change && !write) ||
 	    !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES))
 		return NULL;
+	if (change)
+		npt_note_written(npt, gpa);
 	return physical_to_pointer(physical);
 }
 
@@ -181,6 +183,8 @@ enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v
 	    (!npt_find(npt, page.gpa, &physical, &may_write) || (write && !may_write) ||
 	     !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES)))
 		r = EMULATE_NOWHERE;
+	if (r == EMULATE_REACHED && write)
+		npt_note_written(npt, page.gpa);
 	if (r == EMULATE_REACHED)
 		page.at = physical_to_pointer(physical);
 	*ret_page = page;

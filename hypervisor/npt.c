@@ -223,6 +223,13 @@ int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *b
 	return r;
 }
 
+void npt_note_written(const struct npt *npt, uint64_t guest)
+{
+	unsigned level;
+
+	__atomic_fetch_or(lowest(npt, guest, &level), WRITTEN, __ATOMIC_SEQ_CST);
+}
+
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write)
 {
 	uint64_t *table = npt->top, entry;

@@ -49,6 +49,9 @@ uint64_t npt_next(const struct npt *npt, uint64_t from, uint64_t end);
  * be flushed. 0 or -ENOMEM, with the pages so far. */
 int npt_take_written(struct npt *npt, uint64_t start, uint64_t pages, uint8_t *bitmap);
 
+/* What the processor does when it writes there itself; for pages that are mapped. */
+void npt_note_written(const struct npt *npt, uint64_t guest);
+
 /* Where a guest-physical address leads; false when it is not mapped. */
 bool npt_find(const struct npt *npt, uint64_t guest, uint64_t *ret_physical, bool *ret_write);
 
