@@ -154,6 +154,18 @@ static void a_kernel_whose_place_is_taken_goes_elsewhere(void **state)
 		    load.entry + KERNEL_INIT_BYTES <= FAKE_HV_AT);
 }
 
+static void the_table_of_devices_lies_behind_that_of_pages(void **state)
+{
+	struct fixture *f = *state;
+	struct load load;
+
+	assert_null(load_parent(&f->info, PAGE_2M, &load));
+	assert_int_equal(load.devices_at, load.frames_at + frames_bytes(FAKE_BYTES));
+	assert_int_equal(load.devices_at % PAGE_BYTES, 0);
+	assert_true(load.devices_at + PAGE_2M <= load.frames_at + load.frames_len);
+	assert_int_equal(load.memory_top, FAKE_BYTES);
+}
+
 static void each_refusal_is_a_sentence(void **state)
 {
 	struct fixture *f = *state;
@@ -183,6 +195,7 @@ int main(void)
 		TEST(the_kernel_goes_where_it_wants_and_is_told_of_our_holes),
 		TEST(an_initrd_in_the_kernels_way_is_moved),
 		TEST(a_kernel_whose_place_is_taken_goes_elsewhere),
+		TEST(the_table_of_devices_lies_behind_that_of_pages),
 		TEST(each_refusal_is_a_sentence),
 	};
 
