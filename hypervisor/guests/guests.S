@@ -241,9 +241,11 @@ guest_\name\()_end:
 	xor %edx, %edx
 	wrmsr
 	incq 0x530
-	mov %rbx, %rax
-	and $15, %eax
-	mov %rax, %cr8
+	mov %ebx, %eax /* the priority: by its MSR, since QEMU aborts at CR8 with one waiting */
+	shl $4, %eax
+	and $0xFF, %eax
+	mov $0x808, %ecx
+	wrmsr
 	sti
 	nop
 	cli

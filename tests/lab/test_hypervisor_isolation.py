@@ -77,11 +77,11 @@ def test_parent_that_attacks_gets_nothing(lab):
 @timeout(600)
 def test_children_get_no_further_than_their_own(lab):
     with _parent(lab, cpus=2) as host:
-        _program(lab, host, ["hypervisor/guests/guests.c", "hypervisor/guests/guests.S"])
+        _program(lab, host, ["tests/system/kvm_guests.c", "hypervisor/guests/guests.S"])
         before = _state(host)
-        done = host.run("timeout 300 /root/guests /dev/oya; echo status $?", timeout=330, check=False)
+        done = host.run("timeout 300 /root/kvm_guests /dev/oya; echo status $?", timeout=330, check=False)
         print("".join(f"# {line}\n" for line in done.out.splitlines()))
         assert "status 0\n" in done.out, done.out + done.err
-        host.run("for n in $(seq 100); do pgrep -x guests >/dev/null || exit 0; sleep 0.1; done; exit 1")
+        host.run("for n in $(seq 100); do pgrep -x kvm_guests >/dev/null || exit 0; sleep 0.1; done; exit 1")
         assert _state(host)["partitions"] == before["partitions"]
         assert host.run(_CALM).out == "", host.run("dmesg | tail -50").out

@@ -12,10 +12,10 @@
 #include <linux/types.h>
 
 /* A finding: what was not refused. */
-void attack_found(const char *what, u64 a, u64 b);
+void attack_found(const char *what, __u64 a, __u64 b);
 
 /* calls.c: wild calls on all processors at once. 0 or a negative errno: no memory for it. */
-int attack_calls(u64 seed, unsigned int milliseconds);
+int attack_calls(__u64 seed, unsigned int milliseconds);
 
 /* machine.c: MSRs, instructions, the hypervisor's memory, INIT, SIPI and NMI. */
 void attack_machine(unsigned int rounds);
