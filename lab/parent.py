@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,28 +10,38 @@ from .hosts import Host
 from .process import LabError, run
 
 PROJECT = Path(__file__).resolve().parent.parent
-_DRIVER = "/root/oya_kvm.ko"
 # Prints what the kernel of a host complains of.
 CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|unchecked|MCE|hung|stall' || true"
 
 
-def build_driver(release: str, tmp: Path) -> Path:
-    """The driver for a kernel, built in `tmp`. LabError without headers."""
+def build_module(source: Path, release: str, tmp: Path) -> Path:
+    """The module of a folder of the tree, built in `tmp` for a kernel. LabError without its headers."""
     headers = Path(f"/usr/src/linux-headers-{release}")
     if not headers.exists():
         raise LabError(f"{headers} is missing: install linux-headers-{release}, or rebuild the images (lab prune --all)")
-    folder = tmp / "parent"
-    shutil.copytree(PROJECT / "parent", folder, dirs_exist_ok=True)
-    made = run(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"], timeout=120)
-    if made.returncode:
-        raise LabError(f"the driver for {release}: {(made.stdout + made.stderr).decode(errors='replace')}")
-    return folder / "oya_kvm.ko"
+    folder = tmp / source.name
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    done = run(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"], timeout=240)
+    if done.returncode:
+        raise LabError(f"the module {source.name} for {release}: {(done.stdout + done.stderr).decode(errors='replace')}")
+    return next(folder.glob("*.ko"))
+
+
+def build_driver(release: str, tmp: Path) -> Path:
+    """The parent's driver, built in `tmp` for a kernel."""
+    return build_module(PROJECT / "parent", release, tmp)
+
+
+def put_module(host: Host, source: Path, tmp: Path) -> str:
+    """Build a module for the kernel of the host, in `tmp`; its path in the host."""
+    module = build_module(source, host.run("uname -r").out.strip(), tmp)
+    host.put(module, f"/root/{module.name}")
+    return f"/root/{module.name}"
 
 
 def put_driver(host: Host, tmp: Path) -> str:
-    """Build the driver for the kernel of the host, in `tmp`; its path in the host. LabError without headers."""
-    host.put(build_driver(host.run("uname -r").out.strip(), tmp), _DRIVER)
-    return _DRIVER
+    """The same with the parent's driver."""
+    return put_module(host, PROJECT / "parent", tmp)
 
 
 def load_driver(host: Host, tmp: Path, options: str = "") -> None:
@@ -70,3 +81,26 @@ def install(host: Host, build: Path, tmp: Path) -> None:
         raise LabError(f"meson install: {(done.stdout + done.stderr).decode(errors='replace')[-600:]}")
     host.put(folder, "/root/installed")
     host.run("cp -a /root/installed/. / && rm -r /root/installed")
+
+
+def memory_range(host: Host) -> tuple[int, int]:
+    """Where the hypervisor says that it lies, and its bytes."""
+    found = re.search(r"oya-hv: version \S+, (\d+) KiB at (0x[0-9a-f]+)", host.console())
+    assert found, host.console()[-2000:]
+    return int(found[2], 16), int(found[1]) << 10
+
+
+def peek(host: Host, at: int, write: bool) -> str:
+    """What the parent gets when it reaches for a physical address."""
+    script = f"""import mmap, os
+f = os.open("/dev/mem", os.O_RDWR | os.O_SYNC)
+m = mmap.mmap(f, 4096, offset={at})
+{"m[8:16] = b'x' * 8" if write else ""}
+print(m[0:4096].strip(bytes(1)).hex() or "zeros")"""
+    return host.run("python3 - 2>/dev/null; echo $?", stdin=script).out.strip()
+
+
+def made(argv: list[str]) -> None:
+    """Run a compiler of this machine; AssertionError with its words when it fails."""
+    done = run(argv, timeout=120)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()

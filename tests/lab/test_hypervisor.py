@@ -1,12 +1,10 @@
 """The hypervisor beneath a whole Debian, which it boots as its parent partition."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 
 import lab as oya_lab
-from lab.parent import CALM, load_driver, nothing_left, numbers, put_driver
-from lab.process import run
+from lab.parent import CALM, load_driver, made, memory_range, nothing_left, numbers, peek, put_driver
 from lab.runner import PROJECT, Session, timeout
 
 
@@ -17,32 +15,11 @@ def _parent(lab: Session, cpus: int = 4, memory_mib: int = 2048, uefi: bool = Fa
         yield hosts[0]
 
 
-def _range(host: oya_lab.Host) -> tuple[int, int]:
-    found = re.search(r"oya-hv: version \S+, (\d+) KiB at (0x[0-9a-f]+)", host.console())
-    assert found, host.console()[-2000:]
-    return int(found[2], 16), int(found[1]) << 10
-
-
-def _peek(host: oya_lab.Host, at: int, write: bool) -> str:
-    """What the parent gets when it reaches for a physical address."""
-    script = f"""import mmap, os
-f = os.open("/dev/mem", os.O_RDWR | os.O_SYNC)
-m = mmap.mmap(f, 4096, offset={at})
-{"m[8:16] = b'x' * 8" if write else ""}
-print(m[0:4096].strip(bytes(1)).hex() or "zeros")"""
-    return host.run("python3 - 2>/dev/null; echo $?", stdin=script).out.strip()
-
-
-def _made(argv: list[str]) -> None:
-    done = run(argv, timeout=120)
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-
-
 @timeout(400)
 def test_driver_shows_what_the_hypervisor_tells(lab):
     with _parent(lab, cpus=2) as host:
         load_driver(host, lab.tmp)
-        at, size = _range(host)
+        at, size = memory_range(host)
         text = host.run("cat /sys/kernel/debug/oya/log").out
         assert "oya-hv: the parent starts at" in text and text in host.console(), text
         info = dict(line.split() for line in host.run("cat /sys/kernel/debug/oya/info").out.splitlines())
@@ -55,7 +32,7 @@ def test_driver_shows_what_the_hypervisor_tells(lab):
         for instruction in ("vmmcall", "vmrun", "clgi", "stgi"):
             source = f'int main(void) {{ __asm__ volatile("{instruction}" : : "a"(1), "b"(0)); return 0; }}'
             program.with_suffix(".c").write_text(source, encoding="ascii")
-            _made(["gcc", "-static", "-o", str(program), f"{program}.c"])
+            made(["gcc", "-static", "-o", str(program), f"{program}.c"])
             host.put(program, "/root/call")
             done = host.run("/root/call 2>/dev/null; echo $?").out.strip()
             assert done in ("132", "139"), f"{instruction}: {done}"
@@ -67,7 +44,7 @@ def test_children_run_side_by_side_and_leave_nothing(lab):
     with _parent(lab, cpus=2) as host:
         load_driver(host, lab.tmp)
         program = lab.tmp / "child"
-        _made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
+        made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
         host.put(program, "/root/child")
         for name in ("real", "long", "spin", "broken", "strings", "fault"):
             host.run(f"timeout 60 /root/child /dev/oya {name}")
@@ -100,10 +77,10 @@ def test_installed_system_runs_as_the_parent_and_cannot_reach_the_hypervisor(lab
     with _parent(lab) as host:
         assert host.run("nproc").out.strip() == "4"
         assert "disabled by bios" in host.run("modprobe kvm_amd; dmesg | grep kvm:", check=False).out
-        at, size = _range(host)
+        at, size = memory_range(host)
         for offset in (0, 4096, size // 2, size - 4096):
-            assert _peek(host, at + offset, write=False) == "zeros\n0", hex(at + offset)
-        assert _peek(host, at, write=True) == "139", "a write is not answered by SIGSEGV"
+            assert peek(host, at + offset, write=False) == "zeros\n0", hex(at + offset)
+        assert peek(host, at, write=True) == "139", "a write is not answered by SIGSEGV"
         # Off line and on line again, each processor but the first, and work on all of them.
         for _ in range(5):
             host.run("for c in 1 2 3; do echo 0 >/sys/devices/system/cpu/cpu$c/online; done")

@@ -3,12 +3,11 @@
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import lab as oya_lab
-from lab.process import run
+from lab.parent import load_driver, made, put_module
 from lab.runner import PROJECT, Session, timeout
 
 _CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|FOUND|MCE|hung|stall' || true"
@@ -18,31 +17,14 @@ _CALM = "dmesg --level=emerg,alert,crit,err,warn | grep -E 'BUG|WARN|Oops|Stale|
 def _parent(lab: Session, cpus: int) -> Iterator[oya_lab.Host]:
     with lab.hosts(cpus=cpus, memory_mib=2048, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
         host = hosts[0]
-        host.run(f"insmod {_module(lab, host, PROJECT / 'parent')}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+        load_driver(host, lab.tmp)
         yield host
-
-
-def _made(argv: list[str]) -> None:
-    done = run(argv, timeout=120)
-    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-
-
-def _module(lab: Session, host: oya_lab.Host, source: Path) -> str:
-    """The module of a folder, built for the kernel of the host; its path there."""
-    headers = Path(f"/usr/src/linux-headers-{host.run('uname -r').out.strip()}")
-    assert headers.exists(), f"{headers} is missing: install {headers.name}"
-    folder = lab.tmp / source.name
-    shutil.copytree(source, folder, dirs_exist_ok=True)
-    _made(["make", "-s", "-C", str(headers), f"M={folder}", f"OYA_ROOT={PROJECT}"])
-    module = next(folder.glob("*.ko"))
-    host.put(module, f"/root/{module.name}")
-    return f"/root/{module.name}"
 
 
 def _program(lab: Session, host: oya_lab.Host, sources: list[str]) -> None:
     name = Path(sources[0]).stem
     program = lab.tmp / name
-    _made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), *(str(PROJECT / source) for source in sources)])
+    made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), *(str(PROJECT / source) for source in sources)])
     host.put(program, f"/root/{name}")
 
 
@@ -57,7 +39,7 @@ def test_parent_that_attacks_gets_nothing(lab):
     print(f"# seed {seed} (OYA_SEED)")
     with _parent(lab, cpus=2) as host:
         _program(lab, host, ["tests/system/kvm_child.c"])
-        attack = _module(lab, host, PROJECT / "tests/lab/attacks")
+        attack = put_module(host, PROJECT / "tests/lab/attacks", lab.tmp)
         # Two children that must not notice anything.
         host.run("(/root/kvm_child /dev/oya forever >forever 2>&1 &); for n in $(seq 100); do grep -q spinning forever && exit; sleep 0.1; done; exit 1")
         before = _state(host)

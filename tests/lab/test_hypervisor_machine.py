@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import lab as oya_lab
 from lab.machine import Hardware
+from lab.parent import CALM, load_driver, made, memory_range, peek, put_driver
 from lab.runner import PROJECT, Session, timeout
-from tests.lab.test_hypervisor import _CALM, _driver, _made, _peek, _range
 
 _EDU = ("-device", "edu,dma_mask=0xffffffff")
 
@@ -16,8 +16,8 @@ _EDU = ("-device", "edu,dma_mask=0xffffffff")
 @contextlib.contextmanager
 def _parent(lab: Session, cpus: int = 2, memory_mib: int = 2048, uefi: bool = False, **hardware) -> Iterator[oya_lab.Host]:
     hypervisor = lab.binary("hypervisor/oya-hv")
-    made = Hardware(**hardware)
-    with lab.hosts(cpus=cpus, memory_mib=memory_mib, hypervisor=hypervisor, uefi=uefi, hardware=made) as hosts:
+    machine = Hardware(**hardware)
+    with lab.hosts(cpus=cpus, memory_mib=memory_mib, hypervisor=hypervisor, uefi=uefi, hardware=machine) as hosts:
         yield hosts[0]
 
 
@@ -30,14 +30,14 @@ def _until(done: Callable[[], bool], seconds: float = 90) -> None:
 
 def _info(lab: Session, host: oya_lab.Host) -> dict[str, str]:
     """What the hypervisor tells the driver."""
-    host.run(f"insmod {_driver(lab, host)}; mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+    load_driver(host, lab.tmp)
     return dict(line.split() for line in host.run("cat /sys/kernel/debug/oya/info").out.splitlines())
 
 
 def _attacker(lab: Session, host: oya_lab.Host) -> str:
     """The command that has a device do DMA; operands follow."""
     program = lab.tmp / "dma_attack"
-    _made(["gcc", "-O2", "-static", "-o", str(program), str(PROJECT / "tests/system/dma_attack.c")])
+    made(["gcc", "-O2", "-static", "-o", str(program), str(PROJECT / "tests/system/dma_attack.c")])
     host.put(program, "/root/dma_attack")
     folder = host.run("dirname $(grep -l 0x11e8 /sys/bus/pci/devices/*/device)").out.strip()
     return f"timeout 60 /root/dma_attack {folder}"
@@ -45,7 +45,7 @@ def _attacker(lab: Session, host: oya_lab.Host) -> str:
 
 def _log_at(host: oya_lab.Host) -> int:
     """The page of the hypervisor's that the parent may read: its log."""
-    at, size = _range(host)
+    at, size = memory_range(host)
     script = f"""import mmap, os
 f = os.open("/dev/mem", os.O_RDONLY)
 m = mmap.mmap(f, {size}, mmap.MAP_SHARED, mmap.PROT_READ, offset={at})
@@ -58,7 +58,7 @@ def test_iommu_keeps_devices_of_the_parent_out(lab):
     with _parent(lab, machine="q35", options=("-device", "amd-iommu", *_EDU)) as host:
         attack = _attacker(lab, host)
         assert host.run(f"{attack} read own").out.strip() == "41" * 16
-        at, size = _range(host)
+        at, size = memory_range(host)
         found = re.search(r"IOMMU keeps the parent's devices out of what is ours, from (0x[0-9a-f]+)", host.console())
         assert found, host.console()[-2000:]
         nothing = ("00" * 16, "41" * 16, "ff" * 16)  # as the emulator has it, or what the device held before
@@ -66,12 +66,12 @@ def test_iommu_keeps_devices_of_the_parent_out(lab):
             assert host.run(f"{attack} read {place}").out.strip() in nothing, hex(place)
         log = _log_at(host)
         host.run(f"{attack} write {log}")
-        assert "41" * 16 not in _peek(host, log, write=False)
+        assert "41" * 16 not in peek(host, log, write=False)
         host.run(f"{attack} write {int(found[1], 16)}")
         assert _info(lab, host)["iommus"] == "1"
         assert re.search(r"IOMMU: event \S+ of device \S+ at 0x", host.console()), host.console()[-2000:]
         assert "AMD-Vi" not in host.run("dmesg").out
-        assert host.run(_CALM).out == ""
+        assert host.run(CALM).out == ""
 
 
 @timeout(400)
@@ -80,18 +80,18 @@ def test_log_says_that_no_iommu_protects(lab):
     with _parent(lab, machine="q35", options=_EDU) as host:
         attack = _attacker(lab, host)
         assert "no IOMMU protects from the devices of the parent" in host.console()
-        at, _ = _range(host)
+        at, _ = memory_range(host)
         assert host.run(f"{attack} read {at}").out.strip().startswith("d65052e8"), "the image's first word is its magic"
         log = _log_at(host)
         host.run(f"{attack} write {log + 32}")
-        assert "41" * 16 in _peek(host, log, write=False)
+        assert "41" * 16 in peek(host, log, write=False)
         assert _info(lab, host)["iommus"] == "0"
 
 
 def _next_kernel(lab: Session, host: oya_lab.Host, when: str, words: str) -> None:
     """The host's own kernel comes after itself, with `words` more on its command line."""
     program = lab.tmp / "next_kernel"
-    _made(["gcc", "-O2", "-static", "-o", str(program), str(PROJECT / "tests/system/next_kernel.c")])
+    made(["gcc", "-O2", "-static", "-o", str(program), str(PROJECT / "tests/system/next_kernel.c")])
     host.put(program, "/root/next_kernel")
     host.machine.forget_ready()
     command = f'/root/next_kernel {when} /boot/vmlinuz-$(uname -r) /boot/initrd.img-$(uname -r) "$(cat /proc/cmdline) {words}"'
@@ -107,7 +107,7 @@ def test_a_crash_of_the_parent_boots_its_capture_kernel_as_the_parent(lab):
         host.comes_back()
         assert host.run("head -c 4 /proc/vmcore").out == "\x7fELF"
         assert host.run("nproc").out == "1\n"
-        assert int(_info(lab, host)["memory_bytes"]) == _range(host)[1]
+        assert int(_info(lab, host)["memory_bytes"]) == memory_range(host)[1]
         assert host.console().count("oya-hv: the parent starts") == 1
         # The whole memory, as a tool for dumps reads it, with our holes in it.
         assert int(host.run("cat /proc/vmcore | wc -c", timeout=300).out) > 1400 << 20
@@ -120,13 +120,13 @@ def test_a_kexec_of_the_parent_has_all_processors_again(lab):
         host.comes_back()
         assert "oya.again" in host.run("cat /proc/cmdline").out and host.run("nproc").out == "2\n"
         assert host.console().count("oya-hv: the parent starts") == 1
-        assert host.run(_CALM).out == ""
+        assert host.run(CALM).out == ""
 
 
 @timeout(400)
 def test_a_panic_tells_stops_all_processors_and_the_next_start_knows(lab):
     with _parent(lab, cpus=3, words="serial panic=test", options=("-device", "VGA")) as host:
-        driver = _driver(lab, host)
+        driver = put_driver(host, lab.tmp)
         host.run(f"(sleep 0.5; insmod {driver}) >/dev/null 2>&1 </dev/null &")
         _until(lambda: host.console().count(" stops") == 2)
         screen = host.machine.qmp.monitor("xp /16xb 0xb8000")
@@ -144,9 +144,9 @@ def test_a_panic_tells_stops_all_processors_and_the_next_start_knows(lab):
 def test_parent_with_little_memory_and_no_pages_of_one_gib_powers_off(lab):
     with _parent(lab, cpus=2, memory_mib=512, machine="q35", features="-pdpe1gb") as host:
         assert "pdpe1gb" not in host.run("cat /proc/cpuinfo").out
-        at, size = _range(host)
+        at, size = memory_range(host)
         assert at + size <= 512 << 20
-        assert _peek(host, at, write=False) == "zeros\n0"
+        assert peek(host, at, write=False) == "zeros\n0"
         host.run("(sleep 0.5; systemctl poweroff) >/dev/null 2>&1 </dev/null &")
         _until(lambda: not host.alive())
 
@@ -158,4 +158,4 @@ def test_memory_above_four_gib_without_pages_of_one_gib(lab):
         # More than what lies below 4 GiB is touched, by both processors.
         host.run("for n in 1 2; do (head -c 900M /dev/zero | tail >/dev/null) & done; wait")
         assert int(_info(lab, host)["pages_left"]) > 500
-        assert host.run(_CALM).out == ""
+        assert host.run(CALM).out == ""
