@@ -1,6 +1,6 @@
 """The demo: a stock Debian in a VM of ours, used through its own Hyper-V drivers.
 
-`python3 -m lab.demo [--build DIR] [--emulated]`. On a machine whose KVM carries a whole guest the VM runs on the machine
+`python3 -m lab.demo [--build DIR] [--emulated] [--hypervisor]`. On a machine whose KVM carries a whole guest the VM runs on the machine
 itself, else inside an emulated host. Exit code 1 when a step failed.
 """
 
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import vm
-from .hosts import hosts
+from .hosts import Host, hosts
 from .images import guest_image
 from .local import LocalHost
 from .machine import accel
+from .parent import install
 from .process import LabError, say
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -120,30 +122,75 @@ def use(machine: vm.Vm, steps: Steps) -> None:
     steps.check("heartbeat, seen from the host", status["state"] == "ok", f"{status['answers']} answers")
 
 
+def show_guest(host: vm.Place, build: Path, tmp: Path, steps: Steps) -> None:
+    """A stock Debian in a VM of ours on `host`, from its start to its end."""
+    serve(host)
+    say("booting a stock Debian 12: its own kernel, initrd and root disk, 2 processors, 1 GiB")
+    machine = vm.start(
+        host, build, tmp, script=GUEST_SCRIPT, suite=SUITE, root=True, keep=True,
+        cpus=2, memory="1G", options="--net user",
+    )  # fmt: skip
+    try:
+        use(machine, steps)
+        machine.control("shutdown", reason="the demo is over")
+        done = machine.finish(timeout=120)
+        steps.check("shut down by the guest's own service", done.rc == 0, line_with(done.console, "Power down"))
+    finally:
+        machine.end()
+
+
+def show_role(host: Host, build: Path, tmp: Path, steps: Steps) -> None:
+    """A server that boots by itself gets the hypervisor beneath it, runs VMs, and is a plain server again."""
+    install(host, build, tmp)
+    say("installing the role; the driver is compiled by the emulated processor, which takes minutes")
+    print("    " + host.run("oya role install", timeout=1200).out.replace("\n", "\n    ").rstrip(), flush=True)
+    say("rebooting: firmware, GRUB, hypervisor, Linux")
+    host.reboot()
+    host.run("mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
+    print("    " + host.run("cat /sys/kernel/debug/oya/log; oya role status").out.replace("\n", "\n    ").rstrip(), flush=True)
+    status = json.loads(host.run("oya role status -o json").out)
+    steps.check("the installed Debian is the parent partition", status["parent"], f"interface {status['interface']}")
+    steps.check("its driver is loaded", status["driver_loaded"], "/dev/oya")
+    second = vm.start(host, build, tmp, name="second", script="echo SECOND-CHILD; sleep 3600", memory="256M")
+    try:
+        second.wait_for("SECOND-CHILD")
+        show_guest(host, build, tmp, steps)
+        told = host.run("grep partitions /sys/kernel/debug/oya/info").out.strip()
+        steps.check("the second child still runs", second.running() and told == "partitions 1", told)
+    finally:
+        second.end()
+    host.run("oya role remove", timeout=300)
+    host.reboot()
+    status = json.loads(host.run("oya role status -o json").out)
+    steps.check("removed, and plain Linux again", not status["parent"] and not status["installed"], "rebooted")
+
+
+def _place_of(args: argparse.Namespace) -> contextlib.AbstractContextManager[vm.Place]:
+    if args.hypervisor:
+        return _server()
+    return place(args.emulated or accel(nested=False) == "tcg")
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[Host]:
+    say("an emulated server with plain Debian, which boots by GRUB from its own disk")
+    with hosts(memory_mib=3072, boots_itself=True) as hs:
+        yield hs[0]
+
+
 def main(argv: list[str]) -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="demo", description="Boots a stock Debian in a VM of ours and uses it.")
     parser.add_argument("--build", type=Path, default=PROJECT / "build" / "release")
     parser.add_argument("--emulated", action="store_true", help="inside an emulated host, even with hardware KVM")
+    parser.add_argument("--hypervisor", action="store_true", help="a server gets the hypervisor beneath it, and VMs on that")
     args = parser.parse_args(argv)
     guest_image(SUITE)
     steps = Steps()
-    emulated = args.emulated or accel(nested=False) == "tcg"
+    show: Callable[..., None] = show_role if args.hypervisor else show_guest
     try:
-        with place(emulated) as host, tempfile.TemporaryDirectory() as tmp:
-            serve(host)
-            say("booting a stock Debian 12: its own kernel, initrd and root disk, 2 processors, 1 GiB")
-            machine = vm.start(
-                host, args.build, Path(tmp), script=GUEST_SCRIPT, suite=SUITE, root=True, keep=True,
-                cpus=2, memory="1G", options="--net user",
-            )  # fmt: skip
-            try:
-                use(machine, steps)
-                machine.control("shutdown", reason="the demo is over")
-                done = machine.finish(timeout=120)
-                steps.check("shut down by the guest's own service", done.rc == 0, line_with(done.console, "Power down"))
-            finally:
-                machine.end()
+        with _place_of(args) as host, tempfile.TemporaryDirectory() as tmp:
+            show(host, args.build, Path(tmp), steps)
     except LabError as error:
         steps.check("demo", False, str(error))
     return steps.summary()
