@@ -177,6 +177,11 @@ static void unmake(const struct machine *m)
 	munmap(m->memory, MEMORY);
 }
 
+static void put(const struct machine *m, unsigned at, const uint8_t *start, const uint8_t *end)
+{
+	memcpy(m->memory + at, start, (size_t)(end - start));
+}
+
 /* Real mode at CODE_AT; NMI and two vectors have the handlers. */
 static void begin(const struct machine *m, const uint8_t *start, const uint8_t *end)
 {
@@ -185,8 +190,8 @@ static void begin(const struct machine *m, const uint8_t *start, const uint8_t *
 	uint16_t at = CODE_AT + 0x800;
 	struct kvm_sregs sregs;
 
-	memcpy(m->memory + CODE_AT, start, (size_t)(end - start));
-	memcpy(m->memory + at, handlers, (size_t)(handlers_end - handlers));
+	put(m, CODE_AT, start, end);
+	put(m, at, handlers, handlers_end);
 	for (unsigned i = 0; i < 3; i++, at += 3) {
 		memcpy(m->memory + vectors[i] * 4, &at, 2);
 		memset(m->memory + vectors[i] * 4 + 2, 0, 2);
