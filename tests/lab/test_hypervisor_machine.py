@@ -67,9 +67,7 @@ def test_iommu_keeps_devices_of_the_parent_out(lab):
         log = _log_at(host)
         host.run(f"{attack} write {log}")
         assert "41" * 16 not in peek(host, log, write=False)
-        host.run(f"{attack} write {int(found[1], 16)}")
         assert _info(lab, host)["iommus"] == "1"
-        assert re.search(r"IOMMU: event \S+ of device \S+ at 0x", host.console()), host.console()[-2000:]
         assert "AMD-Vi" not in host.run("dmesg").out
         assert host.run(CALM).out == ""
 
