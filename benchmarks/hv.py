@@ -3,7 +3,7 @@
 
 One emulated machine that counts (`-icount shift=0`: an instruction is a nanosecond of its clocks, so the TSC tells exactly
 how many there were) boots a Debian kernel with a small initrd: beneath it our hypervisor, or Xen, or nothing and KVM in it.
-The same tiny guest (hv_guest.S) runs on the same monitor (hv_monitor.c) on /dev/oya and on /dev/kvm, and in QEMU on KVM;
+The same tiny guest (hv_guest.S) runs on the same monitor (tests/system/kvm_monitor.c) on /dev/oya and on /dev/kvm, and in QEMU on KVM;
 on Xen, whose first domain has no such device, a program does the loops that it can (hv_loops.c).
 """
 
@@ -102,7 +102,7 @@ def _programs(ctx: Context) -> Programs:
         subprocess.run(["cc", *words], check=True)
 
     release, modules = _modules()
-    cc("-O2", "-static", "-o", str(ctx.tmp / "monitor"), str(HERE / "hv_monitor.c"))
+    cc("-O2", "-static", "-o", str(ctx.tmp / "monitor"), str(HERE.parent / "tests" / "system" / "kvm_monitor.c"))
     cc("-O2", "-static", "-o", str(ctx.tmp / "loops"), str(HERE / "hv_loops.c"))
     cc("-m32", "-c", "-o", str(ctx.tmp / "guest.o"), str(HERE / "hv_guest.S"))
     subprocess.run(["objcopy", "-O", "binary", "-j", ".text", str(ctx.tmp / "guest.o"), str(ctx.tmp / "guest")], check=True)
