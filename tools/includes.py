@@ -28,8 +28,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "parent": {"abi", "base", "parent"},
     **{name: _HOSTED | {name} for name in _PROGRAMS},
 }
-_FREE = ("tests", "fuzz", "benchmarks")
-_TESTS = ("tests/", "hypervisor/guests/", "benchmarks/")  # code that is run against a KVM, to try it
+_FREE = ("tests", "fuzz")
 
 # System headers that need no operating system behind them.
 _NO_SYSTEM = {
@@ -41,7 +40,7 @@ _SMALL = _NO_SYSTEM | {"stdio.h", "stdlib.h", "sys/uio.h"}
 SYSTEM_HEADERS = {"abi": _NO_SYSTEM, "base": _SMALL, "devices": _SMALL, "hypervisor": _NO_SYSTEM}
 
 _KVM = re.compile(r"(linux|asm)/kvm(_para)?\.h$")
-_KVM_FOLDERS = ("worker/", "parent/", *_TESTS)
+_KVM_FOLDERS = ("worker/", "parent/", "tests/system/")
 _GENERATED = {"dsdt.hex"}  # made by the build
 _INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 
@@ -59,7 +58,7 @@ def breaches(name: str, text: str, exists=lambda header: (ROOT / header).exists(
         if system:
             if _KVM.search(system) and not name.startswith(_KVM_FOLDERS):
                 found.append(f"{where} <{system}> belongs to worker/ and parent/ only")
-            elif top in SYSTEM_HEADERS and not name.startswith(_TESTS) and system not in SYSTEM_HEADERS[top]:
+            elif top in SYSTEM_HEADERS and system not in SYSTEM_HEADERS[top]:
                 found.append(f"{where} <{system}> is not among the system headers that {top}/ may use")
         elif ours in _GENERATED:
             continue
