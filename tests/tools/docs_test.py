@@ -108,6 +108,13 @@ class Commands(unittest.TestCase):
 
 
 class Formats(unittest.TestCase):
+    def test_document_of_the_hypervisors_calls_has_all_of_them(self):
+        header, document = read("abi/oya.h"), read("docs/format/hypercalls.md")
+        for kind in ("CALL", "INFO", "EXIT"):
+            for name, number in re.findall(rf"OYA_{kind}_(\w+) = (\d+)", header):
+                self.assertRegex(document, rf"`{name}` {number}\b")
+        self.assertIn(f"version {re.search(r'OYA_INTERFACE_VERSION (\d+)', header)[1]}\n", document)
+
     def test_document_of_the_control_socket_has_its_verbs(self):
         table = inside(
             read("worker/control_verbs.c"), r"^static const struct verb verbs\[\] = \{", r"^\};", "the table of verbs"
