@@ -113,7 +113,8 @@ class Formats(unittest.TestCase):
         for kind in ("CALL", "INFO", "EXIT"):
             for name, number in re.findall(rf"OYA_{kind}_(\w+) = (\d+)", header):
                 self.assertRegex(document, rf"`{name}` {number}\b")
-        self.assertIn(f"version {re.search(r'OYA_INTERFACE_VERSION (\d+)', header)[1]}\n", document)
+        version = re.search(r"OYA_INTERFACE_VERSION (\d+)", header)[1]
+        self.assertIn(f"version {version}\n", document)
 
     def test_document_of_the_control_socket_has_its_verbs(self):
         table = inside(
