@@ -20,6 +20,7 @@
 #define FIRST_ASID 2u /* 1 is the parent's */
 #define PORT_BITMAP_PAGES 3u
 #define EXCEPTION_DB 1u
+#define DR6_STEP (1u << 14)
 #define EXCEPTION_BP 3u
 #define EXCEPTION_OF 4u
 #define EXCEPTION_UD 6u
@@ -480,7 +481,6 @@ static void end_debug(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
 
-	c->stopped_rip = v->rip;
 	if (c->watch & OYA_DEBUG_STEP) {
 		v->rflags = (v->rflags & ~RFLAGS_TF) | c->own_trap;
 		if (v->exit_code == SVM_EXIT_EXCEPTION + EXCEPTION_DB)
@@ -500,12 +500,24 @@ static void enter(struct child *c, struct cpu *cpu)
 	__asm__ volatile("sti" : : : "memory");
 	virt->run(pointer_to_physical(v), &c->registers);
 	__asm__ volatile("cli" : : : "memory");
+	c->stopped_rip = v->rip;
 	if (c->watch)
 		end_debug(c);
 	child_after_entry(c);
 	v->tlb_control = SVM_TLB_KEEP;
 	v->event = interrupted_event(v);
 	c->exits++;
+}
+
+/* The trap of an instruction that was carried out here, for a child that steps itself. */
+static void trap_step(struct child *c)
+{
+	struct svm_vmcb *v = c->vmcb;
+
+	if (v->rip == c->stopped_rip || (v->event & SVM_EVENT_VALID))
+		return;
+	v->dr6 |= DR6_STEP;
+	inject(c, EXCEPTION_DB, false);
 }
 
 /* An instruction that was carried out here raised no trap. */
@@ -545,6 +557,8 @@ static void run(struct child *c)
 		on = handle(c, cpu) && !panicked();
 		if (c->watch & OYA_DEBUG_STEP)
 			on = after_step(c, on);
+		else if (c->vmcb->rflags & RFLAGS_TF)
+			trap_step(c);
 	}
 	fpu_show_supervisor_states(parent_xss);
 	fpu_exchange(c->fpu, &c->xcr0, cpu->fpu, parent_xcr0);
