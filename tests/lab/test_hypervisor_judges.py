@@ -31,6 +31,7 @@ _FAIL_ON_OURS = {
     "pcid-asymmetric": _CR4,
     "debug": "as on stock KVM",
     "tsc": "RDTSCP and RDPID are not offered, so nothing is left of it",
+    "tsc_adjust": "that MSR is not offered",
     "hypercall": "KVM's own calls are not offered",
     "idt_test": "the emulated processor ends a write of bits of CR4 that there are not as a control block that is not valid",
     "emulator": "changes of memory of devices in place (OR and the like) are not carried out",
