@@ -24,7 +24,7 @@ enum role_state {
 
 /* What matters of this host. */
 struct role_host {
-	bool amd, svm, nested_paging, gib_pages, long_mode;
+	bool amd, svm, nested_paging, long_mode;
 	bool firmware_forbids; /* SVM is switched off and locked */
 	bool is_guest;         /* under another's hypervisor */
 	bool secure_boot;

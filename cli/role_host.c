@@ -16,7 +16,6 @@
 #define SVM_FEATURES 0x8000000Au
 #define ECX_HYPERVISOR (1u << 31)
 #define ECX_SVM (1u << 2)
-#define EDX_GIB_PAGES (1u << 26)
 #define EDX_LONG_MODE (1u << 29)
 #define EDX_NESTED_PAGING 1u
 #define ECX_AMD 0x444D4163u /* "cAMD" */
@@ -34,7 +33,6 @@ static void read_processor(struct role_host *h)
 	h->is_guest = c & ECX_HYPERVISOR;
 	if (__get_cpuid(EXTENDED, &a, &b, &c, &d)) {
 		h->svm = c & ECX_SVM;
-		h->gib_pages = d & EDX_GIB_PAGES;
 		h->long_mode = d & EDX_LONG_MODE;
 	}
 	if (h->svm && __get_cpuid(SVM_FEATURES, &a, &b, &c, &d))
@@ -77,10 +75,7 @@ void role_host_read(struct role_host *ret_host)
 
 	read_processor(&h);
 	/* As the parent it is what the hypervisor shows, which is in use. */
-	if (!h.is_parent) {
-		(void)role_command((const char *[]){"modprobe", "-q", "msr", NULL}, NULL);
-		h.firmware_forbids = h.svm && firmware_forbids();
-	}
+	h.firmware_forbids = !h.is_parent && h.svm && firmware_forbids();
 	h.secure_boot = secure_boot();
 	h.has_grub = access(ROLE_GRUB_CONFIG, F_OK) == 0 && role_command_exists("update-grub") &&
 		     role_command_exists("grub-editenv");
@@ -126,7 +121,7 @@ int role_host_check(const struct role_host *h, struct failure *f)
 	if (h->grub_cannot_write)
 		return fail(
 			f, -ENOTSUP,
-			"%s: GRUB cannot write where /boot lies (LVM, RAID, btrfs or ZFS), so a "
+			"%s: GRUB cannot write where /boot lies (LVM, RAID, btrfs, XFS or ZFS), so a "
 			"boot that fails would be tried for ever; put /boot on a partition",
 			cannot);
 	if (!h->has_dkms)

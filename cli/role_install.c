@@ -5,7 +5,6 @@
  * leaves a system that starts as before, and the verb can be given again.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +14,12 @@
 #include "cli/role.h"
 #include "cli/role_files.h"
 
+/* Of this version and of those before. */
+#define FORGET_DRIVERS                                                    \
+	"for d in /usr/src/" ROLE_MODULE "-*; do if [ -d \"$d\" ]; then " \
+	"dkms remove -m " ROLE_MODULE " -v \"${d#/usr/src/" ROLE_MODULE   \
+	"-}\" --all >/dev/null 2>&1; "                                    \
+	"rm -rf \"$d\"; fi; done"
 #define MODULE_AND_VERSION "-m", ROLE_MODULE, "-v", OYA_VERSION
 
 struct step {
@@ -22,19 +27,17 @@ struct step {
 	/* One of the three. */
 	const char *command[8];
 	struct {
-		const char *from, *to; /* `from` below the folder of parts */
+		const char *from, *to; /* `from`: in the folder of parts, the current one */
 		unsigned mode;
 	} copy;
 	const char *forget;
-	bool may_fail; /* it may have been done, or have nothing to do */
 };
 
 static const struct step install_steps[] = {
 	{"make the folder " ROLE_FOLDER, .command = {"mkdir", "-p", ROLE_FOLDER}},
 	{"copy the hypervisor to " ROLE_HYPERVISOR, .copy = {"oya-hv", ROLE_HYPERVISOR, 0644}},
 	{"note its version", .copy = {"role/version", ROLE_VERSION, 0644}},
-	{"take away an earlier copy of the driver", .may_fail = true,
-	 .command = {"dkms", "remove", MODULE_AND_VERSION, "--all"}},
+	{"take away earlier copies of the driver", .command = {"sh", "-c", FORGET_DRIVERS}},
 	{"make the folder " ROLE_SOURCE, .command = {"mkdir", "-p", ROLE_SOURCE}},
 	{"copy the driver's source there", .command = {"cp", "-r", "driver/.", ROLE_SOURCE}},
 	{"build and install the driver for this kernel (DKMS)",
@@ -55,22 +58,20 @@ static const struct step remove_steps[] = {
 	 .command = {"grub-editenv", ROLE_GRUB_ENVIRONMENT, "unset", ROLE_VARIABLE}},
 	{"switch off oya-role.service", .forget = ROLE_WANTED},
 	{"remove " ROLE_UNIT, .forget = ROLE_UNIT},
-	{"remove the driver (DKMS)", .may_fail = true,
-	 .command = {"dkms", "remove", MODULE_AND_VERSION, "--all"}},
-	{"remove its source", .command = {"rm", "-rf", ROLE_SOURCE}},
+	{"remove the driver (DKMS) and its source", .command = {"sh", "-c", FORGET_DRIVERS}},
 	{"remove the hypervisor, " ROLE_FOLDER, .command = {"rm", "-rf", ROLE_FOLDER}},
 };
 
-static int do_step(const struct step *s, const char *from, struct failure *f)
+static int do_step(const struct step *s, struct failure *f)
 {
-	char said[200] = "", path[PATH_MAX];
+	char said[200] = "";
 	struct role_output output = {said, sizeof(said)};
 	int r = 0;
 
 	if (s->command[0]) {
 		r = role_command(s->command, &output);
 		said[strcspn(said, "\n")] = '\0';
-		if (r != 0 && !s->may_fail)
+		if (r != 0)
 			return fail(f, r < 0 ? r : -EIO,
 				    "cannot %s: %s %s%s%s; mend that and give the verb again",
 				    s->text, s->command[0],
@@ -82,14 +83,12 @@ static int do_step(const struct step *s, const char *from, struct failure *f)
 		if (unlink(s->forget) < 0 && errno != ENOENT)
 			r = -errno;
 	} else {
-		snprintf(path, sizeof(path), "%s/%s", from, s->copy.from);
-		r = role_file_copy(path, s->copy.to, s->copy.mode);
+		r = role_file_copy(s->copy.from, s->copy.to, s->copy.mode);
 	}
 	return r < 0 ? fail(f, r, "cannot %s: %s", s->text, strerror(-r)) : 0;
 }
 
-static int do_steps(const struct step *steps, size_t count, const char *from, bool dry,
-		    struct failure *f)
+static int do_steps(const struct step *steps, size_t count, bool dry, struct failure *f)
 {
 	int r = 0;
 
@@ -97,7 +96,7 @@ static int do_steps(const struct step *steps, size_t count, const char *from, bo
 		printf("%s%s\n", dry ? "would " : "", steps[i].text);
 		fflush(stdout);
 		if (!dry)
-			r = do_step(&steps[i], from, f);
+			r = do_step(&steps[i], f);
 	}
 	return r;
 }
@@ -117,6 +116,9 @@ int role_install(const char *from, bool dry, struct failure *f)
 
 	if (r < 0)
 		return r;
+	/* So that it can be told whether the firmware forbids SVM. */
+	if (!dry)
+		(void)role_command((const char *[]){"modprobe", "-q", "msr", NULL}, NULL);
 	role_host_read(&host);
 	r = role_host_check(&host, f);
 	if (r == 0 && chdir(from) < 0)
@@ -124,14 +126,14 @@ int role_install(const char *from, bool dry, struct failure *f)
 			f, -errno,
 			"cannot find the hypervisor's parts in %s: %s; name their folder with --from",
 			from, strerror(errno));
-	return r < 0 ? r : do_steps(install_steps, ARRAY_LEN(install_steps), from, dry, f);
+	return r < 0 ? r : do_steps(install_steps, ARRAY_LEN(install_steps), dry, f);
 }
 
 int role_remove(bool dry, struct failure *f)
 {
 	int r = dry ? 0 : need_root(f);
 
-	return r < 0 ? r : do_steps(remove_steps, ARRAY_LEN(remove_steps), NULL, dry, f);
+	return r < 0 ? r : do_steps(remove_steps, ARRAY_LEN(remove_steps), dry, f);
 }
 
 int role_settle(struct failure *f)
@@ -147,5 +149,5 @@ int role_settle(struct failure *f)
 	if (r < 0)
 		return r;
 	role_host_read(&host);
-	return host.is_parent ? do_steps(steps, ARRAY_LEN(steps), NULL, false, f) : 0;
+	return host.is_parent ? do_steps(steps, ARRAY_LEN(steps), false, f) : 0;
 }

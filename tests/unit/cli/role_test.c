@@ -18,7 +18,6 @@ static struct role_host good_host(void)
 		.amd = true,
 		.svm = true,
 		.nested_paging = true,
-		.gib_pages = true,
 		.long_mode = true,
 		.has_grub = true,
 		.has_dkms = true,
