@@ -36,6 +36,10 @@ struct vcpu_ops {
 	uint64_t (*hypercall)(void *ctx, uint64_t control, uint64_t input);
 	/* The guest ended a level-triggered interrupt of the IOAPIC. */
 	void (*eoi)(void *ctx, uint8_t vector);
+	/* Whether the PIC has an interrupt for the first processor; and the vector that it takes
+	 * now, or -1. */
+	bool (*pic_pending)(void *ctx);
+	int (*pic_take)(void *ctx);
 	/* The processor cannot go on; it stays parked until vcpus_free(). */
 	void (*stopped)(void *ctx, unsigned index, enum vcpu_stop why, const char *text);
 };
@@ -68,7 +72,11 @@ void vcpus_free(struct vcpus *v);
 
 struct vcpu_clock vcpus_clock(const struct vcpus *v);
 
-/* CPUID with the leaves of hv, and the entry state of the first processor. */
+/* The first processor is to look at the PIC; from any thread. */
+void vcpus_kick_first(struct vcpus *v);
+
+/* CPUID with the leaves of hv, and the entry state of the first processor; NULL: as after a reset,
+ * at the firmware's first instruction. */
 int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *entry,
 		 struct failure *f);
 
