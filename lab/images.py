@@ -10,14 +10,16 @@ import dataclasses
 import functools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import cache, cpio, initrd, loader, recipes
+from . import cache, cpio, grub, initrd, loader, recipes
 from .process import LabError, run, run_logged, say, Progress
 
 HOST_DISK_MIB = 8192
 GUEST_DISK_MIB = 1536
+GOLDEN_DISK_MIB = 2048
 JOB_MARK = "#!oya-job"
 JOB_MAX_BYTES = 65536
 
@@ -48,6 +50,14 @@ class GuestImage:
     disk: Path
 
 
+@dataclasses.dataclass(frozen=True)
+class GoldenImage:
+    """A Debian that boots by its own GRUB: a raw disk with a partition, set up by cloud-init from a seed."""
+
+    suite: str
+    disk: Path
+
+
 def host_image(suite: str = "bookworm") -> HostImage:
     """The host image of a suite, built when absent; LabError when that fails."""
     key = cache.digest([recipes.recipe("host", suite), cache.tree_digest(recipes.FILES / "host"), HOST_DISK_MIB])
@@ -69,6 +79,28 @@ def guest_image(suite: str = "bookworm") -> GuestImage:
     key = cache.digest([recipes.recipe("guest", suite), cache.tree_digest(recipes.FILES / "guest"), GUEST_DISK_MIB])
     top = cache.obtain("guest", suite, key, functools.partial(_build_guest, suite))
     return GuestImage(suite, top / "vmlinuz", top / "initrd.img", top / "disk.raw")
+
+
+def golden_image(suite: str = "bookworm") -> GoldenImage:
+    """The bootable image of a suite, built when absent; LabError when that fails."""
+    parts = [recipes.recipe("golden", suite), cache.tree_digest(recipes.FILES / "golden"), GOLDEN_DISK_MIB, grub.VERSION]
+    top = cache.obtain("golden", suite, cache.digest(parts), functools.partial(_build_golden, suite))
+    return GoldenImage(suite, top / "disk.raw")
+
+
+def seed(path: Path, user_data: str, hostname: str = "golden", network: str = "") -> Path:
+    """Write an ISO image from which cloud-init takes its settings (NoCloud): YAML texts, of which the second may be empty."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        top = Path(name)
+        (top / "meta-data").write_text(f"instance-id: {hostname}\nlocal-hostname: {hostname}\n", encoding="utf-8")
+        (top / "user-data").write_text(f"#cloud-config\n{user_data}", encoding="utf-8")
+        if network:
+            (top / "network-config").write_text(network, encoding="utf-8")
+        argv = ["xorriso", "-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-r", "-o", str(path), str(top)]
+        done = run(argv, timeout=60)
+    if done.returncode:
+        raise LabError(f"xorriso made no {path}: {done.stderr.decode(errors='replace')[-400:]}")
+    return path
 
 
 def guest_initrd(suite: str = "bookworm") -> Path:
@@ -144,10 +176,28 @@ def _build_guest(suite: str, out: Path) -> None:
     progress.done()
 
 
+def _build_golden(suite: str, out: Path) -> None:
+    def finish(tree: Path) -> None:
+        grub.configure(tree, "oya-golden")
+        grub.write_start(out / "disk.raw", tree, GOLDEN_DISK_MIB)
+
+    progress = Progress(f"golden image {suite}")
+    start = grub.PARTITION_MIB
+    _build_disk("golden", suite, out, out / "disk.raw", GOLDEN_DISK_MIB, "oya-golden", finish, start)
+    progress.done()
+
+
 def _build_disk(
-    kind: str, suite: str, out: Path, disk: Path, size_mib: int, label: str, finish: Callable[[Path], None]
+    kind: str,
+    suite: str,
+    out: Path,
+    disk: Path,
+    size_mib: int,
+    label: str,
+    finish: Callable[[Path], None],
+    start_mib: int = 0,
 ) -> None:
-    """Root file system by mmdebstrap, `finish(tree)`, kernel and initrd taken out, ext4 into `disk`."""
+    """Root file system by mmdebstrap, `finish(tree)`, kernel and initrd taken out, ext4 into `disk` from `start_mib` on."""
     _need_tools()
     tree, log = out / "tree", out / "build.log"
     say(f"building the {kind} image of {suite}; log in {log}")
@@ -161,7 +211,9 @@ def _build_disk(
         disk.touch()
         os.truncate(disk, size_mib << 20)
         mke2fs = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-d", str(tree), "-m", "0"]
-        mke2fs += ["-N", "131072", "-E", "lazy_itable_init=0,lazy_journal_init=1", str(disk)]
+        offset = f",offset={start_mib << 20}" if start_mib else ""
+        mke2fs += ["-N", "131072", "-E", f"lazy_itable_init=0,lazy_journal_init=1{offset}"]
+        mke2fs += [str(disk), f"{size_mib - start_mib}M"]
         run_logged(mke2fs, log, f"ext4 of {kind} {suite}")
     except LabError:
         shutil.copyfile(log, cache.root() / f"failed-{kind}-{suite}.log")
