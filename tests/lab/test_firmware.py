@@ -1,0 +1,83 @@
+"""Boot by firmware: a disk's and a disc's own GRUB, the seed, each disk once, and the firmware again after a reboot."""
+
+import shutil
+
+from lab import grub, images
+from lab.process import run
+from lab.runner import timeout
+
+FIRST = """
+users:
+  - name: ada
+    ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYi1vbmx5LWtleS1vZi1hLXRlc3QtdmFsdWUtMDEy ada]
+bootcmd:
+  - [sh, -c, "if [ -e /var/lib/first ]; then echo SECOND-BOOT $(hostname) >/dev/ttyS0; systemctl --no-block poweroff; fi"]
+runcmd:
+  - [sh, -c, "touch /var/lib/first; (FACTS; echo FACTS-END) >/dev/ttyS0 2>&1; sync; reboot"]
+"""
+FACTS = (
+    "echo HOST=$(hostname); echo KEY=$(cut -d ' ' -f 3 /home/ada/.ssh/authorized_keys); "
+    "echo BLOCKS=$(cd /sys/block; ls -d sd* sr*); echo DRIVER=$(cat /sys/block/sda/device/../../scsi_host/host*/proc_name); "
+    "echo ROOT=$(findmnt -no SOURCE /); echo ADDRESS=$(ip -br -4 address show dev eth0); "
+    "dmesg | grep -E 'Hypervisor detected|piix|ACPI: PM-Timer'"
+)
+NETWORK = """version: 2
+ethernets:
+  eth0: {addresses: [10.99.0.7/24]}
+"""
+
+
+def _disk(lab) -> str:
+    """A writable copy of the golden disk, plugged into the host."""
+    copy = lab.tmp / "golden.raw"
+    run(["cp", "--sparse=always", str(images.golden_image().disk), str(copy)], timeout=120)
+    return lab.host.attach(copy, "golden", read_only=False)
+
+
+@timeout(1500)
+def test_a_disk_boots_by_its_grub_takes_its_seed_and_reboots_through_the_firmware(lab):
+    if not shutil.which("xorriso"):
+        lab.skip("there is no xorriso")
+    device = _disk(lab)
+    seed = images.seed(lab.tmp / "seed.iso", FIRST.replace("FACTS;", FACTS.replace('"', "'") + ";"), "lovelace", NETWORK)
+    folder = lab.host.run("mktemp -d").out.strip()
+    lab.host.put(seed, f"{folder}/seed.iso")
+    try:
+        vm = lab.boot(f"--disk {device} --dvd {folder}/seed.iso", memory="768M")
+        vm.wait_for("Debian GNU/Linux", 300)  # GRUB's menu
+        console = vm.wait_for("FACTS-END", 900).replace("\r", "")
+        assert "HOST=lovelace" in console and "KEY=ada" in console, console
+        assert "BLOCKS=sda sr0" in console and "DRIVER=storvsc_host_t" in console, console
+        assert "ROOT=/dev/sda1" in console and "Microsoft Hyper-V" in console, console
+        done = vm.finish(600)
+        assert done.rc == 0 and "SECOND-BOOT lovelace" in done.console, done
+        assert done.console.count("SeaBIOS (version") == 2, done.console
+        assert "reset: the guest asked for a reset" in done.log, done.log
+    finally:
+        lab.host.detach("golden")
+
+
+@timeout(900)
+def test_a_disc_boots_when_the_disk_before_it_does_not(lab):
+    script = "echo BLOCKS=$(cd /sys/block; ls -d sd* sr*); head -c 4 /dev/sda | od -An -tx1; echo wrote >/dev/sda; sync"
+    guest = lab.guest()
+    initrd = images.initrd_with_job(lab.guest_initrd(), script, lab.tmp / "initrd")
+    disc = grub.linux_disc(lab.tmp / "disc.iso", guest.kernel, initrd, "console=ttyS0 quiet")
+    folder = lab.host.run("mktemp -d").out.strip()
+    lab.host.put(disc, f"{folder}/disc.iso")
+    lab.host.run(f"truncate -s 8M {folder}/blank.raw")
+    done = lab.boot(f"--disk {folder}/blank.raw --dvd {folder}/disc.iso", cpus=2).finish(600)
+    console = done.console.replace("\r", "")
+    assert done.rc == 0 and "not a bootable disk" in console and "Booting from DVD/CD" in console, done
+    assert "Debian from a disc" in console and "BLOCKS=sda sr0" in console, console
+    assert lab.host.run(f"head -c 5 {folder}/blank.raw").out == "wrote"
+
+
+def test_without_the_firmware_a_sentence_says_what_to_install(lab):
+    lab.host.run("mount --bind /mnt /usr/share/seabios && mount --bind /mnt /usr/share/qemu")
+    try:
+        lab.host.run("truncate -s 1M /tmp/none.raw")
+        done = lab.boot("--disk /tmp/none.raw").finish(60)
+        assert done.rc == 1 and "there is no firmware" in done.log and "install the package seabios" in done.log, done
+    finally:
+        lab.host.run("umount /usr/share/seabios /usr/share/qemu")
