@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "abi/machine.h"
 #include "base/cursor.h"
@@ -96,14 +97,20 @@ static void step(struct machine *m, uint8_t op, uint8_t width, uint16_t port, ui
 {
 	static const unsigned widths[] = {1, 2, 4};
 	unsigned bytes = widths[width % 3], times = 1u + (width >> 4) * 64u;
+	uint8_t string[4096];
 
 	switch (op % 8) {
 	case 0:
+		if (times > 1 && pc_string_in(m->pc, port, bytes, string, times * bytes))
+			break;
 		for (unsigned i = 0; i < times; i++)
 			read_port(m, port, bytes);
 		break;
 	case 1:
 	case 2:
+		memset(string, (int)value, sizeof(string));
+		if (times > 1 && pc_string_out(m->pc, port, bytes, string, times * bytes))
+			break;
 		for (unsigned i = 0; i < times; i++)
 			pc_out(m->pc, port, bytes,
 			       bytes == 4 ? value : value & ((1u << 8 * bytes) - 1));

@@ -371,6 +371,21 @@ static void port_out(void *ctx, uint16_t port, unsigned bytes, uint32_t value)
 		loop_wake(m->loop);
 }
 
+static bool port_string(void *ctx, uint16_t port, unsigned bytes, bool out, void *data,
+			uint32_t len)
+{
+	struct machine *m = ctx;
+	bool done;
+
+	if (!m->pc)
+		return false;
+	pthread_mutex_lock(m->lock);
+	done = out ? pc_string_out(m->pc, port, bytes, data, len)
+		   : pc_string_in(m->pc, port, bytes, data, len);
+	pthread_mutex_unlock(m->lock);
+	return done;
+}
+
 static uint64_t mmio_read(void *ctx, uint64_t gpa, unsigned bytes)
 {
 	struct machine *m = ctx;
@@ -457,6 +472,7 @@ static void stopped(void *ctx, unsigned index, enum vcpu_stop why, const char *t
 const struct vcpu_ops machine_vcpu_ops = {
 	.port_in = port_in,
 	.port_out = port_out,
+	.port_string = port_string,
 	.mmio_read = mmio_read,
 	.mmio_write = mmio_write,
 	.msr_read = msr_read,

@@ -120,12 +120,9 @@ static void keep_stacks_small(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"debug", no_argument, NULL, 'd'},
-		{"sandbox", no_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{0},
+		{"config", required_argument, NULL, 'c'}, {"debug", no_argument, NULL, 'd'},
+		{"sandbox", no_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},      {0},
 	};
 	enum log_level level = LOG_LEVEL_INFO;
 	const char *path = NULL;

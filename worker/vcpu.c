@@ -277,6 +277,10 @@ static void exit_port(struct vcpu *c)
 		run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 		return;
 	}
+	if (run->io.count > 1 &&
+	    ops->port_string(c->all->ctx, run->io.port, bytes, run->io.direction == KVM_EXIT_IO_OUT,
+			     data, run->io.count * bytes))
+		return;
 	for (uint32_t i = 0; i < run->io.count; i++, data += bytes) {
 		uint32_t value = 0;
 

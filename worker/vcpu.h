@@ -28,6 +28,10 @@ enum vcpu_stop {
 struct vcpu_ops {
 	uint32_t (*port_in)(void *ctx, uint16_t port, unsigned bytes);
 	void (*port_out)(void *ctx, uint16_t port, unsigned bytes, uint32_t value);
+	/* A string instruction's data, len bytes in pieces of `bytes`; false, with nothing done:
+	 * the port wants them one by one. */
+	bool (*port_string)(void *ctx, uint16_t port, unsigned bytes, bool out, void *data,
+			    uint32_t len);
 	uint64_t (*mmio_read)(void *ctx, uint64_t gpa, unsigned bytes);
 	void (*mmio_write)(void *ctx, uint64_t gpa, unsigned bytes, uint64_t value);
 	/* 0, or -EPERM: the guest gets a #GP. */

@@ -221,6 +221,24 @@ bool pc_out(struct pc *pc, uint16_t port, unsigned bytes, uint32_t value)
 	return true;
 }
 
+bool pc_string_in(struct pc *pc, uint16_t port, unsigned bytes, void *data, uint32_t len)
+{
+	int channel = port & 7 ? -1 : ide_channel(pc, port, bytes);
+
+	if (channel >= 0)
+		ide_read_string(pc->ide, (unsigned)channel, data, len);
+	return channel >= 0;
+}
+
+bool pc_string_out(struct pc *pc, uint16_t port, unsigned bytes, const void *data, uint32_t len)
+{
+	int channel = port & 7 ? -1 : ide_channel(pc, port, bytes);
+
+	if (channel >= 0)
+		ide_write_string(pc->ide, (unsigned)channel, data, len);
+	return channel >= 0;
+}
+
 /* ---- life ---- */
 
 void pc_reset(struct pc *pc)

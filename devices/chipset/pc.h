@@ -62,6 +62,11 @@ void pc_reset(struct pc *pc);
 bool pc_in(struct pc *pc, uint16_t port, unsigned bytes, uint32_t *ret_value);
 bool pc_out(struct pc *pc, uint16_t port, unsigned bytes, uint32_t value);
 
+/* A string instruction: the same as many accesses to a port, at once. False, with nothing done,
+ * where there is no gain in that. */
+bool pc_string_in(struct pc *pc, uint16_t port, unsigned bytes, void *data, uint32_t len);
+bool pc_string_out(struct pc *pc, uint16_t port, unsigned bytes, const void *data, uint32_t len);
+
 /* A line of the PIC pair. */
 void pc_set_line(struct pc *pc, unsigned line, bool level);
 

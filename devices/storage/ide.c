@@ -441,6 +441,39 @@ void ide_write(struct ide *ide, unsigned channel, unsigned reg, unsigned bytes, 
 	}
 }
 
+void ide_read_string(struct ide *ide, unsigned channel, uint8_t *to, uint32_t len)
+{
+	struct ide_channel *ch = &ide->channel[channel % IDE_CHANNELS];
+
+	while (len && ch->phase == IDE_IN) {
+		uint32_t n = (uint32_t)min_u64(len, ch->block_end - ch->pos);
+
+		memcpy(to, ch->buffer + ch->pos, n);
+		ch->pos += n;
+		to += n;
+		len -= n;
+		if (ch->pos == ch->block_end)
+			moved(ch);
+	}
+	memset(to, 0, len);
+}
+
+void ide_write_string(struct ide *ide, unsigned channel, const uint8_t *from, uint32_t len)
+{
+	struct ide_channel *ch = &ide->channel[channel % IDE_CHANNELS];
+
+	while (len && (ch->phase == IDE_OUT || ch->phase == IDE_PACKET)) {
+		uint32_t n = (uint32_t)min_u64(len, ch->block_end - ch->pos);
+
+		memcpy(ch->buffer + ch->pos, from, n);
+		ch->pos += n;
+		from += n;
+		len -= n;
+		if (ch->pos == ch->block_end)
+			moved(ch);
+	}
+}
+
 uint8_t ide_read_control(struct ide *ide, unsigned channel)
 {
 	return status(&ide->channel[channel % IDE_CHANNELS]);

@@ -61,6 +61,9 @@ int ide_set_medium(struct ide *ide, unsigned place, const struct blockdev *mediu
 /* Register 0 (data) to 7 of a channel; bytes: 1, and for the data 2 or 4. */
 uint32_t ide_read(struct ide *ide, unsigned channel, unsigned reg, unsigned bytes);
 void ide_write(struct ide *ide, unsigned channel, unsigned reg, unsigned bytes, uint32_t value);
+/* The same as reads or writes of the data register until len bytes have moved. */
+void ide_read_string(struct ide *ide, unsigned channel, uint8_t *to, uint32_t len);
+void ide_write_string(struct ide *ide, unsigned channel, const uint8_t *from, uint32_t len);
 /* The control port. */
 uint8_t ide_read_control(struct ide *ide, unsigned channel);
 void ide_write_control(struct ide *ide, unsigned channel, uint8_t value);

@@ -330,9 +330,9 @@ static void lists_are_bounded(void **state)
 static void disks_are_at_ide_places_with_firmware(void **state)
 {
 	struct config *c =
-		decode("{\"version\": 1, \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
-		       "{\"path\": \"a\"}, {\"path\": \"b\", \"controller\": 0}, {\"path\": \"c\"},"
-		       "{\"type\": \"dvd\"}, {\"path\": \"d\"}, {\"path\": \"e\"}]}");
+		good("{\"version\": 1, \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
+		     "{\"path\": \"a\"}, {\"path\": \"b\", \"controller\": 0}, {\"path\": \"c\"},"
+		     "{\"type\": \"dvd\"}, {\"path\": \"d\"}, {\"path\": \"e\"}]}");
 	static const uint32_t places[][2] = {{4, 0}, {0, 0}, {5, 0}, {6, 0}, {7, 0}, {0, 1}};
 
 	(void)state;

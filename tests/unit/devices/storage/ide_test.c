@@ -192,6 +192,27 @@ static void sectors_are_written(void **state)
 	assert_int_equal(f.disk->flushes, 1);
 }
 
+static void strings_move_as_single_accesses_do(void **state)
+{
+	static uint8_t data[70 * 512 + 6];
+
+	(void)state;
+	begin(0x24, 2, 64);
+	memdisk_complete_all(f.disk);
+	data[64 * 512] = 7;
+	ide_read_string(f.ide, 0, data, 64 * 512 + 6); /* zeros behind the end */
+	assert_memory_equal(data, f.disk->data + 2 * 512, 64 * 512);
+	assert_int_equal(data[64 * 512], 0);
+	begin(0x34, 0, 2);
+	memset(data, 9, sizeof(data));
+	ide_write_string(f.ide, 0, data, 1025);
+	memdisk_complete_all(f.disk);
+	assert_memory_equal(f.disk->data, data, 1024);
+	assert_int_equal(get(0, 7), STATUS_IDLE);
+	ide_write_string(f.ide, 0, data, 512);
+	assert_int_equal(f.disk->inflight, 0);
+}
+
 static void what_lies_outside_is_refused(void **state)
 {
 	(void)state;
@@ -338,6 +359,7 @@ int main(void)
 		CASE(registers_read_back),
 		CASE(sectors_are_read_with_an_interrupt_each),
 		CASE(sectors_are_written),
+		CASE(strings_move_as_single_accesses_do),
 		CASE(what_lies_outside_is_refused),
 		CASE(errors_of_the_disk_are_told),
 		CASE(a_reset_drops_what_is_under_way),
