@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The parts of a PC behind their ports: interrupts of the PIC, power management, what is nobody's.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include "abi/machine.h"
 #include "devices/chipset/pc.h"
+#include "tests/lib/failheap.h"
 
 static struct {
 	struct pc *pc;
@@ -176,6 +178,22 @@ static void other_ports_are_nobodys(void **state)
 	assert_int_equal(value, 7);
 }
 
+static int make(void *ctx)
+{
+	struct pc_host host = {.clock = &clock_ops, .timers = &f.timers, .interrupt = on_interrupt};
+	struct pc *pc = pc_new(&host);
+
+	(void)ctx;
+	pc_free(pc);
+	return pc ? 0 : -ENOMEM;
+}
+
+static void memory_may_be_short(void **state)
+{
+	(void)state;
+	assert_int_equal(failheap_sweep(make, NULL), 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -186,6 +204,7 @@ int main(void)
 		CASE(the_pm_timer_counts),
 		CASE(firmware_reads_and_writes_its_ports),
 		CASE(other_ports_are_nobodys),
+		cmocka_unit_test(memory_may_be_short),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

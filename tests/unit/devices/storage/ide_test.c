@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "devices/storage/ide.h"
+#include "tests/lib/failheap.h"
 #include "tests/lib/memdisk.h"
 
 #define DISK_BYTES (1u << 20)
@@ -350,6 +351,22 @@ static void places_are_checked(void **state)
 	assert_int_equal(ide_set_medium(f.ide, 3, NULL), 0);
 }
 
+static int make(void *ctx)
+{
+	struct ide_host host = {0};
+	struct ide *ide = ide_new(&host);
+
+	(void)ctx;
+	ide_free(ide);
+	return ide ? 0 : -ENOMEM;
+}
+
+static void memory_may_be_short(void **state)
+{
+	(void)state;
+	assert_int_equal(failheap_sweep(make, NULL), 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -369,6 +386,7 @@ int main(void)
 		CASE(a_drive_tells_its_sense_once),
 		CASE(a_disc_that_goes_under_way_ends_the_command),
 		CASE(places_are_checked),
+		cmocka_unit_test(memory_may_be_short),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
