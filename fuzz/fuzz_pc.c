@@ -49,6 +49,14 @@ static void on_pin(void *ctx, unsigned pin, bool level)
 	check(pin < MACHINE_IOAPIC_PINS);
 }
 
+static bool pin_masked(void *ctx, unsigned pin)
+{
+	const struct machine *m = ctx;
+
+	check(pin < MACHINE_IOAPIC_PINS);
+	return m->now_ns & 1;
+}
+
 static void on_interrupt(void *ctx)
 {
 	(void)ctx;
@@ -147,6 +155,7 @@ static void make(struct machine *m)
 		.clock_ctx = m,
 		.timers = &m->timers,
 		.pin = on_pin,
+		.pin_masked = pin_masked,
 		.interrupt = on_interrupt,
 		.event = on_event,
 		.debug = on_debug,

@@ -206,7 +206,8 @@ static void on_route_changed(void *ctx, unsigned pin)
 {
 	struct machine *m = ctx;
 
-	(void)pin;
+	if (m->pc && pin == MACHINE_PIT_GSI)
+		pc_pin_changed(m->pc);
 	m->routes_changed = true;
 	loop_wake(m->loop);
 }
@@ -237,6 +238,15 @@ static void pc_pin(void *ctx, unsigned pin, bool level)
 	struct machine *m = ctx;
 
 	ioapic_set_irq(m->ioapic, pin, level);
+}
+
+static bool pc_pin_masked(void *ctx, unsigned pin)
+{
+	const struct machine *m = ctx;
+	uint64_t address;
+	uint32_t data;
+
+	return !ioapic_route(m->ioapic, pin, &address, &data);
 }
 
 static void pc_interrupt(void *ctx)
@@ -299,6 +309,7 @@ static int make_pc(struct machine *m)
 		.clock = &machine_clock,
 		.timers = loop_timers(m->loop),
 		.pin = pc_pin,
+		.pin_masked = pc_pin_masked,
 		.interrupt = pc_interrupt,
 		.event = on_pc_event,
 		.debug = pc_debug,

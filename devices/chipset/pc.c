@@ -60,6 +60,19 @@ static void on_tick(void *ctx)
 	pc_set_line(pc, MACHINE_PIT_LINE, true);
 }
 
+static bool is_heard(void *ctx)
+{
+	const struct pc *pc = ctx;
+
+	return !pic_is_masked(&pc->pic, MACHINE_PIT_LINE) ||
+	       !pc->host.pin_masked(pc->host.ctx, MACHINE_PIT_GSI);
+}
+
+void pc_pin_changed(struct pc *pc)
+{
+	pit_wake(&pc->pit);
+}
+
 /* ---- power management ---- */
 
 static uint32_t pm_timer(const struct pc *pc)
@@ -199,6 +212,7 @@ static bool byte_out(struct pc *pc, uint16_t port, uint8_t value)
 	else
 		return false;
 	look_at_pic(pc);
+	pit_wake(&pc->pit);
 	return true;
 }
 
@@ -262,6 +276,7 @@ struct pc *pc_new(const struct pc_host *host)
 		.clock_ctx = host->clock_ctx,
 		.timers = host->timers,
 		.tick = on_tick,
+		.heard = is_heard,
 		.ctx = pc,
 	};
 

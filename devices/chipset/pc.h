@@ -31,6 +31,7 @@ struct pc_host {
 	struct timerq *timers;
 	/* A pin of the IOAPIC, for interrupts that have their beginning here. */
 	void (*pin)(void *ctx, unsigned pin, bool level);
+	bool (*pin_masked)(void *ctx, unsigned pin);
 	/* The first processor has an interrupt of the PIC to take. */
 	void (*interrupt)(void *ctx);
 	void (*event)(void *ctx, enum pc_event event);
@@ -66,6 +67,9 @@ bool pc_out(struct pc *pc, uint16_t port, unsigned bytes, uint32_t value);
  * where there is no gain in that. */
 bool pc_string_in(struct pc *pc, uint16_t port, unsigned bytes, void *data, uint32_t len);
 bool pc_string_out(struct pc *pc, uint16_t port, unsigned bytes, const void *data, uint32_t len);
+
+/* The IOAPIC's pin of the timer may be heard again. */
+void pc_pin_changed(struct pc *pc);
 
 /* A line of the PIC pair. */
 void pc_set_line(struct pc *pc, unsigned line, bool level);

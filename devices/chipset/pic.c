@@ -62,6 +62,11 @@ void pic_set_irq(struct pic *p, unsigned line, bool level)
 	cascade(p);
 }
 
+bool pic_is_masked(const struct pic *p, unsigned line)
+{
+	return line >= PIC_LINES || (p->chip[line / 8].mask >> line % 8 & 1);
+}
+
 bool pic_pending(const struct pic *p)
 {
 	return winner(&p->chip[0]) != NONE;

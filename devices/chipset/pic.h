@@ -43,6 +43,8 @@ void pic_write_edge(struct pic *p, unsigned chip, uint8_t value);
 
 void pic_set_irq(struct pic *p, unsigned line, bool level);
 
+bool pic_is_masked(const struct pic *p, unsigned line);
+
 /* Whether the output is active. */
 bool pic_pending(const struct pic *p);
 

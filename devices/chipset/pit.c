@@ -85,7 +85,7 @@ static void disarm(struct pit *p)
 {
 	if (p->armed)
 		timerq_disarm(&p->timer);
-	p->armed = false;
+	p->armed = p->asleep = false;
 }
 
 static void arm(struct pit *p, uint64_t due_ns)
@@ -102,12 +102,24 @@ static void fire(void *owner)
 	uint64_t now = now_ns(p), period = period_ns(c);
 
 	p->armed = false;
+	if (!p->host.heard(p->host.ctx)) {
+		p->asleep = is_periodic(c);
+		return;
+	}
 	if (is_periodic(c)) {
 		uint64_t due = p->due_ns + period;
 
 		arm(p, due > now ? due : now + period); /* what was missed is skipped */
 	}
 	p->host.tick(p->host.ctx);
+}
+
+void pit_wake(struct pit *p)
+{
+	if (!p->asleep || !p->host.heard(p->host.ctx))
+		return;
+	p->asleep = false;
+	arm(p, now_ns(p) + period_ns(&p->counter[0]));
 }
 
 static void start(struct pit *p, unsigned index)

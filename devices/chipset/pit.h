@@ -41,6 +41,10 @@ struct pit_host {
 	void *clock_ctx;
 	struct timerq *timers;
 	void (*tick)(void *ctx); /* counter 0 interrupts: an edge */
+	/* Whether somebody would hear of it. Operating systems that need no ticks leave the counter
+	 * on and mask its interrupt, so that else each idle guest would cost its host 18 a second.
+	 */
+	bool (*heard)(void *ctx);
 	void *ctx;
 };
 
@@ -48,6 +52,7 @@ struct pit {
 	struct pit_host host;
 	struct timer timer;
 	bool armed;
+	bool asleep;     /* periodic, but not heard */
 	uint64_t due_ns; /* when counter 0 interrupts next */
 	struct pit_counter counter[PIT_COUNTERS];
 	uint8_t speaker;
@@ -56,6 +61,9 @@ struct pit {
 void pit_init(struct pit *p, const struct pit_host *host);
 void pit_reset(struct pit *p);
 void pit_done(struct pit *p);
+
+/* The interrupt may be heard again. */
+void pit_wake(struct pit *p);
 
 /* Port 0 to 2: a counter; 3: the mode. */
 uint8_t pit_read(struct pit *p, unsigned port);

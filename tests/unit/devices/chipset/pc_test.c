@@ -35,6 +35,13 @@ static void on_pin(void *ctx, unsigned pin, bool level)
 	f.rises += level;
 }
 
+static bool pin_masked(void *ctx, unsigned pin)
+{
+	(void)ctx;
+	(void)pin;
+	return true;
+}
+
 static void on_interrupt(void *ctx)
 {
 	(void)ctx;
@@ -64,6 +71,7 @@ static int setup(void **state)
 		.clock = &clock_ops,
 		.timers = &f.timers,
 		.pin = on_pin,
+		.pin_masked = pin_masked,
 		.interrupt = on_interrupt,
 		.event = on_event,
 		.debug = on_debug,
@@ -116,6 +124,12 @@ static void the_timer_interrupts_through_the_pic(void **state)
 	assert_int_equal(pc_take_interrupt(f.pc), 8);
 	assert_false(pc_interrupts(f.pc));
 	assert_int_equal(pc_take_interrupt(f.pc), -1);
+	out(0x21, 1, 0x01); /* nobody hears it: after one look no timer is left */
+	f.now_ns += 20000000;
+	timerq_run(&f.timers, f.now_ns);
+	assert_true(timerq_next(&f.timers) == TIMERQ_NEVER);
+	out(0x21, 1, 0x00);
+	assert_true(timerq_next(&f.timers) <= f.now_ns + 11000000);
 	pc_reset(f.pc);
 	f.now_ns += 1000000000;
 	timerq_run(&f.timers, f.now_ns);

@@ -31,11 +31,18 @@ static void tick(void *ctx)
 	f.ticks++;
 }
 
+static bool heard(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
 static const struct clock_ops clock_ops = {.monotonic_ns = now};
 
 static int setup(void **state)
 {
-	struct pit_host host = {.clock = &clock_ops, .timers = &f.timers, .tick = tick};
+	struct pit_host host = {
+		.clock = &clock_ops, .timers = &f.timers, .tick = tick, .heard = heard};
 
 	(void)state;
 	memset(&f, 0, sizeof(f));
