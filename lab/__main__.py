@@ -8,11 +8,7 @@ import sys
 
 from . import cache
 from .hosts import SNAPSHOTS_KEPT, hosts
-<<<<<<< HEAD
-from .images import guest_image, guest_initrd, host_image, server_image
-=======
-from .images import golden_image, guest_image, guest_initrd, host_image
->>>>>>> e18e1f5 (firmware: tests of tables and of short memory; folder documents)
+from .images import golden_image, guest_image, guest_initrd, host_image, server_image
 from .process import LabError, spawn
 from .recipes import SUITES
 
@@ -34,11 +30,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     image = verbs.add_parser("image", help="build an image if the cache lacks it, print its paths")
-<<<<<<< HEAD
-    image.add_argument("kind", choices=("host", "server", "guest", "initrd"))
-=======
-    image.add_argument("kind", choices=("host", "guest", "golden", "initrd"))
->>>>>>> e18e1f5 (firmware: tests of tables and of short memory; folder documents)
+    image.add_argument("kind", choices=("host", "server", "guest", "golden", "initrd"))
     image.add_argument("suite", choices=SUITES)
     image.set_defaults(verb=_image)
 
@@ -83,12 +75,8 @@ def _image(args: argparse.Namespace) -> None:
     if args.kind == "initrd":
         print(guest_initrd(args.suite))
         return
-<<<<<<< HEAD
-    image = {"host": host_image, "server": server_image, "guest": guest_image}[args.kind](args.suite)
-=======
-    makers = {"host": host_image, "guest": guest_image, "golden": golden_image}
+    makers = {"host": host_image, "server": server_image, "guest": guest_image, "golden": golden_image}
     image = makers[args.kind](args.suite)
->>>>>>> e18e1f5 (firmware: tests of tables and of short memory; folder documents)
     for name, value in vars(image).items():
         print(f"{name}={value}")
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import cache, cpio, grub, initrd, loader, recipes
+from . import cache, cpio, initrd, loader, recipes
 from .process import LabError, run, run_logged, say, Progress
 
 HOST_DISK_MIB = 8192
@@ -83,7 +83,7 @@ def guest_image(suite: str = "bookworm") -> GuestImage:
 
 def golden_image(suite: str = "bookworm") -> GoldenImage:
     """The bootable image of a suite, built when absent; LabError when that fails."""
-    parts = [recipes.recipe("golden", suite), cache.tree_digest(recipes.FILES / "golden"), GOLDEN_DISK_MIB, grub.VERSION]
+    parts = [recipes.recipe("golden", suite), cache.tree_digest(recipes.FILES / "golden"), GOLDEN_DISK_MIB]
     top = cache.obtain("golden", suite, cache.digest(parts), functools.partial(_build_golden, suite))
     return GoldenImage(suite, top / "disk.raw")
 
@@ -177,27 +177,17 @@ def _build_guest(suite: str, out: Path) -> None:
 
 
 def _build_golden(suite: str, out: Path) -> None:
-    def finish(tree: Path) -> None:
-        grub.configure(tree, "oya-golden")
-        grub.write_start(out / "disk.raw", tree, GOLDEN_DISK_MIB)
-
     progress = Progress(f"golden image {suite}")
-    start = grub.PARTITION_MIB
-    _build_disk("golden", suite, out, out / "disk.raw", GOLDEN_DISK_MIB, "oya-golden", finish, start)
+    _build_disk("golden", suite, out, out / "root.raw", GOLDEN_DISK_MIB, "oya-golden", loader.modules)
+    loader.assemble(out / "root.raw", out / "disk.raw", out / "build.log")
+    (out / "root.raw").unlink()
     progress.done()
 
 
 def _build_disk(
-    kind: str,
-    suite: str,
-    out: Path,
-    disk: Path,
-    size_mib: int,
-    label: str,
-    finish: Callable[[Path], None],
-    start_mib: int = 0,
+    kind: str, suite: str, out: Path, disk: Path, size_mib: int, label: str, finish: Callable[[Path], None]
 ) -> None:
-    """Root file system by mmdebstrap, `finish(tree)`, kernel and initrd taken out, ext4 into `disk` from `start_mib` on."""
+    """Root file system by mmdebstrap, `finish(tree)`, kernel and initrd taken out, ext4 into `disk`."""
     _need_tools()
     tree, log = out / "tree", out / "build.log"
     say(f"building the {kind} image of {suite}; log in {log}")
@@ -211,9 +201,7 @@ def _build_disk(
         disk.touch()
         os.truncate(disk, size_mib << 20)
         mke2fs = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-d", str(tree), "-m", "0"]
-        offset = f",offset={start_mib << 20}" if start_mib else ""
-        mke2fs += ["-N", "131072", "-E", f"lazy_itable_init=0,lazy_journal_init=1{offset}"]
-        mke2fs += [str(disk), f"{size_mib - start_mib}M"]
+        mke2fs += ["-N", "131072", "-E", "lazy_itable_init=0,lazy_journal_init=1", str(disk)]
         run_logged(mke2fs, log, f"ext4 of {kind} {suite}")
     except LabError:
         shutil.copyfile(log, cache.root() / f"failed-{kind}-{suite}.log")

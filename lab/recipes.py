@@ -35,9 +35,10 @@ _GUEST = _COMMON + (
 # A server as it is installed: it boots from its own disk, and can build a driver for its kernel.
 _SERVER = _HOST + ("grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "dkms", "linux-headers-cloud-amd64")
 
+# A guest as a server is: it boots from its own disk, and takes its settings from a seed.
 _GOLDEN = (
     "systemd-sysv", "udev", "kmod", "iproute2", "procps", "linux-image-cloud-amd64", "initramfs-tools", "zstd",
-    "grub-pc-bin", "cloud-init", "openssh-server", "sudo", "dbus", "hyperv-daemons",
+    "grub2-common", "grub-pc-bin", "cloud-init", "openssh-server", "sudo", "dbus", "hyperv-daemons",
 )  # fmt: skip
 
 PACKAGES: dict[str, tuple[str, ...]] = {"host": _HOST, "guest": _GUEST, "server": _SERVER, "golden": _GOLDEN}

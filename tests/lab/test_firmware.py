@@ -53,7 +53,7 @@ def test_a_disk_boots_by_its_grub_and_takes_its_seed(lab):
         assert "Debian GNU/Linux" in console, console  # GRUB's menu
         assert "HOST=lovelace" in console and "KEY=ada" in console, console
         assert "BLOCKS=sda sr0" in console and "DRIVER=storvsc_host_t" in console, console
-        assert "ROOT=/dev/sda1" in console and "Microsoft Hyper-V" in console, console
+        assert "ROOT=/dev/sda3" in console and "Microsoft Hyper-V" in console, console
         assert "piix" not in console, console
     finally:
         lab.host.detach("golden")
@@ -66,14 +66,14 @@ def test_a_disc_boots_when_the_disk_before_it_does_not_and_again_after_a_reboot(
     """
     guest = lab.guest()
     initrd = images.initrd_with_job(lab.guest_initrd(), script, lab.tmp / "initrd")
-    disc = grub.linux_disc(lab.tmp / "disc.iso", guest.kernel, initrd, "console=ttyS0 quiet")
+    disc = grub.disc(lab.tmp / "disc.iso", None, guest.kernel, initrd, "console=ttyS0 quiet")
     folder = lab.host.run("mktemp -d").out.strip()
     lab.host.put(disc, f"{folder}/disc.iso")
     lab.host.run(f"truncate -s 8M {folder}/blank.raw")
     done = lab.boot(f"--disk {folder}/blank.raw --dvd {folder}/disc.iso", cpus=2).finish(600)
     console = _text(done.console)
     assert done.rc == 0 and "not a bootable disk" in console and "Booting from DVD/CD" in console, done
-    assert "Debian from a disc" in console and "BLOCKS=sda sr0" in console, console
+    assert "BLOCKS=sda sr0" in console, console
     assert console.count("SeaBIOS (version") == 2 and "SECOND-RUN" in console, console
     assert "reset: the guest asked for a reset" in done.log, done.log
     assert lab.host.run(f"head -c 5 {folder}/blank.raw").out == "wrote"
