@@ -58,7 +58,15 @@ struct acpi_fadt {
 	uint8_t reserved0;
 	uint8_t pm_profile;
 	uint16_t sci_interrupt;
-	uint8_t unused_pm[58]; /* SMI command to GPE blocks: all 0 on reduced hardware */
+	/* All 0 on reduced hardware, up to the alarms. */
+	uint32_t smi_command;
+	uint8_t acpi_enable, acpi_disable, s4_bios, pstate_control;
+	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer;
+	uint32_t gpe0, gpe1;
+	uint8_t pm1_event_len, pm1_control_len, pm2_control_len, pm_timer_len;
+	uint8_t gpe0_len, gpe1_len, gpe1_base, cstate_control;
+	uint16_t c2_latency, c3_latency;
+	uint8_t unused_cache[6];
 	uint8_t day_alarm;
 	uint8_t month_alarm;
 	uint8_t century; /* CMOS index */
@@ -78,6 +86,10 @@ struct acpi_fadt {
 } OYA_PACKED;
 OYA_SIZE(struct acpi_fadt, 276);
 OYA_OFFSET(struct acpi_fadt, sci_interrupt, 46);
+OYA_OFFSET(struct acpi_fadt, pm1a_event, 56);
+OYA_OFFSET(struct acpi_fadt, pm_timer, 76);
+OYA_OFFSET(struct acpi_fadt, pm1_event_len, 88);
+OYA_OFFSET(struct acpi_fadt, c2_latency, 96);
 OYA_OFFSET(struct acpi_fadt, century, 108);
 OYA_OFFSET(struct acpi_fadt, boot_flags, 109);
 OYA_OFFSET(struct acpi_fadt, flags, 112);
@@ -85,6 +97,19 @@ OYA_OFFSET(struct acpi_fadt, reset, 116);
 OYA_OFFSET(struct acpi_fadt, x_dsdt, 140);
 OYA_OFFSET(struct acpi_fadt, sleep_control, 244);
 OYA_OFFSET(struct acpi_fadt, hypervisor_vendor, 268);
+
+#define ACPI_NO_C2 101u /* latencies above the limits: there is no such state */
+#define ACPI_NO_C3 1001u
+
+struct acpi_facs {
+	char signature[4]; /* "FACS" */
+	uint32_t len_bytes;
+	uint32_t hardware_signature, waking_vector, global_lock, flags;
+	uint64_t x_waking_vector;
+	uint8_t version;
+	uint8_t reserved[31];
+} OYA_PACKED;
+OYA_SIZE(struct acpi_facs, 64);
 
 #define ACPI_FADT_REVISION 6u
 #define ACPI_FADT_MINOR 3u
@@ -100,13 +125,15 @@ OYA_OFFSET(struct acpi_fadt, hypervisor_vendor, 268);
 struct acpi_madt {
 	struct acpi_header header;
 	uint32_t lapic;
-	uint32_t flags; /* bit 0: two 8259 as well; this machine has none */
+	uint32_t flags;
 } OYA_PACKED;
 OYA_SIZE(struct acpi_madt, 44);
 
 #define ACPI_MADT_REVISION 5u
+#define ACPI_MADT_PCAT_COMPAT 1u /* two 8259 as well */
 #define ACPI_MADT_TYPE_LAPIC 0u
 #define ACPI_MADT_TYPE_IOAPIC 1u
+#define ACPI_MADT_TYPE_OVERRIDE 2u
 #define ACPI_MADT_LAPIC_ENABLED 1u
 
 struct acpi_madt_lapic {
@@ -127,6 +154,20 @@ struct acpi_madt_ioapic {
 	uint32_t gsi_base;
 } OYA_PACKED;
 OYA_SIZE(struct acpi_madt_ioapic, 12);
+
+/* An interrupt of the ISA bus that is not at the IOAPIC's pin of its number, or not as one expects
+ * it there. */
+struct acpi_madt_override {
+	uint8_t type;
+	uint8_t len_bytes;
+	uint8_t bus; /* 0: ISA */
+	uint8_t source;
+	uint32_t gsi;
+	uint16_t flags;
+} OYA_PACKED;
+OYA_SIZE(struct acpi_madt_override, 10);
+
+#define ACPI_MADT_LEVEL_HIGH 0x000Du
 
 struct acpi_srat {
 	struct acpi_header header;

@@ -14,6 +14,10 @@
 /* Interface type of the offer: ba6163d9-04a1-4d29-b605-72e2ffb1dc7f. */
 #define STORVSC_SCSI_INTERFACE GUID_INIT(0xba6163d9, 0x04a1, 0x4d29, 0xb605, 0x72e2ffb1dc7f)
 
+/* Of a unit at an IDE channel, which has a controller of its own:
+ * 32412632-86cb-44a2-9b5c-50d1417354f5. Bytes 5:4 of the instance are the target. */
+#define STORVSC_IDE_INTERFACE GUID_INIT(0x32412632, 0x86cb, 0x44a2, 0x9b5c, 0x50d1417354f5)
+
 #define STORVSC_VERSION(major, minor) ((uint16_t)((major) << 8 | (minor)))
 #define STORVSC_VERSION_5_1 STORVSC_VERSION(5, 1)
 #define STORVSC_VERSION_6_0 STORVSC_VERSION(6, 0)

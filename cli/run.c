@@ -22,12 +22,14 @@
 
 static const char help_text[] =
 	"usage: oya run --kernel FILE [OPTION...]\n"
+	"       oya run --firmware bios --disk FILE [OPTION...]\n"
 	"\n"
 	"Runs one VM in the foreground until its guest powers off.\n"
 	"\n"
 	"  --kernel FILE     Linux kernel: vmlinuz (bzImage) or ELF\n"
 	"  --initrd FILE     its initial RAM disk\n"
 	"  --append TEXT     its command line; may be given more than once\n"
+	"  --firmware bios   boot from the disks and drives by their own boot loaders, in their order\n"
 	"  --disk FILE[,ro][,cache=none|writeback][,controller=N][,lun=N][,serial=TEXT]\n"
 	"      [,sector-size=512|4096][,on-error=pause|report]\n"
 	"                    raw image or block device; up to 64 a controller\n"
@@ -346,6 +348,7 @@ static const struct rule {
 	{"kernel", required_argument, BOOT_TEXT, "kernel", NULL},
 	{"initrd", required_argument, BOOT_TEXT, "initrd", NULL},
 	{"append", required_argument, CALL, NULL, add_append},
+	{"firmware", required_argument, BOOT_TEXT, "firmware", NULL},
 	{"disk", required_argument, CALL, NULL, add_disk},
 	{"dvd", required_argument, CALL, NULL, add_dvd},
 	{"controllers", required_argument, NUMBER, "controllers", NULL},
@@ -412,8 +415,9 @@ static int take_options(const struct cli_verb *verb, struct run_options *o, int 
 		return 0;
 	if (status == 0 && optind < argc)
 		status = cli_usage(verb, "'%s' is not expected", argv[optind]);
-	if (status == 0 && !json_object_get(o->boot, "kernel"))
-		status = cli_usage(verb, "--kernel is missing");
+	if (status == 0 && !json_object_get(o->boot, "kernel") &&
+	    !json_object_get(o->boot, "firmware"))
+		status = cli_usage(verb, "--kernel or --firmware is missing");
 	return status < 0 ? EXIT_FAILURE : status;
 }
 

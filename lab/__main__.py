@@ -8,7 +8,7 @@ import sys
 
 from . import cache
 from .hosts import SNAPSHOTS_KEPT, hosts
-from .images import guest_image, guest_initrd, host_image, server_image
+from .images import golden_image, guest_image, guest_initrd, host_image, server_image
 from .process import LabError, spawn
 from .recipes import SUITES
 
@@ -30,7 +30,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     image = verbs.add_parser("image", help="build an image if the cache lacks it, print its paths")
-    image.add_argument("kind", choices=("host", "server", "guest", "initrd"))
+    image.add_argument("kind", choices=("host", "server", "guest", "golden", "initrd"))
     image.add_argument("suite", choices=SUITES)
     image.set_defaults(verb=_image)
 
@@ -75,7 +75,8 @@ def _image(args: argparse.Namespace) -> None:
     if args.kind == "initrd":
         print(guest_initrd(args.suite))
         return
-    image = {"host": host_image, "server": server_image, "guest": guest_image}[args.kind](args.suite)
+    makers = {"host": host_image, "server": server_image, "guest": guest_image, "golden": golden_image}
+    image = makers[args.kind](args.suite)
     for name, value in vars(image).items():
         print(f"{name}={value}")
 
@@ -97,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _prune(args: argparse.Namespace) -> None:
-    kinds = ("snapshot", "host", "guest", "initrd") if args.all else ("snapshot",)
+    kinds = ("snapshot", "host", "guest", "golden", "initrd") if args.all else ("snapshot",)
     for kind in kinds:
         for path in cache.prune_to(kind, 0):
             print(f"removed {path}")

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .process import LabError, run, run_logged, say, Progress
 
 HOST_DISK_MIB = 8192
 GUEST_DISK_MIB = 1536
+GOLDEN_DISK_MIB = 2048
 JOB_MARK = "#!oya-job"
 JOB_MAX_BYTES = 65536
 
@@ -48,6 +50,14 @@ class GuestImage:
     disk: Path
 
 
+@dataclasses.dataclass(frozen=True)
+class GoldenImage:
+    """A Debian that boots by its own GRUB: a raw disk with a partition, set up by cloud-init from a seed."""
+
+    suite: str
+    disk: Path
+
+
 def host_image(suite: str = "bookworm") -> HostImage:
     """The host image of a suite, built when absent; LabError when that fails."""
     key = cache.digest([recipes.recipe("host", suite), cache.tree_digest(recipes.FILES / "host"), HOST_DISK_MIB])
@@ -69,6 +79,28 @@ def guest_image(suite: str = "bookworm") -> GuestImage:
     key = cache.digest([recipes.recipe("guest", suite), cache.tree_digest(recipes.FILES / "guest"), GUEST_DISK_MIB])
     top = cache.obtain("guest", suite, key, functools.partial(_build_guest, suite))
     return GuestImage(suite, top / "vmlinuz", top / "initrd.img", top / "disk.raw")
+
+
+def golden_image(suite: str = "bookworm") -> GoldenImage:
+    """The bootable image of a suite, built when absent; LabError when that fails."""
+    parts = [recipes.recipe("golden", suite), cache.tree_digest(recipes.FILES / "golden"), GOLDEN_DISK_MIB]
+    top = cache.obtain("golden", suite, cache.digest(parts), functools.partial(_build_golden, suite))
+    return GoldenImage(suite, top / "disk.raw")
+
+
+def seed(path: Path, user_data: str, hostname: str = "golden", network: str = "") -> Path:
+    """Write an ISO image from which cloud-init takes its settings (NoCloud): YAML texts, of which the second may be empty."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        top = Path(name)
+        (top / "meta-data").write_text(f"instance-id: {hostname}\nlocal-hostname: {hostname}\n", encoding="utf-8")
+        (top / "user-data").write_text(f"#cloud-config\n{user_data}", encoding="utf-8")
+        if network:
+            (top / "network-config").write_text(network, encoding="utf-8")
+        argv = ["xorriso", "-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-r", "-o", str(path), str(top)]
+        done = run(argv, timeout=60)
+    if done.returncode:
+        raise LabError(f"xorriso made no {path}: {done.stderr.decode(errors='replace')[-400:]}")
+    return path
 
 
 def guest_initrd(suite: str = "bookworm") -> Path:
@@ -141,6 +173,14 @@ def _build_guest(suite: str, out: Path) -> None:
 
     progress = Progress(f"guest image {suite}")
     _build_disk("guest", suite, out, out / "disk.raw", GUEST_DISK_MIB, "oya-root", finish)
+    progress.done()
+
+
+def _build_golden(suite: str, out: Path) -> None:
+    progress = Progress(f"golden image {suite}")
+    _build_disk("golden", suite, out, out / "root.raw", GOLDEN_DISK_MIB, "oya-golden", loader.modules)
+    loader.assemble(out / "root.raw", out / "disk.raw", out / "build.log")
+    (out / "root.raw").unlink()
     progress.done()
 
 

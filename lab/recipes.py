@@ -35,7 +35,13 @@ _GUEST = _COMMON + (
 # A server as it is installed: it boots from its own disk, and can build a driver for its kernel.
 _SERVER = _HOST + ("grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "dkms", "linux-headers-cloud-amd64")
 
-PACKAGES: dict[str, tuple[str, ...]] = {"host": _HOST, "guest": _GUEST, "server": _SERVER}
+# A guest as a server is: it boots from its own disk, and takes its settings from a seed.
+_GOLDEN = (
+    "systemd-sysv", "udev", "kmod", "iproute2", "procps", "linux-image-cloud-amd64", "initramfs-tools", "zstd",
+    "grub2-common", "grub-pc-bin", "cloud-init", "openssh-server", "sudo", "dbus", "hyperv-daemons",
+)  # fmt: skip
+
+PACKAGES: dict[str, tuple[str, ...]] = {"host": _HOST, "guest": _GUEST, "server": _SERVER, "golden": _GOLDEN}
 
 # Units that a test machine does not need and that cost seconds at boot or noise later.
 _MASK_COMMON = (
@@ -62,6 +68,7 @@ MASKED_GENERATORS = tuple(
 MASKED: dict[str, tuple[str, ...]] = {
     "host": _MASK_COMMON + ("serial-getty@ttyS0.service", "systemd-networkd.service", "nftables.service"),
     "guest": _MASK_COMMON,
+    "golden": _MASK_COMMON,
 }
 MASKED["server"] = MASKED["host"]
 

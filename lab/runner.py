@@ -110,6 +110,14 @@ class Session:
         self.vms.append(made)
         return made
 
+    def boot(self, options: str, name: str = "vm", host: Host | None = None, **sizes: Any) -> vm.Vm:
+        """A VM of ours that boots by firmware; arguments of `lab.vm.boot`. It ends with the test."""
+        self.binary("worker/oya-worker")
+        self.guest_processors += sizes.get("cpus", 1)
+        made = vm.boot(host or self.host, self.build, name, options, **sizes)
+        self.vms.append(made)
+        return made
+
     def guest(self, suite: str = "bookworm") -> images.GuestImage:
         """Kernel, initrd and disk of a stock guest."""
         return images.guest_image(suite)

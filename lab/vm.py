@@ -174,3 +174,12 @@ def start(
     if append:
         command.append(f"--append {shlex.quote(append)}")
     return Vm(host, directory, " ".join([*command, options]), attached)
+
+
+def boot(host: Place, build: Path, name: str, options: str, cpus: int = 1, memory: str = "512M") -> Vm:
+    """Start a VM that boots by firmware from the disks and drives of `options`, paths in the host."""
+    install(host, build)
+    directory = f"{host.home}/vms/{name}"
+    host.run(f"rm -rf {directory} && mkdir -p {directory}")
+    command = f"{host.home}/oya run --name {name} --control control --cpus {cpus} --memory {memory} --firmware bios"
+    return Vm(host, directory, f"{command} {options}")

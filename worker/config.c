@@ -94,15 +94,21 @@ static int decode_mac(const char *text, uint8_t mac[6])
 static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 {
 	static const struct key keys[] = {
-		{"kernel", JSON_STRING},
-		{"initrd", JSON_STRING},
-		{"append", JSON_STRING},
-		{"unpack", JSON_TRUE},
+		{"kernel", JSON_STRING}, {"initrd", JSON_STRING},   {"append", JSON_STRING},
+		{"unpack", JSON_TRUE},   {"firmware", JSON_STRING},
 	};
+	const char *firmware = json_string_value(json_object_get(obj, "firmware"));
 	int r = check_keys(obj, "'boot'", keys, ARRAY_LEN(keys), f);
 
 	if (r < 0)
 		return r;
+	c->firmware = firmware;
+	if (firmware && strcmp(firmware, "bios") != 0)
+		return OR_INVALID(f, "'firmware' of 'boot' is '%.32s', allowed is bios", firmware);
+	if (firmware && json_object_size(obj) > 1)
+		return OR_INVALID(f,
+				  "'boot' has a 'firmware' and a kernel's settings too; a disk's "
+				  "boot loader brings its own kernel");
 	take_bool(obj, "unpack", &c->unpack);
 	r = take_string(obj, "kernel", &c->kernel);
 	if (r == 0)
@@ -127,7 +133,7 @@ static int take_word(json_t *obj, const char *name, const char *first, const cha
 
 static int decode_place(json_t *obj, struct config_disk *d, struct failure *f)
 {
-	uint64_t controller = 0, lun = CONFIG_LUN_ANY, sector = 0;
+	uint64_t controller = CONFIG_CONTROLLER_ANY, lun = CONFIG_LUN_ANY, sector = 0;
 	int r = take_number(obj, "controller", 0, CONFIG_CONTROLLERS_MAX - 1, &controller, f);
 
 	if (r == 0)
@@ -192,7 +198,11 @@ static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 
 int config_decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 {
-	return decode_disk(obj, d, f);
+	int r = decode_disk(obj, d, f);
+
+	if (d->controller == CONFIG_CONTROLLER_ANY)
+		d->controller = 0;
+	return r;
 }
 
 void config_disk_done(struct config_disk *d)
@@ -202,11 +212,31 @@ void config_disk_done(struct config_disk *d)
 	*d = (struct config_disk){0};
 }
 
+/* Disks that name no controller are at IDE places while there are some, with firmware, and else
+ * at the first controller. */
+static void choose_controllers(struct config *c)
+{
+	unsigned place = 0;
+
+	for (unsigned n = 0; n < c->disk_count; n++) {
+		struct config_disk *d = &c->disk[n];
+
+		if (d->controller != CONFIG_CONTROLLER_ANY)
+			continue;
+		d->controller = 0;
+		if (!c->firmware || d->lun != CONFIG_LUN_ANY || place == CONFIG_IDE_PLACES)
+			continue;
+		d->controller = CONFIG_IDE_FIRST + place++;
+		d->lun = 0;
+	}
+}
+
 /* Disks that do not say where they are take the lowest places that are left. */
 static int place_disks(struct config *c, struct failure *f)
 {
-	uint64_t taken[CONFIG_CONTROLLERS_MAX] = {0};
+	uint64_t taken[CONFIG_IDE_FIRST + CONFIG_IDE_PLACES] = {0};
 
+	choose_controllers(c);
 	for (unsigned n = 0; n < c->disk_count; n++) {
 		struct config_disk *d = &c->disk[n];
 
@@ -220,7 +250,7 @@ static int place_disks(struct config *c, struct failure *f)
 	for (unsigned n = 0; n < c->disk_count; n++) {
 		struct config_disk *d = &c->disk[n];
 
-		if (d->controller >= c->controllers)
+		if (d->controller >= c->controllers && d->controller < CONFIG_CONTROLLERS_MAX)
 			c->controllers = d->controller + 1;
 		if (d->lun != CONFIG_LUN_ANY)
 			continue;
@@ -514,8 +544,10 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 		r = decode_enlightenments(enlightenments, c, f);
 	if (r == 0)
 		r = decode_lists(root, c, f);
-	if (r == 0 && !c->kernel)
-		return OR_INVALID(f, "'boot' names no kernel; give one with --kernel");
+	if (r == 0 && !c->kernel && !c->firmware)
+		return OR_INVALID(f,
+				  "'boot' names no kernel; give one with --kernel, or boot from a "
+				  "disk with --firmware bios");
 	return r;
 }
 

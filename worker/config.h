@@ -18,6 +18,10 @@
 #define CONFIG_LUNS_MAX 64u
 #define CONFIG_DISKS_MAX (CONFIG_CONTROLLERS_MAX * CONFIG_LUNS_MAX)
 #define CONFIG_LUN_ANY UINT32_MAX
+/* With firmware: four more, of one unit each, which are the places of the IDE channels. */
+#define CONFIG_IDE_FIRST CONFIG_CONTROLLERS_MAX
+#define CONFIG_IDE_PLACES 4u
+#define CONFIG_CONTROLLER_ANY UINT32_MAX
 #define CONFIG_SERIAL_MAX 64u
 #define CONFIG_NICS_MAX 8u
 #define CONFIG_FORWARDS_MAX 16u
@@ -80,6 +84,7 @@ struct config {
 	cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may */
 	char *device;   /* of the partition interface; NULL: what this host has */
 	char *kernel, *initrd, *append;
+	bool firmware; /* boot by it, from a disk; else the kernel */
 	bool sandbox;  /* give up all rights once everything is open */
 	uint32_t user; /* become this user and group then; 0: stay who one is */
 	bool unpack;   /* decompress the kernel on the host */

@@ -182,11 +182,17 @@ static void serial_output(void *ctx, const uint8_t *bytes, size_t n)
 	m->host.console.output(m->host.console_ctx, bytes, n);
 }
 
+/* Pins and lines have the same numbers. */
+static void set_line(struct machine *m, unsigned line, bool level)
+{
+	ioapic_set_irq(m->ioapic, line, level);
+	if (m->pc)
+		pc_set_line(m->pc, line, level);
+}
+
 static void serial_irq(void *ctx, bool level)
 {
-	struct machine *m = ctx;
-
-	ioapic_set_irq(m->ioapic, MACHINE_COM1_GSI, level);
+	set_line(ctx, MACHINE_COM1_GSI, level);
 }
 
 static void serial_room(void *ctx)
@@ -200,7 +206,8 @@ static void on_route_changed(void *ctx, unsigned pin)
 {
 	struct machine *m = ctx;
 
-	(void)pin;
+	if (m->pc && pin == MACHINE_PIT_GSI)
+		pc_pin_changed(m->pc);
 	m->routes_changed = true;
 	loop_wake(m->loop);
 }
@@ -217,6 +224,107 @@ static void update_routes(struct machine *m)
 		log_line(LOG_LEVEL_WARNING, "the interrupt routes could not be set");
 }
 
+/* The guest must not run on after it ended itself. */
+static void end_run(struct machine *m, enum machine_event event, const char *text)
+{
+	vcpus_halt(m->vcpus);
+	m->host.event(m->host.ctx, event, text);
+}
+
+/* ---- what only a machine with firmware has ---- */
+
+static void pc_pin(void *ctx, unsigned pin, bool level)
+{
+	struct machine *m = ctx;
+
+	ioapic_set_irq(m->ioapic, pin, level);
+}
+
+static bool pc_pin_masked(void *ctx, unsigned pin)
+{
+	const struct machine *m = ctx;
+	uint64_t address;
+	uint32_t data;
+
+	return !ioapic_route(m->ioapic, pin, &address, &data);
+}
+
+static void pc_interrupt(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (m->vcpus)
+		vcpus_kick_first(m->vcpus);
+}
+
+static void on_pc_event(void *ctx, enum pc_event event)
+{
+	struct machine *m = ctx;
+
+	if (event == PC_RESET)
+		end_run(m, MACHINE_RESET, "the guest asked for a reset");
+	else
+		end_run(m, MACHINE_POWER_OFF, "the guest powered off");
+}
+
+static void pc_debug(void *ctx, uint8_t byte)
+{
+	struct machine *m = ctx;
+
+	if (byte != '\n' && m->debug_len < sizeof(m->debug) - 1) {
+		m->debug[m->debug_len++] = byte >= ' ' && byte < 0x7F ? (char)byte : '.';
+		return;
+	}
+	m->debug[m->debug_len] = '\0';
+	m->debug_len = 0;
+	log_line(LOG_LEVEL_DEBUG, "firmware: %s", m->debug);
+}
+
+static void ide_irq(void *ctx, unsigned channel, bool level)
+{
+	set_line(ctx, channel ? MACHINE_IDE_SECOND_GSI : MACHINE_IDE_FIRST_GSI, level);
+}
+
+static bool pc_has_interrupt(void *ctx)
+{
+	const struct machine *m = ctx;
+
+	return m->pc && pc_interrupts(m->pc);
+}
+
+static int pc_take(void *ctx)
+{
+	struct machine *m = ctx;
+	int vector;
+
+	pthread_mutex_lock(m->lock);
+	vector = pc_take_interrupt(m->pc);
+	pthread_mutex_unlock(m->lock);
+	return vector;
+}
+
+static int make_pc(struct machine *m)
+{
+	struct pc_host host = {
+		.clock = &machine_clock,
+		.timers = loop_timers(m->loop),
+		.pin = pc_pin,
+		.pin_masked = pc_pin_masked,
+		.interrupt = pc_interrupt,
+		.event = on_pc_event,
+		.debug = pc_debug,
+		.ctx = m,
+	};
+	struct ide_host ide_host = {.irq = ide_irq, .ctx = m};
+
+	m->ide = ide_new(&ide_host);
+	m->pc = pc_new(&host);
+	if (!m->ide || !m->pc)
+		return -ENOMEM;
+	m->pc->ide = m->ide;
+	return 0;
+}
+
 /* ---- exits ---- */
 
 static bool in_window(uint64_t at, uint64_t base, uint64_t bytes)
@@ -229,10 +337,14 @@ static uint32_t port_in(void *ctx, uint16_t port, unsigned bytes)
 	struct machine *m = ctx;
 	uint32_t value = bytes == 4 ? UINT32_MAX : (1u << bytes * 8) - 1;
 
-	if (bytes != 1)
+	if (bytes != 1 && !m->pc)
 		return value;
 	pthread_mutex_lock(m->lock);
-	if (in_window(port, MACHINE_COM1_PORT, MACHINE_COM1_PORTS))
+	if (m->pc && pc_in(m->pc, port, bytes, &value))
+		;
+	else if (bytes != 1)
+		; /* no other register is wider */
+	else if (in_window(port, MACHINE_COM1_PORT, MACHINE_COM1_PORTS))
 		value = serial_read(m->serial, port - MACHINE_COM1_PORT);
 	else if (in_window(port, MACHINE_RTC_PORT, MACHINE_RTC_PORTS))
 		value = rtc_read(m->rtc, port - MACHINE_RTC_PORT);
@@ -242,22 +354,20 @@ static uint32_t port_in(void *ctx, uint16_t port, unsigned bytes)
 	return value;
 }
 
-/* The guest must not run on after it ended itself. */
-static void end_run(struct machine *m, enum machine_event event, const char *text)
-{
-	vcpus_halt(m->vcpus);
-	m->host.event(m->host.ctx, event, text);
-}
-
 static void port_out(void *ctx, uint16_t port, unsigned bytes, uint32_t value)
 {
 	struct machine *m = ctx;
+	uint64_t next;
+	bool sooner;
 
 	pthread_mutex_lock(m->lock);
+	next = timerq_next(loop_timers(m->loop));
 	if (port == MACHINE_HYPERCALL_KICK_PORT && bytes == MACHINE_HYPERCALL_PORT_BYTES)
 		vmbus_signal(m->bus, value);
+	else if (m->pc && pc_out(m->pc, port, bytes, value))
+		;
 	else if (bytes != 1)
-		; /* no register here is wider */
+		; /* no other register is wider */
 	else if (in_window(port, MACHINE_COM1_PORT, MACHINE_COM1_PORTS))
 		serial_write(m->serial, port - MACHINE_COM1_PORT, (uint8_t)value);
 	else if (in_window(port, MACHINE_RTC_PORT, MACHINE_RTC_PORTS))
@@ -266,7 +376,25 @@ static void port_out(void *ctx, uint16_t port, unsigned bytes, uint32_t value)
 		end_run(m, MACHINE_POWER_OFF, "the guest powered off");
 	else if (port == MACHINE_RESET_PORT && value == MACHINE_RESET_VALUE)
 		end_run(m, MACHINE_RESET, "the guest asked for a reset");
+	sooner = timerq_next(loop_timers(m->loop)) < next;
 	pthread_mutex_unlock(m->lock);
+	if (sooner)
+		loop_wake(m->loop);
+}
+
+static bool port_string(void *ctx, uint16_t port, unsigned bytes, bool out, void *data,
+			uint32_t len)
+{
+	struct machine *m = ctx;
+	bool done;
+
+	if (!m->pc)
+		return false;
+	pthread_mutex_lock(m->lock);
+	done = out ? pc_string_out(m->pc, port, bytes, data, len)
+		   : pc_string_in(m->pc, port, bytes, data, len);
+	pthread_mutex_unlock(m->lock);
+	return done;
 }
 
 static uint64_t mmio_read(void *ctx, uint64_t gpa, unsigned bytes)
@@ -355,6 +483,7 @@ static void stopped(void *ctx, unsigned index, enum vcpu_stop why, const char *t
 const struct vcpu_ops machine_vcpu_ops = {
 	.port_in = port_in,
 	.port_out = port_out,
+	.port_string = port_string,
 	.mmio_read = mmio_read,
 	.mmio_write = mmio_write,
 	.msr_read = msr_read,
@@ -362,6 +491,8 @@ const struct vcpu_ops machine_vcpu_ops = {
 	.hypercall = hypercall,
 	.eoi = eoi,
 	.stopped = stopped,
+	.pic_pending = pc_has_interrupt,
+	.pic_take = pc_take,
 };
 
 /* ---- life ---- */
@@ -413,7 +544,7 @@ int machine_init(struct machine *m, const struct config *config, pthread_mutex_t
 	};
 	m->host_tsc_trusted = host_trusts_tsc();
 	kicks_init(&m->kicks, loop, on_kick, m);
-	if (ioapic_new(&ioapic_host, &m->ioapic) < 0 ||
+	if ((config->firmware && make_pc(m) < 0) || ioapic_new(&ioapic_host, &m->ioapic) < 0 ||
 	    serial_new(&m->serial_host, m, &m->serial) < 0 ||
 	    rtc_new(&machine_clock, NULL, &m->rtc) < 0 || vmbus_new(&bus, &m->bus) < 0) {
 		machine_done(m);
@@ -426,6 +557,8 @@ void machine_done(struct machine *m)
 {
 	machine_end(m);
 	vmbus_free(m->bus);
+	pc_free(m->pc);
+	ide_free(m->ide);
 	rtc_free(m->rtc);
 	serial_free(m->serial);
 	ioapic_free(m->ioapic);
@@ -508,10 +641,16 @@ int machine_begin(struct machine *m, const struct config *config, struct partiti
 	guid_format(&config->uuid, serial);
 	m->partition = partition;
 	m->vcpus = vcpus;
+	update_routes(m);
+	if (m->pc) {
+		int r = firmware_place(m->firmware, config, m->gmem, &acpi, &smbios, m->pc, m->rtc,
+				       f);
+
+		return r < 0 ? r : make_hv(m, f);
+	}
 	if (acpi_build(&acpi, m->gmem, ret_rsdp) < 0 ||
 	    smbios_build(&smbios, m->gmem, &entry) < 0 || write_reset_vector(m->gmem) < 0)
 		return fail(f, -EINVAL, "cannot write the VM's firmware tables");
-	update_routes(m);
 	return make_hv(m, f);
 }
 
@@ -523,6 +662,8 @@ void machine_end(struct machine *m)
 		serial_reset(m->serial);
 	if (m->ioapic)
 		ioapic_reset(m->ioapic);
+	if (m->pc)
+		pc_reset(m->pc);
 	hv_free(m->hv);
 	m->hv = NULL;
 	m->vcpus = NULL;

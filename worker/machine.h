@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "devices/chipset/ioapic.h"
+#include "devices/chipset/pc.h"
 #include "devices/chipset/rtc.h"
 #include "devices/chipset/serial.h"
 #include "devices/hv/hv.h"
@@ -20,6 +21,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "worker/config.h"
+#include "worker/firmware.h"
 #include "worker/kicks.h"
 #include "worker/partition.h"
 #include "worker/vcpu.h"
@@ -55,6 +57,11 @@ struct machine {
 	struct serial *serial;
 	struct rtc *rtc;
 	struct ioapic *ioapic;
+	struct pc *pc; /* with firmware only, as the next two */
+	struct ide *ide;
+	const struct firmware *firmware; /* the owner sets it before the first run */
+	char debug[128];                 /* a line of the firmware's */
+	unsigned debug_len;
 	struct guestlog log;
 	struct log_limit log_limit;
 	struct serial_host serial_host;

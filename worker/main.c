@@ -21,7 +21,7 @@
 
 #define STACK_SIZE ((size_t)256 << 10) /* bytes, of each thread but the first */
 
-static const char usage[] = "usage: oya-worker --config FILE|-\n"
+static const char usage[] = "usage: oya-worker --config FILE|- [--debug]\n"
 			    "       oya-worker --sandbox | --version\n";
 
 struct signals {
@@ -120,21 +120,23 @@ static void keep_stacks_small(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"sandbox", no_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{0},
+		{"config", required_argument, NULL, 'c'}, {"debug", no_argument, NULL, 'd'},
+		{"sandbox", no_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},      {0},
 	};
+	enum log_level level = LOG_LEVEL_INFO;
 	const char *path = NULL;
 	struct config *config;
 	struct failure f;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:hsV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:dhsV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
+			break;
+		case 'd': /* what the firmware has to say as well */
+			level = LOG_LEVEL_DEBUG;
 			break;
 		case 's':
 			sandbox_print(stdout);
@@ -154,7 +156,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	log_init("oya-worker", LOG_LEVEL_INFO);
+	log_init("oya-worker", level);
 	keep_stacks_small();
 	if (config_load(path, &config, &f) < 0) {
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);

@@ -138,6 +138,18 @@ static int map(struct memory *m)
 	return 0;
 }
 
+/* The place of the firmware, which is no part of the RAM. -errno. */
+static int map_rom(struct memory *m)
+{
+	void *rom = mmap(NULL, MACHINE_ROM_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (rom == MAP_FAILED)
+		return -errno;
+	m->rom = rom;
+	return 0;
+}
+
 /* Takes the pages of a pool. -errno. */
 static int fill(const struct memory *m)
 {
@@ -170,6 +182,8 @@ int memory_init(struct memory *m, const struct config *config, struct failure *f
 	*m = (struct memory){
 		.fd = -1, .bytes = config->memory_bytes, .pages = config->memory_pages};
 	r = map(m);
+	if (r == 0 && config->firmware)
+		r = map_rom(m);
 	if (r < 0) {
 		r = fail_memory(m, -r, f);
 	} else {
@@ -187,6 +201,8 @@ int memory_init(struct memory *m, const struct config *config, struct failure *f
 		(void)madvise(m->base, m->bytes,
 			      m->pages == PAGES_4K ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	gmem_add(&m->gmem, 0, low, m->base);
+	if (m->rom)
+		gmem_add(&m->gmem, MACHINE_ROM, MACHINE_ROM_BYTES, m->rom);
 	if (m->bytes > low)
 		gmem_add(&m->gmem, MACHINE_HIGH_RAM, m->bytes - low, m->base + low);
 	return 0;
@@ -196,6 +212,8 @@ void memory_done(struct memory *m)
 {
 	if (m->base)
 		munmap(m->base, m->bytes);
+	if (m->rom)
+		munmap(m->rom, MACHINE_ROM_BYTES);
 	if (m->fd >= 0)
 		close(m->fd);
 	*m = (struct memory){.fd = -1};

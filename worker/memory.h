@@ -16,6 +16,7 @@
 struct memory {
 	int fd;
 	uint8_t *base;
+	uint8_t *rom; /* below 4 GiB, with firmware; else NULL */
 	uint64_t bytes;
 	enum config_pages pages;
 	struct gmem gmem;

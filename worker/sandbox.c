@@ -114,6 +114,7 @@ struct request {
 
 static const struct request requests[] = {
 	REQUEST(KVM_RUN, BOTH, "running the processor"),
+	REQUEST(KVM_INTERRUPT, BOTH, "interrupts of the PIC"),
 	REQUEST(KVM_SIGNAL_MSI, BOTH, "interrupts of devices"),
 	REQUEST(KVM_IOEVENTFD, BOTH, "a channel's kick, when it opens and closes"),
 	REQUEST(TCGETS, BOTH, "a line of the log ends as its terminal wants it"),

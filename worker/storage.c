@@ -18,6 +18,10 @@
 static const struct guid controller_instance =
 	GUID_INIT(0xf0ac1c8e, 0x5b6e, 0x4f3a, 0x9d27, 0x0a5c00000001);
 
+/* The unit at the first IDE place; those of the others differ in the first byte. */
+static const struct guid ide_instance =
+	GUID_INIT(0x00000000, 0x0000, 0x8899, 0x0000, 0x000000000000);
+
 static void on_completions(void *owner, uint32_t events)
 {
 	struct storage *s = owner;
@@ -150,6 +154,28 @@ static void identify(const struct storage *s, const struct config_disk *d,
 			 d->controller * CONFIG_LUNS_MAX + d->lun);
 }
 
+/* What is at an IDE place is for the firmware too; a disk that it cannot read is not. */
+static int attach_ide(struct storage *s, const struct config_disk *d, const struct blockdev *dev,
+		      const struct scsi_identity *identity)
+{
+	int r = 0;
+
+	if (s->ide && d->controller >= CONFIG_IDE_FIRST)
+		r = ide_attach(s->ide, d->controller - CONFIG_IDE_FIRST,
+			       d->dvd ? SCSI_UNIT_DVD : SCSI_UNIT_DISK, dev, identity);
+	return r == -ENOTSUP ? 0 : r;
+}
+
+/* Gives the firmware's drive another medium, or none; -EBUSY while it uses the one it has. */
+static int set_ide_medium(struct storage_controller *c, const struct blockdev *dev)
+{
+	struct ide *ide = c->storage->ide;
+
+	if (!ide || c->number < CONFIG_IDE_FIRST)
+		return 0;
+	return ide_set_medium(ide, c->number - CONFIG_IDE_FIRST, dev);
+}
+
 /* Puts an opened image at its place. */
 static int attach(struct storage *s, const struct config_disk *d, struct raw_disk *image,
 		  struct failure *f)
@@ -162,6 +188,8 @@ static int attach(struct storage *s, const struct config_disk *d, struct raw_dis
 	identify(s, d, &identity);
 	r = d->dvd ? storvsp_attach_dvd(scsi, 0, d->lun, dev, &identity)
 		   : storvsp_attach(scsi, 0, d->lun, dev, &identity);
+	if (r == 0)
+		r = attach_ide(s, d, dev, &identity);
 	if (r == -EINVAL)
 		return fail(f, r,
 			    "cannot attach the disk %s: its serial number must be of printable "
@@ -226,40 +254,60 @@ static int open_ring(struct storage *s, struct failure *f)
 	return 0;
 }
 
-static int add_controller(struct storage *s, struct vmbus *bus, struct failure *f)
+static int add_controller(struct storage *s, unsigned number, struct vmbus *bus, struct failure *f)
 {
+	bool ide = number >= CONFIG_IDE_FIRST;
 	struct storage_controller *c = calloc(1, sizeof(*c));
 	struct storvsp_config config = {
 		.host = &host_ops,
 		.host_ctx = c,
-		.instance = controller_instance,
+		.instance = ide ? ide_instance : controller_instance,
+		.ide = ide,
 		.sub_channels_max = s->config->scsi_queues - 1,
 	};
 
 	if (c) {
-		config.instance.b[15] = (uint8_t)(config.instance.b[15] + s->controller_count);
+		if (ide)
+			config.instance.b[0] = (uint8_t)(number - CONFIG_IDE_FIRST);
+		else
+			config.instance.b[15] = (uint8_t)(config.instance.b[15] + number);
 		c->storage = s;
+		c->number = number;
 		c->scsi = storvsp_new(bus, &config);
 	}
 	if (!c || !c->scsi) {
 		free(c);
 		return fail(f, -ENOMEM, "cannot make the disk controller: out of memory");
 	}
-	s->controller[s->controller_count++] = c;
+	s->controller[number] = c;
 	return 0;
 }
 
-int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
+/* SCSI controllers, and one for each IDE place that is taken. */
+static int add_controllers(struct storage *s, struct vmbus *bus, struct failure *f)
+{
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && n < s->config->controllers; n++)
+		r = add_controller(s, n, bus, f);
+	for (unsigned n = 0; r == 0 && n < s->config->disk_count; n++) {
+		if (s->config->disk[n].controller >= CONFIG_IDE_FIRST)
+			r = add_controller(s, s->config->disk[n].controller, bus, f);
+	}
+	return r;
+}
+
+int storage_init(struct storage *s, const struct config *config, struct vmbus *bus, struct ide *ide,
 		 struct loop *loop, struct failure *f)
 {
 	int r;
 
-	*s = (struct storage){.config = config, .loop = loop, .source.fd = -1};
-	if (!config->controllers)
+	*s = (struct storage){.config = config, .ide = ide, .loop = loop, .source.fd = -1};
+	if (!config->controllers && !config->disk_count)
 		return 0;
 	r = open_ring(s, f);
-	while (r == 0 && s->controller_count < config->controllers)
-		r = add_controller(s, bus, f);
+	if (r == 0)
+		r = add_controllers(s, bus, f);
 	for (unsigned n = 0; r == 0 && n < config->disk_count; n++)
 		r = open_disk(s, &config->disk[n], f);
 	return r;
@@ -269,7 +317,7 @@ int storage_init(struct storage *s, const struct config *config, struct vmbus *b
 
 static struct storage_controller *controller_at(struct storage *s, unsigned n, struct failure *f)
 {
-	if (n < s->controller_count)
+	if (n < STORAGE_CONTROLLERS_MAX && s->controller[n])
 		return s->controller[n];
 	fail(f, -ENODEV,
 	     "the VM has no disk controller %u; start it with %u of them ('controllers')", n,
@@ -320,7 +368,7 @@ static bool try_leave(struct storage_controller *c, unsigned lun)
 {
 	struct storage_place *p = &c->place[lun];
 
-	if (storvsp_detach(c->scsi, 0, lun) == -EBUSY)
+	if (set_ide_medium(c, NULL) == -EBUSY || storvsp_detach(c->scsi, 0, lun) == -EBUSY)
 		return false;
 	raw_close(p->image);
 	config_disk_done(&p->config);
@@ -332,7 +380,7 @@ static bool try_eject(struct storage_controller *c, unsigned lun)
 {
 	struct storage_place *p = &c->place[lun];
 
-	if (storvsp_eject(c->scsi, 0, lun, true) == -EBUSY)
+	if (set_ide_medium(c, NULL) == -EBUSY || storvsp_eject(c->scsi, 0, lun, true) == -EBUSY)
 		return false;
 	raw_close(p->image);
 	p->image = NULL;
@@ -349,9 +397,11 @@ void storage_settle(struct storage *s)
 	if (!s->unsettled)
 		return;
 	s->unsettled = false;
-	for (unsigned n = 0; n < s->controller_count; n++) {
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
 		struct storage_controller *c = s->controller[n];
 
+		if (!c)
+			continue;
 		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++) {
 			struct storage_place *p = &c->place[lun];
 
@@ -420,6 +470,7 @@ int storage_insert(struct storage *s, unsigned controller, unsigned lun, const c
 		free(path);
 		return r;
 	}
+	(void)set_ide_medium(s->controller[controller], raw_blockdev(image)); /* it was empty */
 	p->image = image;
 	p->config.path = path;
 	return 0;
@@ -450,8 +501,9 @@ int storage_eject(struct storage *s, unsigned controller, unsigned lun, bool for
 void storage_retry(struct storage *s)
 {
 	storage_watch_anew(s);
-	for (unsigned n = 0; n < s->controller_count; n++)
-		storvsp_retry(s->controller[n]->scsi);
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++)
+		if (s->controller[n])
+			storvsp_retry(s->controller[n]->scsi);
 }
 
 bool storage_idle(const struct storage *s)
@@ -475,9 +527,11 @@ void storage_drain(struct storage *s)
 
 void storage_done(struct storage *s)
 {
-	for (unsigned n = 0; n < s->controller_count; n++) {
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
 		struct storage_controller *c = s->controller[n];
 
+		if (!c)
+			continue;
 		storvsp_free(c->scsi);
 		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++) {
 			raw_close(c->place[lun].image);
@@ -515,8 +569,8 @@ json_t *storage_statistics(const struct storage *s)
 {
 	json_t *list = json_array();
 
-	for (unsigned n = 0; n < s->controller_count; n++)
-		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++)
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++)
+		for (unsigned lun = 0; s->controller[n] && lun < CONFIG_LUNS_MAX; lun++)
 			if (s->controller[n]->place[lun].used)
 				json_array_append_new(list,
 						      place_statistics(s->controller[n], n, lun));

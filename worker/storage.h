@@ -18,6 +18,7 @@
 
 #include <jansson.h>
 
+#include "devices/storage/ide.h"
 #include "devices/storage/storvsp.h"
 #include "disk/raw.h"
 #include "disk/ring.h"
@@ -42,8 +43,11 @@ struct storage_place {
 	struct storage_watch watch;
 };
 
+#define STORAGE_CONTROLLERS_MAX (CONFIG_IDE_FIRST + CONFIG_IDE_PLACES)
+
 struct storage_controller {
 	struct storage *storage;
+	unsigned number;
 	struct storvsp *scsi;
 	struct storage_place place[CONFIG_LUNS_MAX];
 };
@@ -53,8 +57,8 @@ struct storage {
 	struct disk_ring *ring;
 	struct loop *loop;
 	struct loop_source source;
-	unsigned controller_count;
-	struct storage_controller *controller[CONFIG_CONTROLLERS_MAX];
+	struct ide *ide; /* with firmware: has what is at IDE places as well; not owned */
+	struct storage_controller *controller[STORAGE_CONTROLLERS_MAX]; /* NULL: there is none */
 	bool unsettled;
 	bool watched, hanging; /* storage_watch.c */
 	struct timer look;
@@ -68,7 +72,7 @@ struct storage {
 
 /* Opens the disks of the configuration. 0, or -errno and the sentence. The caller sets failed,
  * answered and ctx afterwards. */
-int storage_init(struct storage *s, const struct config *config, struct vmbus *bus,
+int storage_init(struct storage *s, const struct config *config, struct vmbus *bus, struct ide *ide,
 		 struct loop *loop, struct failure *f);
 
 /* Waits until nothing is under way; the guest is stopped. */

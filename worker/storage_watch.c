@@ -19,8 +19,8 @@ static bool any(struct storage *s, place_test test)
 {
 	bool some = false;
 
-	for (unsigned n = 0; n < s->controller_count; n++) {
-		for (unsigned lun = 0; lun < CONFIG_LUNS_MAX; lun++) {
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
+		for (unsigned lun = 0; s->controller[n] && lun < CONFIG_LUNS_MAX; lun++) {
 			struct storage_place *p = &s->controller[n]->place[lun];
 
 			if (p->used && p->image)

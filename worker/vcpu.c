@@ -245,9 +245,10 @@ int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *
 
 		if (r < 0)
 			return r;
-		set_mtrr(&v->vcpu[i]);
+		if (entry)
+			set_mtrr(&v->vcpu[i]);
 	}
-	if (set_entry(&v->vcpu[0], entry) < 0)
+	if (entry && set_entry(&v->vcpu[0], entry) < 0)
 		return fail(f, -errno, "cannot set the registers of the first processor: %s",
 			    strerror(errno));
 	return 0;
@@ -276,6 +277,10 @@ static void exit_port(struct vcpu *c)
 		run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 		return;
 	}
+	if (run->io.count > 1 &&
+	    ops->port_string(c->all->ctx, run->io.port, bytes, run->io.direction == KVM_EXIT_IO_OUT,
+			     data, run->io.count * bytes))
+		return;
 	for (uint32_t i = 0; i < run->io.count; i++, data += bytes) {
 		uint32_t value = 0;
 
@@ -375,6 +380,26 @@ static void handle_exit(struct vcpu *c)
 	}
 }
 
+/* An interrupt of the PIC goes to the first processor when that can take one; KVM says when. */
+static int offer_pic(struct vcpu *c)
+{
+	const struct vcpu_ops *ops = c->all->ops;
+	struct kvm_interrupt interrupt;
+	int vector;
+
+	if (c->index != 0)
+		return 0;
+	c->run->request_interrupt_window = ops->pic_pending(c->all->ctx);
+	if (!c->run->request_interrupt_window || !c->run->ready_for_interrupt_injection)
+		return 0;
+	vector = ops->pic_take(c->all->ctx);
+	if (vector < 0)
+		return 0;
+	interrupt.irq = (uint32_t)vector;
+	c->run->request_interrupt_window = ops->pic_pending(c->all->ctx);
+	return ioctl(c->fd, KVM_INTERRUPT, &interrupt);
+}
+
 /* Waits while the processors are paused; false when the thread is to end. */
 static bool may_run(struct vcpu *c)
 {
@@ -430,7 +455,7 @@ static void *vcpu_thread(void *arg)
 	if (sandbox_thread() < 0)
 		stop_here(c, VCPU_BROKEN, "its thread could not be confined");
 	while (may_run(c)) {
-		if (ioctl(c->fd, KVM_RUN, 0) == 0) {
+		if (offer_pic(c) == 0 && ioctl(c->fd, KVM_RUN, 0) == 0) {
 			handle_exit(c);
 		} else if (errno == EINTR || errno == EAGAIN) {
 			count(&c->stats.interruptions);
@@ -462,6 +487,21 @@ int vcpus_start(struct vcpus *v)
 	return 0;
 }
 
+/* Makes the processor leave the guest before its next instruction. */
+static void kick(struct vcpu *c)
+{
+	__atomic_store_n(&c->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(c->thread, KICK_SIGNAL);
+}
+
+void vcpus_kick_first(struct vcpus *v)
+{
+	struct vcpu *c = &v->vcpu[0];
+
+	if (c->started && !pthread_equal(c->thread, pthread_self()))
+		kick(c);
+}
+
 static void set_run(struct vcpus *v, enum run run)
 {
 	pthread_mutex_lock(&v->run_lock);
@@ -474,8 +514,7 @@ static void set_run(struct vcpus *v, enum run run)
 	for (unsigned i = 0; i < v->count; i++) {
 		if (!v->vcpu[i].started)
 			continue;
-		__atomic_store_n(&v->vcpu[i].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		pthread_kill(v->vcpu[i].thread, KICK_SIGNAL);
+		kick(&v->vcpu[i]);
 	}
 }
 

@@ -28,6 +28,10 @@ enum vcpu_stop {
 struct vcpu_ops {
 	uint32_t (*port_in)(void *ctx, uint16_t port, unsigned bytes);
 	void (*port_out)(void *ctx, uint16_t port, unsigned bytes, uint32_t value);
+	/* A string instruction's data, len bytes in pieces of `bytes`; false, with nothing done:
+	 * the port wants them one by one. */
+	bool (*port_string)(void *ctx, uint16_t port, unsigned bytes, bool out, void *data,
+			    uint32_t len);
 	uint64_t (*mmio_read)(void *ctx, uint64_t gpa, unsigned bytes);
 	void (*mmio_write)(void *ctx, uint64_t gpa, unsigned bytes, uint64_t value);
 	/* 0, or -EPERM: the guest gets a #GP. */
@@ -36,6 +40,10 @@ struct vcpu_ops {
 	uint64_t (*hypercall)(void *ctx, uint64_t control, uint64_t input);
 	/* The guest ended a level-triggered interrupt of the IOAPIC. */
 	void (*eoi)(void *ctx, uint8_t vector);
+	/* Whether the PIC has an interrupt for the first processor; and the vector that it takes
+	 * now, or -1. */
+	bool (*pic_pending)(void *ctx);
+	int (*pic_take)(void *ctx);
 	/* The processor cannot go on; it stays parked until vcpus_free(). */
 	void (*stopped)(void *ctx, unsigned index, enum vcpu_stop why, const char *text);
 };
@@ -68,7 +76,11 @@ void vcpus_free(struct vcpus *v);
 
 struct vcpu_clock vcpus_clock(const struct vcpus *v);
 
-/* CPUID with the leaves of hv, and the entry state of the first processor. */
+/* The first processor is to look at the PIC; from any thread. */
+void vcpus_kick_first(struct vcpus *v);
+
+/* CPUID with the leaves of hv, and the entry state of the first processor; NULL: as after a reset,
+ * at the firmware's first instruction. */
 int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *entry,
 		 struct failure *f);
 

@@ -116,7 +116,7 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	int r = boot_begin(&source, &vm->memory.gmem, &load, f);
+	int r = c->firmware ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)
 		r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
@@ -125,10 +125,10 @@ static int begin_run(struct vm *vm, struct failure *f)
 			      f);
 	if (r == 0)
 		r = machine_begin(&vm->machine, c, &vm->partition, vm->vcpus, &source.rsdp, f);
-	if (r == 0)
+	if (r == 0 && !c->firmware)
 		r = boot_finish(load, source.rsdp, &entry, f);
 	if (r == 0)
-		r = vcpus_set_up(vm->vcpus, vm->machine.hv, &entry, f);
+		r = vcpus_set_up(vm->vcpus, vm->machine.hv, c->firmware ? NULL : &entry, f);
 	boot_end(load);
 	return r;
 }
@@ -216,7 +216,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 	if (r == 0)
 		r = partition_open_device(config->device, &vm->device_fd, f);
 	if (r == 0)
-		r = boot_open(config->kernel, config->initrd, &vm->files, f);
+		r = config->firmware ? firmware_open(&vm->firmware, f)
+				     : boot_open(config->kernel, config->initrd, &vm->files, f);
 	if (r == 0)
 		r = vcpu_check_pin(config->pin, config->cpus, f);
 	if (r == 0)
@@ -228,8 +229,10 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		r = machine_init(&vm->machine, config, &vm->lock, vm->loop, &vm->memory.gmem, &host,
 				 f);
 	if (r == 0) {
+		vm->machine.firmware = &vm->firmware;
 		console_set_port(vm->console, vm->machine.serial);
-		r = storage_init(&vm->storage, config, vm->machine.bus, vm->loop, f);
+		r = storage_init(&vm->storage, config, vm->machine.bus, vm->machine.ide, vm->loop,
+				 f);
 		vm->storage.failed = on_disk_failed;
 		vm->storage.answered = on_disk_answered;
 		vm->storage.ctx = vm;
@@ -263,6 +266,7 @@ void vm_free(struct vm *vm)
 	console_free(vm->console);
 	memory_done(&vm->memory);
 	boot_close(&vm->files);
+	firmware_close(&vm->firmware);
 	if (vm->device_fd >= 0)
 		close(vm->device_fd);
 	loop_free(vm->loop);

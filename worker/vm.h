@@ -31,6 +31,7 @@ struct vm {
 	struct loop *loop;
 	int device_fd;
 	struct boot_files files;
+	struct firmware firmware;
 	struct memory memory;
 	struct partition partition;
 	struct vcpus *vcpus;

@@ -3,10 +3,12 @@
  * Role, trust, spec: see acpi.h.
  *
  * The area, each table on a 16-byte boundary:
- *   RSDP -> XSDT -> { FADT -> DSDT, MADT, and where the guest has nodes SRAT, SLIT }
+ *   RSDP -> XSDT -> { FADT -> DSDT, FACS, MADT, and where the guest has nodes SRAT, SLIT }
  *
  * Hardware-reduced means: no PM1 and GPE blocks, no SCI, no FACS. Power-off goes through the sleep
- * control register, a restart through the reset register.
+ * control register, a restart through the reset register. With full hardware, which operating
+ * systems need to silence the PIC that firmware has left on, there are PM1 and a timer; nothing
+ * ever raises the SCI.
  */
 #include "devices/chipset/acpi.h"
 
@@ -22,7 +24,7 @@
 #define TABLE_ALIGN 16u
 #define MADT_BYTES_MAX                                                                  \
 	(sizeof(struct acpi_madt) + MACHINE_CPUS_MAX * sizeof(struct acpi_madt_lapic) + \
-	 sizeof(struct acpi_madt_ioapic))
+	 sizeof(struct acpi_madt_ioapic) + 2 * sizeof(struct acpi_madt_override))
 /* A node may lie on both sides of the gap below 4 GiB. */
 #define SRAT_BYTES_MAX                                                                  \
 	(sizeof(struct acpi_srat) + MACHINE_CPUS_MAX * sizeof(struct acpi_srat_lapic) + \
@@ -35,7 +37,7 @@ static const char oem_id[6] = {'O', 'Y', 'A', ' ', ' ', ' '};
 /* Where the next table goes. */
 struct area {
 	const struct gmem *gm;
-	uint64_t next;
+	uint64_t start, next;
 };
 
 static uint8_t sum_of(const void *bytes, size_t len)
@@ -67,7 +69,7 @@ static int area_put(struct area *area, const void *bytes, size_t len, uint64_t *
 	uint64_t gpa = align_up(area->next, TABLE_ALIGN);
 	int err;
 
-	if (!range_within(gpa - MACHINE_ACPI_AREA, len, MACHINE_ACPI_AREA_BYTES))
+	if (!range_within(gpa - area->start, len, MACHINE_ACPI_AREA_BYTES))
 		return -EINVAL;
 	err = gmem_write(area->gm, gpa, bytes, len);
 	if (err)
@@ -103,7 +105,34 @@ static struct acpi_address io_byte(uint16_t port)
 	};
 }
 
-static int put_fadt(struct area *area, uint64_t dsdt, uint64_t *ret_gpa)
+/* FACS needs a boundary of 64 bytes. */
+static int put_facs(struct area *area, uint64_t *ret_gpa)
+{
+	struct acpi_facs facs = {
+		.signature = {'F', 'A', 'C', 'S'},
+		.len_bytes = sizeof(facs),
+		.version = 2,
+	};
+
+	area->next = align_up(area->next, sizeof(facs));
+	return area_put(area, &facs, sizeof(facs), ret_gpa);
+}
+
+static void fill_full_hardware(struct acpi_fadt *fadt, uint64_t facs)
+{
+	fadt->facs = (uint32_t)facs;
+	fadt->sci_interrupt = MACHINE_SCI_GSI;
+	fadt->pm1a_event = MACHINE_PM_BASE;
+	fadt->pm1_event_len = 4;
+	fadt->pm1a_control = MACHINE_SLEEP_CONTROL_PORT;
+	fadt->pm1_control_len = 2;
+	fadt->pm_timer = MACHINE_PM_BASE + MACHINE_PM_TIMER;
+	fadt->pm_timer_len = 4;
+	fadt->c2_latency = ACPI_NO_C2;
+	fadt->c3_latency = ACPI_NO_C3;
+}
+
+static int put_fadt(struct area *area, bool pc, uint64_t dsdt, uint64_t *ret_gpa)
 {
 	/* The vendor whose interface the hypervisor offers, as in CPUID. */
 	static const uint8_t vendor[8] = {'M', 's', 'H', 'y', 'p', 'e', 'r', 'V'};
@@ -123,12 +152,36 @@ static int put_fadt(struct area *area, uint64_t dsdt, uint64_t *ret_gpa)
 		.sleep_status = io_byte(MACHINE_SLEEP_STATUS_PORT),
 	};
 
+	if (pc) {
+		uint64_t facs;
+		int err = put_facs(area, &facs);
+
+		if (err)
+			return err;
+		fadt.flags &= ~ACPI_FADT_HW_REDUCED;
+		fadt.sleep_control = fadt.sleep_status = (struct acpi_address){0};
+		fill_full_hardware(&fadt, facs);
+	}
 	memcpy(fadt.hypervisor_vendor, vendor, sizeof(vendor));
 	header_fill(&fadt.header, "FACP", ACPI_FADT_REVISION, sizeof(fadt));
 	return table_put(area, &fadt.header, ret_gpa);
 }
 
-static int put_madt(struct area *area, unsigned cpus, uint64_t *ret_gpa)
+/* The timer's line is at another pin, the SCI is level triggered. */
+static size_t add_overrides(uint8_t *to)
+{
+	const struct acpi_madt_override overrides[] = {
+		{ACPI_MADT_TYPE_OVERRIDE, sizeof(overrides[0]), 0, MACHINE_PIT_LINE,
+		 MACHINE_PIT_GSI, 0},
+		{ACPI_MADT_TYPE_OVERRIDE, sizeof(overrides[0]), 0, MACHINE_SCI_GSI, MACHINE_SCI_GSI,
+		 ACPI_MADT_LEVEL_HIGH},
+	};
+
+	memcpy(to, overrides, sizeof(overrides));
+	return sizeof(overrides);
+}
+
+static int put_madt(struct area *area, unsigned cpus, bool pc, uint64_t *ret_gpa)
 {
 	_Alignas(struct acpi_madt) uint8_t bytes[MADT_BYTES_MAX] = {0};
 	struct acpi_madt *madt = (struct acpi_madt *)bytes;
@@ -153,6 +206,10 @@ static int put_madt(struct area *area, unsigned cpus, uint64_t *ret_gpa)
 	}
 	memcpy(bytes + len, &ioapic, sizeof(ioapic));
 	len += sizeof(ioapic);
+	if (pc) {
+		madt->flags = ACPI_MADT_PCAT_COMPAT;
+		len += add_overrides(bytes + len);
+	}
 	madt->lapic = (uint32_t)MACHINE_LAPIC_BASE;
 	header_fill(&madt->header, "APIC", ACPI_MADT_REVISION, len);
 	return table_put(area, &madt->header, ret_gpa);
@@ -265,20 +322,21 @@ static bool nodes_fit(const struct acpi_config *config)
 int acpi_build(const struct acpi_config *config, const struct gmem *gm, uint64_t *ret_rsdp)
 {
 	/* The RSDP comes first in the area and last in time. */
-	struct area area = {.gm = gm, .next = MACHINE_ACPI_AREA + sizeof(struct acpi_rsdp)};
+	uint64_t start = config->area ? config->area : MACHINE_ACPI_AREA;
+	struct area area = {.gm = gm, .start = start, .next = start + sizeof(struct acpi_rsdp)};
 	uint64_t dsdt, xsdt, tables[XSDT_TABLES_MAX];
 	unsigned count = 2;
 	int err;
 
 	if (!nodes_fit(config))
 		return -EINVAL;
-	err = gmem_zero(gm, MACHINE_ACPI_AREA, MACHINE_ACPI_AREA_BYTES);
+	err = gmem_zero(gm, start, MACHINE_ACPI_AREA_BYTES);
 	if (!err)
 		err = put_dsdt(&area, &dsdt);
 	if (!err)
-		err = put_fadt(&area, dsdt, &tables[0]);
+		err = put_fadt(&area, config->pc, dsdt, &tables[0]);
 	if (!err)
-		err = put_madt(&area, config->cpus, &tables[1]);
+		err = put_madt(&area, config->cpus, config->pc, &tables[1]);
 	if (!err && config->node_count) {
 		err = put_srat(&area, config, &tables[count++]);
 		if (!err)
@@ -287,8 +345,8 @@ int acpi_build(const struct acpi_config *config, const struct gmem *gm, uint64_t
 	if (!err)
 		err = put_xsdt(&area, tables, count, &xsdt);
 	if (!err)
-		err = put_rsdp(gm, MACHINE_ACPI_AREA, xsdt);
+		err = put_rsdp(gm, start, xsdt);
 	if (!err)
-		*ret_rsdp = MACHINE_ACPI_AREA;
+		*ret_rsdp = start;
 	return err;
 }

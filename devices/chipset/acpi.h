@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes the ACPI tables of a reduced-hardware machine into guest memory: RSDP, XSDT, FADT, MADT,
- * DSDT, and for a guest with nodes SRAT and SLIT, within MACHINE_ACPI_AREA.
+ * Writes the ACPI tables of a machine into guest memory: RSDP, XSDT, FADT, MADT, DSDT, for full
+ * hardware FACS, and for a guest with nodes SRAT and SLIT.
  *
  * Role: called once by the worker before the guest starts, and at each reset of the guest, which
  * may have overwritten them.
@@ -13,6 +13,7 @@
 #ifndef OYA_DEVICES_CHIPSET_ACPI_H
 #define OYA_DEVICES_CHIPSET_ACPI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/gmem.h"
@@ -26,6 +27,8 @@ struct acpi_node {
 };
 
 struct acpi_config {
+	uint64_t area;       /* GPA of MACHINE_ACPI_AREA_BYTES for them; 0: MACHINE_ACPI_AREA */
+	bool pc;             /* the machine that boots by firmware: full hardware, and a PIC */
 	unsigned cpus;       /* 1..MACHINE_CPUS_MAX */
 	unsigned node_count; /* 0..ACPI_NODES_MAX; with some, their processors are cpus together */
 	struct acpi_node node[ACPI_NODES_MAX];

@@ -335,7 +335,6 @@ static const struct vmbus_device_ops storvsp_ops = {
 static int offer_queue(struct storvsp *sp, unsigned index)
 {
 	struct vmbus_offer offer = {
-		.type = STORVSC_SCSI_INTERFACE,
 		.instance = sp->config.instance,
 		.flags = VMBUS_OFFER_ENUMERATE,
 		.sub_channel_index = (uint16_t)index,
@@ -343,6 +342,8 @@ static int offer_queue(struct storvsp *sp, unsigned index)
 		.dev = &sp->queue[index],
 	};
 
+	offer.type = sp->config.ide ? (struct guid)STORVSC_IDE_INTERFACE
+				    : (struct guid)STORVSC_SCSI_INTERFACE;
 	return vmbus_offer_channel(sp->bus, &offer, &sp->queue[index].offer);
 }
 

@@ -49,6 +49,7 @@ struct storvsp_config {
 	const struct storvsp_host_ops *host; /* or NULL */
 	void *host_ctx;
 	struct guid instance;
+	bool ide; /* for one unit, target 0 LUN 0, which has a place at an IDE channel too */
 	unsigned sub_channels_max; /* that a driver may ask for, below STORVSP_QUEUES_MAX */
 };
 

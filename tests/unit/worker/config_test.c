@@ -202,12 +202,14 @@ static void numbers_out_of_range_are_told_with_the_range(void **state)
 		       "'memory_mib' is -9223372036854775808, allowed are 32 to 4194304");
 }
 
+#define NO_KERNEL \
+	"'boot' names no kernel; give one with --kernel, or boot from a disk with --firmware bios"
+
 static void missing_parts_are_told(void **state)
 {
 	(void)state;
-	assert_refused("{\"version\": 1}", "'boot' names no kernel; give one with --kernel");
-	assert_refused("{\"version\": 1, \"boot\": {}}",
-		       "'boot' names no kernel; give one with --kernel");
+	assert_refused("{\"version\": 1}", NO_KERNEL);
+	assert_refused("{\"version\": 1, \"boot\": {}}", NO_KERNEL);
 	assert_refused("{" BOOT ", \"disks\": [{\"path\": \"d\"}, {}]}", "a disk has no 'path'");
 	assert_refused("{" BOOT ", \"nics\": [{\"type\": \"tap\"}]}",
 		       "a NIC of type tap has no 'ifname'");
@@ -323,6 +325,29 @@ static void lists_are_bounded(void **state)
 		free(fits);
 		free(more);
 	}
+}
+
+static void disks_are_at_ide_places_with_firmware(void **state)
+{
+	struct config *c =
+		good("{\"version\": 1, \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
+		     "{\"path\": \"a\"}, {\"path\": \"b\", \"controller\": 0}, {\"path\": \"c\"},"
+		     "{\"type\": \"dvd\"}, {\"path\": \"d\"}, {\"path\": \"e\"}]}");
+	static const uint32_t places[][2] = {{4, 0}, {0, 0}, {5, 0}, {6, 0}, {7, 0}, {0, 1}};
+
+	(void)state;
+	assert_true(c->firmware);
+	assert_int_equal(c->controllers, 1);
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		assert_int_equal(c->disk[i].controller, places[i][0]);
+		assert_int_equal(c->disk[i].lun, places[i][1]);
+	}
+	config_free(c);
+	assert_refused("{\"version\": 1, \"boot\": {\"firmware\": \"uefi\"}}",
+		       "'firmware' of 'boot' is 'uefi', allowed is bios");
+	assert_refused("{\"version\": 1, \"boot\": {\"firmware\": \"bios\", \"kernel\": \"k\"}}",
+		       "'boot' has a 'firmware' and a kernel's settings too; a disk's boot loader "
+		       "brings its own kernel");
 }
 
 static void disks_are_where_they_say_or_at_the_lowest_place(void **state)
@@ -524,6 +549,7 @@ int main(void)
 		cmocka_unit_test(addresses_that_are_no_station_are_refused),
 		cmocka_unit_test(lists_are_bounded),
 		cmocka_unit_test(disks_are_where_they_say_or_at_the_lowest_place),
+		cmocka_unit_test(disks_are_at_ide_places_with_firmware),
 		cmocka_unit_test(disks_have_a_kind_a_serial_sectors_and_a_way_with_errors),
 		cmocka_unit_test(forwards_are_bounded),
 		cmocka_unit_test(pages_threads_nodes_and_pinning_are_taken),

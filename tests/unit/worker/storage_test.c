@@ -51,7 +51,8 @@ static int set_up(void **state)
 	s->config.scsi_queues = 1;
 	s->config.controllers = 2;
 	assert_int_equal(
-		storage_init(&s->vm.storage, &s->config, s->vm.machine.bus, s->vm.loop, &f), 0);
+		storage_init(&s->vm.storage, &s->config, s->vm.machine.bus, NULL, s->vm.loop, &f),
+		0);
 	s->vm.storage.failed = on_failed;
 	s->vm.storage.answered = on_answered;
 	*state = s;

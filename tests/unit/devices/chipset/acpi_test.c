@@ -177,6 +177,37 @@ static void madt_lists_each_cpu_and_the_ioapic(void **state)
 	}
 }
 
+static void full_hardware_has_a_pic_and_power_management(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_config config = {.area = 0x80000, .pc = true, .cpus = 2};
+	const struct acpi_fadt *fadt;
+	const struct acpi_madt *madt;
+	const uint8_t *xsdt, *override;
+	uint64_t rsdp;
+
+	assert_int_equal(acpi_build(&config, &f->gm, &rsdp), 0);
+	assert_int_equal(rsdp, 0x80000);
+	xsdt = f->ram + le64_load(f->ram + rsdp + 24);
+	fadt = (const void *)(f->ram + le64_load(xsdt + 36));
+	madt = (const void *)(f->ram + le64_load(xsdt + 44));
+	assert_int_equal(sum_of((const uint8_t *)fadt, sizeof(*fadt)), 0);
+	assert_int_equal(fadt->flags & ACPI_FADT_HW_REDUCED, 0);
+	assert_int_equal(fadt->sci_interrupt, 9);
+	assert_int_equal(fadt->pm1a_event, 0x600);
+	assert_int_equal(fadt->pm1a_control, 0x604);
+	assert_int_equal(fadt->pm_timer, 0x608);
+	assert_int_equal(fadt->sleep_control.address, 0);
+	assert_int_equal(fadt->facs % 64, 0);
+	assert_memory_equal(f->ram + fadt->facs, "FACS\x40", 5);
+	assert_int_equal(madt->flags, ACPI_MADT_PCAT_COMPAT);
+	override = (const uint8_t *)madt + sizeof(*madt) + 2 * sizeof(struct acpi_madt_lapic) +
+		   sizeof(struct acpi_madt_ioapic);
+	assert_memory_equal(override, "\2\12\0\0\2\0\0\0\0\0", 10);
+	assert_memory_equal(override + 10, "\2\12\0\11\11\0\0\0\15\0", 10);
+	assert_int_equal(sum_of((const uint8_t *)madt, madt->header.len_bytes), 0);
+}
+
 static void tables_stay_within_their_area(void **state)
 {
 	struct fixture *f = *state;
@@ -301,6 +332,7 @@ int main(void)
 		CASE(fadt_tells_the_ports_of_the_machine),
 		CASE(dsdt_agrees_with_the_map_of_the_machine),
 		CASE(madt_lists_each_cpu_and_the_ioapic),
+		CASE(full_hardware_has_a_pic_and_power_management),
 		CASE(tables_stay_within_their_area),
 		CASE(guests_without_nodes_hear_of_none),
 		CASE(srat_places_processors_and_memory_on_both_sides_of_the_gap),
