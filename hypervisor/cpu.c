@@ -19,8 +19,8 @@
 #define VECTOR_NMI 2u
 #define GATE_INTERRUPT 0x8Eu
 #define CODE_SELECTOR 0x08u
-#define START_TRIES \
-	4000000u /* a second where a pause takes long; an emulated processor needs some */
+/* Some seconds; an emulated processor may need one. */
+#define START_TRIES 4000000u
 
 struct gate {
 	uint16_t offset_0, selector;
