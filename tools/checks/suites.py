@@ -235,7 +235,7 @@ SUITES = {
         Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
         Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
-        Suite("lab-quick", 420, "the short tests on emulated hosts", _lab_quick),
+        Suite("lab-quick", 700, "the short tests on emulated hosts", _lab_quick),
         Suite("lab", 7200, "all tests on emulated hosts, with Linux's KVM", _lab),
         Suite("hv", 9000, "the hypervisor on emulated hosts, and the lab's tests of VMs on it", _hv),
     )
