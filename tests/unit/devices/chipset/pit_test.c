@@ -54,7 +54,7 @@ static int setup(void **state)
 
 static void load(unsigned counter, uint8_t mode, uint16_t count)
 {
-	pit_write(&f.pit, 3, (uint8_t)(counter << 6 | 0x30 | mode << 1));
+	pit_write(&f.pit, 3, (uint8_t)(counter << 6 | 0x30u | (unsigned)mode << 1));
 	pit_write(&f.pit, counter, (uint8_t)count);
 	pit_write(&f.pit, counter, (uint8_t)(count >> 8));
 }
