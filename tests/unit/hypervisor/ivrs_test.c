@@ -131,5 +131,6 @@ int main(void)
 		cmocka_unit_test(the_table_is_found_by_the_old_list_and_by_the_new),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
