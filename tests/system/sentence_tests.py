@@ -67,7 +67,7 @@ def cut_guest(place):
 
 
 sentence("kernel_missing", ["--kernel", "/nope"], "cannot open the kernel /nope: No such file")
-sentence("kernel_option_missing", [], "--kernel is missing", USAGE, kernel=False)
+sentence("kernel_option_missing", [], "--kernel or --firmware is missing", USAGE, kernel=False)
 sentence("kernel_empty", kernel(lambda p: p.write("k", b"")), "kernel .* is empty")
 sentence("kernel_is_text", kernel(lambda p: p.write("k", b"hello\n" * 99)), "not a Linux kernel")
 sentence("kernel_of_two_bytes", kernel(lambda p: p.write("k", b"MZ")), "not a Linux kernel")
