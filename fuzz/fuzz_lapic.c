@@ -117,7 +117,7 @@ static void step(struct world *w, uint8_t op, uint8_t reg, uint64_t value)
 		must(lapic_deadline(&w->a) == 0 || lapic_deadline(&w->a) == value >> 20);
 		break;
 	case 7:
-		(void)lapic_set_base(&w->a, reg & 1 ? value : LAPIC_PAGE | (reg & 0xE) << 8);
+		(void)lapic_set_base(&w->a, reg & 1 ? value : LAPIC_PAGE | (reg & 0xEu) << 8);
 		break;
 	}
 }
