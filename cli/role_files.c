@@ -35,7 +35,7 @@ static void read_output(int fd, struct role_output *output)
 		output->text[done] = '\0';
 }
 
-static int spawn(const char *const *argv, int output, pid_t *ret_pid)
+static int spawn(const char *const *argv, int output, bool errors, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
 	int r = posix_spawn_file_actions_init(&actions);
@@ -45,6 +45,11 @@ static int spawn(const char *const *argv, int output, pid_t *ret_pid)
 	r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+	if (!r && errors)
+		r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+	else if (!r)
+		r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY,
+						     0);
 	if (!r)
 		r = posix_spawnp(ret_pid, argv[0], &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
@@ -58,7 +63,7 @@ int role_command(const char *const *argv, struct role_output *output)
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	r = spawn(argv, ends[1], &pid);
+	r = spawn(argv, ends[1], output && output->errors, &pid);
 	close(ends[1]);
 	if (r == 0) {
 		read_output(ends[0], output);
@@ -87,7 +92,8 @@ bool role_grub_only_reads(void)
 {
 	static const char *const unwritable[] = {"btrfs", "zfs", "xfs"};
 	char layers[256], kind[64];
-	struct role_output below = {layers, sizeof(layers)}, fs = {kind, sizeof(kind)};
+	struct role_output below = {layers, sizeof(layers), false},
+			   fs = {kind, sizeof(kind), false};
 
 	if (role_command((const char *[]){"grub-probe", "--target=abstraction", "/boot/grub", NULL},
 			 &below) != 0 ||
@@ -104,7 +110,7 @@ bool role_grub_only_reads(void)
 
 int role_grub_environment(char *to, size_t room)
 {
-	struct role_output output = {to, room};
+	struct role_output output = {to, room, false};
 
 	if (access(ROLE_GRUB_ENVIRONMENT, R_OK) < 0)
 		return -errno;

@@ -21,6 +21,7 @@
 struct role_output {
 	char *text; /* of standard output, cut to what fits; ends with 0 */
 	size_t room;
+	bool errors; /* and of standard error, which else nobody hears */
 };
 
 /* Runs a program of the PATH to its end, standard input empty. Its output goes to `output`, to

@@ -62,21 +62,33 @@ static const struct step remove_steps[] = {
 	{"remove the hypervisor, " ROLE_FOLDER, .command = {"rm", "-rf", ROLE_FOLDER}},
 };
 
+/* The last line, which tells why a program gave up. */
+static const char *last_line(char *text)
+{
+	const char *start;
+
+	for (size_t len = strlen(text); len && text[len - 1] == '\n'; len--)
+		text[len - 1] = '\0';
+	start = strrchr(text, '\n');
+	return start ? start + 1 : text;
+}
+
 static int do_step(const struct step *s, struct failure *f)
 {
-	char said[200] = "";
-	struct role_output output = {said, sizeof(said)};
+	char said[8192] = "";
+	const char *why;
+	struct role_output output = {said, sizeof(said), true};
 	int r = 0;
 
 	if (s->command[0]) {
 		r = role_command(s->command, &output);
-		said[strcspn(said, "\n")] = '\0';
+		why = last_line(said);
 		if (r != 0)
 			return fail(f, r < 0 ? r : -EIO,
-				    "cannot %s: %s %s%s%s; mend that and give the verb again",
+				    "cannot %s: %s %s%s%.200s; mend that and give the verb again",
 				    s->text, s->command[0],
-				    r < 0 ? strerror(-r) : "ended with an error", *said ? ": " : "",
-				    said);
+				    r < 0 ? strerror(-r) : "ended with an error", *why ? ": " : "",
+				    why);
 		return 0;
 	}
 	if (s->forget) {
