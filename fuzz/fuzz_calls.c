@@ -55,6 +55,7 @@ static uint8_t *ram;
 static unsigned chunk_of[CHUNKS]; /* the partition whose it is; 0: the parent's */
 static bool hidden[CHUNKS], no_table;
 static bool there[NUMBERS + 1], ends[NUMBERS + 1];
+static bool logged[NUMBERS + 2]; /* its large pages may have been split, which is not told */
 static uint8_t lent[FRAMES];
 static uint16_t lent_to[FRAMES];
 static struct mapping maps[MAPS_MAX];
@@ -362,7 +363,7 @@ static void forget(unsigned number)
 		if (chunk_of[i] == number)
 			chunk_of[i] = 0;
 	}
-	there[number] = ends[number] = false;
+	there[number] = ends[number] = logged[number] = false;
 }
 
 /* True: it has gone. What is half gone may be taken back early: nothing more is told of it. */
@@ -415,6 +416,11 @@ static void unmap(unsigned number, struct cursor *c)
 	uint64_t guest = cursor_u16(c) % (GUEST_SPAN / PAGE_BYTES) * PAGE_BYTES, b = number;
 	uint64_t bytes = cursor_u8(c) & 0x80 ? address(c) : cursor_u8(c) * PAGE_BYTES;
 
+	/* Of one that is not split a part cannot go alone; so here all of it goes. */
+	if (logged[number]) {
+		guest -= guest % PAGE_2M;
+		bytes = PAGE_2M;
+	}
 	if (call(OYA_CALL_UNMAP, &b, guest, bytes, 0) != 0)
 		return;
 	must(bytes <= OYA_CHUNK_BYTES);
@@ -433,6 +439,7 @@ static void processor(unsigned number, uint8_t op, struct cursor *c)
 	uint64_t page = address(c), s = cursor_u16(c);
 	int64_t r = call(op, &b, cpu, page, s);
 
+	logged[number] |= op == OYA_CALL_TAKE_WRITTEN;
 	if (op != OYA_CALL_CREATE_PROCESSOR || r != 0)
 		return;
 	page &= ~(uint64_t)OYA_PROCESSOR_APIC;
