@@ -140,6 +140,15 @@ static bool is_for_others(uint64_t icr, uint32_t apic)
 	       (shorthand == 0 && apic == BROADCAST && !is_x2());
 }
 
+/* Told once: there is no end to how many come. */
+static void drop_logical(void)
+{
+	static bool told; /* atomic */
+
+	if (!__atomic_test_and_set(&told, __ATOMIC_RELAXED))
+		log_line("INITs and SIPIs of the parent to logical destinations are dropped");
+}
+
 /* True when the command is one that must not go out; then it has been carried out here. */
 static bool take_command(uint64_t icr, uint32_t apic)
 {
@@ -158,7 +167,7 @@ static bool take_command(uint64_t icr, uint32_t apic)
 	} else if (ICR_SHORTHAND(icr) == SHORTHAND_SELF) {
 		return true; /* no processor does either to itself */
 	} else if (icr & ICR_LOGICAL) {
-		log_line("an INIT or SIPI of the parent to a logical destination is dropped");
+		drop_logical();
 	} else {
 		command_one(apic, icr);
 	}

@@ -149,7 +149,7 @@ static void serve(void)
 		return;
 	cpu->nmi_taken = false;
 	while (!cpu->nmi_taken)
-		cpu_take_nmi();
+		virt->take_nmi();
 	cpu_flush_if_asked(cpu);
 }
 
@@ -291,11 +291,6 @@ void cpu_wait_for_sipi(struct cpu *cpu)
 		x86_pause();
 	}
 	/* An NMI of ours that came too late is not for the parent. */
-	cpu_take_nmi();
-}
-
-void cpu_take_nmi(void)
-{
 	virt->take_nmi();
 }
 

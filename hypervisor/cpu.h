@@ -24,9 +24,9 @@ enum cpu_state {
 	CPU_RUNNING, /* the parent's */
 };
 
-/* What the control block does not hold, in the order of svm_run.S. */
+/* A guest's, in the order of their encoding, which svm_run.S knows; the control block holds two. */
 struct cpu_registers {
-	uint64_t rbx, rcx, rdx, rsi, rdi, rbp;
+	uint64_t no_rax, rcx, rdx, rbx, no_rsp, rbp, rsi, rdi;
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
 };
 
@@ -90,9 +90,6 @@ void lock_release(bool *lock);
 
 /* In the parent's stead, until a SIPI comes. */
 void cpu_wait_for_sipi(struct cpu *cpu);
-
-/* Lets an NMI that is held back come, to our own handler, which only notes it. */
-void cpu_take_nmi(void);
 
 /* MSRs that may not be there: false when the processor objects. */
 bool cpu_rdmsr(uint32_t msr, uint64_t *ret_value);

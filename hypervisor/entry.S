@@ -181,74 +181,40 @@ ap_entered:
 	jmp	5b
 
 /* Exceptions of our own, all on the current stack: vector and error code, then a frame for C. */
-	.macro VECTOR n, has_error
+#define WITH_ERROR 0x60227D00 /* a bit for each vector whose error code the processor pushes */
+
+	.macro PUSH_ALL registers:vararg
+	.irp r, \registers
+	push	%\r
+	.endr
+	.endm
+	.macro POP_ALL registers:vararg
+	.irp r, \registers
+	pop	%\r
+	.endr
+	.endm
+
+	.globl exception_entries
 	.balign 16
-	.if \has_error == 0
+exception_entries:
+	vector = 0
+	.rept 32
+	.balign 16
+	.if (WITH_ERROR >> vector & 1) == 0
 	push	$0
 	.endif
-	push	$\n
+	push	$vector
 	jmp	exception_common
-	.endm
-	.balign 16
-	.globl exception_entries
-exception_entries:
-	.irp n, 0,1,2,3,4,5,6,7
-	VECTOR \n, 0
+	vector = vector + 1
 	.endr
-	VECTOR 8, 1
-	VECTOR 9, 0
-	.irp n, 10,11,12,13,14
-	VECTOR \n, 1
-	.endr
-	VECTOR 15, 0
-	VECTOR 16, 0
-	VECTOR 17, 1
-	.irp n, 18,19,20
-	VECTOR \n, 0
-	.endr
-	VECTOR 21, 1
-	.irp n, 22,23,24,25,26,27,28
-	VECTOR \n, 0
-	.endr
-	VECTOR 29, 1
-	VECTOR 30, 1
-	VECTOR 31, 0
 exception_common:
-	push	%rax
-	push	%rcx
-	push	%rdx
-	push	%rbx
-	push	%rbp
-	push	%rsi
-	push	%rdi
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
+	PUSH_ALL rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 	mov	%rsp, %rdi
 	mov	%rsp, %rbp
 	and	$-16, %rsp
 	call	exception_taken
 	mov	%rbp, %rsp
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rdi
-	pop	%rsi
-	pop	%rbp
-	pop	%rbx
-	pop	%rdx
-	pop	%rcx
-	pop	%rax
+	POP_ALL r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax
 	add	$16, %rsp
 	iretq
 
@@ -256,25 +222,9 @@ exception_common:
 	.balign 16
 	.globl interrupt_entry
 interrupt_entry:
-	push	%rax
-	push	%rcx
-	push	%rdx
-	push	%rsi
-	push	%rdi
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
+	PUSH_ALL rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
 	call	apic_end_interrupt
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rdi
-	pop	%rsi
-	pop	%rdx
-	pop	%rcx
-	pop	%rax
+	POP_ALL r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
 	iretq
 
 	.section .rodata

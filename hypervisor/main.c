@@ -45,12 +45,6 @@ static bool has_word(const char *line, const char *word)
 	return false;
 }
 
-/* NULL, or why this machine cannot have a hypervisor. */
-static const char *check_processor(void)
-{
-	return virt_choose();
-}
-
 /* All memory is the parent's, but ours. */
 static void init_frames(const struct boot_info *info, const struct load *load)
 {
@@ -84,7 +78,7 @@ void hv_main(uint32_t magic, uint32_t info_at, uint64_t load_base)
 	log_line("version " OYA_VERSION ", %u KiB at %lx", HV_BYTES >> 10, load_base);
 	if (r < 0)
 		panic("the boot loader's information cannot be read: error %u", (unsigned)-r);
-	sentence = check_processor();
+	sentence = virt_choose();
 	if (sentence)
 		panic("%s", sentence);
 	cpu = cpu_init_first();

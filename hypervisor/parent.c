@@ -199,16 +199,6 @@ static void enter_sipi(struct cpu *cpu)
 	__atomic_store_n(&cpu->state, CPU_RUNNING, __ATOMIC_RELEASE);
 }
 
-static void inject(struct cpu *cpu, unsigned exception, bool has_error)
-{
-	svm_inject(cpu->vmcb, exception, has_error);
-}
-
-static void skip(struct cpu *cpu, unsigned bytes)
-{
-	svm_skip(cpu->vmcb, bytes);
-}
-
 static void exit_cpuid(struct cpu *cpu)
 {
 	uint32_t leaf = (uint32_t)cpu->vmcb->rax, sub = (uint32_t)cpu->registers.rcx;
@@ -230,7 +220,7 @@ static void exit_cpuid(struct cpu *cpu)
 	cpu->registers.rbx = c.ebx;
 	cpu->registers.rcx = c.ecx;
 	cpu->registers.rdx = c.edx;
-	skip(cpu, 2);
+	svm_skip(cpu->vmcb, 2);
 	/* With each program that starts: often enough. */
 	iommu_tell_faults();
 }
@@ -295,14 +285,14 @@ static void exit_msr(struct cpu *cpu)
 	bool write = v->exit_info_1 & 1;
 
 	if (!(write ? write_msr(cpu, msr, value) : read_msr(cpu, msr, &value))) {
-		inject(cpu, EXCEPTION_GP, true);
+		svm_inject(cpu->vmcb, EXCEPTION_GP, true);
 		return;
 	}
 	if (!write) {
 		v->rax = (uint32_t)value;
 		r->rdx = value >> 32;
 	}
-	skip(cpu, 2);
+	svm_skip(cpu->vmcb, 2);
 }
 
 struct parent_log parent_log(void)
@@ -316,18 +306,18 @@ static void exit_call(struct cpu *cpu)
 	struct cpu_registers *r = &cpu->registers;
 
 	if (v->cpl != 0) {
-		inject(cpu, EXCEPTION_UD, false);
+		svm_inject(cpu->vmcb, EXCEPTION_UD, false);
 		return;
 	}
 	/* A child may run meanwhile, and exits of its own come before our next. */
-	skip(cpu, 3);
+	svm_skip(cpu->vmcb, 3);
 	v->rax = (uint64_t)call(v->rax, &r->rbx, r->rcx, r->rdx, r->rsi);
 }
 
 /* Ours, for a flush or to take an INIT; else the parent's. */
 void parent_take_nmi(struct cpu *cpu)
 {
-	cpu_take_nmi();
+	virt->take_nmi();
 	if (!cpu_flush_if_asked(cpu) && !__atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST))
 		cpu->nmi_wanted = true;
 }
@@ -340,12 +330,12 @@ static void exit_apic_write(struct cpu *cpu)
 
 	if (!a.len || a.op != ACCESS_MOVE || !a.write || a.bytes != 4) {
 		log_line("a write to the local APIC at %lx was not understood", v->rip);
-		inject(cpu, EXCEPTION_GP, true);
+		svm_inject(cpu->vmcb, EXCEPTION_GP, true);
 		return;
 	}
 	svm_get_general(v, &cpu->registers, general);
 	apic_write((uint32_t)(v->exit_info_2 - APIC_PAGE), (uint32_t)access_stored(&a, general));
-	skip(cpu, a.len);
+	svm_skip(cpu->vmcb, a.len);
 }
 
 static void exit_page_fault(struct cpu *cpu)
@@ -356,7 +346,7 @@ static void exit_page_fault(struct cpu *cpu)
 	if (range_within(gpa - APIC_PAGE, 1, PAGE_BYTES) && (v->exit_info_1 & SVM_NPF_WRITE)) {
 		exit_apic_write(cpu);
 	} else if (v->exit_info_1 & SVM_NPF_PRESENT) {
-		inject(cpu, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
+		svm_inject(cpu->vmcb, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
 	} else if (gpa >= mapped_end) {
 		/* A device far above memory. Two processors may do this at once. */
 		if (map_gib(at) < 0)
@@ -387,7 +377,7 @@ static void handle(struct cpu *cpu)
 		break;
 	case SVM_EXIT_INVD: /* what is in the caches is ours too, so it is not lost */
 		__asm__ volatile("wbinvd" : : : "memory");
-		skip(cpu, 2);
+		svm_skip(cpu->vmcb, 2);
 		break;
 	case SVM_EXIT_IRET:
 		/* It is about to be done: one NMI may be nested on its last instruction, which
@@ -404,7 +394,7 @@ static void handle(struct cpu *cpu)
 		      "RIP %lx",
 		      cpu->apic, cpu->vmcb->cr0, cpu->vmcb->efer, cpu->vmcb->rip);
 	default: /* the instructions of SVM */
-		inject(cpu, EXCEPTION_UD, false);
+		svm_inject(cpu->vmcb, EXCEPTION_UD, false);
 	}
 }
 

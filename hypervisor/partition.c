@@ -83,6 +83,12 @@ static int take_chunk(uint64_t at)
 	return 0;
 }
 
+static void release_chunk(uint64_t at)
+{
+	memset(physical_to_pointer(at), 0, OYA_CHUNK_BYTES);
+	parent_show_chunk(at);
+}
+
 static void *take_table(void *ctx)
 {
 	return partition_take(ctx, 1);
@@ -128,7 +134,7 @@ int partition_create(uint64_t chunk, uint64_t khz, uint64_t kick, unsigned *ret_
 	*ret_number = i + 1;
 	if (i < PARTITIONS_MAX)
 		return 0;
-	parent_show_chunk(chunk);
+	release_chunk(chunk);
 	cpu_flush_everywhere();
 	iommu_flush();
 	frames_give_back(chunk, OYA_CHUNK_BYTES);
@@ -253,12 +259,6 @@ static bool unmap_some(struct partition *p)
 		npt_forget(&p->npt, at, at + PAGE_2M, give_back, NULL);
 	}
 	return at == UINT64_MAX;
-}
-
-static void release_chunk(uint64_t at)
-{
-	memset(physical_to_pointer(at), 0, OYA_CHUNK_BYTES);
-	parent_show_chunk(at);
 }
 
 /* All that it had is the parent's again. The first chunk holds the list of the others. */

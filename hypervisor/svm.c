@@ -46,44 +46,16 @@ void svm_set_reset(struct svm_vmcb *v, struct cpu_registers *registers)
 
 void svm_get_general(const struct svm_vmcb *v, const struct cpu_registers *r, uint64_t *ret_general)
 {
+	memcpy(ret_general, r, sizeof(*r));
 	ret_general[0] = v->rax;
-	ret_general[1] = r->rcx;
-	ret_general[2] = r->rdx;
-	ret_general[3] = r->rbx;
 	ret_general[4] = v->rsp;
-	ret_general[5] = r->rbp;
-	ret_general[6] = r->rsi;
-	ret_general[7] = r->rdi;
-	ret_general[8] = r->r8;
-	ret_general[9] = r->r9;
-	ret_general[10] = r->r10;
-	ret_general[11] = r->r11;
-	ret_general[12] = r->r12;
-	ret_general[13] = r->r13;
-	ret_general[14] = r->r14;
-	ret_general[15] = r->r15;
 }
 
 void svm_set_general(struct svm_vmcb *v, struct cpu_registers *r, const uint64_t *general)
 {
+	memcpy(r, general, sizeof(*r));
 	v->rax = general[0];
 	v->rsp = general[4];
-	*r = (struct cpu_registers){
-		.rcx = general[1],
-		.rdx = general[2],
-		.rbx = general[3],
-		.rbp = general[5],
-		.rsi = general[6],
-		.rdi = general[7],
-		.r8 = general[8],
-		.r9 = general[9],
-		.r10 = general[10],
-		.r11 = general[11],
-		.r12 = general[12],
-		.r13 = general[13],
-		.r14 = general[14],
-		.r15 = general[15],
-	};
 }
 
 void svm_inject(struct svm_vmcb *v, unsigned exception, bool has_error)

@@ -21,8 +21,6 @@
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define RFLAGS_FIXED (UINT64_C(1) << 1)
 #define RFLAGS_TF (UINT64_C(1) << 8)
-#define RFLAGS_DF (UINT64_C(1) << 10)
-#define RFLAGS_AC (UINT64_C(1) << 18)
 #define RFLAGS_IF (UINT64_C(1) << 9)
 #define RFLAGS_DF (UINT64_C(1) << 10)
 #define RFLAGS_AC (UINT64_C(1) << 18)
