@@ -17,9 +17,13 @@ runcmd:
 FACTS = (
     "echo HOST=$(hostname); echo KEY=$(cut -d ' ' -f 3 /home/ada/.ssh/authorized_keys); "
     "echo BLOCKS=$(cd /sys/block; ls -d sd* sr*); echo DRIVER=$(cat /sys/block/sda/device/../../scsi_host/host*/proc_name); "
-    "echo ROOT=$(findmnt -no SOURCE /);"
+    "echo ROOT=$(findmnt -no SOURCE /); echo ADDRESS=$(ip -br -4 address show dev eth0); "
     "dmesg | grep -E 'Hypervisor detected|piix|ACPI: PM-Timer'; "
 )
+NETWORK = """version: 2
+ethernets:
+  eth0: {addresses: [10.99.0.7/24]}
+"""
 
 
 def _text(console: str) -> str:
@@ -39,17 +43,18 @@ def test_a_disk_boots_by_its_grub_and_takes_its_seed(lab):
     if not shutil.which("xorriso"):
         lab.skip("there is no xorriso")
     device = _disk(lab)
-    seed = images.seed(lab.tmp / "seed.iso", FIRST.replace("FACTS", FACTS, 1), "lovelace")
+    seed = images.seed(lab.tmp / "seed.iso", FIRST.replace("FACTS", FACTS, 1), "lovelace", NETWORK)
     folder = lab.host.run("mktemp -d").out.strip()
     lab.host.put(seed, f"{folder}/seed.iso")
     try:
-        done = lab.boot(f"--disk {device} --dvd {folder}/seed.iso", memory="768M").finish(1300)
+        done = lab.boot(f"--disk {device} --dvd {folder}/seed.iso --net user", memory="768M").finish(1300)
         console = _text(done.console)
         assert done.rc == 0 and "FACTS-END" in console, done
         assert "Debian GNU/Linux" in console, console  # GRUB's menu
         assert "HOST=lovelace" in console and "KEY=ada" in console, console
         assert "BLOCKS=sda sr0" in console and "DRIVER=storvsc_host" in console, console
         assert "ROOT=/dev/sda" in console and "detected: Microsoft Hyper-V" in console, console
+        assert "ADDRESS=eth0" in console and "10.99.0.7/24" in console, console
         assert "piix" not in console, console
     finally:
         lab.host.detach("golden")
