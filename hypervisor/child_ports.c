@@ -111,7 +111,7 @@ static unsigned count_of(const struct child *c, const struct access *a, uint64_t
 	uint64_t n = min_u64(PAGE_BYTES - linear % PAGE_BYTES, OYA_STRING_BYTES) / a->bytes;
 	uint64_t to_end = access_mask(a->address) - offset;
 
-	if (a->repeat == ACCESS_ONCE || (c->vmcb->rflags & RFLAGS_DF))
+	if (!a->repeat || (c->vmcb->rflags & RFLAGS_DF))
 		return 1;
 	/* Nor past what an address can say, or the end of the segment. */
 	n = min_u64(min_u64(n, left), to_end / a->bytes);
@@ -130,7 +130,7 @@ static void advance(struct child *c, uint64_t general[16], unsigned count)
 	uint64_t left = 0;
 
 	access_set_register(at, a->address, c->vmcb->rflags & RFLAGS_DF ? *at - step : *at + step);
-	if (a->repeat != ACCESS_ONCE) {
+	if (a->repeat) {
 		left = (general[RCX] - count) & access_mask(a->address);
 		access_set_register(&general[RCX], a->address, left);
 	}
@@ -147,7 +147,7 @@ static bool find_element(struct child *c, const uint64_t general[16], uint64_t *
 	const struct access *a = &c->access;
 	uint64_t mask = access_mask(a->address);
 
-	*ret_left = a->repeat == ACCESS_ONCE ? 1 : general[RCX] & mask;
+	*ret_left = !a->repeat ? 1 : general[RCX] & mask;
 	*ret_offset = general[a->write ? RDI : RSI] & mask;
 	return !*ret_left || find_linear(c, a->write ? ACCESS_ES : a->segment, *ret_offset,
 					 a->bytes, a->write, ret_linear);
