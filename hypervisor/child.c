@@ -168,7 +168,7 @@ static bool exit_port(struct child *c)
 	c->shared->write = !(info & IO_IN);
 	if (info & IO_STRING)
 		return child_exit_port_string(c);
-	c->shared->value = v->rax & (UINT64_MAX >> (64 - 8 * IO_BYTES(info)));
+	c->shared->value = v->rax & access_mask(IO_BYTES(info));
 	c->access.bytes = IO_BYTES(info);
 	c->unfinished = info & IO_IN ? CHILD_IN : CHILD_DONE;
 	v->rip = v->exit_info_2;
@@ -179,31 +179,33 @@ static bool exit_port(struct child *c)
 static bool exit_memory(struct child *c)
 {
 	struct svm_vmcb *v = c->vmcb;
+	const struct access *a = &c->access;
 	uint64_t gpa = v->exit_info_2, general[16];
 	bool write = v->exit_info_1 & SVM_NPF_WRITE, on;
-	struct access a = {0};
+	bool apic = child_has_apic_page(c) && range_within(gpa - LAPIC_PAGE, 1, PAGE_BYTES);
 
+	c->shared->address = gpa;
+	c->shared->bytes = 0;
+	c->shared->write = write;
 	/* In the delivery of an event the access is none of the instruction's. */
-	if (!(v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)) &&
-	    !(v->exit_event & SVM_EVENT_VALID))
-		a = emulate_access(&c->partition->npt, v);
-	if (a.op != ACCESS_MOVE || a.write != write)
-		a.len = a.bytes = 0;
-	if (a.len && child_has_apic_page(c) && range_within(gpa - LAPIC_PAGE, 1, PAGE_BYTES)) {
-		on = child_reach_apic(c, &a, gpa - LAPIC_PAGE);
-		skip(c, a.len);
+	if ((v->exit_info_1 & (SVM_NPF_FETCH | SVM_NPF_WALK)) || (v->exit_event & SVM_EVENT_VALID))
+		return leave(c, OYA_EXIT_MEMORY);
+	child_decode(c);
+	if ((a->op == ACCESS_MOVE_STRING || a->op == ACCESS_STORE_STRING) && !apic)
+		return child_exit_memory_string(c, gpa, write);
+	svm_get_general(v, &c->registers, general);
+	if (!a->len || a->op != ACCESS_MOVE || a->write != write ||
+	    !child_is_whole(c, a->segment, access_offset(a, general, v->rip + a->len), gpa))
+		return leave(c, OYA_EXIT_MEMORY);
+	if (apic) {
+		on = child_reach_apic(c, a, gpa - LAPIC_PAGE);
+		skip(c, a->len);
 		return on;
 	}
-	c->shared->address = gpa;
-	c->shared->bytes = a.bytes;
-	c->shared->write = write;
-	if (a.len) {
-		svm_get_general(v, &c->registers, general);
-		c->shared->value = a.write ? access_stored(&a, general) : 0;
-		c->access = a;
-		c->unfinished = a.write ? CHILD_DONE : CHILD_LOAD;
-		skip(c, a.len);
-	}
+	c->shared->bytes = a->bytes;
+	c->shared->value = write ? access_stored(a, general) : 0;
+	c->unfinished = write ? CHILD_DONE : CHILD_LOAD;
+	skip(c, a->len);
 	return leave(c, OYA_EXIT_MEMORY);
 }
 
@@ -243,16 +245,6 @@ static bool exit_msr(struct child *c)
 	return done == CHILD_MSR_DONE;
 }
 
-/* Four bytes clear the upper half of the register, as always. */
-static void set_port_value(struct child *c, uint64_t value)
-{
-	uint64_t mask = UINT64_MAX >> (64 - 8 * c->access.bytes);
-
-	if (c->access.bytes == 4)
-		c->vmcb->rax = 0;
-	c->vmcb->rax = (c->vmcb->rax & ~mask) | (value & mask);
-}
-
 /* What the parent has found for the instruction of the last exit. */
 static void finish(struct child *c)
 {
@@ -264,15 +256,17 @@ static void finish(struct child *c)
 	case CHILD_DONE:
 		break;
 	case CHILD_IN:
-		set_port_value(c, value);
+		general[0] = c->vmcb->rax;
+		access_set_register(general, c->access.bytes, value);
+		c->vmcb->rax = general[0];
 		break;
 	case CHILD_LOAD:
 		svm_get_general(c->vmcb, &c->registers, general);
 		access_load(&c->access, general, value);
 		svm_set_general(c->vmcb, &c->registers, general);
 		break;
-	case CHILD_INS:
-		child_finish_port_string(c);
+	case CHILD_STRING:
+		child_finish_string(c, value);
 		break;
 	case CHILD_RDMSR:
 	case CHILD_WRMSR:

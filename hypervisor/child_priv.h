@@ -16,8 +16,8 @@
 enum child_unfinished {
 	CHILD_DONE,
 	CHILD_IN,
-	CHILD_LOAD, /* `access` */
-	CHILD_INS,  /* `access`, `count` */
+	CHILD_LOAD,   /* `access` */
+	CHILD_STRING, /* the same, `count` */
 	CHILD_RDMSR,
 	CHILD_WRMSR,
 };
@@ -63,10 +63,19 @@ struct child {
 	struct oya_cpuid leaf[OYA_CPUID_MAX];
 };
 
-/* INS and OUTS: false: the parent has something to do. The second: what it was asked for is there.
- */
+/* `access` becomes the instruction at RIP. */
+void child_decode(struct child *c);
+
+/* Whether an access to memory came out at `gpa` with its first byte, and does not cross the end of
+ * the page. Else it is one of two parts, or of an instruction that has been changed since. */
+bool child_is_whole(const struct child *c, enum access_segment segment, uint64_t offset,
+		    uint64_t gpa);
+
+/* INS and OUTS; MOVS and STOS of `access`, whose destination (`write`) or source at `gpa` is a
+ * device. False: the parent has something to do. The last: what it was asked for is there. */
 bool child_exit_port_string(struct child *c);
-void child_finish_port_string(struct child *c);
+bool child_exit_memory_string(struct child *c, uint64_t gpa, bool write);
+void child_finish_string(struct child *c, uint64_t value);
 
 /* CPUID, and what follows of it. */
 void child_cpuid(struct child *c);
