@@ -46,7 +46,7 @@ def test_children_run_side_by_side_and_leave_nothing(lab):
         program = lab.tmp / "child"
         made(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(PROJECT / "tests/system/kvm_child.c")])
         host.put(program, "/root/child")
-        for name in ("real", "long", "spin", "broken", "strings", "fault"):
+        for name in ("real", "long", "spin", "broken", "strings", "fault", "device"):
             host.run(f"timeout 60 /root/child /dev/oya {name}")
         before = numbers(host)
         host.run("timeout 120 /root/child /dev/oya real 100")

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@
 #define MEMORY (8u << 20)
 #define CODE_AT 0x1000u
 #define TABLES_AT 0x100000u
-#define FAR_AT 0x40000000u /* a second slot */
+#define FAR_AT 0x40000000u    /* a second slot */
+#define DEVICE_AT 0x40001000u /* no memory is there, but it is mapped */
 #define DONE_PORT 0x99
 
 struct machine {
@@ -32,6 +34,7 @@ struct machine {
 
 extern const uint8_t real_start[], real_end[], long_start[], long_end[], spin_start[], spin_end[];
 extern const uint8_t strings_start[], strings_end[], fault_start[], fault_end[];
+extern const uint8_t device_start[], device_moves[], device_end[];
 
 /* Real mode: a byte in, one more out, and to memory. */
 __asm__(".pushsection .rodata\n"
@@ -115,6 +118,38 @@ __asm__(".pushsection .rodata\n"
 	"	mov $0x99, %edx\n"
 	"	out %al, %dx\n"
 	"fault_end:\n"
+	/* Strings to a device, an interrupt among them, and from there, upwards and downwards. */
+	"device_start:\n"
+	"	mov $0x40001000, %edi\n"
+	"	mov $0x11223344, %eax\n"
+	"	mov $3, %ecx\n"
+	"	rep stosl\n"
+	"	sti\n"
+	"	mov $0x600, %esi\n"
+	"	mov $5, %ecx\n"
+	"device_moves:\n"
+	"	rep movsb\n"
+	"	cli\n"
+	"	mov %rdi, 0x540\n"
+	"	mov $0x40001100, %esi\n"
+	"	mov $0x700, %edi\n"
+	"	mov $4, %ecx\n"
+	"	rep movsb\n"
+	"	std\n"
+	"	mov $0x40001208, %esi\n"
+	"	mov $0x71C, %edi\n"
+	"	mov $2, %ecx\n"
+	"	rep movsq\n"
+	"	mov %rsi, 0x550\n"
+	"	mov %rdi, 0x558\n"
+	"	mov %rcx, 0x560\n"
+	"	mov $0x99, %edx\n"
+	"	out %al, %dx\n"
+	".org device_start + 0x80\n" /* the handler */
+	"	pop 0x548\n"
+	"	push 0x548\n"
+	"	iretq\n"
+	"device_end:\n"
 	".popsection\n");
 
 static const char *device;
@@ -356,26 +391,32 @@ static void test_strings(void)
 	unmake(&m);
 }
 
-/* A string that runs into what is not mapped: what was before it is there, and #PF tells where. */
-static void test_fault(void)
+/* A table of interrupts with one of them. */
+static void set_handler(const struct machine *m, unsigned vector, uint64_t handler)
 {
-	uint64_t handler = CODE_AT + 0x20, gate[2], words[4];
-	struct machine m = make();
+	const uint64_t gate[2] = {(handler & 0xFFFF) | 8u << 16 | UINT64_C(0x8E00) << 32};
 	struct kvm_sregs sregs;
-	const uint8_t in[16] = {1, 2, 3, 4};
 
-	set_long(&m);
-	load(&m, fault_start, fault_end);
-	gate[0] = (handler & 0xFFFF) | 8u << 16 | UINT64_C(0x8E00) << 32;
-	gate[1] = 0;
-	memcpy(m.memory + 0x3000 + 14 * 16, gate, sizeof(gate));
-	memcpy(m.memory + 0x4008, "\xFF\xFF\0\0\0\x9B\xAF\0", 8);
-	call(m.cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
+	memcpy(m->memory + 0x3000 + (size_t)vector * 16, gate, sizeof(gate));
+	memcpy(m->memory + 0x4008, "\xFF\xFF\0\0\0\x9B\xAF\0\xFF\xFF\0\0\0\x93\xCF\0", 16);
+	call(m->cpu, KVM_GET_SREGS, (uintptr_t)&sregs, "reading segments");
 	sregs.idt.base = 0x3000;
 	sregs.idt.limit = 0xFFF;
 	sregs.gdt.base = 0x4000;
-	sregs.gdt.limit = 15;
-	call(m.cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+	sregs.gdt.limit = 23;
+	call(m->cpu, KVM_SET_SREGS, (uintptr_t)&sregs, "setting segments");
+}
+
+/* A string that runs into what is not mapped: what was before it is there, and #PF tells where. */
+static void test_fault(void)
+{
+	struct machine m = make();
+	const uint8_t in[16] = {1, 2, 3, 4};
+	uint64_t words[4];
+
+	set_long(&m);
+	load(&m, fault_start, fault_end);
+	set_handler(&m, 14, CODE_AT + 0x20);
 	/* It may be asked for more than there is room for. */
 	for (expect(&m, KVM_EXIT_IO); m.run->io.port == 0x20; expect(&m, KVM_EXIT_IO))
 		memcpy(data_of(&m), in, sizeof(in));
@@ -387,6 +428,58 @@ static void test_fault(void)
 		wrong("port %#x, %#llx, error %llu, %llu left, at %#llx", m.run->io.port,
 		      (unsigned long long)words[0], (unsigned long long)words[1],
 		      (unsigned long long)words[2], (unsigned long long)words[3]);
+	unmake(&m);
+}
+
+/* One access of a string to a device; `data`: what it writes, or finds there. */
+static void expect_device(const struct machine *m, bool write, uint64_t at, unsigned len,
+			  const void *data)
+{
+	expect(m, KVM_EXIT_MMIO);
+	if (m->run->mmio.is_write != write || m->run->mmio.phys_addr != at ||
+	    m->run->mmio.len != len)
+		wrong("%u bytes at %#llx in place of %u at %#llx", m->run->mmio.len,
+		      (unsigned long long)m->run->mmio.phys_addr, len, (unsigned long long)at);
+	if (!write)
+		memcpy(m->run->mmio.data, data, len);
+	else if (memcmp(m->run->mmio.data, data, len))
+		wrong("other bytes are written at %#llx", (unsigned long long)at);
+}
+
+static void test_device(void)
+{
+	const struct kvm_interrupt interrupt = {.irq = 0x20};
+	struct machine m = make();
+	uint64_t words[5];
+
+	set_long(&m);
+	load(&m, device_start, device_end);
+	set_handler(&m, interrupt.irq, CODE_AT + 0x80);
+	memcpy(m.memory + 0x600, "moved", 5);
+	for (unsigned i = 0; i < 3; i++)
+		expect_device(&m, true, DEVICE_AT + 4 * i, 4, "\x44\x33\x22\x11");
+	for (unsigned i = 0; i < 5; i++) {
+		expect_device(&m, true, DEVICE_AT + 12 + i, 1, "moved" + i);
+		if (i == 1)
+			call(m.cpu, KVM_INTERRUPT, (uintptr_t)&interrupt, "an interrupt");
+	}
+	for (unsigned i = 0; i < 4; i++)
+		expect_device(&m, false, DEVICE_AT + 0x100 + i, 1, "back" + i);
+	expect_device(&m, false, DEVICE_AT + 0x208, 8, "eight up");
+	expect_device(&m, false, DEVICE_AT + 0x200, 8, "low down");
+	expect(&m, KVM_EXIT_IO);
+	if (m.run->io.port != DONE_PORT)
+		wrong("it ends at port %#x", m.run->io.port);
+	memcpy(words, m.memory + 0x540, sizeof(words));
+	if (words[1] != CODE_AT + (uintptr_t)device_moves - (uintptr_t)device_start)
+		wrong("the interrupt came at %#llx", (unsigned long long)words[1]);
+	if (words[0] != DEVICE_AT + 17 || words[2] != DEVICE_AT + 0x1F8 || words[3] != 0x70C ||
+	    words[4] != 0)
+		wrong("it ends at %#llx, %#llx, %#llx with %llu left", (unsigned long long)words[0],
+		      (unsigned long long)words[2], (unsigned long long)words[3],
+		      (unsigned long long)words[4]);
+	if (memcmp(m.memory + 0x700, "back", 4) || memcmp(m.memory + 0x714, "low downeight up", 16))
+		wrong("memory is not what was read");
 	unmake(&m);
 }
 
@@ -488,7 +581,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"real", test_real},       {"long", test_long},     {"spin", test_spin},
 		{"forever", test_forever}, {"broken", test_broken}, {"strings", test_strings},
-		{"fault", test_fault},
+		{"fault", test_fault},     {"device", test_device},
 	};
 	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
 
