@@ -109,8 +109,9 @@ enum oya_exit {
 	/* `count` elements of `bytes` each in `data`, or to be put there. `count` 0: not done, its
 	 * memory is a device or the instruction is not known. */
 	OYA_EXIT_PORT_STRING = 2,
-	/* Nothing is mapped there, or it may not be written. The instruction is done but for the
-	 * value of a load; `bytes` 0: it is not one that is known, and not done. */
+	/* Nothing is mapped there, or it may not be written. The instruction, or an element of a
+	 * string, is done but for the value of a load; `bytes` 0: it is not one that is known, and
+	 * not done. */
 	OYA_EXIT_MEMORY = 3,
 	OYA_EXIT_HALT = 4, /* behind the instruction; with an APIC: until `ready`, or `deadline` */
 	OYA_EXIT_MSR = 5,  /* done but for the value of a read, or for `fault` */
