@@ -17,15 +17,16 @@
 #define ENTRY_LARGE (1u << 7)
 #define ENTRY_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
 
-/* NULL: no memory is there. */
-static const void *find(const struct npt *npt, uint64_t gpa, size_t len)
+/* NULL: no memory is there, or none that may be written. */
+static void *find(const struct npt *npt, uint64_t gpa, size_t len, bool write)
 {
 	uint64_t physical;
-	bool write;
+	bool may_write;
 
-	return npt_find(npt, gpa, &physical, &write) && range_within(physical, len, PHYSICAL_BYTES)
-		       ? physical_to_pointer(physical)
-		       : NULL;
+	if (!npt_find(npt, gpa, &physical, &may_write) || (write && !may_write) ||
+	    !range_within(physical, len, PHYSICAL_BYTES))
+		return NULL;
+	return physical_to_pointer(physical);
 }
 
 /* How a mode's page tables are made: entries of a table that are told apart by `bits` of the
@@ -60,9 +61,9 @@ static uint64_t load_entry(const void *at, unsigned bytes)
 	return bytes == 8 ? *(const volatile uint64_t *)at : *(const volatile uint32_t *)at;
 }
 
-/* Where a linear address leads. */
-static bool walk_noting(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
-			uint64_t *ret_gpa, struct emulate_memo *memo)
+/* Where a linear address leads. What it is led by is added to a memo that is not NULL. */
+static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
+		 uint64_t *ret_gpa, struct emulate_memo *memo)
 {
 	const struct paging p = paging_of(v);
 	uint64_t table = v->cr3 & p.root, entry, size;
@@ -74,7 +75,7 @@ static bool walk_noting(const struct npt *npt, const struct svm_vmcb *v, uint64_
 	for (unsigned level = p.levels - 1;; level--) {
 		unsigned shift = 12 + p.bits * level;
 		uint64_t index = linear >> shift & ((1u << p.bits) - 1);
-		const void *at = find(npt, table + index * p.entry_bytes, p.entry_bytes);
+		const void *at = find(npt, table + index * p.entry_bytes, p.entry_bytes, false);
 
 		if (!at)
 			return false;
@@ -94,25 +95,8 @@ static bool walk_noting(const struct npt *npt, const struct svm_vmcb *v, uint64_
 	return true;
 }
 
-static bool walk(const struct npt *npt, const struct svm_vmcb *v, uint64_t linear,
-		 uint64_t *ret_gpa)
-{
-	return walk_noting(npt, v, linear, ret_gpa, NULL);
-}
-
-/* Where an entry of the child's tables is kept; NULL: nowhere, or not to be written. */
-static void *entry_at(const struct npt *npt, uint64_t gpa, bool change)
-{
-	uint64_t physical;
-	bool write;
-
-	if (!npt_find(npt, gpa, &physical, &write) || (change && !write) ||
-	    !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES))
-		return NULL;
-	return physical_to_pointer(physical);
-}
-
-/* As the processor notes what it used. False: another has changed the entry meanwhile. */
+/* As the processor notes what it used, where that may be written. False: another has changed the
+ * entry meanwhile. */
 static bool note_use(void *at, unsigned bytes, uint64_t entry, uint64_t bits)
 {
 	uint32_t half = (uint32_t)entry;
@@ -156,7 +140,7 @@ static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb
 		uint64_t at = table + index * p.entry_bytes;
 		bool has_rights = p.levels != 3 || level < 2; /* PAE's first level has none */
 
-		from = find(npt, at, p.entry_bytes);
+		from = find(npt, at, p.entry_bytes, false);
 		if (!from)
 			return EMULATE_NOWHERE;
 		entry = load_entry(from, p.entry_bytes);
@@ -171,7 +155,8 @@ static enum emulate_reach translate(const struct npt *npt, const struct svm_vmcb
 				return EMULATE_FAULT;
 			used |= write ? ENTRY_DIRTY : 0;
 		}
-		if (has_rights && !note_use(entry_at(npt, at, true), p.entry_bytes, entry, used))
+		if (has_rights &&
+		    !note_use(find(npt, at, p.entry_bytes, true), p.entry_bytes, entry, used))
 			return EMULATE_AGAIN;
 		if (has_rights && (entry & used) != used)
 			npt_note_write(npt, at);
@@ -188,17 +173,14 @@ enum emulate_reach emulate_reach(const struct npt *npt, const struct svm_vmcb *v
 {
 	struct emulate_page page = {0};
 	enum emulate_reach r = translate(npt, v, linear, write, &page);
-	uint64_t physical;
-	bool may_write;
 
-	if (r == EMULATE_REACHED &&
-	    (!npt_find(npt, page.gpa, &physical, &may_write) || (write && !may_write) ||
-	     !range_within(physical, PAGE_BYTES, PHYSICAL_BYTES)))
-		r = EMULATE_NOWHERE;
-	if (r == EMULATE_REACHED)
-		page.at = physical_to_pointer(physical);
-	if (r == EMULATE_REACHED && write)
-		npt_note_write(npt, page.gpa);
+	if (r == EMULATE_REACHED) {
+		page.at = find(npt, page.gpa, PAGE_BYTES - page.gpa % PAGE_BYTES, write);
+		if (!page.at)
+			r = EMULATE_NOWHERE;
+		else if (write)
+			npt_note_write(npt, page.gpa);
+	}
 	*ret_page = page;
 	return r;
 }
@@ -219,7 +201,8 @@ static size_t fetch(const struct npt *npt, const struct svm_vmcb *v, uint8_t *to
 		uint64_t linear = is_long ? v->rip + done : (uint32_t)(v->cs.base + v->rip + done);
 		uint64_t gpa, left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
 		size_t part = min_u64(INSTRUCTION_MAX - done, left);
-		const void *from = walk(npt, v, linear, &gpa) ? find(npt, gpa, part) : NULL;
+		const void *from =
+			walk(npt, v, linear, &gpa, NULL) ? find(npt, gpa, part, false) : NULL;
 
 		if (!from)
 			break;
@@ -270,9 +253,9 @@ static bool meet(const struct npt *npt, const struct svm_vmcb *v, struct emulate
 	};
 	if (emulate_code_bits(v) != 64 ||
 	    (v->rip & (PAGE_BYTES - 1)) > PAGE_BYTES - sizeof(m->bytes) ||
-	    !walk_noting(npt, v, v->rip, &gpa, m))
+	    !walk(npt, v, v->rip, &gpa, m))
 		return false;
-	m->code = find(npt, gpa, sizeof(m->bytes));
+	m->code = find(npt, gpa, sizeof(m->bytes), false);
 	if (!m->code)
 		return false;
 	m->bytes[0] = le64_load(m->code);
