@@ -346,7 +346,8 @@ static void exit_page_fault(struct cpu *cpu)
 	if (range_within(gpa - APIC_PAGE, 1, PAGE_BYTES) && (v->exit_info_1 & SVM_NPF_WRITE)) {
 		exit_apic_write(cpu);
 	} else if (v->exit_info_1 & SVM_NPF_PRESENT) {
-		svm_inject(cpu->vmcb, EXCEPTION_GP, true); /* a write to what is ours, or a jump there */
+		svm_inject(cpu->vmcb, EXCEPTION_GP,
+			   true); /* a write to what is ours, or a jump there */
 	} else if (gpa >= mapped_end) {
 		/* A device far above memory. Two processors may do this at once. */
 		if (map_gib(at) < 0)
