@@ -17,7 +17,7 @@
 #define OYA_CPUID_EBX 0x4179614Fu /* "OyaA" */
 #define OYA_CPUID_ECX 0x7A696275u /* "ubiz" */
 #define OYA_CPUID_EDX 0x00766874u /* "thv" */
-#define OYA_INTERFACE_VERSION 3u
+#define OYA_INTERFACE_VERSION 4u
 
 #define OYA_CHUNK_BYTES 0x200000u /* what a partition is given at a time, so aligned */
 #define OYA_LIST_MAX 512u         /* pages in one call */
@@ -46,7 +46,8 @@ enum oya_call {
 	/* RBX: partition; RCX: number of the processor; RDX: address of a page of the parent, which
 	 * both share from then on: struct oya_processor; its lowest bit: OYA_PROCESSOR_APIC. */
 	OYA_CALL_CREATE_PROCESSOR = 7,
-	/* RBX: partition; RCX: processor. Returns with its next exit, told in the shared page. */
+	/* RBX: partition; RCX: processor. Returns with its next exit, told in the shared page. RDX:
+	 * 0, or OYA_RUN_FINISH. */
 	OYA_CALL_RUN = 8,
 	/* RBX: partition; RCX: processor; RDX: address of a page of the parent: struct oya_state.
 	 */
@@ -130,6 +131,10 @@ enum oya_exit {
 
 #define OYA_TAKES_INTERRUPT 1u /* such a one, now */
 #define OYA_INTERRUPTS_ON 2u   /* RFLAGS.IF */
+
+/* Of RUN: what the last exit left for the parent to answer is finished, and nothing is run: the
+ * state is whole then. */
+#define OYA_RUN_FINISH 1u
 
 enum oya_debug {
 	OYA_DEBUG_STEP = 1,        /* exit behind each instruction */

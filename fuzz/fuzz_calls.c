@@ -156,8 +156,9 @@ void child_release(struct child *c)
 	(void)c;
 }
 
-void child_run(struct child *c)
+void child_run(struct child *c, bool finish_only)
 {
+	(void)finish_only;
 	memset(physical_to_pointer(c->shared), 0x5A, sizeof(struct oya_processor));
 }
 

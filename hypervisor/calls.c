@@ -168,8 +168,10 @@ static int call_processor(struct partition *p, uint64_t number, uint64_t process
 
 	if (!c)
 		return -ENOENT;
-	if (number == OYA_CALL_RUN)
-		child_run(c);
+	if (number == OYA_CALL_RUN && (d & ~(uint64_t)OYA_RUN_FINISH))
+		r = -EINVAL;
+	else if (number == OYA_CALL_RUN)
+		child_run(c, d & OYA_RUN_FINISH);
 	else if (number == OYA_CALL_GET_STATE || number == OYA_CALL_GET_FPU ||
 		 number == OYA_CALL_GET_APIC)
 		r = get_told(p, c, number, d);

@@ -560,12 +560,14 @@ static void run(struct child *c)
 	exchange_segments(c->vmcb, cpu->vmcb);
 }
 
-void child_run(struct child *c)
+void child_run(struct child *c, bool finish_only)
 {
 	c->watch = ((const volatile struct oya_processor *)c->shared)->debug;
 	take_registers(c);
 	finish(c);
-	if (c->stepped && (c->watch & OYA_DEBUG_STEP))
+	if (finish_only)
+		leave(c, OYA_EXIT_INTERRUPT);
+	else if (c->stepped && (c->watch & OYA_DEBUG_STEP))
 		leave_debug(c, EXCEPTION_DB);
 	else if (child_may_run(c))
 		run(c);

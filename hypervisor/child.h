@@ -26,7 +26,7 @@ struct child *child_take(struct partition *p, uint64_t number);
 void child_release(struct child *c);
 
 /* Until its next exit, which the shared page tells. */
-void child_run(struct child *c);
+void child_run(struct child *c, bool finish_only);
 
 void child_get_state(struct child *c, struct oya_state *ret_state);
 

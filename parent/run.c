@@ -354,8 +354,12 @@ static void show_interrupts(struct oya_vcpu *v)
 static long run_on(struct oya_vcpu *v)
 {
 	enum next next = ENTER;
-	long r = READ_ONCE(v->run->immediate_exit) ? -EINTR : 0;
+	long r = 0;
 
+	if (READ_ONCE(v->run->immediate_exit)) {
+		r = oya_vcpu_call(v, OYA_CALL_RUN, OYA_RUN_FINISH, 0);
+		r = r < 0 ? r : -EINTR;
+	}
 	while (r == 0 && next != LEAVE) {
 		r = next == WAIT ? wait(v) : enter(v);
 		if (r == 0)

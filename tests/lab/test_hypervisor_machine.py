@@ -149,11 +149,11 @@ def test_parent_with_little_memory_and_no_pages_of_one_gib_powers_off(lab):
         _until(lambda: not host.alive())
 
 
-@timeout(400)
+@timeout(700)
 def test_memory_above_four_gib_without_pages_of_one_gib(lab):
     with _parent(lab, cpus=2, memory_mib=4608, machine="q35,max-ram-below-4g=1G", features="-pdpe1gb") as host:
         assert int(host.run("grep MemTotal /proc/meminfo").out.split()[1]) > 4 << 20
         # More than what lies below 4 GiB is touched, by both processors.
-        host.run("for n in 1 2; do (head -c 900M /dev/zero | tail >/dev/null) & done; wait")
+        host.run("for n in 1 2; do (head -c 900M /dev/zero | tail >/dev/null) & done; wait", timeout=400)
         assert int(_info(lab, host)["pages_left"]) > 500
         assert host.run(CALM).out == ""
