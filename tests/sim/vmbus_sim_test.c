@@ -516,6 +516,15 @@ static void check(struct sim *s)
 	MUST(s->g->faults == 0);
 }
 
+static bool holds_answers(const struct sim *s)
+{
+	for (unsigned i = 0; i < DEVICES; i++) {
+		if (s->device[i].held_count)
+			return true;
+	}
+	return false;
+}
+
 /* Nothing new is begun until nobody has anything to do; then every packet has its answer. */
 static void come_to_rest(struct sim *s)
 {
@@ -537,7 +546,7 @@ static void come_to_rest(struct sim *s)
 			guest_receives(s, relid);
 		after = s->answered;
 		MUST(++rounds < ROUNDS_MAX);
-	} while (before != after || s->g->deferred || s->g->inbox_count);
+	} while (before != after || s->g->deferred || s->g->inbox_count || holds_answers(s));
 	for (uint32_t relid = 1; relid < RELIDS; relid++) {
 		struct view_channel *v = &s->view[relid];
 
