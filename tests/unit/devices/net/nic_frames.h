@@ -115,4 +115,57 @@ static const struct netport_facts nic_long_facts = {
 	.checksum_offset = 16,
 };
 
+#define NIC_LONG_RX_BYTES (32u * 4096)
+#define NIC_LONG_SECTION 8192u
+#define NIC_LONG_SECTIONS (NIC_LONG_RX_BYTES / NIC_LONG_SECTION)
+
+/* A receive buffer in which a frame of any length has its place, in lieu of the fixture's. */
+static inline void nic_long_rx(struct nic *n)
+{
+	n->rx = vmguest_alloc(n->guest, NIC_LONG_RX_BYTES);
+	n->rx_gpadl = vmguest_gpadl(n->guest, n->relid, n->rx, NIC_LONG_RX_BYTES);
+}
+
+/* Bytes of a frame to the pieces that room() gave. */
+static inline void nic_scatter(const struct iovec *iov, unsigned count, const uint8_t *from,
+			       size_t len)
+{
+	for (unsigned i = 0; len; i++) {
+		size_t n = len < iov[i].iov_len ? len : iov[i].iov_len;
+
+		if (i == count)
+			abort();
+		memcpy(iov[i].iov_base, from, n);
+		from += n;
+		len -= n;
+	}
+}
+
+/* One frame from a back end that reads it to its place where it may; whether it might. */
+static inline bool nic_place(struct nic *n, const uint8_t *frame, size_t len,
+			     const struct netport_facts *facts)
+{
+	const struct netport_sink *sink = &n->port.sink;
+	struct iovec iov[NETPORT_ROOM_MAX];
+	size_t begin = 0, held;
+	unsigned count = sink->room(sink->owner, iov, &begin);
+	uint8_t *copy;
+
+	if (!count)
+		return false;
+	held = len < begin ? len : begin;
+	copy = malloc(held ? held : 1);
+	if (!copy)
+		abort();
+	memcpy(copy, frame, held);
+	nic_scatter(iov, count, frame + held, len - held);
+	if (held < len)
+		sink->receive_placed(sink->owner, copy, len, facts);
+	else if (sink->receive(sink->owner, copy, len, facts) < 0)
+		abort();
+	free(copy);
+	sink->flush(sink->owner);
+	return true;
+}
+
 #endif
