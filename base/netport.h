@@ -21,6 +21,8 @@
 #define NETPORT_TCP4 2u     /* TCP over IPv4 longer than the MTU; with NETPORT_CHECKSUM only */
 #define NETPORT_TCP6 4u
 
+#define NETPORT_ROOM_MAX 64u /* pieces of guest memory that a frame may be read to */
+
 struct netport_facts {
 	/* The sum from checksum_start to the end goes to checksum_start + checksum_offset, where
 	 * the pseudo header's stands. */
@@ -55,6 +57,15 @@ struct netport_sink {
 	 * 0; -EAGAIN when there is no room: the back end keeps the frame and stops until
 	 * want(true). */
 	int (*receive)(void *owner, void *frame, size_t len, const struct netport_facts *facts);
+	/* Where the back end may put what comes behind the first *ret_head bytes of the next
+	 * frame, so that a long one is copied once: how many pieces, enough for any frame; 0 when
+	 * it takes a frame in one piece only. They are the guest's, so nothing may be read back
+	 * from them, and they are void with the next call of either side. May be NULL. */
+	unsigned (*room)(void *owner, struct iovec iov[NETPORT_ROOM_MAX], size_t *ret_head);
+	/* The same as receive() for a frame longer than that, of which *ret_head bytes are at
+	 * `head`. It is never held. */
+	void (*receive_placed)(void *owner, void *head, size_t len,
+			       const struct netport_facts *facts);
 	/* Ends a batch of frames: the guest is told. */
 	void (*flush)(void *owner);
 	void *owner;

@@ -10,6 +10,9 @@
 #include "fuzz/harness.h"
 #include "tests/unit/devices/net/nic_fixture.h"
 
+/* Room for longest frames, which may then be placed, and little more. */
+#define RX_BYTES (14u * 8192)
+
 #define STEPS_MAX 60u
 #define REOPEN_MAX 2u
 #define HOLD_MAX 8u
@@ -76,8 +79,7 @@ static void drain(struct fuzz *f)
 				uint32_t len = le32_load(p.head + 8 + k * 8);
 				uint32_t offset = le32_load(p.head + 12 + k * 8);
 
-				must(offset <= NIC_RX_BYTES && len <= NIC_RX_BYTES - offset &&
-				     len <= 8192);
+				must(offset <= RX_BYTES && len <= RX_BYTES - offset && len <= 8192);
 			}
 			if (f->pending < PENDING_MAX)
 				f->transaction[f->pending++] = p.transaction;
@@ -242,6 +244,31 @@ static void step_queues(struct fuzz *f)
 		must(vmguest_open(f->n->guest, relid[i], 2, &f->sub[f->subs++]));
 }
 
+/* As a back end does it that reads a frame to its place; false when there is none. */
+static bool place(struct fuzz *f, uint8_t *frame, size_t len, const struct netport_facts *facts)
+{
+	const struct netport_sink *sink = &f->n->port.sink;
+	struct iovec iov[NETPORT_ROOM_MAX];
+	size_t begin = 0, at;
+	unsigned count = sink->room(sink->owner, iov, &begin);
+
+	must(count <= NETPORT_ROOM_MAX);
+	if (!count)
+		return false;
+	at = begin;
+	for (unsigned i = 0; i < count; i++) {
+		size_t left = at < len ? len - at : 0;
+
+		memset(iov[i].iov_base, 0x5a, min_u64(left, iov[i].iov_len));
+		at += iov[i].iov_len;
+	}
+	must(at >= NETPORT_FRAME_MAX);
+	if (len <= begin)
+		return false;
+	sink->receive_placed(sink->owner, frame, len, facts);
+	return true;
+}
+
 static void step_long(struct fuzz *f)
 {
 	static uint8_t frame[9000];
@@ -254,12 +281,16 @@ static void step_long(struct fuzz *f)
 	};
 	size_t len = cursor_u16(&f->in) % sizeof(frame), given = min_u64(f->in.left, 64);
 	const void *from = cursor_take(&f->in, given);
+	uint8_t how;
 
 	nic_frame(frame, 14);
 	if (from)
 		memcpy(frame + 12, from, given);
-	(void)f->n->port.sink.receive(f->n->port.sink.owner, frame, len, &facts);
-	if (cursor_u8(&f->in) & 1)
+	how = cursor_u8(&f->in);
+	/* Of a placed frame there is no more than its begin to be looked at. */
+	if (!(how & 2) || !place(f, frame, how & 4 ? len * 8 : len, &facts))
+		(void)f->n->port.sink.receive(f->n->port.sink.owner, frame, len, &facts);
+	if (how & 1)
 		f->n->port.sink.flush(f->n->port.sink.owner);
 }
 
@@ -344,6 +375,8 @@ static struct nic *start(void)
 				 (struct netvsp_config){.queues = QUEUES});
 	else
 		nic_connect(n);
+	n->rx = vmguest_alloc(n->guest, RX_BYTES);
+	n->rx_gpadl = vmguest_gpadl(n->guest, n->relid, n->rx, RX_BYTES);
 	n->send_result = 0;
 	return n;
 }

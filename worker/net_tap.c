@@ -6,6 +6,9 @@
  * Where the kernel can do it a header goes before each frame, as virtio's network device has it:
  * it carries the facts of base/netport.h, so that checksums and the cutting of long frames are
  * left to whoever comes last, and mostly to nobody.
+ *
+ * Long frames come one after the other: behind one, the next is read with all but its begin going
+ * straight to where the NIC wants it. Small ones alone do not pay for asking the NIC.
  */
 #include "worker/net_tap.h"
 
@@ -27,9 +30,10 @@
 struct net_tap {
 	struct netport port;
 	int fd;
-	bool facts;  /* a header goes before each frame */
-	bool wanted; /* by the NIC */
-	size_t kept; /* length of the frame that waits in `frame`, 0: none */
+	bool facts;        /* a header goes before each frame */
+	bool wanted;       /* by the NIC */
+	bool expects_long; /* frame next, as the last was */
+	size_t kept;       /* length of the frame that waits in `frame`, 0: none */
 	void (*poll_changed)(void *ctx);
 	void *ctx;
 	struct virtio_net_hdr header; /* of the frame */
@@ -100,8 +104,8 @@ static int tap_send(void *ctx, const struct iovec *iov, unsigned iov_count, size
 	return n >= 0 ? 0 : -errno;
 }
 
-/* Gives the frame to the NIC, or keeps it. */
-static void tap_deliver(struct net_tap *tap, size_t len)
+/* Gives the frame to the NIC, or keeps it. `placed`: only its begin is in `frame`. */
+static void tap_deliver(struct net_tap *tap, size_t len, bool placed)
 {
 	const struct netport_sink *sink = &tap->port.sink;
 	struct netport_facts facts = {0};
@@ -109,7 +113,10 @@ static void tap_deliver(struct net_tap *tap, size_t len)
 	tap->kept = 0;
 	if (tap->facts)
 		header_decode(&tap->header, &facts);
-	if (sink->receive && sink->receive(sink->owner, tap->frame, len, &facts) == -EAGAIN)
+	tap->expects_long = facts.segments != 0;
+	if (placed)
+		sink->receive_placed(sink->owner, tap->frame, len, &facts);
+	else if (sink->receive && sink->receive(sink->owner, tap->frame, len, &facts) == -EAGAIN)
 		tap->kept = len;
 }
 
@@ -126,7 +133,7 @@ static void tap_want(void *ctx, bool on)
 
 	tap->wanted = on;
 	if (on && tap->kept) {
-		tap_deliver(tap, tap->kept); /* may come back here with false */
+		tap_deliver(tap, tap->kept, false); /* may come back here with false */
 		tap_flush(tap);
 	}
 	if (tap->wanted != before)
@@ -151,19 +158,26 @@ static void tap_accept(void *ctx, unsigned features)
 static void tap_pull(void *ctx)
 {
 	struct net_tap *tap = ctx;
-	struct iovec iov[2] = {
+	const struct netport_sink *sink = &tap->port.sink;
+	struct iovec iov[2 + NETPORT_ROOM_MAX] = {
 		{.iov_base = &tap->header, .iov_len = tap->facts ? sizeof(tap->header) : 0},
-		{.iov_base = tap->frame, .iov_len = sizeof(tap->frame)},
+		{.iov_base = tap->frame},
 	};
 	ssize_t head = (ssize_t)iov[0].iov_len;
 
 	for (int i = 0; i < TAP_BATCH && tap->wanted; i++) {
-		ssize_t n = readv(tap->fd, iov, 2);
+		size_t begin = sizeof(tap->frame);
+		unsigned pieces = 0;
+		ssize_t n;
 
+		if (tap->expects_long && sink->room)
+			pieces = sink->room(sink->owner, iov + 2, &begin);
+		iov[1].iov_len = begin;
+		n = readv(tap->fd, iov, 2 + (int)pieces);
 		/* Nothing there, or an interface that is down: it wakes us when that ends. */
 		if (n <= head)
 			break;
-		tap_deliver(tap, (size_t)(n - head));
+		tap_deliver(tap, (size_t)(n - head), (size_t)(n - head) > begin);
 	}
 	tap_flush(tap);
 }

@@ -112,6 +112,8 @@ int netvsp_rx_buffer(struct netvsp *nic, uint32_t gpadl, uint16_t id);
 void netvsp_rx_revoke(struct netvsp *nic);
 int netvsp_rx_completed(struct netvsp_queue *q, uint64_t transaction);
 int netvsp_rx_frame(void *owner, void *frame, size_t len, const struct netport_facts *facts);
+unsigned netvsp_rx_room(void *owner, struct iovec iov[NETPORT_ROOM_MAX], size_t *ret_head);
+void netvsp_rx_placed(void *owner, void *head, size_t len, const struct netport_facts *facts);
 void netvsp_rx_flush(void *owner);
 /* The queue's channel is gone: what waits in its batch is lost. */
 void netvsp_rx_forget(struct netvsp_queue *q);

@@ -424,7 +424,12 @@ struct netvsp *netvsp_new(struct vmbus *bus, const struct netvsp_config *config,
 	}
 	nic->port = port;
 	port->sink = (struct netport_sink){
-		.receive = netvsp_rx_frame, .flush = netvsp_rx_flush, .owner = nic};
+		.receive = netvsp_rx_frame,
+		.room = netvsp_rx_room,
+		.receive_placed = netvsp_rx_placed,
+		.flush = netvsp_rx_flush,
+		.owner = nic,
+	};
 	nic->wanting = true;
 	port->ops->want(port->ctx, true);
 	return nic;

@@ -7,6 +7,10 @@
  * completes that packet's transaction (internal.h, invariants 2, 3 and 5). A frame longer than
  * the MTU, which comes only while the guest coalesces, lies in several sections.
  *
+ * Of such a frame the back end may read all but the first frame_max bytes straight to the free
+ * sections that it will get (netvsp_rx_room()). Every decision is by those first bytes, which we
+ * hold; a frame that does not pass leaves its rest in free sections, where it means nothing.
+ *
  * Trust: the guest may rewrite the receive buffer at will; nothing is read back from it.
  */
 #include <errno.h>
@@ -17,6 +21,10 @@
 #include "devices/net/internal.h"
 
 #define SECTION_PIECES 24u /* of host memory that one section may lie in */
+
+/* Where the bytes of a frame begin that were put into their section before its head is known: a
+ * tag that is taken out leaves room for the longest head. */
+#define PLACED_AT (RNDIS_HEAD_ROOM - ETHERNET_TAG)
 
 static void sections_reset(struct netvsp *nic)
 {
@@ -185,10 +193,10 @@ void netvsp_rx_flush(void *owner)
 }
 
 struct incoming {
-	const uint8_t *frame;
+	uint8_t *frame;
 	size_t len;
-	size_t untagged; /* the first bytes that come before a tag that was taken out; 0: none */
-	struct rndis_frame_notes notes;
+	size_t held;                    /* bytes at `frame`; the rest is in its sections */
+	struct rndis_frame_notes notes; /* has_vlan: the tag is to be taken out of the frame */
 	struct netvsp_queue *q;
 };
 
@@ -240,7 +248,6 @@ static void note_tag(const struct netvsp *nic, struct incoming *in)
 		return;
 	in->notes.has_vlan = true;
 	in->notes.vlan_tci = be16_load(in->frame + ETHERNET_HEADER);
-	in->untagged = ETHERNET_ADDRESSES;
 }
 
 static void choose_queue(struct netvsp *nic, const struct flow *flow, struct incoming *in)
@@ -261,61 +268,92 @@ static void choose_queue(struct netvsp *nic, const struct flow *flow, struct inc
 /* Writes [at, at + len) of the frame, its tag left out, as one part. */
 static int write_part(struct netvsp *nic, struct incoming *in, size_t at, size_t len)
 {
+	size_t tag = !at && in->notes.has_vlan ? ETHERNET_TAG : 0;
+	size_t before = tag ? ETHERNET_ADDRESSES : 0;
+	size_t own = at < in->held ? min_u64(len, in->held - at) : 0;
+	size_t least = in->held < in->len ? PLACED_AT + tag : 0;
 	uint8_t head[RNDIS_HEAD_ROOM];
-	size_t head_len = rndis_packet_build(head, (uint32_t)len, &in->notes);
-	const uint8_t *body = in->frame + (in->untagged ? ETHERNET_TAG : 0) + at;
-	size_t before = at < in->untagged ? in->untagged - at : 0;
-	struct iovec parts[3] = {
-		{.iov_base = head, .iov_len = head_len},
-		{.iov_base = (uint8_t *)(uintptr_t)in->frame + at, .iov_len = before},
-		{.iov_base = (uint8_t *)(uintptr_t)body + before, .iov_len = len - before},
-	};
-	int r = section_write(nic, nic->free_stack[nic->free_count - 1], parts, 3, head_len + len);
+	size_t head_len = rndis_packet_build(head, least, (uint32_t)(len - tag), &in->notes);
+	struct iovec parts[3] = {{.iov_base = head, .iov_len = head_len}};
+	int r;
 
+	if (own) {
+		parts[1] = (struct iovec){.iov_base = in->frame + at, .iov_len = before};
+		parts[2] = (struct iovec){.iov_base = in->frame + at + before + tag,
+					  .iov_len = own - before - tag};
+		own -= tag;
+	}
+	r = section_write(nic, nic->free_stack[nic->free_count - 1], parts, 3, head_len + own);
 	if (r == 0)
-		batch_add(in->q, head_len + len);
+		batch_add(in->q, head_len + len - tag);
 	return r;
+}
+
+/* Bytes of a frame that one section has room for. */
+static size_t part_bytes(const struct netvsp *nic)
+{
+	return nic->section_bytes - RNDIS_HEAD_ROOM;
 }
 
 static size_t parts_of(const struct netvsp *nic, size_t len)
 {
-	size_t room = nic->section_bytes - RNDIS_HEAD_ROOM;
-
-	return (len + room - 1) / room;
+	return (len + part_bytes(nic) - 1) / part_bytes(nic);
 }
 
-/* 0 when there are sections for the frame, and places in the batch; -EAGAIN. */
-static int make_room(struct netvsp *nic, const struct incoming *in)
+/* Whether the batch has places for `count` more sections; it may be sent to get them. */
+static bool batch_takes(struct netvsp_queue *q, size_t count)
 {
-	size_t count = parts_of(nic, in->len);
+	if (q->batch.count + count > NETVSP_RANGES_MAX)
+		netvsp_rx_flush(q->nic);
+	return q->batch.count + count <= NETVSP_RANGES_MAX;
+}
 
-	if (in->q->batch.count + count > NETVSP_RANGES_MAX)
-		netvsp_rx_flush(nic);
-	return nic->free_count < count + NETVSP_CONTROL_RESERVE ||
-			       in->q->batch.count + count > NETVSP_RANGES_MAX
-		       ? -EAGAIN
-		       : 0;
+static bool sections_suffice(const struct netvsp *nic, size_t count)
+{
+	return nic->free_count >= count + NETVSP_CONTROL_RESERVE;
 }
 
 static int write_frame(struct netvsp *nic, struct incoming *in)
 {
-	size_t room = nic->section_bytes - RNDIS_HEAD_ROOM, at = 0;
-	size_t len = in->len - (in->untagged ? ETHERNET_TAG : 0);
-	bool many = len > room;
+	size_t room = part_bytes(nic);
 
-	while (at < len) {
-		size_t n = min_u64(len - at, room);
+	for (size_t at = 0; at < in->len; at += room) {
+		size_t n = min_u64(in->len - at, room);
 		int r;
 
-		if (many)
+		if (in->len > room)
 			in->notes.part =
 				(uint8_t)(RNDIS_PART_OF_MANY | (at ? 0 : RNDIS_PART_FIRST) |
-					  (at + n < len ? 0 : RNDIS_PART_LAST));
+					  (at + n < in->len ? 0 : RNDIS_PART_LAST));
 		r = write_part(nic, in, at, n);
 		if (r < 0)
 			return r;
-		at += n;
 	}
+	return 0;
+}
+
+/* 0 when the frame is in a batch or dropped, -EAGAIN when there is no room for it. */
+static int take_frame(struct netvsp *nic, struct incoming *in, const struct netport_facts *facts)
+{
+	size_t count = parts_of(nic, in->len);
+	struct flow flow;
+
+	if (!frame_passes(nic, in->frame, in->len, facts->segments)) {
+		nic->stats.received_dropped++;
+		return 0;
+	}
+	flow = flow_decode(in->frame, in->held);
+	choose_queue(nic, &flow, in);
+	if (!batch_takes(in->q, count) || !sections_suffice(nic, count))
+		return -EAGAIN;
+	note_tag(nic, in);
+	note_checksum(nic, in->frame, in->held, facts, &flow, &in->notes);
+	if (write_frame(nic, in) < 0) {
+		nic->stats.received_dropped++;
+		return 0;
+	}
+	nic->stats.received_frames++;
+	nic->stats.received_bytes += in->len;
 	return 0;
 }
 
@@ -323,33 +361,57 @@ int netvsp_rx_frame(void *owner, void *frame, size_t len, const struct netport_f
 {
 	static const struct netport_facts none;
 	struct netvsp *nic = owner;
-	struct incoming in = {.frame = frame, .len = len};
-	struct flow flow;
+	struct incoming in = {.frame = frame, .len = len, .held = len};
 
-	if (!facts)
-		facts = &none;
-	if (!frame_passes(nic, frame, len, facts->segments)) {
-		nic->stats.received_dropped++;
+	if (take_frame(nic, &in, facts ? facts : &none) == 0)
 		return 0;
-	}
-	flow = flow_decode(frame, len);
-	choose_queue(nic, &flow, &in);
-	if (make_room(nic, &in) < 0) {
-		netvsp_rx_flush(nic);
-		nic->stats.received_held++;
-		nic->wanting = false;
-		nic->port->ops->want(nic->port->ctx, false);
-		return -EAGAIN;
-	}
-	note_tag(nic, &in);
-	note_checksum(nic, frame, len, facts, &flow, &in.notes);
-	if (write_frame(nic, &in) < 0) {
-		nic->stats.received_dropped++;
+	netvsp_rx_flush(nic);
+	nic->stats.received_held++;
+	nic->wanting = false;
+	nic->port->ops->want(nic->port->ctx, false);
+	return -EAGAIN;
+}
+
+/* The sections on top of the stack, which the next frame gets whatever its queue: they are not
+ * taken off it, so a frame that needs fewer or none has nothing to give back. */
+unsigned netvsp_rx_room(void *owner, struct iovec iov[NETPORT_ROOM_MAX], size_t *ret_head)
+{
+	struct netvsp *nic = owner;
+	size_t count = parts_of(nic, NETPORT_FRAME_MAX), skip = nic->frame_max;
+	unsigned pieces = 0;
+
+	/* With the cable out the guest is not to see even what it will not be given. */
+	if (!nic->rndis.link_up || !(nic->accepted & (NETPORT_TCP4 | NETPORT_TCP6)))
 		return 0;
+	for (unsigned i = 0; i < nic->queues; i++) {
+		if (nic->queue[i].ch && !batch_takes(&nic->queue[i], count))
+			return 0;
 	}
-	nic->stats.received_frames++;
-	nic->stats.received_bytes += len;
-	return 0;
+	if (nic->state != NETVSP_RUNNING || !sections_suffice(nic, count))
+		return 0;
+	for (size_t i = 0; i < count; i++, skip = 0) {
+		uint64_t section = nic->free_stack[nic->free_count - 1 - i];
+		unsigned n = 0;
+
+		if (vmbus_gpadl_iov(nic->queue[0].ch, nic->rx_gpadl,
+				    section * nic->section_bytes + PLACED_AT + skip,
+				    part_bytes(nic) - skip, iov + pieces, NETPORT_ROOM_MAX - pieces,
+				    &n) < 0)
+			return 0;
+		pieces += n;
+	}
+	*ret_head = nic->frame_max;
+	return pieces;
+}
+
+void netvsp_rx_placed(void *owner, void *head, size_t len, const struct netport_facts *facts)
+{
+	struct netvsp *nic = owner;
+	struct incoming in = {.frame = head, .len = len, .held = nic->frame_max};
+
+	/* The place for it was seen to before it was read, so this is a frame lost by a fault. */
+	if (take_frame(nic, &in, facts) < 0)
+		nic->stats.received_dropped++;
 }
 
 /* Tells the back end to go on once there is some room, or once nobody wants the frames and they

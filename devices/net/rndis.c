@@ -325,13 +325,13 @@ static uint8_t *put_note(uint8_t *at, uint32_t type, uint32_t value)
 	return at + info.len;
 }
 
-size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], uint32_t frame_len,
+size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], size_t least_len, uint32_t frame_len,
 			  const struct rndis_frame_notes *notes)
 {
 	struct rndis_packet packet = rndis_packet_head(frame_len);
 	uint8_t *at = head + sizeof(packet);
 	uint16_t tci = notes->vlan_tci;
-	uint32_t len;
+	uint32_t len, gap = 0;
 
 	if (notes->checksum)
 		at = put_note(at, RNDIS_INFO_CHECKSUM, notes->checksum);
@@ -346,9 +346,13 @@ size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], uint32_t frame_len,
 	if (len) {
 		packet.info_offset = packet.data_offset;
 		packet.info_len = len;
-		packet.data_offset += len;
-		packet.header.len += len;
 	}
+	if (least_len > sizeof(packet) + len) {
+		gap = (uint32_t)(least_len - sizeof(packet)) - len;
+		memset(at, 0, gap);
+	}
+	packet.data_offset += len + gap;
+	packet.header.len += len + gap;
 	memcpy(head, &packet, sizeof(packet));
-	return sizeof(packet) + len;
+	return sizeof(packet) + len + gap;
 }

@@ -124,8 +124,9 @@ struct rndis_frame_notes {
 /* Bytes that the head of a packet to the guest may take, all notes included. */
 #define RNDIS_HEAD_ROOM 172u
 
-/* Writes the head of a packet with frame_len bytes behind it, and the notes; its length. */
-size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], uint32_t frame_len,
+/* Writes the head of a packet with frame_len bytes behind it, and the notes; its length, which is
+ * at least least_len (up to RNDIS_HEAD_ROOM). */
+size_t rndis_packet_build(uint8_t head[RNDIS_HEAD_ROOM], size_t least_len, uint32_t frame_len,
 			  const struct rndis_frame_notes *notes);
 
 /* rndis_oid.c: fill info (room bytes) and *ret_len, return an RNDIS status. `in` is the

@@ -54,7 +54,7 @@ struct vmguest_packet {
 	uint64_t transaction;
 	uint32_t len;      /* of the payload */
 	uint32_t head_len; /* bytes between header and payload (transfer pages) */
-	uint8_t head[64];
+	uint8_t head[8 + 8 * VMBUS_TRANSFER_RANGES_MAX];
 	uint8_t payload[4096];
 };
 

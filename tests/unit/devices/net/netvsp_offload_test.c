@@ -7,56 +7,7 @@
 
 #include <cmocka.h>
 
-#include "devices/net/flow.h"
-#include "tests/unit/devices/net/nic_fixture.h"
-
-#define ALL (NETPORT_CHECKSUM | NETPORT_TCP4 | NETPORT_TCP6)
-#define TCP_AT 34u
-#define HEADERS 54u
-
-static uint32_t set_offloads(struct nic *n, uint8_t checksum, uint8_t large, uint8_t coalesce)
-{
-	struct ndis_offload_parameters p = {
-		.object = {NDIS_OBJECT_DEFAULT, 3, sizeof(p)},
-		.ip4_checksum = NDIS_OFFLOAD_OFF,
-		.tcp4_checksum = checksum,
-		.udp4_checksum = checksum,
-		.tcp6_checksum = checksum,
-		.udp6_checksum = checksum,
-		.large_send_v2_ip4 = large,
-		.large_send_v2_ip6 = large,
-		.coalesce_ip4 = coalesce,
-		.coalesce_ip6 = coalesce,
-	};
-
-	return nic_oid(n, RNDIS_MSG_SET, RNDIS_OID_OFFLOAD_PARAMETERS, &p, sizeof(p), NULL, NULL);
-}
-
-static struct nic *started(struct netvsp_config config)
-{
-	struct nic *n = nic_new_with(ALL, config);
-
-	nic_up(n);
-	if (set_offloads(n, NDIS_CHECKSUM_BOTH, NDIS_OFFLOAD_ON, NDIS_OFFLOAD_ON) != 0)
-		abort();
-	return n;
-}
-
-/* A TCP segment over IPv4 as a driver leaves it that has the host cut it. */
-static void tcp_frame(uint8_t *f, size_t len)
-{
-	nic_frame(f, len);
-	memcpy(f + 6, nic_mac, 6);
-	memset(f + 14, 0, 40);
-	f[14] = 0x45;
-	f[22] = 64;
-	f[23] = FLOW_TCP;
-	be32_store(f + 26, 0xc0000201);
-	be32_store(f + 30, 0xc0000202);
-	be16_store(f + 34, 1000);
-	be16_store(f + 36, 80);
-	f[46] = 0x50;
-}
+#include "tests/unit/devices/net/nic_frames.h"
 
 /* Sends a frame with one piece of per-packet information. */
 static uint32_t send_with(struct nic *n, uint32_t type, uint32_t value, uint32_t frame_len)
@@ -72,7 +23,7 @@ static uint32_t send_with(struct nic *n, uint32_t type, uint32_t value, uint32_t
 	memcpy(at, &head, sizeof(head));
 	memcpy(at + sizeof(head), &info, sizeof(info));
 	le32_store(at + sizeof(head) + 12, value);
-	tcp_frame(at + sizeof(head) + 16, frame_len);
+	nic_tcp_frame(at + sizeof(head) + 16, frame_len);
 	return nic_transfer(n, NVSP_CHANNEL_DATA, n->scratch, head.header.len, NULL);
 }
 
@@ -83,20 +34,21 @@ static uint32_t large(uint32_t mss, uint32_t offset)
 
 static void checksum_that_the_guest_leaves_out_is_left_to_the_back_end(void **state)
 {
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 
 	(void)state;
-	assert_int_equal(send_with(n, RNDIS_INFO_CHECKSUM,
-				   RNDIS_SEND_CHECKSUM_IP4 | RNDIS_SEND_CHECKSUM_TCP | TCP_AT << 16,
-				   100),
-			 NVSP_STATUS_SUCCESS);
+	assert_int_equal(
+		send_with(n, RNDIS_INFO_CHECKSUM,
+			  RNDIS_SEND_CHECKSUM_IP4 | RNDIS_SEND_CHECKSUM_TCP | NIC_TCP_AT << 16,
+			  100),
+		NVSP_STATUS_SUCCESS);
 	assert_int_equal(n->sent_len, 100);
 	assert_true(n->facts.checksum_missing);
-	assert_int_equal(n->facts.checksum_start, TCP_AT);
+	assert_int_equal(n->facts.checksum_start, NIC_TCP_AT);
 	assert_int_equal(n->facts.checksum_offset, 16);
 	assert_int_equal(n->facts.segments, 0);
 	assert_int_equal(
-		send_with(n, RNDIS_INFO_CHECKSUM, RNDIS_SEND_CHECKSUM_UDP | TCP_AT << 16, 100),
+		send_with(n, RNDIS_INFO_CHECKSUM, RNDIS_SEND_CHECKSUM_UDP | NIC_TCP_AT << 16, 100),
 		NVSP_STATUS_SUCCESS);
 	assert_int_equal(n->facts.checksum_offset, 6);
 	nic_free(n);
@@ -105,7 +57,7 @@ static void checksum_that_the_guest_leaves_out_is_left_to_the_back_end(void **st
 static void checksum_outside_of_the_frame_is_refused(void **state)
 {
 	static const uint32_t starts[] = {0, 13, 81, 100, 1023};
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 
 	(void)state;
 	for (size_t i = 0; i < 5; i++)
@@ -120,24 +72,24 @@ static void checksum_outside_of_the_frame_is_refused(void **state)
 
 static void long_frame_goes_out_with_whole_headers_to_be_cut(void **state)
 {
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 	const uint32_t len = 20000;
 	uint8_t pseudo[12] = {0};
 
 	(void)state;
-	assert_int_equal(send_with(n, RNDIS_INFO_LARGE_SEND, large(1448, TCP_AT), len),
+	assert_int_equal(send_with(n, RNDIS_INFO_LARGE_SEND, large(1448, NIC_TCP_AT), len),
 			 NVSP_STATUS_SUCCESS);
 	assert_int_equal(n->sent_len, len);
 	assert_int_equal(n->facts.segments, NETPORT_TCP4);
 	assert_int_equal(n->facts.segment_bytes, 1448);
-	assert_int_equal(n->facts.header_len, HEADERS);
-	assert_int_equal(n->facts.checksum_start, TCP_AT);
+	assert_int_equal(n->facts.header_len, NIC_TCP_HEADERS);
+	assert_int_equal(n->facts.checksum_start, NIC_TCP_AT);
 	assert_int_equal(be16_load(n->frame + 16), len - 14);
 	assert_int_equal(flow_fold(flow_sum(n->frame + 14, 20, 0)), 0);
 	memcpy(pseudo, n->frame + 26, 8);
 	pseudo[9] = FLOW_TCP;
-	be16_store(pseudo + 10, (uint16_t)(len - TCP_AT));
-	assert_int_equal(be16_load(n->frame + TCP_AT + 16),
+	be16_store(pseudo + 10, (uint16_t)(len - NIC_TCP_AT));
+	assert_int_equal(be16_load(n->frame + NIC_TCP_AT + 16),
 			 (uint16_t)~flow_fold(flow_sum(pseudo, 12, 0)));
 	assert_int_equal(n->frame[len - 1], (uint8_t)(len - 1));
 	nic_free(n);
@@ -146,15 +98,15 @@ static void long_frame_goes_out_with_whole_headers_to_be_cut(void **state)
 static void wild_large_sends_are_refused(void **state)
 {
 	static const uint32_t wild[] = {
-		RNDIS_LARGE_SEND_V2 | TCP_AT << 20,         /* no size */
-		RNDIS_LARGE_SEND_V2 | 1501u | TCP_AT << 20, /* above the MTU */
-		1448u | TCP_AT << 20,                       /* version 1 */
-		RNDIS_LARGE_SEND_V2 | 1448u,                /* no header */
-		RNDIS_LARGE_SEND_V2 | 1448u | 1023u << 20,  /* deep in the data */
-		RNDIS_LARGE_SEND_V2 | 1448u | 38u << 20,    /* not behind IP */
+		RNDIS_LARGE_SEND_V2 | NIC_TCP_AT << 20,         /* no size */
+		RNDIS_LARGE_SEND_V2 | 1501u | NIC_TCP_AT << 20, /* above the MTU */
+		1448u | NIC_TCP_AT << 20,                       /* version 1 */
+		RNDIS_LARGE_SEND_V2 | 1448u,                    /* no header */
+		RNDIS_LARGE_SEND_V2 | 1448u | 1023u << 20,      /* deep in the data */
+		RNDIS_LARGE_SEND_V2 | 1448u | 38u << 20,        /* not behind IP */
 		RNDIS_LARGE_SEND_V2 | RNDIS_LARGE_SEND_IP6 | 1448u | 54u << 20, /* it is IPv4 */
 	};
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++)
@@ -171,13 +123,13 @@ static void offloads_that_the_back_end_lacks_are_refused(void **state)
 
 	(void)state;
 	nic_up(n);
-	assert_int_equal(set_offloads(n, NDIS_CHECKSUM_BOTH, 0, 0), RNDIS_STATUS_NOT_SUPPORTED);
-	assert_int_equal(set_offloads(n, 0, NDIS_OFFLOAD_ON, 0), RNDIS_STATUS_NOT_SUPPORTED);
-	assert_int_equal(set_offloads(n, 0, 0, NDIS_OFFLOAD_ON), RNDIS_STATUS_NOT_SUPPORTED);
-	assert_int_equal(send_with(n, RNDIS_INFO_LARGE_SEND, large(1448, TCP_AT), 9000),
+	assert_int_equal(nic_set_offloads(n, NDIS_CHECKSUM_BOTH, 0, 0), RNDIS_STATUS_NOT_SUPPORTED);
+	assert_int_equal(nic_set_offloads(n, 0, NDIS_OFFLOAD_ON, 0), RNDIS_STATUS_NOT_SUPPORTED);
+	assert_int_equal(nic_set_offloads(n, 0, 0, NDIS_OFFLOAD_ON), RNDIS_STATUS_NOT_SUPPORTED);
+	assert_int_equal(send_with(n, RNDIS_INFO_LARGE_SEND, large(1448, NIC_TCP_AT), 9000),
 			 NVSP_STATUS_FAILURE);
 	assert_int_equal(
-		send_with(n, RNDIS_INFO_CHECKSUM, RNDIS_SEND_CHECKSUM_TCP | TCP_AT << 16, 100),
+		send_with(n, RNDIS_INFO_CHECKSUM, RNDIS_SEND_CHECKSUM_TCP | NIC_TCP_AT << 16, 100),
 		NVSP_STATUS_FAILURE);
 	assert_int_equal(n->sent, 0);
 	nic_free(n);
@@ -185,95 +137,43 @@ static void offloads_that_the_back_end_lacks_are_refused(void **state)
 
 static void back_end_is_told_what_the_guest_takes(void **state)
 {
-	struct nic *n = nic_new_with(ALL, (struct netvsp_config){0});
+	struct nic *n = nic_new_with(NIC_OFFLOADS, (struct netvsp_config){0});
 
 	(void)state;
 	nic_up(n);
 	assert_int_equal(n->accepted, 0);
-	assert_int_equal(set_offloads(n, NDIS_CHECKSUM_BOTH, NDIS_OFFLOAD_ON, NDIS_OFFLOAD_ON), 0);
-	assert_int_equal(n->accepted, ALL);
-	assert_int_equal(set_offloads(n, 0, 0, NDIS_OFFLOAD_OFF), 0);
+	assert_int_equal(nic_set_offloads(n, NDIS_CHECKSUM_BOTH, NDIS_OFFLOAD_ON, NDIS_OFFLOAD_ON),
+			 0);
+	assert_int_equal(n->accepted, NIC_OFFLOADS);
+	assert_int_equal(nic_set_offloads(n, 0, 0, NDIS_OFFLOAD_OFF), 0);
 	assert_int_equal(n->accepted, NETPORT_CHECKSUM);
-	assert_int_equal(set_offloads(n, NDIS_OFFLOAD_OFF, 0, 0), 0);
+	assert_int_equal(nic_set_offloads(n, NDIS_OFFLOAD_OFF, 0, 0), 0);
 	assert_int_equal(n->accepted, 0);
-	assert_int_equal(set_offloads(n, NDIS_CHECKSUM_BOTH, 0, NDIS_OFFLOAD_ON), 0);
-	assert_int_equal(n->accepted, ALL);
+	assert_int_equal(nic_set_offloads(n, NDIS_CHECKSUM_BOTH, 0, NDIS_OFFLOAD_ON), 0);
+	assert_int_equal(n->accepted, NIC_OFFLOADS);
 	vmguest_close(&n->ch);
 	assert_int_equal(n->accepted, 0);
 	nic_free(n);
 }
 
-/* The value of a note in an RNDIS message that the NIC sent; false when it has none. */
-static bool note(const uint8_t *msg, uint32_t type, uint32_t *ret_value)
-{
-	struct rndis_packet head;
-	uint32_t at;
-
-	memcpy(&head, msg, sizeof(head));
-	for (at = 8 + head.info_offset; head.info_len && at < 8 + head.info_offset + head.info_len;
-	     at += le32_load(msg + at)) {
-		if (le32_load(msg + at + 4) != type)
-			continue;
-		*ret_value = le32_load(msg + at + le32_load(msg + at + 8));
-		return true;
-	}
-	return false;
-}
-
-/* The whole frame of a packet with any number of parts; its length. */
-static size_t parts(struct nic *n, const struct vmguest_packet *p, uint8_t *frame,
-		    unsigned *ret_count)
-{
-	uint32_t count = le32_load(p->head + 4);
-	size_t len = 0;
-
-	assert_int_equal(p->type, VMBUS_PACKET_TRANSFER_PAGES);
-	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t *msg = vmguest_at(n->guest, n->rx + le32_load(p->head + 12 + i * 8));
-		uint32_t flags = 0;
-		struct rndis_packet head;
-
-		memcpy(&head, msg, sizeof(head));
-		assert_int_equal(head.header.len, le32_load(p->head + 8 + i * 8));
-		assert_int_equal(head.header.len, 8 + head.data_offset + head.data_len);
-		if (count > 1) {
-			assert_true(note(msg, RNDIS_INFO_PART, &flags));
-			assert_int_equal(flags, 1 | (1 | (i == 0) << 1 | (i + 1 == count) << 2)
-								<< 8);
-		}
-		memcpy(frame + len, msg + 8 + head.data_offset, head.data_len);
-		len += head.data_len;
-	}
-	*ret_count = count;
-	return len;
-}
-
-static const struct netport_facts long_facts = {
-	.checksum_missing = true,
-	.segments = NETPORT_TCP4,
-	.segment_bytes = 1448,
-	.checksum_start = TCP_AT,
-	.checksum_offset = 16,
-};
-
 static void long_received_frame_comes_in_parts_that_are_freed_together(void **state)
 {
 	static uint8_t frame[20000], got[24000];
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 	struct vmguest_packet p;
 	uint32_t value = 0;
 	unsigned count;
 
 	(void)state;
-	tcp_frame(frame, sizeof(frame));
+	nic_tcp_frame(frame, sizeof(frame));
 	for (int i = 0; i < 20; i++) {
-		assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), 0);
+		assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), 0);
 		assert_true(vmguest_receive(&n->ch, &p));
-		assert_int_equal(parts(n, &p, got, &count), sizeof(frame));
+		assert_int_equal(nic_parts(n, &p, got, &count), sizeof(frame));
 		assert_int_equal(count, 3);
 		assert_memory_equal(got, frame, sizeof(frame));
-		assert_true(note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)),
-				 RNDIS_INFO_CHECKSUM, &value));
+		assert_true(nic_note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)),
+				     RNDIS_INFO_CHECKSUM, &value));
 		assert_int_equal(value,
 				 RNDIS_RECEIVE_CHECKSUM_TCP | RNDIS_RECEIVE_CHECKSUM_TCP_INVALID);
 		assert_false(vmguest_receive(&n->ch, &p));
@@ -281,9 +181,9 @@ static void long_received_frame_comes_in_parts_that_are_freed_together(void **st
 	}
 	assert_int_equal(n->guest->faults, 0);
 	/* Two take six of the eight sections; a third has to wait. */
-	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), 0);
-	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), 0);
-	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), -EAGAIN);
+	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), 0);
+	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), 0);
+	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), -EAGAIN);
 	assert_false(n->want);
 	nic_free(n);
 }
@@ -291,12 +191,12 @@ static void long_received_frame_comes_in_parts_that_are_freed_together(void **st
 static void completion_of_a_later_part_faults_the_channel(void **state)
 {
 	static uint8_t frame[20000];
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 	struct vmguest_packet p;
 
 	(void)state;
-	tcp_frame(frame, sizeof(frame));
-	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), 0);
+	nic_tcp_frame(frame, sizeof(frame));
+	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), 0);
 	assert_true(vmguest_receive(&n->ch, &p));
 	nic_complete(n, (p.transaction & ~UINT64_C(0xffffffff)) | (le32_load(p.head + 20) / 8192));
 	assert_int_equal(n->guest->faults, 1);
@@ -306,13 +206,13 @@ static void completion_of_a_later_part_faults_the_channel(void **state)
 static void long_frame_is_dropped_while_the_guest_does_not_coalesce(void **state)
 {
 	static uint8_t frame[20000];
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 	struct vmguest_packet p;
 
 	(void)state;
-	tcp_frame(frame, sizeof(frame));
-	assert_int_equal(set_offloads(n, 0, 0, NDIS_OFFLOAD_OFF), 0);
-	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &long_facts), 0);
+	nic_tcp_frame(frame, sizeof(frame));
+	assert_int_equal(nic_set_offloads(n, 0, 0, NDIS_OFFLOAD_OFF), 0);
+	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &nic_long_facts), 0);
 	assert_false(vmguest_receive(&n->ch, &p));
 	assert_int_equal(netvsp_get_stats(n->dev)->received_dropped, 1);
 	nic_free(n);
@@ -321,59 +221,59 @@ static void long_frame_is_dropped_while_the_guest_does_not_coalesce(void **state
 static void missing_checksum_of_a_short_frame_is_completed(void **state)
 {
 	struct netport_facts facts = {
-		.checksum_missing = true, .checksum_start = TCP_AT, .checksum_offset = 16};
-	struct nic *n = started((struct netvsp_config){0});
+		.checksum_missing = true, .checksum_start = NIC_TCP_AT, .checksum_offset = 16};
+	struct nic *n = nic_started((struct netvsp_config){0});
 	uint8_t frame[101], got[2000];
 	struct vmguest_packet p;
 	uint32_t value = 0;
 	unsigned count;
 
 	(void)state;
-	tcp_frame(frame, sizeof(frame));
+	nic_tcp_frame(frame, sizeof(frame));
 	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &facts), 0);
 	assert_true(vmguest_receive(&n->ch, &p));
-	assert_int_equal(parts(n, &p, got, &count), sizeof(frame));
-	assert_true(note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)), RNDIS_INFO_CHECKSUM,
-			 &value));
+	assert_int_equal(nic_parts(n, &p, got, &count), sizeof(frame));
+	assert_true(nic_note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)),
+			     RNDIS_INFO_CHECKSUM, &value));
 	assert_int_equal(value, RNDIS_RECEIVE_CHECKSUM_TCP);
-	assert_int_equal(flow_fold(flow_sum(got + TCP_AT, sizeof(frame) - TCP_AT, 0)), 0);
+	assert_int_equal(flow_fold(flow_sum(got + NIC_TCP_AT, sizeof(frame) - NIC_TCP_AT, 0)), 0);
 	/* Facts that lie are no reason to touch anything else. */
 	facts.checksum_start = 65000;
 	nic_complete(n, p.transaction);
 	assert_int_equal(nic_receive_facts(n, frame, sizeof(frame), &facts), 0);
 	assert_true(vmguest_receive(&n->ch, &p));
-	parts(n, &p, got, &count);
+	nic_parts(n, &p, got, &count);
 	assert_memory_equal(got, frame, sizeof(frame));
 	nic_free(n);
 }
 
 static void tag_of_a_received_frame_goes_beside_it(void **state)
 {
-	struct nic *n = started((struct netvsp_config){0});
+	struct nic *n = nic_started((struct netvsp_config){0});
 	uint8_t frame[101], tagged[105], got[2000];
 	struct vmguest_packet p;
 	uint32_t value = 0;
 	unsigned count;
 
 	(void)state;
-	tcp_frame(frame, sizeof(frame));
+	nic_tcp_frame(frame, sizeof(frame));
 	memcpy(tagged, frame, 12);
 	be16_store(tagged + 12, 0x8100);
 	be16_store(tagged + 14, 0xa005); /* priority 5, VLAN 5 */
 	memcpy(tagged + 16, frame + 12, sizeof(frame) - 12);
 	assert_int_equal(nic_receive(n, tagged, sizeof(tagged)), 0);
 	assert_true(vmguest_receive(&n->ch, &p));
-	assert_int_equal(parts(n, &p, got, &count), sizeof(frame));
+	assert_int_equal(nic_parts(n, &p, got, &count), sizeof(frame));
 	assert_memory_equal(got, frame, sizeof(frame));
-	assert_true(note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)), RNDIS_INFO_VLAN,
-			 &value));
+	assert_true(nic_note(vmguest_at(n->guest, n->rx + le32_load(p.head + 12)), RNDIS_INFO_VLAN,
+			     &value));
 	assert_int_equal(value, 5 | 5 << 4);
 	nic_free(n);
 }
 
 static void frames_with_anothers_address_are_dropped_and_counted(void **state)
 {
-	struct nic *n = started((struct netvsp_config){.spoof_guard = true});
+	struct nic *n = nic_started((struct netvsp_config){.spoof_guard = true});
 	uint8_t *at = vmguest_at(n->guest, n->scratch);
 	uint32_t len = nic_packet(at, 100);
 
@@ -406,7 +306,7 @@ static void jumbo_frames_pass_where_the_mtu_lets_them(void **state)
 	nic_frame(frame, 7014);
 	assert_int_equal(nic_receive(n, frame, 7014), 0);
 	assert_true(vmguest_receive(&n->ch, &p));
-	assert_int_equal(parts(n, &p, got, &count), 7014);
+	assert_int_equal(nic_parts(n, &p, got, &count), 7014);
 	assert_memory_equal(got, frame, 7014);
 	assert_int_equal(nic_receive(n, frame, 7019), 0);
 	assert_false(vmguest_receive(&n->ch, &p));

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/devices/net/nic_fixture.h"
+#include "tests/unit/devices/net/nic_frames.h"
 
 #define QUEUES 3u
 
@@ -66,13 +66,15 @@ static void open_subs(struct nic *n, struct vmguest_channel sub[QUEUES])
 	sub[0] = n->ch;
 }
 
-static struct nic *started(struct vmguest_channel sub[QUEUES])
+static struct nic *started_with(unsigned features, struct vmguest_channel sub[QUEUES])
 {
-	struct nic *n = nic_new_with(0, (struct netvsp_config){.queues = QUEUES});
+	struct nic *n = nic_new_with(features, (struct netvsp_config){.queues = QUEUES});
 	struct vmguest_message m;
 	struct vmguest_packet p;
 	uint32_t count = 0;
 
+	if (features)
+		nic_long_rx(n);
 	nic_up(n);
 	while (vmguest_take(n->guest, &m)) {
 	}
@@ -86,6 +88,11 @@ static struct nic *started(struct vmguest_channel sub[QUEUES])
 	assert_int_equal(le32_load(p.payload + 4), NVSP_SEND_TABLE_ENTRIES);
 	assert_int_equal(le32_load(p.payload + le32_load(p.payload + 8) + 5 * 4), 5 % QUEUES);
 	return n;
+}
+
+static struct nic *started(struct vmguest_channel sub[QUEUES])
+{
+	return started_with(0, sub);
 }
 
 static void flow_frame(uint8_t *f, uint16_t port)
@@ -140,6 +147,41 @@ static void flows_are_spread_over_the_queues_by_the_guests_table(void **state)
 	s.p.flags = NDIS_RSS_OFF;
 	assert_int_equal(set(n, &s), 0);
 	assert_int_equal(spread(n, sub), 1);
+	assert_int_equal(n->guest->faults, 0);
+	nic_free(n);
+}
+
+/* Its queue is known only once it has been read. */
+static void placed_frame_goes_to_the_queue_of_its_flow(void **state)
+{
+	struct nvsp_rndis_complete done = {NVSP_MSG_RNDIS_COMPLETE, NVSP_STATUS_SUCCESS};
+	static uint8_t frame[20000], got[20000];
+	struct vmguest_channel sub[QUEUES];
+	struct nic *n = started_with(NIC_OFFLOADS, sub);
+	struct rss_set s = rss_set();
+	struct vmguest_packet p;
+	unsigned seen = 0, count;
+
+	(void)state;
+	assert_int_equal(nic_set_offloads(n, NDIS_CHECKSUM_BOTH, 0, NDIS_OFFLOAD_ON), 0);
+	assert_int_equal(set(n, &s), 0);
+	nic_tcp_frame(frame, sizeof(frame));
+	for (uint16_t port = 1; port <= 60; port++) {
+		unsigned queue = 0;
+
+		flow_frame(frame, port);
+		assert_int_equal(nic_receive(n, frame, 60), 0);
+		while (!vmguest_receive(&sub[queue], &p))
+			assert_true(++queue < QUEUES);
+		vmguest_complete(&sub[queue], p.transaction, &done, sizeof(done));
+		assert_true(nic_place(n, frame, sizeof(frame), &nic_long_facts));
+		assert_true(vmguest_receive(&sub[queue], &p));
+		assert_int_equal(nic_parts(n, &p, got, &count), sizeof(frame));
+		assert_memory_equal(got, frame, sizeof(frame));
+		vmguest_complete(&sub[queue], p.transaction, &done, sizeof(done));
+		seen |= 1u << queue;
+	}
+	assert_int_equal(seen, 7);
 	assert_int_equal(n->guest->faults, 0);
 	nic_free(n);
 }
@@ -275,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flows_are_spread_over_the_queues_by_the_guests_table),
+		cmocka_unit_test(placed_frame_goes_to_the_queue_of_its_flow),
 		cmocka_unit_test(tables_and_keys_that_lie_are_refused_and_change_nothing),
 		cmocka_unit_test(unchanged_table_that_was_never_given_is_refused),
 		cmocka_unit_test(sub_channels_are_given_once_and_not_without_a_reason),
