@@ -21,13 +21,13 @@ static void must(bool condition)
 
 static void one_line(struct vm *vm, const char *line, size_t len)
 {
-	bool console = false;
+	enum control_turn turn = CONTROL_STAYS;
 	int fd = -1;
-	json_t *answer = control_answer(vm, line, len, &fd, &console);
+	json_t *answer = control_answer(vm, line, len, &fd, &turn);
 	char *text;
 
 	must(json_is_object(answer) && json_is_boolean(json_object_get(answer, "ok")));
-	must(!console || json_is_true(json_object_get(answer, "ok")));
+	must(turn == CONTROL_STAYS || json_is_true(json_object_get(answer, "ok")));
 	text = json_dumps(answer, JSON_COMPACT);
 	must(text && !strchr(text, '\n'));
 	free(text);

@@ -475,6 +475,7 @@ static const struct key root_keys[] = {
 	{"nics", JSON_ARRAY},
 	{"console", JSON_OBJECT},
 	{"control", JSON_STRING},
+	{"end", JSON_STRING},
 	{"sandbox", JSON_TRUE},
 	{"user", JSON_INTEGER},
 	{"vmbus_max_version", JSON_STRING},
@@ -536,6 +537,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 		r = take_string(root, "device", &c->device);
 	if (r == 0)
 		r = take_string(root, "control", &c->control_path);
+	if (r == 0)
+		r = take_string(root, "end", &c->end_path);
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)
@@ -630,5 +633,6 @@ void config_free(struct config *c)
 	free(c->append);
 	free(c->console_path);
 	free(c->control_path);
+	free(c->end_path);
 	free(c);
 }

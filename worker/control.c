@@ -17,6 +17,7 @@ struct client {
 	struct control *all;
 	int fd;     /* -1: the place is free */
 	int passed; /* a descriptor that the client sent and no verb has taken yet, or -1 */
+	bool watches;
 	struct loop_source source;
 	size_t len;
 	char line[CONTROL_LINE_MAX];
@@ -43,11 +44,12 @@ static void drop(struct client *c)
 	close(c->fd);
 	c->fd = -1;
 	c->len = 0;
+	c->watches = false;
 }
 
-/* An answer is short against a socket's buffer: a client that does not read its answers is let
- * go rather than waited for. */
-static int send_answer(struct client *c, json_t *answer)
+/* A line is short against a socket's buffer: a client that does not read what it is told is let go
+ * rather than waited for. */
+static int send_line(struct client *c, json_t *answer)
 {
 	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0;
@@ -71,8 +73,31 @@ static void become_console(struct client *c)
 	drop_passed(c);
 	c->fd = -1;
 	c->len = 0;
+	c->watches = false;
 	if (console_attach(c->all->vm->console, fd) < 0)
 		close(fd);
+}
+
+/* What has changed, to all who watch. */
+static void tell(void *owner)
+{
+	struct control *all = owner;
+	json_t *status = control_status(all->vm);
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &all->client[i];
+
+		if (c->watches &&
+		    send_line(c, json_pack("{s:s, s:O}", "event", "status", "result", status)) < 0)
+			drop(c);
+	}
+	json_decref(status);
+}
+
+static void watch(struct client *c)
+{
+	c->watches = true;
+	vm_on_news(c->all->vm, tell, c->all);
 }
 
 /* Answers the lines that are complete; false when the client is gone. */
@@ -82,17 +107,19 @@ static bool answer_lines(struct client *c)
 
 	while ((end = memchr(c->line, '\n', c->len))) {
 		size_t len = (size_t)(end - c->line);
-		bool console = false;
-		json_t *answer = control_answer(c->all->vm, c->line, len, &c->passed, &console);
+		enum control_turn turn = CONTROL_STAYS;
+		json_t *answer = control_answer(c->all->vm, c->line, len, &c->passed, &turn);
 
-		if (send_answer(c, answer) < 0) {
+		if (send_line(c, answer) < 0) {
 			drop(c);
 			return false;
 		}
-		if (console) {
+		if (turn == CONTROL_BECOMES_CONSOLE) {
 			become_console(c);
 			return false;
 		}
+		if (turn == CONTROL_WATCHES)
+			watch(c);
 		c->len -= len + 1;
 		memmove(c->line, end + 1, c->len);
 	}
@@ -205,6 +232,7 @@ void control_free(struct control *c)
 {
 	if (!c)
 		return;
+	vm_on_news(c->vm, NULL, NULL);
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		if (c->client[i].fd >= 0)
 			drop(&c->client[i]);

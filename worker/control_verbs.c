@@ -15,7 +15,7 @@ struct request {
 	struct vm *vm;
 	json_t *arguments; /* the request itself */
 	int *fd;           /* a descriptor that came along, or -1: who takes it leaves -1 */
-	bool console;
+	enum control_turn turn;
 };
 
 struct verb {
@@ -79,13 +79,11 @@ static json_t *services(const struct vm *vm)
 			 "keystrokes", (json_int_t)keyboard.sent, "leds", (int)keyboard.leds);
 }
 
-static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
+json_t *control_status(const struct vm *vm)
 {
-	const struct vm *vm = r->vm;
 	const char *pty = console_pty(vm->console);
 
-	(void)f;
-	*ret_result = json_pack(
+	return json_pack(
 		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o}", "version",
 		CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm), "reason",
 		vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets, "crashes",
@@ -93,7 +91,19 @@ static int verb_status(struct request *r, json_t **ret_result, struct failure *f
 		"integration", services(vm), "cpus", (int)vm->config->cpus, "memory_bytes",
 		(json_int_t)vm->config->memory_bytes, "console",
 		pty ? json_string(pty) : json_null());
+}
+
+static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)f;
+	*ret_result = control_status(r->vm);
 	return *ret_result ? 0 : -ENOMEM;
+}
+
+static int verb_watch(struct request *r, json_t **ret_result, struct failure *f)
+{
+	r->turn = CONTROL_WATCHES;
+	return verb_status(r, ret_result, f);
 }
 
 static int verb_statistics(struct request *r, json_t **ret_result, struct failure *f)
@@ -338,7 +348,7 @@ static int verb_console(struct request *r, json_t **ret_result, struct failure *
 {
 	(void)ret_result;
 	(void)f;
-	r->console = true;
+	r->turn = CONTROL_BECOMES_CONSOLE;
 	return 0;
 }
 
@@ -373,6 +383,7 @@ static int verb_kvp_delete(struct request *r, json_t **ret_result, struct failur
 
 static const struct verb verbs[] = {
 	{"status", verb_status},
+	{"watch", verb_watch},
 	{"statistics", verb_statistics},
 	{"guest", verb_guest},
 	{"pause", verb_pause},
@@ -424,7 +435,8 @@ static json_t *sentence(char *text)
 	return json_string(text);
 }
 
-json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, bool *ret_console)
+json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd,
+		       enum control_turn *ret_turn)
 {
 	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .fd = fd};
 	struct failure f = {"out of memory"};
@@ -439,6 +451,6 @@ json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, boo
 		answer = json_pack("{s:b}", "ok", 1);
 	json_decref(result);
 	json_decref(r.arguments);
-	*ret_console = r.console;
+	*ret_turn = r.turn;
 	return answer;
 }

@@ -13,9 +13,15 @@
 
 struct vm;
 
+/* What a request makes of its client's connection, besides that it is answered. */
+enum control_turn { CONTROL_STAYS, CONTROL_BECOMES_CONSOLE, CONTROL_WATCHES };
+
 /* Carries out one request (a line without its newline). The answer, always an object; the caller
- * owns it. *fd is a descriptor that the client has sent, or -1; a verb that takes it leaves -1.
- * *ret_console is set when the client's connection is to become the console. */
-json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd, bool *ret_console);
+ * owns it. *fd is a descriptor that the client has sent, or -1; a verb that takes it leaves -1. */
+json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd,
+		       enum control_turn *ret_turn);
+
+/* What the verb `status` gives; NULL: no memory. */
+json_t *control_status(const struct vm *vm);
 
 #endif

@@ -3,7 +3,10 @@
  * oya-worker: one virtual machine, from a configuration to its end.
  * Exit status: 0 the guest powered off or was switched off, 1 it failed, 2 wrong use.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,21 +89,53 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 	return r;
 }
 
+static int open_end(const struct config *config, struct failure *f)
+{
+	int fd = open(config->end_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	return fd < 0 ? fail(f, -errno, "cannot write %s, for how the VM '%s' ends: %s",
+			     config->end_path, config->name, strerror(errno))
+		      : fd;
+}
+
+/* One line in the file that was opened at the start; an empty one tells that we were killed. */
+static void tell_end(int fd, bool failed, const char *why)
+{
+	json_t *text = json_string(why), *end;
+
+	if (!text) /* cut within a character */
+		text = json_string("");
+	end = json_pack("{s:i, s:s, s:o}", "version", 1, "result", failed ? "failed" : "off",
+			"reason", text);
+	if (!end || json_dumpfd(end, fd, JSON_COMPACT) < 0 || write(fd, "\n", 1) != 1)
+		log_line(LOG_LEVEL_WARNING, "cannot write how the VM ended: %s", strerror(errno));
+	json_decref(end);
+}
+
 static int run(const struct config *config)
 {
 	struct failure f = {"unknown"};
-	int signal_fd = take_signals(), r;
+	int signal_fd = take_signals(), end_fd = -1, r = 0;
+	char reason[sizeof(((struct vm *)NULL)->reason)] = "";
 	struct vm *vm;
 
-	r = vm_new(config, &vm, &f);
+	if (config->end_path)
+		r = end_fd = open_end(config, &f);
+	if (r >= 0)
+		r = vm_new(config, &vm, &f);
 	if (r == 0) {
 		r = run_vm(vm, config, signal_fd, &f);
+		memcpy(reason, vm->reason, sizeof(reason));
 		vm_free(vm);
 	}
 	if (signal_fd >= 0)
 		close(signal_fd);
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+	if (end_fd >= 0) {
+		tell_end(end_fd, r < 0, r < 0 ? f.text : reason);
+		close(end_fd);
+	}
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -341,6 +341,44 @@ static void say_whats_awaited(struct vm *vm)
 		log_line(LOG_LEVEL_INFO, "waiting for the disks to end what is under way");
 }
 
+/* Nothing is left of a run: another one, or the end. */
+static void go_on(struct run_context *run)
+{
+	struct vm *vm = run->vm;
+
+	if (vm->state == VM_RESETTING) {
+		run->result = begin_anew(vm, run->f);
+		if (run->result < 0)
+			state_move(&vm_states, &vm->state, VM_STOPPED);
+	}
+	if (vm->state == VM_STOPPED)
+		loop_stop(vm->loop);
+}
+
+static void tell_news(struct vm *vm)
+{
+	struct heartbeat_state heartbeat;
+	struct shutdown_state down;
+	struct kvp_state kvp;
+	struct vm_news now;
+
+	heartbeat_state(vm->integration.heartbeat, &heartbeat);
+	shutdown_state(vm->integration.shutdown, &down);
+	kvp_state(vm->integration.kvp, &kvp);
+	memset(&now, 0, sizeof(now)); /* its padding is compared */
+	now.state = vm->state;
+	now.vmbus = vmbus_version(vm->machine.bus);
+	now.resets = vm->resets;
+	now.crashes = vm->crashes;
+	now.guest = kvp.walks;
+	now.heartbeat = heartbeat.label;
+	now.shutdown = down.label;
+	if (memcmp(&now, &vm->told, sizeof(now)) == 0)
+		return;
+	vm->told = now;
+	vm->tell(vm->tell_owner);
+}
+
 /* Between two waits of the loop, without the lock. */
 static void carry_out(void *owner)
 {
@@ -364,15 +402,13 @@ static void carry_out(void *owner)
 		}
 		say_whats_awaited(vm);
 	}
-	if ((vm->state != VM_RESETTING && vm->state != VM_STOPPED) || !storage_idle(&vm->storage))
-		return;
-	if (vm->state == VM_RESETTING) {
-		run->result = begin_anew(vm, run->f);
-		if (run->result < 0)
-			state_move(&vm_states, &vm->state, VM_STOPPED);
+	if ((vm->state == VM_RESETTING || vm->state == VM_STOPPED) && storage_idle(&vm->storage))
+		go_on(run);
+	if (vm->tell) {
+		pthread_mutex_lock(&vm->lock);
+		tell_news(vm);
+		pthread_mutex_unlock(&vm->lock);
 	}
-	if (vm->state == VM_STOPPED)
-		loop_stop(vm->loop);
 }
 
 int vm_run(struct vm *vm, struct failure *f)
@@ -440,6 +476,12 @@ int vm_request_stop(struct vm *vm, const char *reason)
 	vm->want_stop = true;
 	loop_wake(vm->loop);
 	return 0;
+}
+
+void vm_on_news(struct vm *vm, void (*tell)(void *owner), void *owner)
+{
+	vm->tell = tell;
+	vm->tell_owner = owner;
 }
 
 int vm_nmi(struct vm *vm)

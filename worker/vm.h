@@ -25,6 +25,15 @@
 
 enum vm_state { VM_BUILT, VM_RUNNING, VM_PAUSED, VM_RESETTING, VM_STOPPED };
 
+/* What changes seldom, and whoever watches the VM wants to hear of. */
+struct vm_news {
+	unsigned state;
+	uint32_t vmbus;
+	uint64_t resets, crashes;
+	uint64_t guest; /* how often what the guest tells of itself was read */
+	const char *heartbeat, *shutdown;
+};
+
 struct vm {
 	const struct config *config;
 	pthread_mutex_t lock; /* of the devices */
@@ -50,6 +59,9 @@ struct vm {
 	struct log_limit crash_limit;
 	uint64_t resets, crashes;
 	struct vcpu_stats past; /* counts of earlier runs */
+	void (*tell)(void *owner);
+	void *tell_owner;
+	struct vm_news told;
 };
 
 /* Opens and makes everything; nothing runs yet. 0, or -errno and the sentence. */
@@ -66,6 +78,10 @@ int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 int vm_request_reset(struct vm *vm, const char *reason);
 int vm_request_stop(struct vm *vm, const char *reason);
+
+/* tell(owner), from the loop's thread with the lock held, soon after each change of the news; NULL:
+ * nobody is told. */
+void vm_on_news(struct vm *vm, void (*tell)(void *owner), void *owner);
 
 /* A non-maskable interrupt for every processor. */
 int vm_nmi(struct vm *vm);

@@ -33,10 +33,10 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static json_t *ask(struct stillvm *s, const char *line, bool *ret_console)
+static json_t *ask(struct stillvm *s, const char *line, enum control_turn *ret_turn)
 {
 	int fd = -1;
-	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, ret_console);
+	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, ret_turn);
 
 	assert_true(json_is_object(answer));
 	return answer;
@@ -44,12 +44,12 @@ static json_t *ask(struct stillvm *s, const char *line, bool *ret_console)
 
 static void assert_error(struct stillvm *s, const char *line, const char *sentence)
 {
-	bool console = false;
-	json_t *answer = ask(s, line, &console);
+	enum control_turn turn = CONTROL_STAYS;
+	json_t *answer = ask(s, line, &turn);
 
 	assert_true(json_is_false(json_object_get(answer, "ok")));
 	assert_string_equal(json_string_value(json_object_get(answer, "error")), sentence);
-	assert_false(console);
+	assert_int_equal(turn, CONTROL_STAYS);
 	json_decref(answer);
 }
 
@@ -82,13 +82,13 @@ static void a_name_that_fills_the_sentence_still_gets_an_answer(void **state)
 {
 	struct stillvm *s = *state;
 	char name[1025] = "";
-	bool console;
+	enum control_turn turn;
 	json_t *answer;
 
 	for (unsigned i = 0; i < 512; i++)
 		strcat(name, "ü");
 	s->config.name = name;
-	answer = ask(s, "{\"verb\": \"pause\"}", &console);
+	answer = ask(s, "{\"verb\": \"pause\"}", &turn);
 	assert_non_null(json_string_value(json_object_get(answer, "error")));
 	json_decref(answer);
 }
@@ -107,11 +107,11 @@ static void status_statistics_and_guest_are_told(void **state)
 	struct stillvm *s = *state;
 	static const char *const verbs[] = {"{\"verb\": \"status\"}", "{\"verb\": \"statistics\"}",
 					    "{\"verb\": \"guest\"}"};
-	bool console;
+	enum control_turn turn;
 
 	strcpy(s->vm.crash, "Oops: here\nthere");
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		json_t *answer = ask(s, verbs[i], &console);
+		json_t *answer = ask(s, verbs[i], &turn);
 		json_t *result = json_object_get(answer, "result");
 
 		assert_true(json_is_true(json_object_get(answer, "ok")));
@@ -130,9 +130,9 @@ static void status_statistics_and_guest_are_told(void **state)
 static void stop_is_left_for_the_loop(void **state)
 {
 	struct stillvm *s = *state;
-	bool console;
+	enum control_turn turn;
 
-	json_decref(ask(s, "{\"verb\": \"stop\"}", &console));
+	json_decref(ask(s, "{\"verb\": \"stop\"}", &turn));
 	assert_true(s->vm.want_stop);
 	assert_string_equal(s->vm.reason, "a user switched it off");
 }
@@ -159,7 +159,7 @@ static void keys_are_checked_before_they_are_pressed(void **state)
 static void pairs_are_refused_without_a_guest(void **state)
 {
 	struct stillvm *s = *state;
-	bool console;
+	enum control_turn turn;
 	json_t *answer;
 
 	assert_error(s, "{\"verb\": \"kvp-set\", \"key\": \"k\"}", "the string 'value' is missing");
@@ -176,17 +176,17 @@ static void pairs_are_refused_without_a_guest(void **state)
 		     "(yet)");
 	assert_error(s, "{\"verb\": \"kvp-get\", \"key\": \"k\"}",
 		     "the pool 'external' of the VM 'still' has no key 'k', as far as is known");
-	answer = ask(s, "{\"verb\": \"kvp-get\"}", &console);
+	answer = ask(s, "{\"verb\": \"kvp-get\"}", &turn);
 	assert_int_equal(json_object_size(json_object_get(answer, "result")), 0);
 	json_decref(answer);
 }
 
 static void console_hands_the_connection_over(void **state)
 {
-	bool console = false;
+	enum control_turn turn = CONTROL_STAYS;
 
-	json_decref(ask(*state, "{\"verb\": \"console\"}", &console));
-	assert_true(console);
+	json_decref(ask(*state, "{\"verb\": \"console\"}", &turn));
+	assert_int_equal(turn, CONTROL_BECOMES_CONSOLE);
 }
 
 /* ---- the socket ---- */
@@ -284,14 +284,14 @@ static void requests_about_nics_name_one_and_bring_a_tap(void **state)
 static void descriptor_that_is_no_tap_is_refused_and_closed(void **state)
 {
 	struct stillvm *s = *state;
-	bool console = false;
+	enum control_turn turn = CONTROL_STAYS;
 	int pair[2], fd;
 	char byte;
 	json_t *answer;
 
 	assert_int_equal(pipe(pair), 0);
 	fd = pair[1];
-	answer = control_answer(&s->vm, "{\"verb\": \"nic-add\"}", 19, &fd, &console);
+	answer = control_answer(&s->vm, "{\"verb\": \"nic-add\"}", 19, &fd, &turn);
 	assert_string_equal(json_string_value(json_object_get(answer, "error")),
 			    "the descriptor is no tap device that was opened with IFF_TAP and "
 			    "IFF_NO_PI");
@@ -299,6 +299,47 @@ static void descriptor_that_is_no_tap_is_refused_and_closed(void **state)
 	assert_int_equal(read(pair[0], &byte, 1), 0);
 	close(pair[0]);
 	json_decref(answer);
+}
+
+/* Reads what there is and takes the line feed at its end off. */
+static json_t *take_line(int fd)
+{
+	char text[8192];
+	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+	char *end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+
+	assert_non_null(end);
+	return json_loadb(text, (size_t)(end - text), 0, NULL);
+}
+
+static void who_watches_is_told_of_each_change(void **state)
+{
+	struct stillvm *s = *state;
+	struct control *control;
+	struct failure f;
+	char path[64];
+	json_t *line;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/control_watch_test.%d", (int)getpid());
+	assert_int_equal(control_new(path, &s->vm, &control, &f), 0);
+	fd = connect_to(path);
+	assert_int_equal(write(fd, "{\"verb\":\"watch\"}\n", 17), 17);
+	run_loop(s);
+	line = take_line(fd);
+	assert_non_null(json_object_get(json_object_get(line, "result"), "state"));
+	json_decref(line);
+	assert_non_null(s->vm.tell);
+	s->vm.tell(s->vm.tell_owner);
+	line = take_line(fd);
+	assert_string_equal(json_string_value(json_object_get(line, "event")), "status");
+	assert_non_null(json_object_get(json_object_get(line, "result"), "state"));
+	json_decref(line);
+	close(fd);
+	run_loop(s);
+	s->vm.tell(s->vm.tell_owner); /* nobody is left */
+	control_free(control);
+	assert_null(s->vm.tell);
 }
 
 int main(void)
@@ -314,6 +355,7 @@ int main(void)
 		TEST(pairs_are_refused_without_a_guest),
 		TEST(console_hands_the_connection_over),
 		TEST(lines_are_answered_in_turn_and_a_line_without_end_is_cut_off),
+		TEST(who_watches_is_told_of_each_change),
 		TEST(requests_about_nics_name_one_and_bring_a_tap),
 		TEST(descriptor_that_is_no_tap_is_refused_and_closed),
 	};

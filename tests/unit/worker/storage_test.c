@@ -87,8 +87,8 @@ static int image(off_t bytes, int flags)
 
 static json_t *ask(struct stillvm *s, const char *line, int fd)
 {
-	bool console;
-	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, &console);
+	enum control_turn turn;
+	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, &turn);
 
 	if (fd >= 0)
 		close(fd);
