@@ -14,68 +14,6 @@
 #include "base/util.h"
 #include "worker/config_priv.h"
 
-int check_keys(json_t *obj, const char *where, const struct key *keys, size_t count,
-	       struct failure *f)
-{
-	const char *name;
-	json_t *value;
-
-	if (!json_is_object(obj))
-		return OR_INVALID(f, "%s is not an object", where);
-	json_object_foreach(obj, name, value)
-	{
-		size_t i = 0;
-
-		while (i < count && strcmp(keys[i].name, name) != 0)
-			i++;
-		if (i == count)
-			return OR_INVALID(f, "%s has no setting '%.64s'", where, name);
-		if (json_typeof(value) != keys[i].type &&
-		    !(json_is_boolean(value) && keys[i].type == JSON_TRUE))
-			return OR_INVALID(f, "'%s' of %s has the wrong type", name, where);
-	}
-	return 0;
-}
-
-/* Copies a string member; an absent one leaves *ret as it is. */
-static int take_string(json_t *obj, const char *name, char **ret)
-{
-	const char *text = json_string_value(json_object_get(obj, name));
-	char *copy;
-
-	if (!text)
-		return 0;
-	copy = strdup(text);
-	if (!copy)
-		return -ENOMEM;
-	free(*ret);
-	*ret = copy;
-	return 0;
-}
-
-int take_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
-		struct failure *f)
-{
-	json_t *value = json_object_get(obj, name);
-	json_int_t n = json_integer_value(value);
-
-	if (!value)
-		return 0;
-	if (n < 0 || (uint64_t)n < min || (uint64_t)n > max)
-		return OR_INVALID(f, "'%s' is %lld, allowed are %llu to %llu", name, (long long)n,
-				  (unsigned long long)min, (unsigned long long)max);
-	*ret = (uint64_t)n;
-	return 0;
-}
-
-static void take_bool(json_t *obj, const char *name, bool *ret)
-{
-	json_t *value = json_object_get(obj, name);
-
-	if (value)
-		*ret = json_is_true(value);
-}
-
 static int decode_mac(const char *text, uint8_t mac[6])
 {
 	if (strspn(text, "0123456789abcdefABCDEF:") != 17 || text[17] != '\0')
@@ -93,12 +31,12 @@ static int decode_mac(const char *text, uint8_t mac[6])
 
 static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct key keys[] = {
+	static const struct field keys[] = {
 		{"kernel", JSON_STRING}, {"initrd", JSON_STRING},   {"append", JSON_STRING},
 		{"unpack", JSON_TRUE},   {"firmware", JSON_STRING},
 	};
 	const char *firmware = json_string_value(json_object_get(obj, "firmware"));
-	int r = check_keys(obj, "'boot'", keys, ARRAY_LEN(keys), f);
+	int r = fields_check(obj, "'boot'", keys, ARRAY_LEN(keys), f);
 
 	if (r < 0)
 		return r;
@@ -109,37 +47,24 @@ static int decode_boot(json_t *obj, struct config *c, struct failure *f)
 		return OR_INVALID(f,
 				  "'boot' has a 'firmware' and a kernel's settings too; a disk's "
 				  "boot loader brings its own kernel");
-	take_bool(obj, "unpack", &c->unpack);
-	r = take_string(obj, "kernel", &c->kernel);
+	field_bool(obj, "unpack", &c->unpack);
+	r = field_string(obj, "kernel", &c->kernel);
 	if (r == 0)
-		r = take_string(obj, "initrd", &c->initrd);
+		r = field_string(obj, "initrd", &c->initrd);
 	if (r == 0)
-		r = take_string(obj, "append", &c->append);
+		r = field_string(obj, "append", &c->append);
 	return r;
-}
-
-/* One of a few words; absent: the first. */
-static int take_word(json_t *obj, const char *name, const char *first, const char *second,
-		     bool *ret_second, struct failure *f)
-{
-	const char *text = json_string_value(json_object_get(obj, name));
-
-	*ret_second = text && strcmp(text, second) == 0;
-	if (text && !*ret_second && strcmp(text, first) != 0)
-		return OR_INVALID(f, "'%s' of a disk is '%.32s', allowed are %s and %s", name, text,
-				  first, second);
-	return 0;
 }
 
 static int decode_place(json_t *obj, struct config_disk *d, struct failure *f)
 {
 	uint64_t controller = CONFIG_CONTROLLER_ANY, lun = CONFIG_LUN_ANY, sector = 0;
-	int r = take_number(obj, "controller", 0, CONFIG_CONTROLLERS_MAX - 1, &controller, f);
+	int r = field_number(obj, "controller", 0, CONFIG_CONTROLLERS_MAX - 1, &controller, f);
 
 	if (r == 0)
-		r = take_number(obj, "lun", 0, CONFIG_LUNS_MAX - 1, &lun, f);
+		r = field_number(obj, "lun", 0, CONFIG_LUNS_MAX - 1, &lun, f);
 	if (r == 0)
-		r = take_number(obj, "sector_size", 512, 4096, &sector, f);
+		r = field_number(obj, "sector_size", 512, 4096, &sector, f);
 	if (r == 0 && sector && sector != 512 && sector != 4096)
 		return OR_INVALID(f, "'sector_size' of a disk is %u, allowed are 512 and 4096",
 				  (unsigned)sector);
@@ -162,34 +87,38 @@ static int decode_dvd(json_t *obj, struct config_disk *d, struct failure *f)
 
 static int decode_disk(json_t *obj, struct config_disk *d, struct failure *f)
 {
-	static const struct key keys[] = {
+	static const struct field keys[] = {
 		{"path", JSON_STRING},         {"type", JSON_STRING},
 		{"read_only", JSON_TRUE},      {"cache", JSON_STRING},
 		{"controller", JSON_INTEGER},  {"lun", JSON_INTEGER},
 		{"serial", JSON_STRING},       {"on_error", JSON_STRING},
 		{"sector_size", JSON_INTEGER},
 	};
-	bool cached, report;
-	int r = check_keys(obj, "a disk", keys, ARRAY_LEN(keys), f);
+	static const char *const caches[] = {"none", "writeback"};
+	static const char *const types[] = {"disk", "dvd"};
+	static const char *const errors[] = {"pause", "report"};
+	unsigned cache = 0, type = 0, on_error = 0;
+	int r = fields_check(obj, "a disk", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
-		r = take_word(obj, "cache", "none", "writeback", &cached, f);
+		r = field_word(obj, "cache", "a disk", caches, 2, &cache, f);
 	if (r == 0)
-		r = take_word(obj, "type", "disk", "dvd", &d->dvd, f);
+		r = field_word(obj, "type", "a disk", types, 2, &type, f);
 	if (r == 0)
-		r = take_word(obj, "on_error", "pause", "report", &report, f);
+		r = field_word(obj, "on_error", "a disk", errors, 2, &on_error, f);
 	if (r < 0)
 		return r;
-	d->direct = !cached;
-	d->pause = !report;
-	take_bool(obj, "read_only", &d->read_only);
+	d->dvd = type == 1;
+	d->direct = cache == 0;
+	d->pause = on_error == 0;
+	field_bool(obj, "read_only", &d->read_only);
 	r = decode_place(obj, d, f);
 	if (r == 0 && d->dvd)
 		r = decode_dvd(obj, d, f);
 	if (r == 0)
-		r = take_string(obj, "serial", &d->serial);
+		r = field_string(obj, "serial", &d->serial);
 	if (r == 0)
-		r = take_string(obj, "path", &d->path);
+		r = field_string(obj, "path", &d->path);
 	if (r == 0 && d->serial && (!d->serial[0] || strlen(d->serial) > CONFIG_SERIAL_MAX))
 		return OR_INVALID(f, "'serial' of a disk has 1 to %u characters",
 				  CONFIG_SERIAL_MAX);
@@ -287,15 +216,15 @@ static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 {
 	const char *mac = json_string_value(json_object_get(obj, "mac"));
 	uint64_t mtu = 0, queues = 0;
-	int r = take_number(obj, "mtu", CONFIG_MTU_MIN, CONFIG_MTU_MAX, &mtu, f);
+	int r = field_number(obj, "mtu", CONFIG_MTU_MIN, CONFIG_MTU_MAX, &mtu, f);
 
 	if (r == 0)
-		r = take_number(obj, "queues", 1, CONFIG_QUEUES_MAX, &queues, f);
+		r = field_number(obj, "queues", 1, CONFIG_QUEUES_MAX, &queues, f);
 	if (r < 0)
 		return r;
 	p->mtu = (unsigned)mtu;
 	p->queues = (unsigned)queues;
-	take_bool(obj, "spoof_guard", &p->spoof_guard);
+	field_bool(obj, "spoof_guard", &p->spoof_guard);
 	if (mac && decode_mac(mac, p->mac) < 0)
 		return OR_INVALID(f, "'%.32s' is no MAC address of a station, such as %s", mac,
 				  "00:15:5d:00:00:01");
@@ -310,12 +239,12 @@ static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 
 static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 {
-	static const struct key keys[] = {
+	static const struct field keys[] = {
 		{"type", JSON_STRING},      {"mac", JSON_STRING},    {"mtu", JSON_INTEGER},
 		{"queues", JSON_INTEGER},   {"ifname", JSON_STRING}, {"forward", JSON_ARRAY},
 		{"spoof_guard", JSON_TRUE},
 	};
-	int r = check_keys(obj, "a NIC", keys, ARRAY_LEN(keys), f);
+	int r = fields_check(obj, "a NIC", keys, ARRAY_LEN(keys), f);
 	const char *type = json_string_value(json_object_get(obj, "type"));
 
 	if (r < 0)
@@ -328,7 +257,7 @@ static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
 	r = port_values(obj, p, f);
 	if (r < 0)
 		return r;
-	r = take_string(obj, "ifname", &p->ifname);
+	r = field_string(obj, "ifname", &p->ifname);
 	if (r < 0)
 		return r;
 	if (p->type == NIC_TAP && !p->ifname)
@@ -357,28 +286,25 @@ int config_decode_port(json_t *obj, struct config_port *p, struct failure *f)
 
 static int decode_console(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct key keys[] = {{"type", JSON_STRING}, {"path", JSON_STRING}};
+	static const struct field keys[] = {{"type", JSON_STRING}, {"path", JSON_STRING}};
 	static const char *const types[] = {
 		[CONSOLE_NONE] = "none",
 		[CONSOLE_STDIO] = "stdio",
 		[CONSOLE_SOCKET] = "socket",
 		[CONSOLE_PTY] = "pty",
 	};
-	int r = check_keys(obj, "'console'", keys, ARRAY_LEN(keys), f);
+	int r = fields_check(obj, "'console'", keys, ARRAY_LEN(keys), f);
 	const char *type = json_string_value(json_object_get(obj, "type"));
 	unsigned i = 0;
 
+	if (r == 0 && !type)
+		return OR_INVALID(f, "the console has no 'type'");
+	if (r == 0)
+		r = field_word(obj, "type", "the console", types, ARRAY_LEN(types), &i, f);
 	if (r < 0)
 		return r;
-	while (i < ARRAY_LEN(types) && (!type || strcmp(type, types[i]) != 0))
-		i++;
-	if (i == ARRAY_LEN(types))
-		return OR_INVALID(f,
-				  "'type' of the console is '%.32s', allowed are none, stdio, "
-				  "socket and pty",
-				  type ? type : "");
 	c->console = (enum config_console)i;
-	r = take_string(obj, "path", &c->console_path);
+	r = field_string(obj, "path", &c->console_path);
 	if (r == 0 && c->console == CONSOLE_SOCKET && !c->console_path)
 		return OR_INVALID(f, "a console of type socket has no 'path'");
 	return r;
@@ -386,13 +312,13 @@ static int decode_console(json_t *obj, struct config *c, struct failure *f)
 
 static int decode_enlightenments(json_t *obj, struct config *c, struct failure *f)
 {
-	static const struct key keys[] = {{"stimer", JSON_TRUE}, {"stimer_direct", JSON_TRUE}};
-	int r = check_keys(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
+	static const struct field keys[] = {{"stimer", JSON_TRUE}, {"stimer_direct", JSON_TRUE}};
+	int r = fields_check(obj, "'enlightenments'", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
-		take_bool(obj, "stimer", &c->stimer);
+		field_bool(obj, "stimer", &c->stimer);
 	if (r == 0)
-		take_bool(obj, "stimer_direct", &c->stimer_direct);
+		field_bool(obj, "stimer_direct", &c->stimer_direct);
 	return r;
 }
 
@@ -459,7 +385,7 @@ static int decode_identity(json_t *root, struct config *c, struct failure *f)
 	return 0;
 }
 
-static const struct key root_keys[] = {
+static const struct field root_keys[] = {
 	{"version", JSON_INTEGER},
 	{"name", JSON_STRING},
 	{"uuid", JSON_STRING},
@@ -490,28 +416,28 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 {
 	uint64_t version = 0, cpus = 1, memory = 1024, queues, controllers = 0, user = 0,
 		 timeout = CONFIG_DISK_TIMEOUT_S;
-	int r = take_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
+	int r = field_number(root, "version", CONFIG_VERSION, CONFIG_VERSION, &version, f);
 
 	if (r == 0 && version != CONFIG_VERSION)
 		return OR_INVALID(f, "it has no 'version'; this worker reads version %d",
 				  CONFIG_VERSION);
 	if (r == 0)
-		r = take_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
+		r = field_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
 	if (r == 0)
-		r = take_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
+		r = field_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
 				&memory, f);
 	queues = cpus < CONFIG_SCSI_QUEUES_DEFAULT ? cpus : CONFIG_SCSI_QUEUES_DEFAULT;
 	if (r == 0)
-		r = take_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);
+		r = field_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);
 	if (r == 0)
-		r = take_number(root, "controllers", 0, CONFIG_CONTROLLERS_MAX, &controllers, f);
+		r = field_number(root, "controllers", 0, CONFIG_CONTROLLERS_MAX, &controllers, f);
 	if (r == 0)
-		r = take_number(root, "disk_timeout", 0, CONFIG_DISK_TIMEOUT_MAX_S, &timeout, f);
+		r = field_number(root, "disk_timeout", 0, CONFIG_DISK_TIMEOUT_MAX_S, &timeout, f);
 	c->disk_timeout_s = (unsigned)timeout;
 	c->scsi_queues = (unsigned)queues;
 	c->controllers = (unsigned)controllers;
 	if (r == 0)
-		r = take_number(root, "user", 1, CONFIG_USER_MAX, &user, f);
+		r = field_number(root, "user", 1, CONFIG_USER_MAX, &user, f);
 	c->user = (uint32_t)user;
 	c->cpus = (unsigned)cpus;
 	c->memory_bytes = memory << 20;
@@ -522,23 +448,23 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
 	json_t *enlightenments = json_object_get(root, "enlightenments");
-	int r = check_keys(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
+	int r = fields_check(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
 
 	if (r == 0)
 		r = decode_sizes(root, c, f);
 	if (r == 0)
 		r = config_decode_layout(root, c, f);
-	take_bool(root, "sandbox", &c->sandbox);
+	field_bool(root, "sandbox", &c->sandbox);
 	if (r == 0)
 		r = decode_identity(root, c, f);
 	if (r == 0)
-		r = take_string(root, "name", &c->name);
+		r = field_string(root, "name", &c->name);
 	if (r == 0)
-		r = take_string(root, "device", &c->device);
+		r = field_string(root, "device", &c->device);
 	if (r == 0)
-		r = take_string(root, "control", &c->control_path);
+		r = field_string(root, "control", &c->control_path);
 	if (r == 0)
-		r = take_string(root, "end", &c->end_path);
+		r = field_string(root, "end", &c->end_path);
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)

@@ -45,7 +45,7 @@ static int decode_pages(json_t *root, struct config *c, struct failure *f)
 static int decode_threads(json_t *root, struct config *c, struct failure *f)
 {
 	uint64_t threads = 1;
-	int r = take_number(root, "threads", 1, CONFIG_THREADS_MAX, &threads, f);
+	int r = field_number(root, "threads", 1, CONFIG_THREADS_MAX, &threads, f);
 
 	if (r < 0)
 		return r;
@@ -59,20 +59,20 @@ static int decode_threads(json_t *root, struct config *c, struct failure *f)
 static int decode_node(json_t *obj, const struct config *c, struct config_node *n,
 		       struct failure *f)
 {
-	static const struct key keys[] = {
+	static const struct field keys[] = {
 		{"memory_mib", JSON_INTEGER},
 		{"cpus", JSON_INTEGER},
 		{"host_node", JSON_INTEGER},
 	};
 	uint64_t memory = 0, cpus = 0, host = UINT64_MAX;
-	int r = check_keys(obj, "a node", keys, ARRAY_LEN(keys), f);
+	int r = fields_check(obj, "a node", keys, ARRAY_LEN(keys), f);
 
 	if (r == 0)
-		r = take_number(obj, "memory_mib", 1, CONFIG_MEMORY_MAX_MIB, &memory, f);
+		r = field_number(obj, "memory_mib", 1, CONFIG_MEMORY_MAX_MIB, &memory, f);
 	if (r == 0)
-		r = take_number(obj, "cpus", 0, CONFIG_CPUS_MAX, &cpus, f);
+		r = field_number(obj, "cpus", 0, CONFIG_CPUS_MAX, &cpus, f);
 	if (r == 0)
-		r = take_number(obj, "host_node", 0, HOST_NODE_MAX, &host, f);
+		r = field_number(obj, "host_node", 0, HOST_NODE_MAX, &host, f);
 	if (r < 0)
 		return r;
 	if (!memory || memory % pages[c->memory_pages].mib)
