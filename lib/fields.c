@@ -7,7 +7,7 @@
 #include <string.h>
 
 int fields_check(json_t *obj, const char *where, const struct field *fields, size_t count,
-	       struct failure *f)
+		 struct failure *f)
 {
 	const char *name;
 	json_t *value;
@@ -45,7 +45,7 @@ int field_string(json_t *obj, const char *name, char **ret)
 }
 
 int field_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
-		struct failure *f)
+		 struct failure *f)
 {
 	json_t *value = json_object_get(obj, name);
 	json_int_t n = json_integer_value(value);
@@ -83,7 +83,10 @@ int field_word(json_t *obj, const char *name, const char *where, const char *con
 			return 0;
 		}
 		snprintf(allowed + len, sizeof(allowed) - len, "%s%s",
-			 i == 0 ? "" : i + 1 == count ? " and " : ", ", words[i]);
+			 i == 0           ? ""
+			 : i + 1 == count ? " and "
+					  : ", ",
+			 words[i]);
 	}
 	return OR_INVALID(f, "'%s' of %s is '%.32s', allowed are %s", name, where, text, allowed);
 }

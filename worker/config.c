@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "abi/vmbus.h"
 #include "base/util.h"
+#include "lib/random.h"
 #include "worker/config_priv.h"
 
 static int decode_mac(const char *text, uint8_t mac[6])
@@ -228,13 +228,7 @@ static int port_values(json_t *obj, struct config_port *p, struct failure *f)
 	if (mac && decode_mac(mac, p->mac) < 0)
 		return OR_INVALID(f, "'%.32s' is no MAC address of a station, such as %s", mac,
 				  "00:15:5d:00:00:01");
-	if (!mac) { /* Microsoft's prefix, as guests of Hyper-V have it */
-		p->mac[1] = 0x15;
-		p->mac[2] = 0x5d;
-		if (getrandom(p->mac + 3, 3, 0) != 3)
-			return -EIO;
-	}
-	return 0;
+	return mac ? 0 : random_mac(p->mac);
 }
 
 static int decode_nic(json_t *obj, struct config_port *p, struct failure *f)
@@ -350,19 +344,6 @@ static int decode_lists(json_t *root, struct config *c, struct failure *f)
 	return r;
 }
 
-/* Version 4 of RFC 4122, in the wire form. */
-static int random_uuid(struct guid *ret_uuid)
-{
-	struct guid g;
-
-	if (getrandom(&g, sizeof(g), 0) != sizeof(g))
-		return -EIO;
-	g.b[7] = (uint8_t)((g.b[7] & 0x0f) | 0x40);
-	g.b[8] = (uint8_t)((g.b[8] & 0x3f) | 0x80);
-	*ret_uuid = g;
-	return 0;
-}
-
 static int decode_identity(json_t *root, struct config *c, struct failure *f)
 {
 	const char *uuid = json_string_value(json_object_get(root, "uuid"));
@@ -425,7 +406,7 @@ static int decode_sizes(json_t *root, struct config *c, struct failure *f)
 		r = field_number(root, "cpus", 1, CONFIG_CPUS_MAX, &cpus, f);
 	if (r == 0)
 		r = field_number(root, "memory_mib", CONFIG_MEMORY_MIN_MIB, CONFIG_MEMORY_MAX_MIB,
-				&memory, f);
+				 &memory, f);
 	queues = cpus < CONFIG_SCSI_QUEUES_DEFAULT ? cpus : CONFIG_SCSI_QUEUES_DEFAULT;
 	if (r == 0)
 		r = field_number(root, "scsi_queues", 1, CONFIG_SCSI_QUEUES_MAX, &queues, f);

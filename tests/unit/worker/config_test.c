@@ -232,8 +232,7 @@ static void words_that_are_not_allowed_are_told_with_those_that_are(void **state
 		       "'type' of a NIC is 'bridge', allowed are user and tap");
 	assert_refused("{" BOOT ", \"console\": {\"type\": \"vga\"}}",
 		       "'type' of the console is 'vga', allowed are none, stdio, socket and pty");
-	assert_refused("{" BOOT ", \"console\": {}}",
-		       "the console has no 'type'");
+	assert_refused("{" BOOT ", \"console\": {}}", "the console has no 'type'");
 }
 
 static void identities_are_checked(void **state)

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "lib/fields.h"
+#include "lib/random.h"
+
+#define NOTES_MAX 4096u
+#define TAGS_MAX 32u
+#define TAG_MAX 64u
+#define LIST_MAX 256u /* disks, or NICs: the worker knows their numbers better */
+#define DELAY_MAX_S 86400u
+#define STOP_TIMEOUT_S 120u
+#define CRASH_MOST 3u
+#define CRASH_MOST_MAX 1000u
+#define CRASH_WITHIN_S 3600u
+#define CPU_PERCENT_MAX 102400u
+#define CPU_WEIGHT 100u
+#define CPU_WEIGHT_MAX 10000u
+
+/* Settings that are the worker's, under the same names. */
+static const char *const handed_on[] = {
+	"cpus",        "memory_mib",   "memory_pages",   "threads",
+	"numa",        "pin",          "boot",           "controllers",
+	"scsi_queues", "disk_timeout", "enlightenments", "vmbus_max_version",
+};
+
+static const struct field fields[] = {
+	{"version", JSON_INTEGER},
+	{"uuid", JSON_STRING},
+	{"notes", JSON_STRING},
+	{"tags", JSON_ARRAY},
+	{"start", JSON_OBJECT},
+	{"stop", JSON_OBJECT},
+	{"crash", JSON_OBJECT},
+	{"limits", JSON_OBJECT},
+	{"disks", JSON_ARRAY},
+	{"nics", JSON_ARRAY},
+	{"cpus", JSON_INTEGER},
+	{"memory_mib", JSON_INTEGER},
+	{"memory_pages", JSON_STRING},
+	{"threads", JSON_INTEGER},
+	{"numa", JSON_ARRAY},
+	{"pin", JSON_ARRAY},
+	{"boot", JSON_OBJECT},
+	{"controllers", JSON_INTEGER},
+	{"scsi_queues", JSON_INTEGER},
+	{"disk_timeout", JSON_INTEGER},
+	{"enlightenments", JSON_OBJECT},
+	{"vmbus_max_version", JSON_STRING},
+};
+
+bool vm_name_allowed(const char *name)
+{
+	static const char set[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	size_t len = strspn(name, set);
+
+	return len >= 1 && len <= VM_NAME_MAX && !name[len] && name[0] != '.' && name[0] != '-';
+}
+
+static int decode_start(json_t *obj, struct settings *s, struct failure *f)
+{
+	static const struct field known[] = {{"action", JSON_STRING}, {"delay", JSON_INTEGER}};
+	static const char *const actions[] = {
+		[START_NEVER] = "never", [START_RESTORE] = "restore", [START_ALWAYS] = "always"};
+	unsigned action = START_RESTORE;
+	uint64_t delay = 0;
+	int r = obj ? fields_check(obj, "'start'", known, ARRAY_LEN(known), f) : 0;
+
+	if (r == 0)
+		r = field_word(obj, "action", "'start'", actions, ARRAY_LEN(actions), &action, f);
+	if (r == 0)
+		r = field_number(obj, "delay", 0, DELAY_MAX_S, &delay, f);
+	s->start = (enum start_action)action;
+	s->start_delay_s = (unsigned)delay;
+	return r;
+}
+
+static int decode_stop(json_t *obj, struct settings *s, struct failure *f)
+{
+	static const struct field known[] = {{"action", JSON_STRING}, {"timeout", JSON_INTEGER}};
+	static const char *const actions[] = {[STOP_SHUTDOWN] = "shutdown", [STOP_OFF] = "off"};
+	unsigned action = STOP_SHUTDOWN;
+	uint64_t timeout = STOP_TIMEOUT_S;
+	int r = obj ? fields_check(obj, "'stop'", known, ARRAY_LEN(known), f) : 0;
+
+	if (r == 0)
+		r = field_word(obj, "action", "'stop'", actions, ARRAY_LEN(actions), &action, f);
+	if (r == 0)
+		r = field_number(obj, "timeout", 1, DELAY_MAX_S, &timeout, f);
+	s->stop = (enum stop_action)action;
+	s->stop_timeout_s = (unsigned)timeout;
+	return r;
+}
+
+static int decode_crash(json_t *obj, struct settings *s, struct failure *f)
+{
+	static const struct field known[] = {
+		{"action", JSON_STRING}, {"most", JSON_INTEGER}, {"within", JSON_INTEGER}};
+	static const char *const actions[] = {[CRASH_RESTART] = "restart", [CRASH_LEAVE] = "leave"};
+	unsigned action = CRASH_RESTART;
+	uint64_t most = CRASH_MOST, within = CRASH_WITHIN_S;
+	int r = obj ? fields_check(obj, "'crash'", known, ARRAY_LEN(known), f) : 0;
+
+	if (r == 0)
+		r = field_word(obj, "action", "'crash'", actions, ARRAY_LEN(actions), &action, f);
+	if (r == 0)
+		r = field_number(obj, "most", 1, CRASH_MOST_MAX, &most, f);
+	if (r == 0)
+		r = field_number(obj, "within", 1, DELAY_MAX_S, &within, f);
+	s->crash = (enum crash_action)action;
+	s->crash_most = (unsigned)most;
+	s->crash_within_s = (unsigned)within;
+	return r;
+}
+
+static int decode_limits(json_t *obj, struct settings *s, struct failure *f)
+{
+	static const struct field known[] = {{"cpu_percent", JSON_INTEGER},
+					     {"cpu_weight", JSON_INTEGER}};
+	uint64_t percent = 0, weight = CPU_WEIGHT;
+	int r = obj ? fields_check(obj, "'limits'", known, ARRAY_LEN(known), f) : 0;
+
+	if (r == 0)
+		r = field_number(obj, "cpu_percent", 1, CPU_PERCENT_MAX, &percent, f);
+	if (r == 0)
+		r = field_number(obj, "cpu_weight", 1, CPU_WEIGHT_MAX, &weight, f);
+	s->cpu_percent = (unsigned)percent;
+	s->cpu_weight = (unsigned)weight;
+	return r;
+}
+
+static int check_words(json_t *root, struct failure *f)
+{
+	json_t *tags = json_object_get(root, "tags"), *tag;
+	const char *notes = json_string_value(json_object_get(root, "notes"));
+	size_t i;
+
+	if (notes && strlen(notes) > NOTES_MAX)
+		return OR_INVALID(f, "'notes' are longer than %u bytes", NOTES_MAX);
+	if (json_array_size(tags) > TAGS_MAX)
+		return OR_INVALID(f, "%zu tags, at most %u are possible", json_array_size(tags),
+				  TAGS_MAX);
+	json_array_foreach(tags, i, tag)
+	{
+		size_t len = json_string_length(tag);
+
+		if (!json_is_string(tag) || !len || len > TAG_MAX)
+			return OR_INVALID(f, "a tag is a text of 1 to %u bytes", TAG_MAX);
+	}
+	return 0;
+}
+
+/* A name within the VM's folder, or an absolute path: nothing that climbs out of the folder. */
+static bool file_allowed(const char *file)
+{
+	return file[0] == '/' || (file[0] && file[0] != '.' && !strchr(file, '/'));
+}
+
+/* The rest of a disk is the worker's to check. */
+static int check_disks(json_t *list, struct failure *f)
+{
+	json_t *disk;
+	size_t i;
+
+	if (json_array_size(list) > LIST_MAX)
+		return OR_INVALID(f, "%zu disks, at most %u are possible", json_array_size(list),
+				  LIST_MAX);
+	json_array_foreach(list, i, disk)
+	{
+		json_t *file = json_object_get(disk, "file");
+
+		if (!json_is_object(disk))
+			return OR_INVALID(f, "a disk is not an object");
+		if (json_object_get(disk, "path"))
+			return OR_INVALID(f, "a disk has no setting 'path'; its image is 'file'");
+		if (file && !json_is_string(file))
+			return OR_INVALID(f, "'file' of a disk has the wrong type");
+		if (file && !file_allowed(json_string_value(file)))
+			return OR_INVALID(f,
+					  "'%.64s' is no file of a disk: a name in the VM's folder "
+					  "or an absolute path",
+					  json_string_value(file));
+	}
+	return 0;
+}
+
+static int check_nics(json_t *list, struct failure *f)
+{
+	json_t *nic;
+	size_t i;
+
+	if (json_array_size(list) > LIST_MAX)
+		return OR_INVALID(f, "%zu NICs, at most %u are possible", json_array_size(list),
+				  LIST_MAX);
+	json_array_foreach(list, i, nic)
+	{
+		if (!json_is_object(nic))
+			return OR_INVALID(f, "a NIC is not an object");
+	}
+	return 0;
+}
+
+static int decode(struct settings *s, struct failure *f)
+{
+	json_t *root = s->root;
+	const char *uuid = json_string_value(json_object_get(root, "uuid"));
+	uint64_t version = 0;
+	int r = fields_check(root, "the VM", fields, ARRAY_LEN(fields), f);
+
+	if (r == 0)
+		r = field_number(root, "version", SETTINGS_VERSION, SETTINGS_VERSION, &version, f);
+	if (r == 0 && !version)
+		return OR_INVALID(f, "it has no 'version'; this oyad reads version %d",
+				  SETTINGS_VERSION);
+	if (r == 0 && (!uuid || guid_parse(uuid, &s->uuid) < 0))
+		return OR_INVALID(f, "'%.48s' is no UUID", uuid ? uuid : "");
+	if (r == 0)
+		r = decode_start(json_object_get(root, "start"), s, f);
+	if (r == 0)
+		r = decode_stop(json_object_get(root, "stop"), s, f);
+	if (r == 0)
+		r = decode_crash(json_object_get(root, "crash"), s, f);
+	if (r == 0)
+		r = decode_limits(json_object_get(root, "limits"), s, f);
+	if (r == 0)
+		r = check_words(root, f);
+	if (r == 0)
+		r = check_disks(json_object_get(root, "disks"), f);
+	if (r == 0)
+		r = check_nics(json_object_get(root, "nics"), f);
+	return r;
+}
+
+/* Takes root, also when it fails. */
+static int of_root(json_t *root, struct settings **ret_settings, struct failure *f)
+{
+	struct settings *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s || !root) {
+		free(s);
+		json_decref(root);
+		return fail(f, -ENOMEM, "cannot read the VM's configuration: out of memory");
+	}
+	s->root = root;
+	r = decode(s, f);
+	if (r < 0) {
+		settings_free(s);
+		return r;
+	}
+	*ret_settings = s;
+	return 0;
+}
+
+int settings_decode(const char *text, size_t len, struct settings **ret_settings, struct failure *f)
+{
+	json_error_t error;
+	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+
+	if (!root)
+		return OR_INVALID(f, "line %d is not JSON: %s", error.line, error.text);
+	return of_root(root, ret_settings, f);
+}
+
+static json_t *new_uuid(void)
+{
+	char text[GUID_TEXT_LEN];
+	struct guid g;
+
+	if (random_uuid(&g) < 0)
+		return NULL;
+	guid_format(&g, text);
+	return json_string(text);
+}
+
+/* A NIC keeps its address for good. */
+static int give_address(json_t *nic)
+{
+	uint8_t m[6];
+	json_t *text;
+
+	if (!json_is_object(nic) || json_object_get(nic, "mac"))
+		return 0;
+	if (random_mac(m) < 0)
+		return -EIO;
+	text = json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	return json_object_set_new(nic, "mac", text) < 0 ? -ENOMEM : 0;
+}
+
+static int give_addresses(json_t *root)
+{
+	json_t *nic;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json_object_get(root, "nics"), i, nic)
+	{
+		if (r == 0)
+			r = give_address(nic);
+	}
+	return r;
+}
+
+int settings_make(const json_t *object, struct settings **ret_settings, struct failure *f)
+{
+	json_t *root = json_deep_copy(object);
+	int r = 0;
+
+	if (json_is_object(root) && !json_object_get(root, "version"))
+		r = json_object_set_new(root, "version", json_integer(SETTINGS_VERSION));
+	if (r == 0 && json_is_object(root) && !json_object_get(root, "uuid"))
+		r = json_object_set_new(root, "uuid", new_uuid());
+	if (r == 0)
+		r = give_addresses(root);
+	if (r < 0) {
+		json_decref(root);
+		return fail(f, -ENOMEM, "cannot make the VM's configuration: out of memory");
+	}
+	return of_root(root, ret_settings, f);
+}
+
+/* RFC 7396; 0 or -ENOMEM. */
+static int merge(json_t *target, const json_t *patch)
+{
+	const char *name;
+	json_t *value;
+	int r = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)patch, name, value)
+	{
+		json_t *now = json_object_get(target, name);
+
+		if (r < 0)
+			break;
+		if (json_is_null(value)) {
+			(void)json_object_del(target, name);
+		} else if (!json_is_object(value)) {
+			r = json_object_set_new(target, name, json_deep_copy(value));
+		} else {
+			if (!json_is_object(now)) {
+				r = json_object_set_new(target, name, json_object());
+				now = json_object_get(target, name);
+			}
+			r = r < 0 ? r : merge(now, value);
+		}
+	}
+	return r < 0 ? -ENOMEM : 0;
+}
+
+int settings_patch(const struct settings *s, const json_t *patch, struct settings **ret_settings,
+		   struct failure *f)
+{
+	json_t *root = json_deep_copy(s->root);
+
+	if (!json_is_object(patch)) {
+		json_decref(root);
+		return OR_INVALID(f, "a change is not an object");
+	}
+	if (!root || merge(root, patch) < 0 || give_addresses(root) < 0) {
+		json_decref(root);
+		return fail(f, -ENOMEM, "cannot change the VM's configuration: out of memory");
+	}
+	if (!json_equal(json_object_get(root, "uuid"), json_object_get(s->root, "uuid"))) {
+		json_decref(root);
+		return OR_INVALID(f, "'uuid' cannot be changed");
+	}
+	return of_root(root, ret_settings, f);
+}
+
+void settings_free(struct settings *s)
+{
+	if (!s)
+		return;
+	json_decref(s->root);
+	free(s);
+}
+
+/* A copy whose 'file' has become the worker's 'path'. */
+static json_t *disk_for_worker(const json_t *disk, const char *folder)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)disk);
+	const char *file = json_string_value(json_object_get(disk, "file"));
+	json_t *path;
+
+	if (!copy || !file)
+		return copy;
+	path = file[0] == '/' ? json_string(file) : json_sprintf("%s/%s", folder, file);
+	if (json_object_del(copy, "file") < 0 || json_object_set_new(copy, "path", path) < 0) {
+		json_decref(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+static json_t *disks_for_worker(const json_t *disks, const char *folder)
+{
+	json_t *list = json_array(), *disk;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)disks, i, disk)
+	{
+		if (json_array_append_new(list, disk_for_worker(disk, folder)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static int hand_on(json_t *config, const json_t *root)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(handed_on); i++) {
+		json_t *value = json_object_get(root, handed_on[i]);
+
+		if (value)
+			r = json_object_set(config, handed_on[i], value);
+	}
+	return r;
+}
+
+json_t *settings_for_worker(const struct settings *s, const struct vm_places *p)
+{
+	json_t *nics = json_object_get(s->root, "nics");
+	json_t *config =
+		json_pack("{s:i, s:s, s:O, s:o, s:o, s:o, s:o}", "version", 1, "name", p->name,
+			  "uuid", json_object_get(s->root, "uuid"), "disks",
+			  disks_for_worker(json_object_get(s->root, "disks"), p->folder), "control",
+			  json_sprintf("%s/control", p->run), "end", json_sprintf("%s/end", p->run),
+			  "nics", nics ? json_deep_copy(nics) : json_array());
+
+	if (config && hand_on(config, s->root) < 0) {
+		json_decref(config);
+		return NULL;
+	}
+	return config;
+}

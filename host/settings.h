@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a VM is to be: `vm.json` of its folder (docs/format/vm.md), decoded and checked as a whole,
+ * and what its worker is told of it.
+ *
+ * Trust: the file may come from a volume that others write to, and changes come from clients:
+ * all of it is hostile until it is decoded here. What the worker alone understands (numbers of
+ * queues, places of disks) is handed on as it is, and checked by the worker's own decoder before
+ * it is kept (host/check.c).
+ */
+#ifndef OYA_HOST_SETTINGS_H
+#define OYA_HOST_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/guid.h"
+#include "lib/fail.h"
+
+#define SETTINGS_VERSION 1
+#define SETTINGS_BYTES_MAX (1u << 20)
+#define VM_NAME_MAX 64u
+
+struct json_t;
+
+enum start_action { START_NEVER, START_RESTORE, START_ALWAYS }; /* when the host starts */
+enum stop_action { STOP_SHUTDOWN, STOP_OFF };                   /* when the host ends */
+enum crash_action { CRASH_RESTART, CRASH_LEAVE };
+
+struct settings {
+	struct json_t *root; /* all of it, as it is kept */
+	struct guid uuid;
+	enum start_action start;
+	unsigned start_delay_s;
+	enum stop_action stop;
+	unsigned stop_timeout_s; /* for the guest to shut down, then it is switched off */
+	enum crash_action crash;
+	unsigned crash_most, crash_within_s; /* restarts, and in which time */
+	unsigned cpu_percent;                /* of one processor at most; 0: no limit */
+	unsigned cpu_weight;                 /* beside others, 1 to 10000 */
+};
+
+/* Where the parts of a VM are. */
+struct vm_places {
+	const char *name;
+	const char *folder; /* absolute */
+	const char *run;    /* of its sockets, absolute */
+};
+
+/* 1 to 64 of letters, digits, dots, dashes and underlines, and neither dot nor dash first. */
+bool vm_name_allowed(const char *name);
+
+/* Reads the text of a file. 0 and *ret_settings, or -EINVAL/-ENOMEM and the sentence. */
+int settings_decode(const char *text, size_t len, struct settings **ret_settings,
+		    struct failure *f);
+
+/* The same of an object, which is copied; what a client leaves out is made: `version`, `uuid`,
+ * the addresses of NICs. */
+int settings_make(const struct json_t *object, struct settings **ret_settings, struct failure *f);
+
+/* As they are after a merge patch (RFC 7396); `uuid` and `version` stay. */
+int settings_patch(const struct settings *s, const struct json_t *patch,
+		   struct settings **ret_settings, struct failure *f);
+
+void settings_free(struct settings *s);
+
+/* The configuration for the worker (docs/format/worker-config.md); NULL: no memory. */
+struct json_t *settings_for_worker(const struct settings *s, const struct vm_places *places);
+
+#endif
