@@ -126,6 +126,15 @@ int store_make_folder(const char *path, struct failure *f)
 		       : 0;
 }
 
+int store_rename(const char *from, const char *to, struct failure *f)
+{
+	int r = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = flush_parent(to);
+	return r < 0 ? fail(f, r, "cannot rename %s to %s: %s", from, to, strerror(-r)) : 0;
+}
+
 int store_remove(const char *folder, const char *name, struct failure *f)
 {
 	char path[PATH_MAX];

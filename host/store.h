@@ -27,6 +27,9 @@ int store_write(const char *folder, const char *name, const char *text, size_t l
 /* Makes a folder for root alone, unless it is there. */
 int store_make_folder(const char *path, struct failure *f);
 
+/* Renames within a folder; what has the new name is not replaced. */
+int store_rename(const char *from, const char *to, struct failure *f);
+
 /* Removes a file of a folder, for good. Fine when there is none. */
 int store_remove(const char *folder, const char *name, struct failure *f);
 

@@ -9,10 +9,12 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -24,7 +26,7 @@
 
 #define STACK_SIZE ((size_t)256 << 10) /* bytes, of each thread but the first */
 
-static const char usage[] = "usage: oya-worker --config FILE|- [--debug]\n"
+static const char usage[] = "usage: oya-worker --config FILE|- [--debug | --check]\n"
 			    "       oya-worker --sandbox | --version\n";
 
 struct signals {
@@ -91,11 +93,19 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 
 static int open_end(const struct config *config, struct failure *f)
 {
-	int fd = open(config->end_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(config->end_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), r;
 
-	return fd < 0 ? fail(f, -errno, "cannot write %s, for how the VM '%s' ends: %s",
-			     config->end_path, config->name, strerror(errno))
-		      : fd;
+	/* Who holds the lock is alive, and nobody else runs this VM meanwhile. */
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && ftruncate(fd, 0) == 0)
+		return fd;
+	r = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (r == -EWOULDBLOCK)
+		return fail(f, r, "the VM '%s' runs already: its worker holds %s", config->name,
+			    config->end_path);
+	return fail(f, r, "cannot write %s, for how the VM '%s' ends: %s", config->end_path,
+		    config->name, strerror(-r));
 }
 
 /* One line in the file that was opened at the start; an empty one tells that we were killed. */
@@ -155,23 +165,31 @@ static void keep_stacks_small(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"debug", no_argument, NULL, 'd'},
-		{"sandbox", no_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},      {0},
+		{"config", required_argument, NULL, 'c'},
+		{"debug", no_argument, NULL, 'd'},
+		{"check", no_argument, NULL, 'k'},
+		{"sandbox", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	enum log_level level = LOG_LEVEL_INFO;
 	const char *path = NULL;
+	bool check_only = false;
 	struct config *config;
 	struct failure f;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:dhsV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:dhksV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
 			break;
 		case 'd': /* what the firmware has to say as well */
 			level = LOG_LEVEL_DEBUG;
+			break;
+		case 'k': /* whether the configuration can be used, as far as it says itself */
+			check_only = true;
 			break;
 		case 's':
 			sandbox_print(stdout);
@@ -197,7 +215,7 @@ int main(int argc, char **argv)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 		return EXIT_FAILURE;
 	}
-	status = run(config);
+	status = check_only ? EXIT_SUCCESS : run(config);
 	config_free(config);
 	return status;
 }

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/host.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/jobs.h"
+#include "host/store.h"
+#include "host/vm.h"
+#include "lib/log.h"
+
+#define THREADS 4u
+
+static int on_work(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+	struct host *h = ctx;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	pool_collect(h->pool);
+	return 0;
+}
+
+void host_publish(struct host *h, const char *type, json_t *data)
+{
+	if (h->publish)
+		h->publish(h->publish_ctx, type, data);
+	else
+		json_decref(data);
+}
+
+struct vm *host_find(const struct host *h, const char *name)
+{
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		if (strcmp(vm->name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+void host_add(struct host *h, struct vm *vm)
+{
+	struct list *at = h->vms.next;
+
+	while (at != &h->vms && strcmp(CONTAINER_OF(at, struct vm, link)->name, vm->name) < 0)
+		at = at->next;
+	list_insert_before(at, &vm->link);
+	h->vm_count++;
+}
+
+void host_remove(struct host *h, struct vm *vm)
+{
+	h->vm_count--;
+	vm_free(vm);
+}
+
+/* A VM whose file cannot be read is told of, and left alone. */
+static void load(struct host *h, const char *folder, const char *name)
+{
+	struct settings *settings = NULL;
+	struct failure f;
+	char path[PATH_MAX], *text;
+	struct vm *vm;
+	size_t len;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", folder, VM_FILE) >= (int)sizeof(path) ||
+	    access(path, F_OK) < 0)
+		return;
+	r = store_read(path, SETTINGS_BYTES_MAX, &text, &len, &f);
+	if (r == 0) {
+		r = settings_decode(text, len, &settings, &f);
+		free(text);
+	}
+	if (r < 0) {
+		log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: %s: %s", name, path, f.text);
+		return;
+	}
+	vm = vm_new(h, name, folder, settings);
+	if (vm) {
+		host_add(h, vm);
+		return;
+	}
+	settings_free(settings);
+	log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: out of memory", name);
+}
+
+static int load_all(struct host *h, struct failure *f)
+{
+	char folder[PATH_MAX], path[PATH_MAX];
+	struct dirent *entry;
+	DIR *list;
+
+	snprintf(folder, sizeof(folder), "%s/vms", h->state);
+	if (store_make_folder(folder, f) < 0)
+		return -EIO;
+	list = opendir(folder);
+	if (!list)
+		return fail(f, -errno, "cannot read the folder %s: %s", folder, strerror(errno));
+	while ((entry = readdir(list))) {
+		if (!vm_name_allowed(entry->d_name))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) <
+		    (int)sizeof(path))
+			load(h, path, entry->d_name);
+	}
+	closedir(list);
+	return 0;
+}
+
+/* Of a VM whose worker does not live. */
+static void start_by_itself(struct vm *vm)
+{
+	const struct settings *s = vm->settings;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", vm->folder, VM_RUNNING_FILE);
+	if (vm->life != VM_OFF || s->start == START_NEVER ||
+	    (s->start == START_RESTORE && access(path, F_OK) < 0))
+		return;
+	if (vm_start_later(vm, s->start_delay_s) < 0)
+		log_line(LOG_LEVEL_ERROR, "cannot start the VM '%s': out of memory", vm->name);
+}
+
+/* Whether this is the first start since the host's: /run was empty. */
+static bool is_first_start(const struct host *h)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/vm", h->run);
+	return mkdir(path, 0700) == 0;
+}
+
+int host_init(struct host *h, const char *state, const char *run, const char *worker,
+	      sd_event *event, struct failure *f)
+{
+	bool first;
+	int r;
+
+	h->event = event;
+	h->state = state;
+	h->run = run;
+	list_init(&h->vms);
+	list_init(&h->jobs);
+	if (store_make_folder(state, f) < 0 || store_make_folder(run, f) < 0)
+		return -EIO;
+	first = is_first_start(h);
+	r = pool_new(THREADS, &h->pool);
+	if (r >= 0)
+		r = sd_event_add_io(event, &h->pool_source, pool_fd(h->pool), EPOLLIN, on_work, h);
+	if (r >= 0)
+		r = launcher_init(&h->launcher, event, worker);
+	if (r < 0)
+		return fail(f, r, "cannot start: %s", strerror(-r));
+	r = load_all(h, f);
+	if (r < 0)
+		return r;
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		if (!vm_adopt(vm) && first)
+			start_by_itself(vm);
+	}
+	return 0;
+}
+
+void host_done(struct host *h)
+{
+	/* What is under way in it ends first: it is about VMs. */
+	pool_free(h->pool);
+	while (!list_empty(&h->vms))
+		host_remove(h, CONTAINER_OF(h->vms.next, struct vm, link));
+	jobs_done(h);
+	sd_event_source_disable_unref(h->pool_source);
+	launcher_done(&h->launcher);
+}

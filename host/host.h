@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the daemon has: its folders, its VMs, and what they need of each other. */
+#ifndef OYA_HOST_HOST_H
+#define OYA_HOST_HOST_H
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "base/list.h"
+#include "host/launch.h"
+#include "lib/fail.h"
+#include "lib/pool.h"
+
+struct vm;
+
+struct host {
+	sd_event *event;
+	struct pool *pool;
+	sd_event_source *pool_source;
+	struct launcher launcher;
+	const char *state, *run; /* folders */
+	struct list vms;         /* by name */
+	unsigned vm_count;
+	struct list jobs; /* oldest first */
+	uint64_t job_last;
+	unsigned jobs_running, jobs_ended;
+	/* Tells all who listen; `data` is taken. */
+	void (*publish)(void *ctx, const char *type, json_t *data);
+	void *publish_ctx;
+};
+
+/* Reads the folders, takes over workers that live, starts what is to be started. 0, or -errno and
+ * the sentence. */
+int host_init(struct host *h, const char *state, const char *run, const char *worker,
+	      sd_event *event, struct failure *f);
+/* Workers go on. */
+void host_done(struct host *h);
+
+struct vm *host_find(const struct host *h, const char *name);
+void host_add(struct host *h, struct vm *vm);
+/* Lets go of it, and frees it. */
+void host_remove(struct host *h, struct vm *vm);
+void host_publish(struct host *h, const char *type, json_t *data);
+
+#endif

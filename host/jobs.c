@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/jobs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/util.h"
+#include "host/host.h"
+
+static const char *const states[] = {
+	[JOB_RUNNING] = "running", [JOB_DONE] = "done", [JOB_FAILED] = "failed"};
+
+struct job *job_new(struct host *h, const char *what, const char *vm)
+{
+	struct job *j = h->jobs_running < JOBS_RUNNING_MAX ? calloc(1, sizeof(*j)) : NULL;
+
+	if (!j)
+		return NULL;
+	j->id = ++h->job_last;
+	j->began_s = time(NULL);
+	snprintf(j->what, sizeof(j->what), "%s", what);
+	snprintf(j->vm, sizeof(j->vm), "%s", vm);
+	list_append(&h->jobs, &j->link);
+	h->jobs_running++;
+	host_publish(h, "job", job_show(j));
+	return j;
+}
+
+/* The oldest of those that have ended. */
+static void forget_one(struct host *h)
+{
+	for (struct list *at = h->jobs.next; at != &h->jobs; at = at->next) {
+		struct job *j = CONTAINER_OF(at, struct job, link);
+
+		if (j->state == JOB_RUNNING)
+			continue;
+		list_remove(at);
+		free(j);
+		h->jobs_ended--;
+		return;
+	}
+}
+
+void job_end(struct host *h, struct job *job, const char *sentence)
+{
+	job->state = sentence ? JOB_FAILED : JOB_DONE;
+	job->ended_s = time(NULL);
+	snprintf(job->problem, sizeof(job->problem), "%s", sentence ? sentence : "");
+	h->jobs_running--;
+	h->jobs_ended++;
+	host_publish(h, "job", job_show(job));
+	while (h->jobs_ended > JOBS_ENDED_MAX)
+		forget_one(h);
+}
+
+struct job *job_find(const struct host *h, uint64_t id)
+{
+	for (struct list *at = h->jobs.next; at != &h->jobs; at = at->next) {
+		struct job *j = CONTAINER_OF(at, struct job, link);
+
+		if (j->id == id)
+			return j;
+	}
+	return NULL;
+}
+
+json_t *job_show(const struct job *j)
+{
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o}", "id", (json_int_t)j->id, "what",
+			 j->what, "vm", j->vm, "state", states[j->state], "problem", j->problem,
+			 "began", (json_int_t)j->began_s, "ended",
+			 j->ended_s ? json_integer(j->ended_s) : json_null());
+}
+
+void jobs_done(struct host *h)
+{
+	struct list *first;
+
+	while ((first = list_pop(&h->jobs)))
+		free(CONTAINER_OF(first, struct job, link));
+}

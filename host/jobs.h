@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Long work, which a client is told of at once and asks for later. Jobs are kept in memory: after
+ * the daemon's own restart what was under way is seen by what it was to change.
+ *
+ * Threads: the loop's.
+ */
+#ifndef OYA_HOST_JOBS_H
+#define OYA_HOST_JOBS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "lib/fail.h"
+
+#define JOBS_ENDED_MAX 256u /* that are remembered */
+#define JOBS_RUNNING_MAX 4096u
+
+struct host;
+
+enum job_state { JOB_RUNNING, JOB_DONE, JOB_FAILED };
+
+struct job {
+	struct list link;
+	uint64_t id;
+	char what[32]; /* "start", ... */
+	char vm[80];   /* its name; or empty */
+	enum job_state state;
+	char problem[FAIL_TEXT_MAX];
+	int64_t began_s, ended_s; /* since 1970; 0: not yet */
+};
+
+/* A job that runs; kept by the host for some time after job_end(). NULL: too many, or no memory.
+ */
+struct job *job_new(struct host *h, const char *what, const char *vm);
+
+/* NULL: done; else why it failed. */
+void job_end(struct host *h, struct job *job, const char *sentence);
+
+struct job *job_find(const struct host *h, uint64_t id);
+json_t *job_show(const struct job *job);
+void jobs_done(struct host *h);
+
+#endif

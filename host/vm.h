@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A VM of this host: its settings, and its life (docs/design/host.md). Owned by struct host.
+ *
+ * Verbs act at once or begin to: 0, or -errno and the sentence that says why not, with everything
+ * as it was. What they begin ends with a change of the life, which is told to who waits (vm_wait)
+ * and as an event.
+ *
+ * Trust: the worker is hostile once its guest has broken it. It can end its own VM, tell lies about
+ * it, and nothing else.
+ *
+ * Threads: the loop's. Files of the VM's folder are written by the pool, in the VM's lane.
+ *
+ * Invariants:
+ *  1. a worker is started only from VM_OFF and VM_WAITING, in which none lives;
+ *  2. the life leaves VM_STARTING to VM_STOPPING for VM_OFF or VM_WAITING only when the worker's
+ *     end is known.
+ */
+#ifndef OYA_HOST_VM_H
+#define OYA_HOST_VM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/list.h"
+#include "host/link.h"
+#include "host/settings.h"
+#include "lib/fail.h"
+#include "lib/pool.h"
+
+#define VM_FILE "vm.json"
+#define VM_RUNNING_FILE "running" /* in its folder: it is to run when the host starts */
+
+enum vm_life { VM_OFF, VM_WAITING, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_STOPPING };
+
+struct host;
+struct launch;
+
+struct vm {
+	struct host *host;
+	struct list link;
+	char name[VM_NAME_MAX + 1];
+	char uuid[GUID_TEXT_LEN];
+	char *folder, *run;
+	struct settings *settings;
+	uint64_t version;            /* of the settings: grows with each change */
+	unsigned life;               /* enum vm_life */
+	char problem[FAIL_TEXT_MAX]; /* why it is off against its user's will; or empty */
+	json_t *status;              /* as its worker told it last; NULL: nothing yet */
+	json_t *guest;               /* what the guest tells of itself; NULL */
+	struct link *worker;         /* NULL: not connected */
+	int pidfd;                   /* of the worker, while connected once; -1 */
+	struct launch *launch;
+	sd_event_source *files; /* changes in `run` */
+	sd_event_source *timer; /* the next start by itself, or the end of our patience */
+	sd_event_source *again; /* the next try to connect */
+	unsigned tries;         /* to connect */
+	bool making, edited;    /* see edit.h */
+	bool off_wanted;        /* its end is its user's wish */
+	unsigned crashes;       /* since `crashes_from` */
+	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */
+	struct list waiters;
+	struct pool_lane lane;
+};
+
+/* Makes it known, off; settings are taken. NULL: no memory. */
+struct vm *vm_new(struct host *host, const char *name, const char *folder,
+		  struct settings *settings);
+/* Lets go of it; a worker goes on. */
+void vm_free(struct vm *vm);
+
+const char *vm_life_label(const struct vm *vm);
+
+/* At the daemon's start: takes over a worker that lives; true when one does. */
+bool vm_adopt(struct vm *vm);
+
+int vm_start(struct vm *vm, struct failure *f);
+
+/* At the start of the host. */
+int vm_start_later(struct vm *vm, unsigned delay_s);
+
+/* Asks the guest, by its shutdown service; the answer is the worker's. */
+int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *answer, void *ctx,
+		struct failure *f);
+/* Switches it off; a worker that does not obey is killed. */
+int vm_off(struct vm *vm, struct failure *f);
+/* "pause", "resume", "reset", "nmi", or another verb with its arguments, which are taken. */
+int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
+	   void *ctx, struct failure *f);
+
+/* done(ctx, NULL) when the life is `goal`, or done(ctx, sentence) when it ends elsewhere; at once
+ * if it is so already. */
+typedef void vm_done_fn(void *ctx, const char *sentence);
+int vm_wait(struct vm *vm, enum vm_life goal, vm_done_fn *done, void *ctx);
+
+/* What the API shows of it; NULL: no memory. */
+json_t *vm_show(const struct vm *vm);
+
+/* ---- between the files of this room ---- */
+
+/* Moves on, tells it, ends what waits. Fine when it is there already. */
+void vm_move(struct vm *vm, enum vm_life life);
+
+/* Writes what the worker needs, watches and launches it. */
+int vm_worker_start(struct vm *vm, struct failure *f);
+void vm_worker_forget(struct vm *vm);
+void vm_worker_kill(struct vm *vm);
+/* A worker lives: the lock of its file is held. */
+bool vm_worker_lives(const struct vm *vm);
+int vm_worker_watch(struct vm *vm);
+void vm_worker_connect(struct vm *vm);
+/* It is dead: what it said at its end. */
+void vm_worker_take_end(struct vm *vm);
+
+/* The worker has ended: `failed` otherwise than by anybody's wish, and why. */
+void vm_ended(struct vm *vm, bool failed, const char *why);
+/* The worker tells its state. */
+void vm_told(struct vm *vm, json_t *status);
+
+#endif
