@@ -431,3 +431,16 @@ json_t *vm_show(const struct vm *vm)
 			 (json_int_t)vm->version, "settings", vm->settings->root, "status",
 			 vm->status, "guest", vm->guest);
 }
+
+json_t *vm_show_short(const struct vm *vm)
+{
+	const json_t *heartbeat =
+		json_object_get(json_object_get(vm->status, "integration"), "heartbeat");
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:O?, s:O?}", "name", vm->name, "uuid",
+			 vm->uuid, "state", vm_life_label(vm), "problem", vm->problem, "cpus",
+			 json_object_get(vm->settings->root, "cpus"), "memory_mib",
+			 json_object_get(vm->settings->root, "memory_mib"), "heartbeat",
+			 json_object_get(heartbeat, "state"), "address",
+			 json_object_get(vm->guest, "NetworkAddressIPv4"));
+}

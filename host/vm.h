@@ -95,7 +95,8 @@ int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer
 typedef void vm_done_fn(void *ctx, const char *sentence);
 int vm_wait(struct vm *vm, enum vm_life goal, vm_done_fn *done, void *ctx);
 
-/* What the API shows of it; NULL: no memory. */
+/* What the API shows of it, and in a list; NULL: no memory. */
+json_t *vm_show_short(const struct vm *vm);
 json_t *vm_show(const struct vm *vm);
 
 /* ---- between the files of this room ---- */

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/events.h"
+#include "host/jobs.h"
+#include "host/vm.h"
+#include "lib/fields.h"
+
+#define LIMIT_DEFAULT 100u
+#define LIMIT_MAX 1000u
+
+const struct http_route api_routes[] = {
+	{HTTP_GET, "/v1/host", HTTP_READER, 0, NULL, NULL, api_host},
+	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_STREAMS, NULL, NULL, api_events},
+	{HTTP_GET, "/v1/jobs", HTTP_READER, 0, "limit after", NULL, api_list_jobs},
+	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, 0, NULL, NULL, api_get_job},
+	{HTTP_GET, "/v1/vms", HTTP_READER, 0, "limit after", NULL, api_list_vms},
+	{HTTP_POST, "/v1/vms", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_create_vm},
+	{HTTP_GET, "/v1/vms/{vm}", HTTP_READER, 0, NULL, NULL, api_get_vm},
+	{HTTP_PATCH, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_change_vm},
+	{HTTP_DELETE, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, 0, "disks", NULL, api_remove_vm},
+	{HTTP_POST, "/v1/vms/{vm}/start", HTTP_OPERATOR, 0, NULL, NULL, api_start_vm},
+	{HTTP_POST, "/v1/vms/{vm}/stop", HTTP_OPERATOR, HTTP_TAKES_BODY, NULL, NULL, api_stop_vm},
+	{HTTP_POST, "/v1/vms/{vm}/pause", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/resume", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/reset", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/reboot", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/nmi", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
+	{HTTP_GET, "/v1/vms/{vm}/statistics", HTTP_READER, 0, NULL, NULL, api_vm_statistics},
+	{HTTP_GET, "/v1/vms/{vm}/console", HTTP_OPERATOR, HTTP_UPGRADES, NULL, "oya-console",
+	 api_vm_console},
+};
+const size_t api_route_count = ARRAY_LEN(api_routes);
+
+void api_fail(struct http_request *r, int code, const struct failure *f)
+{
+	http_fail(r, http_status_of(code), f);
+}
+
+struct vm *api_vm(struct api *api, struct http_request *r)
+{
+	const char *name = http_param(r, "vm");
+	struct vm *vm = host_find(api->host, name);
+	struct failure f;
+
+	if (vm && !vm->making)
+		return vm;
+	fail(&f, -ENOENT, "there is no VM '%.80s'", name);
+	http_fail(r, 404, &f);
+	return NULL;
+}
+
+bool api_body(struct http_request *r, const struct field *fields, size_t count)
+{
+	struct failure f;
+
+	if (!r->body || fields_check(r->body, "the request", fields, count, &f) == 0)
+		return true;
+	http_fail(r, 400, &f);
+	return false;
+}
+
+void api_accept(struct http_request *r, const struct job *job)
+{
+	char location[64];
+
+	snprintf(location, sizeof(location), "/v1/jobs/%" PRIu64, job->id);
+	http_reply(r, &(struct http_reply){
+			      .status = 202, .body = job_show(job), .location = location});
+}
+
+/* `limit` of the query; false: answered. */
+static bool take_limit(struct http_request *r, unsigned *ret_limit)
+{
+	const char *text = http_query(r, "limit");
+	struct failure f;
+	char *end;
+	unsigned long n = text ? strtoul(text, &end, 10) : LIMIT_DEFAULT;
+
+	if (!text || (text[0] >= '1' && text[0] <= '9' && !*end && n <= LIMIT_MAX)) {
+		*ret_limit = (unsigned)n;
+		return true;
+	}
+	fail(&f, -EINVAL, "'limit' is '%.32s', allowed are 1 to %u", text, LIMIT_MAX);
+	http_fail(r, 400, &f);
+	return false;
+}
+
+static void reply_list(struct http_request *r, const char *name, json_t *list, json_t *next)
+{
+	http_reply(r,
+		   &(struct http_reply){.status = 200,
+					.body = json_pack("{s:o, s:o}", name, list, "next", next)});
+}
+
+void api_list_vms(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	const char *after = http_query(r, "after"), *last = NULL;
+	json_t *list = json_array();
+	unsigned limit, n = 0;
+	bool more = false;
+
+	if (!take_limit(r, &limit)) {
+		json_decref(list);
+		return;
+	}
+	for (struct list *at = api->host->vms.next; at != &api->host->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		if (vm->making || (after && strcmp(vm->name, after) <= 0))
+			continue;
+		more = n == limit;
+		if (more)
+			break;
+		json_array_append_new(list, vm_show_short(vm));
+		last = vm->name;
+		n++;
+	}
+	reply_list(r, "vms", list, more ? json_string(last) : json_null());
+}
+
+void api_list_jobs(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	const char *text = http_query(r, "after");
+	uint64_t after = text ? strtoull(text, NULL, 10) : 0, last = 0;
+	json_t *list = json_array();
+	unsigned limit, n = 0;
+	bool more = false;
+
+	if (!take_limit(r, &limit)) {
+		json_decref(list);
+		return;
+	}
+	for (struct list *at = api->host->jobs.next; at != &api->host->jobs; at = at->next) {
+		struct job *job = CONTAINER_OF(at, struct job, link);
+
+		if (job->id <= after)
+			continue;
+		more = n == limit;
+		if (more)
+			break;
+		json_array_append_new(list, job_show(job));
+		last = job->id;
+		n++;
+	}
+	reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
+}
+
+void api_get_job(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	const char *text = http_param(r, "job");
+	struct job *job = job_find(api->host, strtoull(text, NULL, 10));
+	struct failure f;
+
+	if (job) {
+		http_reply(r, &(struct http_reply){.status = 200, .body = job_show(job)});
+		return;
+	}
+	fail(&f, -ENOENT, "there is no job '%.32s' any more, or there never was", text);
+	http_fail(r, 404, &f);
+}
+
+void api_host(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	struct utsname name;
+
+	uname(&name);
+	http_reply(r,
+		   &(struct http_reply){
+			   .status = 200,
+			   .body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "name",
+					     name.nodename, "version", OYA_VERSION, "kernel",
+					     name.release, "vms", (int)api->host->vm_count, "cpus",
+					     (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+					     (json_int_t)sysconf(_SC_PHYS_PAGES) *
+						     sysconf(_SC_PAGESIZE))});
+}
+
+void api_events(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+
+	events_follow(api->events, r);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Routes of VMs. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/api.h"
+#include "host/edit.h"
+#include "host/jobs.h"
+#include "host/relay.h"
+#include "host/vm.h"
+#include "lib/fields.h"
+
+#define ETAG_BYTES 32
+
+static void put_etag(const struct vm *vm, char etag[ETAG_BYTES])
+{
+	snprintf(etag, ETAG_BYTES, "\"%" PRIu64 "\"", vm->version);
+}
+
+static void reply_vm(struct http_request *r, const struct vm *vm, unsigned status)
+{
+	char etag[ETAG_BYTES], location[96];
+
+	put_etag(vm, etag);
+	snprintf(location, sizeof(location), "/v1/vms/%s", vm->name);
+	http_reply(r, &(struct http_reply){.status = status,
+					   .body = vm_show(vm),
+					   .etag = etag,
+					   .location = status == 201 ? location : NULL});
+}
+
+void api_get_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+
+	if (vm)
+		reply_vm(r, vm, 200);
+}
+
+/* ---- made, changed, removed ---- */
+
+static void on_created(void *ctx, struct vm *vm, int code, const struct failure *f)
+{
+	if (code < 0)
+		api_fail(ctx, code, f);
+	else
+		reply_vm(ctx, vm, 201);
+}
+
+void api_create_vm(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	const char *name = json_string_value(json_object_get(r->body, "name"));
+	json_t *settings = json_copy(r->body);
+	struct failure f;
+	int code;
+
+	if (!name) {
+		code = fail(&f, -EINVAL, "the request has no string 'name' for the VM");
+	} else {
+		char copy[VM_NAME_MAX + 2];
+
+		snprintf(copy, sizeof(copy), "%s", name);
+		(void)json_object_del(settings, "name");
+		http_later(r);
+		code = edit_create(api->host, copy, settings, on_created, r, &f);
+	}
+	json_decref(settings);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+static void on_changed(void *ctx, struct vm *vm, int code, const struct failure *f)
+{
+	if (code < 0)
+		api_fail(ctx, code, f);
+	else
+		reply_vm(ctx, vm, 200);
+}
+
+/* False: answered by 412. */
+static bool is_current(struct http_request *r, const struct vm *vm)
+{
+	char etag[ETAG_BYTES];
+	struct failure f;
+
+	put_etag(vm, etag);
+	if (!r->if_match || http_etag_listed(r->if_match, etag))
+		return true;
+	fail(&f, -ESTALE,
+	     "the VM '%s' has been changed since: it is at %s; read it again and decide anew",
+	     vm->name, etag);
+	http_fail(r, 412, &f);
+	return false;
+}
+
+void api_change_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm || !is_current(r, vm))
+		return;
+	http_later(r);
+	code = edit_change(vm, r->body, on_changed, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+static void on_removed(void *ctx, struct vm *vm, int code, const struct failure *f)
+{
+	(void)vm;
+	if (code < 0)
+		api_fail(ctx, code, f);
+	else
+		http_reply(ctx, &(struct http_reply){.status = 204});
+}
+
+void api_remove_vm(struct http_request *r, void *owner)
+{
+	const char *disks = http_query(r, "disks");
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm || !is_current(r, vm))
+		return;
+	if (disks && strcmp(disks, "keep") != 0 && strcmp(disks, "delete") != 0) {
+		fail(&f, -EINVAL, "'disks' is '%.32s', allowed are keep and delete", disks);
+		http_fail(r, 400, &f);
+		return;
+	}
+	http_later(r);
+	code = edit_remove(vm, disks && strcmp(disks, "delete") == 0, on_removed, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+/* ---- started and stopped ---- */
+
+struct wait {
+	struct host *host;
+	struct job *job;
+};
+
+static void on_end(void *ctx, const char *sentence)
+{
+	struct wait *w = ctx;
+
+	job_end(w->host, w->job, sentence);
+	free(w);
+}
+
+/* A job that ends when the VM is as wanted. It has begun already. */
+static void follow(struct http_request *r, struct vm *vm, const char *what, enum vm_life goal)
+{
+	struct wait *w = calloc(1, sizeof(*w));
+	struct job *job = w ? job_new(vm->host, what, vm->name) : NULL;
+	struct failure f;
+
+	if (!job) {
+		free(w);
+		fail(&f, -ENOMEM, "it is under way, but there is no room for a job to follow it");
+		http_fail(r, 503, &f);
+		return;
+	}
+	*w = (struct wait){vm->host, job};
+	api_accept(r, job);
+	if (vm_wait(vm, goal, on_end, w) < 0)
+		on_end(w, "out of memory");
+}
+
+void api_start_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	code = vm_start(vm, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		follow(r, vm, "start", VM_RUNNING);
+}
+
+/* The guest has been asked, or it cannot be: then the job fails at once. */
+struct stop {
+	struct api *api;
+	struct http_request *r;
+	char name[VM_NAME_MAX + 1];
+};
+
+static void on_asked_to_stop(void *ctx, json_t *result, const char *sentence)
+{
+	struct stop *s = ctx;
+	struct vm *vm = host_find(s->api->host, s->name);
+	struct failure f;
+
+	(void)result;
+	if (sentence || !vm) {
+		fail(&f, -EBUSY, "%s", sentence ? sentence : "the VM is no longer here");
+		http_fail(s->r, 409, &f);
+	} else {
+		follow(s->r, vm, "stop", VM_OFF);
+	}
+	free(s);
+}
+
+static void shut_down(struct api *api, struct http_request *r, struct vm *vm, const char *reason)
+{
+	struct stop *s = calloc(1, sizeof(*s));
+	struct failure f;
+	int code;
+
+	if (!s) {
+		fail(&f, -ENOMEM, "cannot stop the VM '%s': out of memory", vm->name);
+		http_fail(r, 503, &f);
+		return;
+	}
+	s->api = api;
+	s->r = r;
+	snprintf(s->name, sizeof(s->name), "%s", vm->name);
+	http_later(r);
+	code = vm_shutdown(vm, false, reason, on_asked_to_stop, s, &f);
+	if (code < 0) {
+		free(s);
+		api_fail(r, code, &f);
+	}
+}
+
+void api_stop_vm(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"off", JSON_TRUE}, {"reason", JSON_STRING}};
+	const char *reason;
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	reason = json_string_value(json_object_get(r->body, "reason"));
+	if (!json_is_true(json_object_get(r->body, "off"))) {
+		shut_down(owner, r, vm, reason ? reason : "");
+		return;
+	}
+	code = vm_off(vm, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		follow(r, vm, "stop", VM_OFF);
+}
+
+/* ---- asked of the worker ---- */
+
+static void on_answer(void *ctx, json_t *result, const char *sentence)
+{
+	struct failure f;
+
+	if (!sentence) {
+		http_reply(ctx, &(struct http_reply){.status = result ? 200 : 204,
+						     .body = json_incref(result)});
+		return;
+	}
+	fail(&f, -EBUSY, "%s", sentence);
+	http_fail(ctx, 409, &f);
+}
+
+static void ask(struct http_request *r, struct vm *vm, const char *verb)
+{
+	struct failure f;
+	int code;
+
+	http_later(r);
+	code = vm_ask(vm, verb, json_pack("{s:s}", "verb", verb), -1, on_answer, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+/* The last part of the path is the worker's verb. */
+void api_ask_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+
+	if (vm)
+		ask(r, vm, strrchr(r->route->pattern, '/') + 1);
+}
+
+void api_vm_statistics(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+
+	if (vm)
+		ask(r, vm, "statistics");
+}
+
+/* ---- the console ---- */
+
+struct console {
+	sd_event *event;
+	int worker; /* its answer has been read: what follows is the guest's serial line */
+};
+
+static void on_upgraded(void *ctx, int fd, const void *early, size_t len)
+{
+	struct console *c = ctx;
+
+	if (fd >= 0)
+		(void)relay_start(c->event, fd, c->worker, early, len);
+	else
+		close(c->worker);
+	free(c);
+}
+
+/* A connection of its own to the worker, which becomes the console with its first request. */
+static int open_console(const struct vm *vm)
+{
+	static const char request[] = "{\"verb\":\"console\"}\n";
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/control", vm->run);
+	fd = link_connect(path);
+	if (fd >= 0 && send(fd, request, sizeof(request) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+void api_vm_console(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct console *c = vm ? calloc(1, sizeof(*c)) : NULL;
+	struct failure f;
+
+	if (!vm)
+		return;
+	if (c)
+		c->worker = open_console(vm);
+	if (!c || c->worker < 0) {
+		fail(&f, -EBUSY, "the console of the VM '%s' cannot be reached: it is %s", vm->name,
+		     vm_life_label(vm));
+		http_fail(r, 409, &f);
+		free(c);
+		return;
+	}
+	c->event = vm->host->event;
+	http_upgrade(r, on_upgraded, c);
+}

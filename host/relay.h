@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bytes between two stream sockets, both ways, until either ends. */
+#ifndef OYA_HOST_RELAY_H
+#define OYA_HOST_RELAY_H
+
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+/* Takes both descriptors, which are made non-blocking, also when it fails; it ends and frees
+ * itself. `early` has come from `a` already. 0 or -errno. */
+int relay_start(sd_event *event, int a, int b, const void *early, size_t early_len);
+
+#endif
