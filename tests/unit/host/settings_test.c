@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#undef fail /* lib/fail.h has one of its own */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "host/settings.h"
+
+#define ID "\"version\": 1, \"uuid\": \"6ba7b810-9dad-11d1-80b4-00c04fd430c8\""
+
+static struct settings *decode(const char *text)
+{
+	struct settings *s = NULL;
+	struct failure f = {""};
+
+	if (settings_decode(text, strlen(text), &s, &f) < 0)
+		_fail(f.text, __LINE__);
+	return s;
+}
+
+static void assert_refused(const char *text, const char *sentence)
+{
+	char expected[FAIL_TEXT_MAX];
+	struct settings *s;
+	struct failure f;
+
+	snprintf(expected, sizeof(expected), "cannot use the VM's configuration: %s", sentence);
+	assert_int_equal(settings_decode(text, strlen(text), &s, &f), -EINVAL);
+	assert_string_equal(f.text, expected);
+}
+
+static void what_is_absent_has_its_default(void **state)
+{
+	struct settings *s = decode("{" ID "}");
+
+	(void)state;
+	assert_int_equal(s->start, START_RESTORE);
+	assert_int_equal(s->stop, STOP_SHUTDOWN);
+	assert_int_equal(s->stop_timeout_s, 120);
+	assert_int_equal(s->crash, CRASH_RESTART);
+	assert_int_equal(s->crash_most, 3);
+	assert_int_equal(s->crash_within_s, 3600);
+	assert_int_equal(s->cpu_percent, 0);
+	assert_int_equal(s->cpu_weight, 100);
+	settings_free(s);
+	settings_free(NULL);
+}
+
+static void all_settings_are_read(void **state)
+{
+	struct settings *s =
+		decode("{" ID ", \"notes\": \"n\", \"tags\": [\"a\", \"b\"],"
+		       "\"start\": {\"action\": \"always\", \"delay\": 7},"
+		       "\"stop\": {\"action\": \"off\", \"timeout\": 9},"
+		       "\"crash\": {\"action\": \"leave\", \"most\": 2, \"within\": 60},"
+		       "\"limits\": {\"cpu_percent\": 150, \"cpu_weight\": 50}}");
+
+	(void)state;
+	assert_int_equal(s->start, START_ALWAYS);
+	assert_int_equal(s->start_delay_s, 7);
+	assert_int_equal(s->stop, STOP_OFF);
+	assert_int_equal(s->stop_timeout_s, 9);
+	assert_int_equal(s->crash, CRASH_LEAVE);
+	assert_int_equal(s->crash_most, 2);
+	assert_int_equal(s->crash_within_s, 60);
+	assert_int_equal(s->cpu_percent, 150);
+	assert_int_equal(s->cpu_weight, 50);
+	settings_free(s);
+}
+
+static void wrong_settings_are_told(void **state)
+{
+	(void)state;
+	assert_refused("{", "line 1 is not JSON: string or '}' expected near end of file");
+	assert_refused("[]", "the VM is not an object");
+	assert_refused("{}", "it has no 'version'; this oyad reads version 1");
+	assert_refused("{\"version\": 2}", "'version' is 2, allowed are 1 to 1");
+	assert_refused("{\"version\": 1}", "'' is no UUID");
+	assert_refused("{" ID ", \"cpu\": 2}", "the VM has no setting 'cpu'");
+	assert_refused("{" ID ", \"control\": \"/etc/passwd\"}", "the VM has no setting 'control'");
+	assert_refused("{" ID ", \"sandbox\": false}", "the VM has no setting 'sandbox'");
+	assert_refused("{" ID ", \"start\": {\"action\": \"never ever\"}}",
+		       "'action' of 'start' is 'never ever', allowed are never, restore and "
+		       "always");
+	assert_refused("{" ID ", \"stop\": {\"timeout\": 0}}",
+		       "'timeout' is 0, allowed are 1 to 86400");
+	assert_refused("{" ID ", \"tags\": [\"\"]}", "a tag is a text of 1 to 64 bytes");
+	assert_refused("{" ID ", \"disks\": [5]}", "a disk is not an object");
+	assert_refused("{" ID ", \"nics\": [5]}", "a NIC is not an object");
+}
+
+static void files_of_disks_do_not_climb_out_of_the_folder(void **state)
+{
+	static const char *const bad[] = {"", ".", "..", "../x", "a/b", "./x", ".hidden", "a/../b"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[256], sentence[256];
+
+		snprintf(text, sizeof(text), "{" ID ", \"disks\": [{\"file\": \"%s\"}]}", bad[i]);
+		snprintf(sentence, sizeof(sentence),
+			 "'%s' is no file of a disk: a name in the VM's folder or an absolute path",
+			 bad[i]);
+		assert_refused(text, sentence);
+	}
+	assert_refused("{" ID ", \"disks\": [{\"path\": \"x\"}]}",
+		       "a disk has no setting 'path'; its image is 'file'");
+	settings_free(decode("{" ID ", \"disks\": [{\"file\": \"disk.raw\"}, {\"file\": "
+			     "\"/dev/sdb\"}, {\"type\": \"dvd\"}]}"));
+}
+
+static void worker_gets_what_is_its_and_no_more(void **state)
+{
+	const struct vm_places places = {.name = "web", .folder = "/v/web", .run = "/r/1"};
+	struct settings *s = decode("{" ID ", \"notes\": \"n\", \"cpus\": 2, \"boot\": {"
+				    "\"firmware\": \"bios\"}, \"disks\": [{\"file\": \"d.raw\", "
+				    "\"lun\": 3}, {\"file\": \"/dev/sdb\"}, {\"type\": \"dvd\"}]}");
+	json_t *config = settings_for_worker(s, &places);
+	json_t *expected = json_loads(
+		"{\"version\": 1, \"name\": \"web\", \"uuid\": "
+		"\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"cpus\": 2, \"boot\": {\"firmware\": "
+		"\"bios\"}, \"disks\": [{\"path\": \"/v/web/d.raw\", \"lun\": 3}, {\"path\": "
+		"\"/dev/sdb\"}, {\"type\": \"dvd\"}], \"nics\": [], \"control\": \"/r/1/control\", "
+		"\"end\": \"/r/1/end\"}",
+		0, NULL);
+
+	(void)state;
+	assert_true(json_equal(config, expected));
+	json_decref(config);
+	json_decref(expected);
+	settings_free(s);
+}
+
+static json_t *load(const char *text)
+{
+	json_t *value = json_loads(text, 0, NULL);
+
+	assert_non_null(value);
+	return value;
+}
+
+static void identity_and_addresses_are_made_once(void **state)
+{
+	json_t *object = load("{\"nics\": [{\"type\": \"user\"}, {\"type\": \"user\", \"mac\": "
+			      "\"00:15:5d:00:00:01\"}]}"),
+	       *patch = load("{\"notes\": \"later\"}"), *nics;
+	struct settings *s, *changed;
+	struct failure f;
+
+	(void)state;
+	assert_int_equal(settings_make(object, &s, &f), 0);
+	nics = json_object_get(s->root, "nics");
+	assert_int_equal(strncmp(json_string_value(json_object_get(json_array_get(nics, 0), "mac")),
+				 "00:15:5d:", 9),
+			 0);
+	assert_int_equal(settings_patch(s, patch, &changed, &f), 0);
+	assert_true(json_equal(json_object_get(changed->root, "nics"), nics));
+	assert_true(guid_equal(&s->uuid, &changed->uuid));
+	settings_free(changed);
+	settings_free(s);
+	json_decref(object);
+	json_decref(patch);
+}
+
+/* The cases of RFC 7396 that concern objects. */
+static void change_merges_sets_and_removes(void **state)
+{
+	struct settings *s = decode("{" ID ", \"cpus\": 2, \"start\": {\"action\": \"always\", "
+				    "\"delay\": 5}, \"tags\": [\"a\"]}"),
+			*changed;
+	json_t *patch = load("{\"cpus\": 4, \"tags\": null, \"start\": {\"delay\": null}, "
+			     "\"stop\": {\"action\": \"off\"}}"),
+	       *bad = load("{\"uuid\": \"00000000-0000-4000-8000-000000000000\"}"),
+	       *none = load("[1]");
+	struct failure f;
+
+	(void)state;
+	assert_int_equal(settings_patch(s, patch, &changed, &f), 0);
+	assert_int_equal(json_integer_value(json_object_get(changed->root, "cpus")), 4);
+	assert_null(json_object_get(changed->root, "tags"));
+	assert_int_equal(changed->start, START_ALWAYS);
+	assert_int_equal(changed->start_delay_s, 0);
+	assert_int_equal(changed->stop, STOP_OFF);
+	assert_int_equal(s->start_delay_s, 5);
+	settings_free(changed);
+	assert_int_equal(settings_patch(s, bad, &changed, &f), -EINVAL);
+	assert_int_equal(settings_patch(s, none, &changed, &f), -EINVAL);
+	settings_free(s);
+	json_decref(patch);
+	json_decref(bad);
+	json_decref(none);
+}
+
+static void names_are_plain(void **state)
+{
+	char longest[VM_NAME_MAX + 2];
+
+	(void)state;
+	memset(longest, 'a', sizeof(longest));
+	longest[VM_NAME_MAX + 1] = '\0';
+	assert_false(vm_name_allowed(longest));
+	longest[VM_NAME_MAX] = '\0';
+	assert_true(vm_name_allowed(longest));
+	assert_true(vm_name_allowed("web-1.example_2"));
+	assert_false(vm_name_allowed(""));
+	assert_false(vm_name_allowed("."));
+	assert_false(vm_name_allowed(".new-x"));
+	assert_false(vm_name_allowed("-x"));
+	assert_false(vm_name_allowed("a/b"));
+	assert_false(vm_name_allowed("a b"));
+	assert_false(vm_name_allowed("\xc3\xa4"));
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_absent_has_its_default),
+		TEST(all_settings_are_read),
+		TEST(wrong_settings_are_told),
+		TEST(files_of_disks_do_not_climb_out_of_the_folder),
+		TEST(worker_gets_what_is_its_and_no_more),
+		TEST(identity_and_addresses_are_made_once),
+		TEST(change_merges_sets_and_removes),
+		TEST(names_are_plain),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
