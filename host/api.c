@@ -194,5 +194,5 @@ void api_events(struct http_request *r, void *owner)
 {
 	struct api *api = owner;
 
-	events_follow(api->events, r);
+	events_listen(api->events, r);
 }

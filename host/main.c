@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -41,14 +42,17 @@ struct daemon {
 
 static void publish(void *ctx, const char *type, json_t *data)
 {
-	events_publish(ctx, type, data);
+	(void)events_publish(ctx, type, data);
 }
 
 static gid_t group(void)
 {
-	const struct group *g = getgrnam(GROUP);
+	struct group entry, *found = NULL;
+	char names[4096];
 
-	return g ? g->gr_gid : (gid_t)-1;
+	if (getgrnam_r(GROUP, &entry, names, sizeof(names), &found) != 0 || !found)
+		return (gid_t)-1;
+	return found->gr_gid;
 }
 
 /* Members of the group may connect; what they may do is the http's to say. */
@@ -67,6 +71,15 @@ static int open_socket(struct daemon *d, struct failure *f)
 	return http_listen_unix(d->http, d->listener.fd, f);
 }
 
+/* Greater than any of before a restart. */
+static uint64_t first_event(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static int start(struct daemon *d, const char *state, const char *run, const char *worker,
 		 struct failure *f)
 {
@@ -76,7 +89,7 @@ static int start(struct daemon *d, const char *state, const char *run, const cha
 		.owner = &d->api,
 		.group = group(),
 	};
-	int r = events_new(&d->api.events);
+	int r = events_new(EVENTS_KEPT_MAX, first_event(), &d->api.events);
 
 	if (r < 0)
 		return fail(f, r, "cannot start: %s", strerror(-r));
