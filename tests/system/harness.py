@@ -16,13 +16,13 @@ MARK = "OYA_SYSTEM_TEST"  # in the environment of all processes of a test
 # The interface to the processors that `oya run` picks.
 DEVICE = "/dev/oya" if os.path.exists("/dev/oya") else "/dev/kvm"
 SLOWNESS = float(os.environ.get("OYA_SYSTEM_SLOWNESS", "1"))  # of this machine; waits are so much longer
-tests = []  # (name, function), in the order of their definition
+tests = []  # (name, function, suite), in the order of their definition
 
 
 class Paths:
     """Where the programs and the guest are; run.py sets them."""
 
-    oya = worker = guest = ""
+    oya = worker = guest = oyad = ""
 
 
 class Failed(Exception):
@@ -33,9 +33,9 @@ class Skipped(Exception):
     pass
 
 
-def test(name):
+def test(name, suite="system"):
     def note(function):
-        tests.append((name, function))
+        tests.append((name, function, suite))
         return function
 
     return note

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """System tests: whole VMs with a tiny guest on this machine's /dev/kvm, or /dev/oya. TAP on standard output.
 
-usage: run.py [--build DIR] [--guest FILE] [--list] [NAME...]
+usage: run.py [--build DIR] [--guest FILE] [--suite system|host] [--list] [NAME...]
 NAME picks the tests whose name contains it.
 """
 
@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 import harness  # noqa: E402
 import blind_tests  # noqa: E402,F401
 import guest_tests  # noqa: E402,F401
+import host_tests  # noqa: E402,F401
 import life_tests  # noqa: E402,F401
 import sentence_tests  # noqa: E402,F401
 import storage_tests  # noqa: E402,F401
@@ -32,7 +33,7 @@ def why_not():
         os.close(os.open(harness.DEVICE, os.O_RDWR))
     except OSError as e:
         return f"{harness.DEVICE} cannot be opened: {e.strerror}"
-    for path in (harness.Paths.oya, harness.Paths.worker, harness.Paths.guest):
+    for path in (harness.Paths.oya, harness.Paths.worker, harness.Paths.guest, harness.Paths.oyad):
         if not os.access(path, os.X_OK):
             return f"{path} is not built"
     return None
@@ -66,20 +67,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default=os.path.join(root, "build", "release"))
     parser.add_argument("--guest", help="the tiny guest, where the build has none")
+    parser.add_argument("--suite", default="system", help="system: the worker; host: the daemon")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
     harness.Paths.oya = os.path.join(build, "cli", "oya")
+    harness.Paths.oyad = os.path.join(build, "host", "oyad")
     harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
     harness.Paths.guest = os.path.abspath(
         options.guest or os.path.join(build, "tests", "system", "oya-test-guest")
     )
     chosen = [
-        t for t in harness.tests if not options.names or any(n in t[0] for n in options.names)
+        t
+        for t in harness.tests
+        if t[2] == options.suite
+        and (not options.names or any(n in t[0] for n in options.names))
     ]
     if options.list:
-        print("\n".join(name for name, _ in chosen))
+        print("\n".join(name for name, *_ in chosen))
         return 0
     reason = why_not()
     if reason:
@@ -88,7 +94,7 @@ def main():
     signal.signal(signal.SIGALRM, on_alarm)
     print(f"1..{len(chosen)}", flush=True)
     failures = 0
-    for number, (name, function) in enumerate(chosen, 1):
+    for number, (name, function, _) in enumerate(chosen, 1):
         begun = time.monotonic()
         fine, directive, reason = run_one(function)
         seconds = time.monotonic() - begun

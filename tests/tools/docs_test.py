@@ -148,17 +148,23 @@ class Formats(unittest.TestCase):
         }
         documented = sections(read("docs/format/worker-config.md").split("## Example")[0], 3)
         self.assertEqual(set(documented), set(objects))
-        self.assertEqual(len(re.findall(r"struct key \w+\[\]", code)), len(objects))
+        self.assertEqual(len(re.findall(r"struct field \w+\[\]", code)), len(objects))
         for title, function in objects.items():
             body = inside(code, rf"^static int {function}\(", r"^\}", function)
             named = "root_keys" if function == "decode_root" else "keys"
             table = code if function == "decode_root" else body
-            keys = inside(table, rf"struct key {named}\[\] = \{{", r"\};", f"the keys of {function}")
+            keys = inside(table, rf"struct field {named}\[\] = \{{", r"\};", f"the keys of {function}")
             self.assertEqual(
                 set(re.findall(r"^\| `(\w+)` \|", documented[title], re.MULTILINE)),
                 set(re.findall(r'\{"(\w+)", JSON_', keys)),
                 title,
             )
+
+    def test_document_of_a_vm_has_its_settings(self):
+        keys = inside(read("host/settings.c"), r"^static const struct field fields\[\] = \{", r"^\};", "the settings of a VM")
+        first = read("docs/format/vm.md").split("\n\n`file` of a disk")[0]
+        rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", first, re.MULTILINE)
+        self.assertEqual({name for row in rows for name in re.findall(r"`(\w+)`", row)}, set(re.findall(r'\{"(\w+)", JSON_', keys)))
 
     def test_document_of_the_configuration_has_its_limits(self):
         text = read("worker/config.h")

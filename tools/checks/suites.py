@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import builds, coverage, style, tree
@@ -162,11 +163,15 @@ def _fuzz_figures(name: str, end: Ended) -> str:
     )
 
 
-def _system(part: Part) -> list[Task]:
-    """Whole VMs on this machine's KVM, by the release build."""
-    builds.make_release(part.run)
-    argv = [sys.executable, "tests/system/run.py", "--build", str(RELEASE.folder)]
-    return [Task("system", lambda part: part.tap("system", argv, "system", part.left_s()))]
+def _whole_vms(name: str) -> Callable[[Part], list[Task]]:
+    """Whole VMs on this machine's KVM, by the release build: the tests of tests/system of one suite."""
+
+    def tasks(part: Part) -> list[Task]:
+        builds.make_release(part.run)
+        argv = [sys.executable, "tests/system/run.py", "--build", str(RELEASE.folder), "--suite", name]
+        return [Task(name, lambda part: part.tap(name, argv, name, part.left_s()))]
+
+    return tasks
 
 
 def _blind(part: Part) -> list[Task]:
@@ -232,7 +237,8 @@ SUITES = {
         Suite("unit", 330, "tests/unit by gcc and clang, address and undefined sanitizers", _unit, parallel=True),
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
         Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
-        Suite("system", 150, "tests/system on this machine's /dev/kvm", _system),
+        Suite("system", 150, "tests/system on this machine's /dev/kvm", _whole_vms("system")),
+        Suite("host", 150, "the host service with real workers, on this machine's /dev/kvm", _whole_vms("host")),
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
         Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
         Suite("lab-quick", 700, "the short tests on emulated hosts", _lab_quick),
@@ -240,5 +246,5 @@ SUITES = {
         Suite("hv", 9000, "the hypervisor on emulated hosts, and the lab's tests of VMs on it", _hv),
     )
 }
-LANDING = ["style", "tools", "unit", "sim", "fuzz", "system", "lab-quick"]
-FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "lab", "hv"]
+LANDING = ["style", "tools", "unit", "sim", "fuzz", "system", "host", "lab-quick"]
+FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "host", "lab", "hv"]

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""oyad under test, and a client of its API."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+
+from harness import SLOWNESS, Paths, check, connected, wait_for
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20 * SLOWNESS)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Daemon:
+    """One oyad with folders of its own in the place of a test; may be started anew there."""
+
+    def __init__(self, place):
+        self.place = place
+        self.state, self.run = place.path("state"), place.path("run")
+        self.api = os.path.join(self.run, "api")
+        self.errors_path = place.path("oyad.log")
+        self.process = None
+        self.start()
+
+    def start(self):
+        command = [Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
+        with open(self.errors_path, "ab") as errors:
+            self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
+        wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")
+
+    def _listens(self):
+        check(self.process.poll() is None, f"oyad has ended: {self.errors()[-400:]}")
+        s = connected(self.api)
+        if s:
+            s.close()
+        return s is not None
+
+    def errors(self):
+        with open(self.errors_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        self.process.terminate()
+        status = self.process.wait(10 * SLOWNESS)
+        check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers, and the JSON of the answer."""
+        c = Connection(self.api)
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        text = None if body is None else json.dumps(body)
+        c.request(
+            method, path, text, {**({"Content-Type": kind} if text else {}), **(headers or {})}
+        )
+        answer = c.getresponse()
+        content = answer.read()
+        c.close()
+        return answer.status, answer.headers, json.loads(content) if content else None
+
+    def good(self, method, path, body=None, status=None):
+        got, _, answer = self.ask(method, path, body)
+        check(got < 400 and status in (None, got), f"{method} {path}: {got} {answer}")
+        return answer
+
+    def refused(self, method, path, body, status, sentence):
+        got, headers, answer = self.ask(method, path, body)
+        check(got == status, f"{method} {path}: {got} in place of {status}: {answer}")
+        check(headers["Content-Type"] == "application/problem+json", str(headers))
+        check(sentence in answer["detail"], f"{answer['detail']!r} has no {sentence!r}")
+
+    def job(self, method, path, body=None):
+        """Does what takes long, to its end; the job."""
+        job = self.good(method, path, body, 202)
+        return wait_for(lambda: self._ended(job["id"]), f"the job {job} does not end", 20)
+
+    def _ended(self, number):
+        job = self.good("GET", f"/v1/jobs/{number}")
+        return job if job["state"] != "running" else None
+
+    def done(self, method, path, body=None):
+        job = self.job(method, path, body)
+        check(job["state"] == "done", f"{job}")
+
+    def make(self, name, guest_test="halted", **settings):
+        boot = {"kernel": Paths.guest, "append": f"test={guest_test}"}
+        return self.good(
+            "POST", "/v1/vms", {"name": name, "memory_mib": 64, "boot": boot, **settings}, 201
+        )
+
+    def vm(self, name):
+        return self.good("GET", f"/v1/vms/{name}")
+
+    def wait_state(self, name, state, seconds=10):
+        wait_for(
+            lambda: self.vm(name)["state"] == state,
+            f"{name} does not become {state}: {self.errors()[-600:]}",
+            seconds,
+        )

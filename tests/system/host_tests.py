@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""oyad with real workers: VMs that it makes, starts, loses sight of and finds again."""
+
+import json
+import os
+import signal
+import socket
+
+from daemon import Daemon
+from harness import check, marked, test, wait_for
+
+
+def host_test(name):
+    return test(name, suite="host")
+
+
+def _worker(place, daemon, name):
+    """The pid of a VM's worker."""
+    run = os.path.join(daemon.run, "vm", daemon.vm(name)["uuid"])
+    for pid in marked(place.mark):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            if run.encode() in f.read():
+                return pid
+    return None
+
+
+@host_test("a_vm_is_made_started_shown_stopped_and_deleted")
+def _(place):
+    d = Daemon(place)
+    made = d.make("web", notes="the first")
+    check(made["state"] == "off" and made["settings"]["notes"] == "the first", str(made))
+    folder = os.path.join(d.state, "vms", "web")
+    with open(os.path.join(folder, "vm.json"), encoding="utf-8") as f:
+        check(json.load(f) == made["settings"], "the file is not what was told")
+    d.done("POST", "/v1/vms/web/start")
+    vm = d.vm("web")
+    check(vm["state"] == "running" and vm["status"]["state"] == "running", str(vm))
+    check(d.good("GET", "/v1/vms")["vms"][0]["state"] == "running", "the list says otherwise")
+    check("processors" in d.good("GET", "/v1/vms/web/statistics"), "no statistics")
+    d.refused("DELETE", "/v1/vms/web", None, 409, "switch it off first")
+    d.refused("POST", "/v1/vms/web/start", None, 409, "it is running")
+    d.good("POST", "/v1/vms/web/pause", status=204)
+    d.wait_state("web", "paused")
+    d.refused("POST", "/v1/vms/web/pause", None, 409, "cannot pause")
+    d.good("POST", "/v1/vms/web/resume", status=204)
+    d.wait_state("web", "running")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    check(d.vm("web")["problem"] == "", str(d.vm("web")))
+    d.good("DELETE", "/v1/vms/web?disks=delete", status=204)
+    check(not os.path.exists(folder), "its folder is still there")
+    d.refused("GET", "/v1/vms/web", None, 404, "there is no VM 'web'")
+    d.end()
+
+
+@host_test("what_cannot_be_is_refused_and_leaves_nothing")
+def _(place):
+    d = Daemon(place)
+    boot = {"firmware": "bios"}
+    for body, status, sentence in (
+        ({"boot": boot}, 400, "no string 'name'"),
+        ({"name": "../x", "boot": boot}, 400, "is no name of a VM"),
+        ({"name": "a", "boot": boot, "cpu": 1}, 400, "has no setting 'cpu'"),
+        ({"name": "a", "boot": boot, "cpus": 65}, 400, "'cpus' is 65"),
+        ({"name": "a"}, 400, "'boot' names no kernel"),
+        ({"name": "a", "boot": boot, "disks": [{"file": "../b"}]}, 400, "no file of a disk"),
+        ({"name": "a", "boot": boot, "disks": [{"file": "b", "lun": 64}]}, 400, "'lun' is 64"),
+    ):
+        d.refused("POST", "/v1/vms", body, status, sentence)
+    check(os.listdir(os.path.join(d.state, "vms")) == [], "something is left")
+    check(d.good("GET", "/v1/vms")["vms"] == [], "a VM is left")
+    d.make("a")
+    d.refused("POST", "/v1/vms", {"name": "a", "boot": boot}, 409, "there is a VM 'a' already")
+    d.end()
+
+
+@host_test("settings_are_changed_by_who_knows_the_newest")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    status, headers, _ = d.ask("GET", "/v1/vms/web")
+    etag = headers["ETag"]
+    status, headers, vm = d.ask("PATCH", "/v1/vms/web", {"cpus": 2}, {"If-Match": etag})
+    check(status == 200 and vm["settings"]["cpus"] == 2, f"{status} {vm}")
+    status, _, answer = d.ask("PATCH", "/v1/vms/web", {"cpus": 3}, {"If-Match": etag})
+    check(status == 412, f"{status} {answer}")
+    d.refused("PATCH", "/v1/vms/web", {"cpus": 99}, 400, "'cpus' is 99")
+    check(d.vm("web")["settings"]["cpus"] == 2, "a change that was refused was made")
+    d.done("POST", "/v1/vms/web/start")
+    d.refused("PATCH", "/v1/vms/web", {"cpus": 1}, 409, "switch it off first")
+    d.good("PATCH", "/v1/vms/web", {"notes": "while it runs"}, 200)
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.end()
+
+
+@host_test("vms_outlive_the_daemon_and_are_found_again")
+def _(place):
+    d = Daemon(place)
+    for name in ("one", "two"):
+        d.make(name)
+        d.done("POST", f"/v1/vms/{name}/start")
+    pids = [_worker(place, d, name) for name in ("one", "two")]
+    d.kill()
+    check(all(pid in marked(place.mark) for pid in pids), "a worker went with the daemon")
+    d.start()
+    for name, pid in zip(("one", "two"), pids):
+        d.wait_state(name, "running")
+        check(_worker(place, d, name) == pid, "it is another worker")
+        d.refused("POST", f"/v1/vms/{name}/start", None, 409, "it is running")
+    d.end()
+    check(all(pid in marked(place.mark) for pid in pids), "a worker went with the daemon's end")
+    d.start()
+    for name in ("one", "two"):
+        d.wait_state(name, "running")
+        d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
+    d.end()
+
+
+@host_test("a_worker_that_is_killed_is_started_again_as_often_as_the_policy_says")
+def _(place):
+    d = Daemon(place)
+    d.make("web", crash={"most": 2, "within": 600})
+    d.done("POST", "/v1/vms/web/start")
+    for _ in range(2):
+        pid = _worker(place, d, "web")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(
+            lambda: d.vm("web")["state"] == "running" and _worker(place, d, "web") not in (None, pid),
+            "it is not started again",
+            10,
+        )
+    os.kill(_worker(place, d, "web"), signal.SIGKILL)
+    d.wait_state("web", "off")
+    check("killed" in d.vm("web")["problem"], str(d.vm("web")))
+    d.end()
+
+
+@host_test("a_worker_that_ends_while_the_daemon_is_away_is_told_afterwards")
+def _(place):
+    d = Daemon(place)
+    d.make("left", crash={"action": "leave"})
+    d.make("again")
+    for name in ("left", "again"):
+        d.done("POST", f"/v1/vms/{name}/start")
+    pids = [_worker(place, d, name) for name in ("left", "again")]
+    d.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(pid in marked(place.mark) for pid in pids), "they live")
+    d.start()
+    check(d.vm("left")["state"] == "off" and "killed" in d.vm("left")["problem"], "not told")
+    d.wait_state("again", "running")
+    d.done("POST", "/v1/vms/again/stop", {"off": True})
+    d.end()
+
+
+@host_test("a_vm_that_cannot_start_says_why")
+def _(place):
+    d = Daemon(place)
+    d.make("web", disks=[{"file": "absent.raw"}])
+    job = d.job("POST", "/v1/vms/web/start")
+    check(job["state"] == "failed" and "absent.raw" in job["problem"], str(job))
+    vm = d.vm("web")
+    check(vm["state"] == "off" and "absent.raw" in vm["problem"], str(vm))
+    d.end()
+
+
+@host_test("console_of_a_vm_is_a_stream_of_bytes")
+def _(place):
+    d = Daemon(place)
+    d.make("web", "hello")
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    d.make("talks", "halted")
+    d.done("POST", "/v1/vms/talks/start")
+    s.connect(d.api)
+    s.sendall(
+        b"GET /v1/vms/talks/console HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        b"Upgrade: oya-console\r\n\r\n"
+    )
+    seen = b""
+    while b"\r\n\r\n" not in seen or not seen.partition(b"\r\n\r\n")[2].strip():
+        more = s.recv(4096)
+        check(more, f"it ends: {seen!r}")
+        seen += more
+    check(seen.startswith(b"HTTP/1.1 101"), f"{seen!r}")
+    d.done("POST", "/v1/vms/talks/stop", {"off": True})
+    while s.recv(4096):
+        pass
+    s.close()
+    d.end()
+
+
+@host_test("events_tell_what_happens_and_go_on_where_they_broke")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(d.api)
+    s.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+    d.done("POST", "/v1/vms/web/start")
+    seen = b""
+    while b'"state":"running"' not in seen.replace(b" ", b"") or b"event: job" not in seen:
+        more = s.recv(65536)
+        check(more, f"it ends: {seen!r}")
+        seen += more
+    s.close()
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.end()
