@@ -59,7 +59,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(options_of_manual("man/oya-worker.8"), options_of_getopt("worker/main.c"))
 
     def test_manual_page_of_oya_has_its_verbs(self):
-        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
         text = inside(read("man/oya.1"), r"^\.SH VERBS$", r"^\.SH ", "the verbs of oya.1")
         self.assertEqual(
             set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE)), set(re.findall(r"&cli_verb_(\w+)", table))
@@ -75,7 +75,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self._complete("oya role "), taken | {"install", "remove", "status"})
 
     def test_completion_has_the_verbs(self):
-        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
         self.assertEqual(self._complete("oya "), {*re.findall(r"&cli_verb_(\w+)", table), "help", "--help", "--version"})
 
     def test_no_argument_of_an_option_is_completed_as_an_option(self):
