@@ -17,6 +17,9 @@ struct cli_verb {
 
 extern const struct cli_verb cli_verb_role, cli_verb_run;
 
+/* The whole command: the exit status. */
+int cli_main(int argc, char **argv);
+
 /* Prints "oya VERB: text" and how to get help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const struct cli_verb *verb, const char *format,
 						    ...);

@@ -17,24 +17,19 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
+
+#include "base/util.h"
+#include "cli/terminal.h"
 
 #ifndef OYA_LIBEXEC
 #define OYA_LIBEXEC "/usr/libexec/oya"
 #endif
 
-#define ESCAPE 0x1d /* Ctrl-] */
-#define CHUNK 4096
-
 struct foreground {
 	pid_t worker;
-	int console; /* our end of the console's socket pair, -1: none */
 	char control[108];
 	bool own_control; /* the control socket is ours, not one that the user asked for */
-	bool terminal;    /* standard input is one, and raw now */
-	struct termios before;
-	bool escaped;
 };
 
 /* ---- commands on the console ---- */
@@ -68,119 +63,50 @@ static void control_verb(const struct foreground *fg, const char *verb)
 	}
 }
 
-static void command(const struct foreground *fg, char key)
+static void shut_down(void *owner)
 {
-	switch (key) {
-	case 's':
-		control_verb(fg, "shutdown");
-		break;
-	case 'r':
-		control_verb(fg, "reset");
-		break;
-	case 'n':
-		control_verb(fg, "nmi");
-		break;
-	case 'q':
-		kill(fg->worker, SIGTERM);
-		break;
-	default:
-		fprintf(stderr, "\r\noya: s shut down, r reset, n NMI, q switch off, "
-				"Ctrl-] itself\r\n");
-		break;
-	}
+	control_verb(owner, "shutdown");
 }
 
-static void send_all(int fd, const char *bytes, size_t len)
+static void reset(void *owner)
 {
-	while (len) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		bytes += n;
-		len -= (size_t)n;
-	}
+	control_verb(owner, "reset");
 }
 
-/* Keys to the guest; those after the escape to us. Only a terminal has an escape. */
-static void type(struct foreground *fg, const char *bytes, size_t len)
+static void send_nmi(void *owner)
 {
-	for (size_t i = 0; i < len; i++) {
-		bool escape = fg->terminal && bytes[i] == ESCAPE;
-
-		if (fg->escaped) {
-			fg->escaped = false;
-			if (!escape) {
-				command(fg, bytes[i]);
-				continue;
-			}
-		} else if (escape) {
-			fg->escaped = true;
-			continue;
-		}
-		send_all(fg->console, &bytes[i], 1);
-	}
+	control_verb(owner, "nmi");
 }
 
-/* ---- carrying bytes ---- */
-
-static void write_out(const char *bytes, size_t len)
+static void switch_off(void *owner)
 {
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, bytes, len);
+	const struct foreground *fg = owner;
 
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return;
-		if (n > 0) {
-			bytes += n;
-			len -= (size_t)n;
-		}
-	}
+	kill(fg->worker, SIGTERM);
 }
+
+static const struct terminal_key keys[] = {
+	{'s', "shut down", shut_down},
+	{'r', "reset", reset},
+	{'n', "NMI", send_nmi},
+	{'q', "switch off", switch_off},
+};
 
 /* Until the worker closes its end, which it does by ending. */
-static void relay(struct foreground *fg)
+static void carry_console(struct foreground *fg, int console)
 {
-	struct pollfd p[2] = {
-		{.fd = fg->console, .events = POLLIN},
-		{.fd = STDIN_FILENO, .events = POLLIN},
+	struct terminal terminal = {
+		.guest = console,
+		.in = STDIN_FILENO,
+		.out = STDOUT_FILENO,
+		.err = STDERR_FILENO,
+		.stop = -1,
+		.keys = keys,
+		.key_count = ARRAY_LEN(keys),
+		.owner = fg,
 	};
-	char bytes[CHUNK];
 
-	for (;;) {
-		ssize_t n;
-
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return;
-		if (p[0].revents) {
-			n = recv(fg->console, bytes, sizeof(bytes), 0);
-			if (n <= 0)
-				return;
-			write_out(bytes, (size_t)n);
-		}
-		if (p[1].revents) {
-			n = read(STDIN_FILENO, bytes, fg->terminal ? sizeof(bytes) : 64);
-			if (n > 0)
-				type(fg, bytes, (size_t)n);
-			else
-				p[1].fd = -1; /* the end of input is not the end of the VM */
-		}
-	}
-}
-
-static void terminal_raw(struct foreground *fg)
-{
-	struct termios raw;
-
-	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &fg->before) < 0)
-		return;
-	raw = fg->before;
-	cfmakeraw(&raw);
-	fg->terminal = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-	if (fg->terminal)
-		fprintf(stderr, "oya: Ctrl-] ? lists the commands of this console\r\n");
+	terminal_relay(&terminal);
 }
 
 /* ---- the worker ---- */
@@ -355,13 +281,8 @@ static int run_with(struct foreground *fg, json_t *config, bool stdio, struct fa
 		close(pair[1]);
 	if (r == 0) {
 		pass_signals_on(fg->worker);
-		if (stdio) {
-			fg->console = pair[0];
-			terminal_raw(fg);
-			relay(fg);
-			if (fg->terminal)
-				tcsetattr(STDIN_FILENO, TCSANOW, &fg->before);
-		}
+		if (stdio)
+			carry_console(fg, pair[0]);
 		r = wait_worker(fg, f);
 	}
 	if (pair[0] >= 0)
@@ -371,7 +292,7 @@ static int run_with(struct foreground *fg, json_t *config, bool stdio, struct fa
 
 int foreground_run(json_t *config, const char *control, bool stdio, struct failure *f)
 {
-	struct foreground fg = {.console = -1};
+	struct foreground fg = {0};
 	int r = 0;
 
 	if (!control)

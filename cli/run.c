@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "cli/cli.h"
 #include "cli/foreground.h"
+#include "cli/values.h"
 #include "lib/fail.h"
 
 static const char help_text[] =
@@ -74,84 +75,36 @@ struct run_options {
 	bool stdio, help;
 };
 
-/* Takes the next part of a comma-separated list; a NULL value when it has no '='. */
-static bool next_part(char **rest, char **ret_name, char **ret_value)
+/* A value that is not written as it is to be. */
+static int refuse(const struct cli_verb *verb, int code, const struct failure *f)
 {
-	char *part = strsep(rest, ",");
-
-	if (!part)
-		return false;
-	*ret_name = part;
-	*ret_value = strchr(part, '=');
-	if (*ret_value)
-		*(*ret_value)++ = '\0';
-	return true;
+	return code == 0 ? 0 : cli_usage(verb, "%s", f->text);
 }
 
-/* Sets a text; what is not UTF-8 cannot be handed on. */
 static int set_text(const struct cli_verb *verb, json_t *obj, const char *key, const char *text)
 {
-	if (json_object_set_new(obj, key, json_string(text)) < 0)
-		return cli_usage(verb, "the %s is not UTF-8 text", key);
-	return 0;
+	struct failure f;
+
+	return refuse(verb, value_set_text(obj, key, text, &f), &f);
 }
 
 static int set_number(const struct cli_verb *verb, json_t *obj, const char *key, const char *text)
 {
-	char *end;
-	long n = strtol(text, &end, 10);
+	struct failure f;
 
-	if (end == text || *end || n < 0)
-		return cli_usage(verb, "'%s' is no number, as %s needs it", text, key);
-	json_object_set_new(obj, key, json_integer(n));
-	return 0;
-}
-
-/* A part of a disk that has a value: its name here and in the configuration. */
-static int set_disk_part(const struct cli_verb *verb, json_t *disk, const char *name,
-			 const char *value)
-{
-	static const struct {
-		const char *name, *key;
-		bool number;
-	} parts[] = {
-		{"cache", "cache", false},
-		{"serial", "serial", false},
-		{"on-error", "on_error", false},
-		{"controller", "controller", true},
-		{"lun", "lun", true},
-		{"sector-size", "sector_size", true},
-	};
-
-	for (size_t i = 0; value && i < ARRAY_LEN(parts); i++) {
-		if (strcmp(parts[i].name, name) != 0)
-			continue;
-		return parts[i].number ? set_number(verb, disk, parts[i].key, value)
-				       : set_text(verb, disk, parts[i].key, value);
-	}
-	return cli_usage(verb, "a disk has no option '%s'", name);
+	return refuse(verb, value_set_number(obj, key, text, &f), &f);
 }
 
 static int add_unit(const struct cli_verb *verb, struct run_options *o, const char *argument,
 		    bool dvd)
 {
-	char *copy = strdup(argument), *rest = copy, *name, *value, *path = strsep(&rest, ",");
-	json_t *disk = json_object();
-	int status = 0;
+	json_t *unit = NULL;
+	struct failure f;
+	int code = value_unit(argument, dvd, "path", &unit, &f);
 
-	if (dvd)
-		json_object_set_new(disk, "type", json_string("dvd"));
-	if (!dvd || strcmp(path, "empty") != 0)
-		status = set_text(verb, disk, "path", path);
-	while (status == 0 && next_part(&rest, &name, &value)) {
-		if (strcmp(name, "ro") == 0 && !value)
-			json_object_set_new(disk, "read_only", json_true());
-		else
-			status = set_disk_part(verb, disk, name, value);
-	}
-	json_array_append_new(o->disks, disk);
-	free(copy);
-	return status;
+	if (code == 0)
+		json_array_append_new(o->disks, unit);
+	return refuse(verb, code, &f);
 }
 
 static int add_disk(const struct cli_verb *verb, struct run_options *o, const char *argument)
@@ -164,63 +117,22 @@ static int add_dvd(const struct cli_verb *verb, struct run_options *o, const cha
 	return add_unit(verb, o, argument, true);
 }
 
-/* What every NIC has; -ENOENT for another name. */
-static int nic_option(const struct cli_verb *verb, json_t *nic, const char *name, const char *value)
-{
-	if (strcmp(name, "mac") == 0 && value)
-		return set_text(verb, nic, "mac", value);
-	if ((strcmp(name, "mtu") == 0 || strcmp(name, "queues") == 0) && value)
-		return set_number(verb, nic, name, value);
-	if (strcmp(name, "spoof-guard") == 0 && !value)
-		return json_object_set_new(nic, "spoof_guard", json_true());
-	return -ENOENT;
-}
-
 static int add_nic(const struct cli_verb *verb, struct run_options *o, const char *argument)
 {
-	char *copy = strdup(argument), *rest = copy, *name, *value;
-	json_t *nic = json_object(), *forwards = json_array();
-	int status = 0;
+	json_t *nic = NULL;
+	struct failure f;
+	int code = value_nic(argument, &nic, &f);
 
-	while (status == 0 && next_part(&rest, &name, &value)) {
-		if (strcmp(name, "user") == 0 && !value) {
-			json_object_set_new(nic, "type", json_string("user"));
-		} else if (strcmp(name, "tap") == 0 && value) {
-			json_object_set_new(nic, "type", json_string("tap"));
-			status = set_text(verb, nic, "ifname", value);
-		} else if (strcmp(name, "forward") == 0 && value) {
-			json_array_append_new(forwards, json_string(value));
-		} else {
-			status = nic_option(verb, nic, name, value);
-			if (status == -ENOENT)
-				status = cli_usage(verb, "a NIC has no option '%s'", name);
-		}
-	}
-	if (json_array_size(forwards))
-		json_object_set(nic, "forward", forwards);
-	json_decref(forwards);
-	json_array_append_new(o->nics, nic);
-	free(copy);
-	return status;
+	if (code == 0)
+		json_array_append_new(o->nics, nic);
+	return refuse(verb, code, &f);
 }
 
-/* A size with its unit, in MiB. */
 static int take_size(const struct cli_verb *verb, const char *argument, json_int_t *ret_mib)
 {
-	char *end;
-	unsigned long long n = strtoull(argument, &end, 10);
-	unsigned shift = 0; /* from the unit to MiB */
+	struct failure f;
 
-	if (end == argument || *argument == '-')
-		return cli_usage(verb, "'%s' is no size, such as 512M or 4G", argument);
-	if (strcmp(end, "G") == 0)
-		shift = 10;
-	else if (strcmp(end, "M") != 0)
-		return cli_usage(verb, "'%s' is no size: M and G are its units", argument);
-	if (n > (UINT32_MAX >> shift))
-		return cli_usage(verb, "'%s' of memory is more than any VM can have", argument);
-	*ret_mib = (json_int_t)(n << shift);
-	return 0;
+	return refuse(verb, value_memory(argument, ret_mib, &f), &f);
 }
 
 static int set_memory(const struct cli_verb *verb, struct run_options *o, const char *argument)
@@ -239,7 +151,7 @@ static int add_node(const struct cli_verb *verb, struct run_options *o, const ch
 	json_int_t mib;
 	int status = 0;
 
-	while (status == 0 && next_part(&rest, &name, &value)) {
+	while (status == 0 && value_next_part(&rest, &name, &value)) {
 		if (strcmp(name, "memory") == 0 && value) {
 			status = take_size(verb, value, &mib);
 			if (status == 0)

@@ -42,6 +42,36 @@ def options_of_manual(name):
     return {found[0] for item in items if (found := re.search(r"--[\w-]+", item))}
 
 
+class Table:
+    """The nouns, verbs and options of cli/commands.c."""
+
+    def __init__(self):
+        text = read("cli/commands.c")
+        nouns = inside(text, r"command_nouns\[\] = \{", r"^\};", "the nouns of oya")
+        self.nouns = re.findall(r'\{"(\w+)",', nouns)
+        own = {
+            name: {f"--{word}" for word in re.findall(r'\{"([\w-]+)",', body)}
+            for name, body in re.findall(
+                r"^static const struct command_option (\w+)\[\] = \{(.*?)^\};", text, re.DOTALL | re.MULTILINE
+            )
+        }
+        shared = inside(read("cli/command.c"), r"shared\[\] = \{", r"^\};", "the options that verbs share")
+        shared = re.findall(r'\{(\w+),\s*\{"([\w-]+)"', shared)
+        rows = inside(text, r"command_table\[\] = \{", r"^\};", "the table of verbs")
+        self.verbs = {noun: set() for noun in self.nouns}
+        self.options = {noun: set() for noun in self.nouns}
+        for noun, verb, flags, options in re.findall(
+            r'\{"(\w+)",\s*(NULL|"\w+"),\s*"[^"]*",\s*([\w |]+),\s*(\w+),', rows
+        ):
+            if verb != "NULL":
+                self.verbs[noun].add(verb.strip('"'))
+            self.options[noun] |= own.get(options, set())
+            self.options[noun] |= {f"--{name}" for flag, name in shared if flag == "0" or flag in flags.split(" | ")}
+        self.keys = re.findall(
+            r'\{"([\w.]+)", [A-Z]+\}', inside(read("cli/vm_set.c"), r"known\[\] = \{", r"^\};", "the keys of vm set")
+        )
+
+
 def sections(text, level):
     """Title to text of each section of a document in Markdown."""
     parts = re.split(rf"^{'#' * level} (.*)$", text, flags=re.MULTILINE)
@@ -59,11 +89,25 @@ class Commands(unittest.TestCase):
         self.assertEqual(options_of_manual("man/oya-worker.8"), options_of_getopt("worker/main.c"))
 
     def test_manual_page_of_oya_has_its_verbs(self):
-        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
-        text = inside(read("man/oya.1"), r"^\.SH VERBS$", r"^\.SH ", "the verbs of oya.1")
-        self.assertEqual(
-            set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE)), set(re.findall(r"&cli_verb_(\w+)", table))
-        )
+        table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        self.assertEqual(self._items("man/oya.1", "VERBS"), set(re.findall(r"&cli_verb_(\w+)", table)))
+        self.assertEqual(self._items("man/oya.1", "NOUNS"), set(Table().nouns))
+
+    def test_manual_page_of_each_noun_has_its_verbs_and_options(self):
+        table = Table()
+        self.assertEqual(sum(map(len, table.verbs.values())), len(re.findall(r"^\t\{\"", self._rows(), re.MULTILINE)) - 2)
+        for noun in table.nouns:
+            page = f"man/oya-{noun}.1"
+            self.assertEqual(options_of_manual(page), table.options[noun], page)
+            if table.verbs[noun]:
+                self.assertEqual(self._items(page, "VERBS"), table.verbs[noun], page)
+            self.assertIn(f"oya-{noun}.1", read("man/meson.build"))
+
+    def test_manual_page_of_vm_has_the_settings(self):
+        text = inside(read("man/oya-vm.1"), r"^\.SH SETTINGS$", r"^\.SH ", "the settings of oya-vm.1")
+        for key in Table().keys:
+            if key not in ("memory_mib", "boot"):  # told of by "memory" and by what is within
+                self.assertRegex(text, rf"\.BR?I? .*\b{re.escape(key)}\b", key)
 
     def test_completion_has_the_options_of_run(self):
         self.assertEqual(self._complete("oya run --"), options_of_getopt("cli/run.c"))
@@ -75,8 +119,16 @@ class Commands(unittest.TestCase):
         self.assertEqual(self._complete("oya role "), taken | {"install", "remove", "status"})
 
     def test_completion_has_the_verbs(self):
-        table = inside(read("cli/main.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
-        self.assertEqual(self._complete("oya "), {*re.findall(r"&cli_verb_(\w+)", table), "help", "--help", "--version"})
+        table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
+        words = {*re.findall(r"&cli_verb_(\w+)", table), *Table().nouns, "help", "--help", "--version"}
+        self.assertEqual(self._complete("oya "), words)
+
+    def test_completion_of_a_noun_asks_the_program(self):
+        answers = r'oya() { printf "%s\n" "word start" "part key=" "word $1:$2"; }; '
+        self.assertEqual(self._complete("oya vm st", before=answers), {"start", "key=", "complete:oya", "vm", "st"})
+        self.assertEqual(self._complete("oya job show ", before="oya() { return 1; }; "), set())
+        answers = "oya() { echo run; }; "
+        self.assertEqual(self._complete("oya vm create x --firmware ", before=answers), {"bios"})
 
     def test_no_argument_of_an_option_is_completed_as_an_option(self):
         text = inside(read("cli/run.c"), OPTIONS_TABLE, r"\};", "the options of oya run")
@@ -94,11 +146,18 @@ class Commands(unittest.TestCase):
         ):
             self.assertEqual(self._complete(line, last), expected, line)
 
-    def _complete(self, line, last=None):
-        """What bash would offer; `last` is the part of the line that it replaces."""
+    def _items(self, page, section):
+        text = inside(read(page) + ".SH\n", rf"^\.SH {section}$", r"^\.SH", f"the {section} of {page}")
+        return set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE))
+
+    def _rows(self):
+        return inside(read("cli/commands.c"), r"command_table\[\] = \{", r"^\};", "the table of verbs")
+
+    def _complete(self, line, last=None, before=""):
+        """What bash would offer; `last` is the part of the line that it replaces, `before` a program."""
         if last is None:
             last = line.rpartition(" ")[2]
-        script = 'compopt() { :; }; . completion/oya; COMP_LINE=$1; COMP_POINT=${#1}; _oya oya "$2"'
+        script = before + 'compopt() { :; }; . completion/oya; COMP_LINE=$1; COMP_POINT=${#1}; _oya oya "$2"'
         done = subprocess.run(
             ["bash", "-c", script + '; printf "%s\\n" "${COMPREPLY[@]}"', "bash", line, last],
             cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,

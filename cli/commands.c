@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of nouns and verbs. tests/tools/docs_test.py reads it too. */
+#include "base/util.h"
+#include "cli/command.h"
+#include "cli/verbs.h"
+
+const struct noun command_nouns[] = {
+	{"vm", "virtual machines of this host: made, started, changed, removed"},
+	{"console", "the serial console of a VM on this terminal"},
+	{"job", "long work of the host service"},
+	{"host", "this host"},
+	{"events", "what happens on this host, as it happens"},
+};
+const size_t command_noun_count = ARRAY_LEN(command_nouns);
+
+static const struct command_option create_options[] = {
+	{"cpus", "N", NULL, "virtual processors, 1 to 64; default 1", 0},
+	{"memory", "SIZE", NULL, "such as 512M or 4G; default 1G", 0},
+	{"disk", "FILE|SIZE[,OPTION...]", "@run",
+	 "an image or a block device; or a new, empty disk of a size\n"
+	 "such as 20G. May be given more than once; options are\nthose of 'oya run'",
+	 0},
+	{"dvd", "FILE|empty[,OPTION...]", "@run",
+	 "a DVD-ROM drive, with an ISO image or nothing in it", 0},
+	{"net", "user|tap=IF[,OPTION...]", "@run",
+	 "a NIC: user-mode networking, or on a tap interface;\n"
+	 "options are those of 'oya run', such as\nforward=tcp:2222:22",
+	 0},
+	{"firmware", "bios", "bios", "boot from the disks and drives, in their order; the default",
+	 0},
+	{"kernel", "FILE", "@run", "boot this Linux kernel instead", 0},
+	{"initrd", "FILE", "@run", "its initial RAM disk", 0},
+	{"append", "TEXT", NULL, "its command line; may be given more than once", 0},
+	{"notes", "TEXT", NULL, "what people are to know of it", 0},
+	{"tag", "TEXT", NULL, "a tag; may be given more than once", 0},
+	{"start", NULL, NULL, "start it too", 0},
+	{0},
+};
+
+static const struct command_option stop_options[] = {
+	{"off", NULL, NULL, "switch it off at once; the guest is not asked", 0},
+	{"reason", "TEXT", NULL, "what some guests show or log", 0},
+	{0},
+};
+
+static const struct command_option delete_options[] = {
+	{"disks", "WHAT", "keep delete",
+	 "keep: its settings go, the files in its folder stay, the\n"
+	 "default; delete: the folder goes with all that is in it",
+	 0},
+	{0},
+};
+
+static const struct command_option events_options[] = {
+	{"after", "NUMBER", NULL, "also those since this one, as far as they are kept", 0},
+	{0},
+};
+
+#define SET_TEXT                                                                                 \
+	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
+	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
+	"setting:\n"                                                                             \
+	"  cpus=4 memory=8G notes='our web server' tags=web,public start.action=always\n"        \
+	"  limits.cpu_percent=200 crash.action=leave stop.timeout=300 boot.append=\n"            \
+	"  disks='[{\"file\": \"/srv/web.raw\"}]' nics='[{\"type\": \"user\"}]'"
+
+#define CONSOLE_TEXT                                                                         \
+	"All keys go to the guest but Ctrl-], which begins a command: s asks the guest to\n" \
+	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
+	"? lists these, Ctrl-] sends itself."
+
+/* clang-format off */
+const struct command command_table[] = {
+	{"vm", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, vm_list,
+	 "list the VMs of this host with their state", NULL},
+	{"vm", "show", "NAME", COMMAND_OUTPUT, NULL, vm_show,
+	 "show a VM: its settings, its state, what its guest tells", NULL},
+	{"vm", "create", "NAME", COMMAND_OUTPUT | COMMAND_JOB, create_options, vm_create,
+	 "make a VM", NULL},
+	{"vm", "start", "NAME", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_start,
+	 "start a VM, and wait until it runs", NULL},
+	{"vm", "stop", "NAME", COMMAND_OUTPUT | COMMAND_JOB, stop_options, vm_stop,
+	 "ask the guest to shut down, and wait until the VM is off", NULL},
+	{"vm", "pause", "NAME", 0, NULL, vm_pause,
+	 "stop the processors of a VM; its memory stays", NULL},
+	{"vm", "resume", "NAME", 0, NULL, vm_resume,
+	 "let a VM that is paused go on", NULL},
+	{"vm", "reset", "NAME", 0, NULL, vm_reset,
+	 "begin anew at once, as by the button of a PC", NULL},
+	{"vm", "reboot", "NAME", 0, NULL, vm_reboot,
+	 "ask the guest to restart itself", NULL},
+	{"vm", "nmi", "NAME", 0, NULL, vm_nmi,
+	 "send a non-maskable interrupt to every processor", NULL},
+	{"vm", "set", "NAME KEY=VALUE...", COMMAND_OUTPUT | COMMAND_IF_MATCH, NULL, vm_set,
+	 "change settings of a VM", SET_TEXT},
+	{"vm", "delete", "NAME", COMMAND_IF_MATCH, delete_options, vm_delete,
+	 "remove a VM that is off", NULL},
+	{"vm", "stat", "NAME", COMMAND_OUTPUT, NULL, vm_stat,
+	 "show counters of a VM's processors, disks, NICs and channels", NULL},
+	{"console", NULL, "NAME", 0, NULL, console_open,
+	 "carry the serial console of a VM to this terminal", CONSOLE_TEXT},
+	{"job", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, job_list,
+	 "list jobs that run, and the last ones that ended", NULL},
+	{"job", "show", "JOB", COMMAND_OUTPUT, NULL, job_show,
+	 "show a job by its number", NULL},
+	{"job", "wait", "JOB", COMMAND_OUTPUT, NULL, job_wait,
+	 "wait for the end of a job; fails as the job does", NULL},
+	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
+	 "show this host", NULL},
+	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
+	 "print what happens on this host, a line for each event", NULL},
+};
+/* clang-format on */
+const size_t command_count = ARRAY_LEN(command_table);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host itself, and what happens on it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cli/format.h"
+#include "cli/verbs.h"
+
+void host_show(struct command_call *c)
+{
+	static const struct {
+		const char *label, *name;
+	} lines[] = {
+		{"Name:", "name"},       {"Oya:", "version"}, {"Kernel:", "kernel"},
+		{"Processors:", "cpus"}, {"VMs:", "vms"},
+	};
+	const struct api_request request = {.method = "GET", .target = "/v1/host"};
+	struct api_answer answer;
+	char text[FORMAT_SIZE_MAX];
+
+	if (!command_ask(c, &request, &answer))
+		return;
+	if (c->json) {
+		command_print_json(c, answer.body, false);
+		json_decref(answer.body);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		const json_t *value = json_object_get(answer.body, lines[i].name);
+		const char *words = json_string_value(value);
+
+		fprintf(c->out, "%-12s ", lines[i].label);
+		if (json_is_integer(value))
+			fprintf(c->out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		else
+			format_put(c->out, words ? words : "-");
+		fputc('\n', c->out);
+	}
+	format_bytes((uint64_t)json_integer_value(json_object_get(answer.body, "memory_bytes")),
+		     text);
+	fprintf(c->out, "%-12s %s\n", "Memory:", text);
+	json_decref(answer.body);
+}
+
+/* ---- events ---- */
+
+/* A word about what the data are about. */
+static void put_member(struct command_call *c, const char *before, const json_t *data,
+		       const char *name)
+{
+	const char *text = json_string_value(json_object_get(data, name));
+
+	if (!text || !*text)
+		return;
+	fputs(before, c->out);
+	format_put(c->out, text);
+}
+
+static void print_event(struct command_call *c, const struct api_event *event)
+{
+	json_t *data = json_loads(event->data, JSON_DECODE_ANY, NULL);
+
+	if (c->json) {
+		json_t *all = json_pack("{s:s, s:s, s:o?}", "id", event->id, "event", event->type,
+					"data", json_incref(data));
+
+		command_print_json(c, all, true);
+		json_decref(all);
+	} else {
+		format_put(c->out, event->id);
+		fputs("  ", c->out);
+		format_put(c->out, event->type);
+		put_member(c, " ", data, "name");
+		put_member(c, " ", data, "what");
+		put_member(c, " of ", data, "vm");
+		put_member(c, ": ", data, "state");
+		put_member(c, ": ", data, "problem");
+		fputc('\n', c->out);
+		fflush(c->out);
+	}
+	json_decref(data);
+}
+
+void events_follow(struct command_call *c)
+{
+	const char *after = command_value(c, "after");
+	struct api_events events;
+	struct api_event event;
+	struct failure f;
+	int r;
+
+	if (after && (!*after || after[strspn(after, "0123456789")] || strlen(after) > 20)) {
+		command_refuse(c, "'%.80s' is no number of an event", after);
+		return;
+	}
+	r = api_listen(&c->api, after, &events, &f);
+	while (r >= 0 && !c->api.dry) {
+		r = api_next_event(&events, -1, &event, &f);
+		if (r > 0)
+			print_event(c, &event);
+	}
+	if (r < 0)
+		command_fail(c, &f);
+	api_events_done(&events);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * HTTP over a Unix socket, a connection for each request: what `oya` needs of it and no more.
+ *
+ * Requests are of HTTP/1.0, so that an answer is a head and then bytes up to the connection's end,
+ * also of a stream; of HTTP/1.1 where the connection is to become another protocol's. A library for
+ * the whole of HTTP would take longer to load than the rest of the command takes (README.md).
+ *
+ * Trust: the answer comes from who listens on the socket, which its folder lets nobody else than
+ * the host service do; it is bounded and decoded all the same.
+ */
+#ifndef OYA_CLI_HTTP_H
+#define OYA_CLI_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define HTTP_HEAD_MAX 16384u
+#define HTTP_VALUE_MAX 128u
+
+/* A connection, and what was read of it and is still to be taken. */
+struct http_wire {
+	int fd;
+	size_t at, len;
+	char bytes[HTTP_HEAD_MAX];
+};
+
+struct http_ask {
+	const char *method, *target;
+	const char *accept;                   /* the type of a good answer; or NULL */
+	const char *upgrade;                  /* the protocol that it is to become; or NULL */
+	const char *if_match, *last_event_id; /* or NULL */
+	const char *type;                     /* of the body */
+	const char *body;                     /* or NULL */
+};
+
+struct http_head {
+	unsigned status;
+	int64_t length; /* of the body; -1: up to the end of the connection */
+	char etag[HTTP_VALUE_MAX];
+	char type[HTTP_VALUE_MAX];
+};
+
+/* Pure. The bytes that the head takes; 0 when it is not whole yet; -EBADMSG. */
+ssize_t http_decode_head(const char *bytes, size_t len, struct http_head *ret_head);
+
+/* Connects and sends. 0, or -errno: -ENAMETOOLONG, or what connect() says. */
+int http_open(struct http_wire *w, const char *socket, const struct http_ask *ask);
+
+/* 0 and the head; or -EBADMSG, -ECONNRESET, or what recv() says. */
+int http_read_head(struct http_wire *w, struct http_head *ret_head);
+
+/* What comes behind it: the number of bytes, 0 at the end, or -errno. */
+ssize_t http_read(struct http_wire *w, char *to, size_t max);
+
+/* The whole body, with a NUL behind it, to be freed. 0, or -errno: -EFBIG above `max`,
+ * -ECONNRESET when it is shorter than its head says. */
+int http_read_body(struct http_wire *w, const struct http_head *head, size_t max, char **ret_body,
+		   size_t *ret_len);
+
+/* A name as one part of a target; false when it does not fit. */
+bool http_encode(const char *name, char *to, size_t room);
+
+void http_close(struct http_wire *w);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What each verb of the table does. */
+#ifndef OYA_CLI_VERBS_H
+#define OYA_CLI_VERBS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cli/command.h"
+
+void vm_list(struct command_call *c);
+void vm_show(struct command_call *c);
+void vm_create(struct command_call *c);
+void vm_start(struct command_call *c);
+void vm_stop(struct command_call *c);
+void vm_pause(struct command_call *c);
+void vm_resume(struct command_call *c);
+void vm_reset(struct command_call *c);
+void vm_reboot(struct command_call *c);
+void vm_nmi(struct command_call *c);
+void vm_set(struct command_call *c);
+void vm_delete(struct command_call *c);
+void vm_stat(struct command_call *c);
+void console_open(struct command_call *c);
+void job_list(struct command_call *c);
+void job_show(struct command_call *c);
+void job_wait(struct command_call *c);
+void host_show(struct command_call *c);
+void events_follow(struct command_call *c);
+
+/* ---- shared by them ---- */
+
+/* The settings that the options of `create` make; NULL: told what is wrong. */
+json_t *vm_settings_of_options(struct command_call *c);
+
+/* The merge patch of operands KEY=VALUE; NULL: told what is wrong. */
+json_t *vm_patch_of_operands(struct command_call *c, char **operand, unsigned count);
+
+/* Keys that `vm set` knows, for completion; NULL at the end. */
+const char *vm_known_key(unsigned i);
+
+/* Asks for a list page by page: the members `name` of all. Hidden calls too. False: told, or a dry
+ * run. */
+bool list_all(struct command_call *c, const char *name, json_t **ret_list);
+
+/* Prints by draw() once, or with --watch at each change anew. */
+void list_watch(struct command_call *c, void (*draw)(struct command_call *c));
+
+/* Begins what is answered by a job: follows it, or prints its number with --no-wait. True when it
+ * has ended well. */
+bool job_begin(struct command_call *c, const struct api_request *request, const char *doing);
+
+/* Waits for the end of a job that was shown so, which is taken; false: it failed, which has been
+ * told. *ret_job: as it ended, or NULL. */
+bool job_follow(struct command_call *c, json_t *job, const char *doing, json_t **ret_job);
+
+#endif
