@@ -275,13 +275,13 @@ static void on_answer(void *ctx, json_t *result, const char *sentence)
 	http_fail(ctx, 409, &f);
 }
 
-static void ask(struct http_request *r, struct vm *vm, const char *verb)
+static void ask(struct http_request *r, struct vm *vm, const char *verb, const char *what)
 {
 	struct failure f;
 	int code;
 
 	http_later(r);
-	code = vm_ask(vm, verb, json_pack("{s:s}", "verb", verb), -1, on_answer, r, &f);
+	code = vm_ask(vm, what, json_pack("{s:s}", "verb", verb), -1, on_answer, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 }
@@ -290,9 +290,10 @@ static void ask(struct http_request *r, struct vm *vm, const char *verb)
 void api_ask_vm(struct http_request *r, void *owner)
 {
 	struct vm *vm = api_vm(owner, r);
+	const char *verb = strrchr(r->route->pattern, '/') + 1;
 
 	if (vm)
-		ask(r, vm, strrchr(r->route->pattern, '/') + 1);
+		ask(r, vm, verb, strcmp(verb, "nmi") == 0 ? "send an NMI to" : verb);
 }
 
 void api_vm_statistics(struct http_request *r, void *owner)
@@ -300,14 +301,14 @@ void api_vm_statistics(struct http_request *r, void *owner)
 	struct vm *vm = api_vm(owner, r);
 
 	if (vm)
-		ask(r, vm, "statistics");
+		ask(r, vm, "statistics", "read the statistics of");
 }
 
 /* ---- the console ---- */
 
 struct console {
 	sd_event *event;
-	int worker; /* its answer has been read: what follows is the guest's serial line */
+	int worker; /* behind its answer comes the guest's serial line */
 };
 
 static void on_upgraded(void *ctx, int fd, const void *early, size_t len)

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "host/check.h"
 #include "host/host.h"
+#include "host/images.h"
 #include "host/store.h"
 
 enum what { CREATE, CHANGE, REMOVE, REMOVE_ALL };
@@ -23,6 +24,7 @@ struct edit {
 	enum what what;
 	struct settings *settings; /* the new ones */
 	json_t *config;            /* for the worker, to be checked */
+	json_t *images;            /* to be made */
 	char *text;                /* for the file */
 	char vms[PATH_MAX], folder[PATH_MAX];
 	int r;
@@ -35,11 +37,20 @@ static void edit_free(struct edit *e)
 {
 	settings_free(e->settings);
 	json_decref(e->config);
+	json_decref(e->images);
 	free(e->text);
 	free(e);
 }
 
 /* ---- on a thread of the pool ---- */
+
+/* The file comes last: with it there is a VM. */
+static int fill_folder(struct edit *e, const char *folder)
+{
+	int r = images_make(e->images, folder, &e->f);
+
+	return r < 0 ? r : store_write(folder, VM_FILE, e->text, strlen(e->text), &e->f);
+}
 
 /* A folder that is left of one that was removed, disks kept, is taken as it is. A new one comes
  * with its file, or not at all. */
@@ -49,13 +60,13 @@ static int make(struct edit *e)
 	int r;
 
 	if (access(e->folder, F_OK) == 0)
-		return store_write(e->folder, VM_FILE, e->text, strlen(e->text), &e->f);
+		return fill_folder(e, e->folder);
 	if (snprintf(new, sizeof(new), "%s/.new-%s", e->vms, strrchr(e->folder, '/') + 1) >=
 	    (int)sizeof(new))
 		return fail(&e->f, -ENAMETOOLONG, "the path of %s is too long", e->folder);
 	r = store_make_folder(new, &e->f);
 	if (r == 0)
-		r = store_write(new, VM_FILE, e->text, strlen(e->text), &e->f);
+		r = fill_folder(e, new);
 	if (r == 0)
 		r = store_rename(new, e->folder, &e->f);
 	if (r < 0) {
@@ -167,6 +178,7 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 		struct failure *f)
 {
 	struct settings *settings;
+	json_t *wanted, *images = NULL;
 	char folder[PATH_MAX];
 	struct edit *e;
 	struct vm *vm;
@@ -179,20 +191,31 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 			    name, VM_NAME_MAX);
 	if (host_find(h, name))
 		return fail(f, -EEXIST, "there is a VM '%s' already", name);
-	r = settings_make(object, &settings, f);
-	if (r < 0)
+	wanted = json_deep_copy(object);
+	r = images_take(wanted, &images, f);
+	if (r == 0)
+		r = settings_make(wanted, &settings, f);
+	json_decref(wanted);
+	if (r < 0) {
+		json_decref(images);
 		return r;
+	}
 	snprintf(folder, sizeof(folder), "%s/vms/%s", h->state, name);
 	vm = vm_new(h, name, folder, settings);
 	if (!vm) {
 		settings_free(settings);
+		json_decref(images);
 		return fail(f, -ENOMEM, "cannot make the VM '%s': out of memory", name);
 	}
 	vm->making = true;
 	host_add(h, vm);
 	e = edit_new(vm, CREATE, fn, ctx);
-	if (e)
+	if (e) {
+		e->images = images;
 		fill(e, settings);
+	} else {
+		json_decref(images);
+	}
 	r = submit(vm, e, f);
 	if (r < 0)
 		host_remove(h, vm);

@@ -18,6 +18,7 @@ struct side {
 	int fd;
 	sd_event_source *source;
 	size_t at, len;
+	bool in_line; /* its first line is being passed over */
 	uint8_t bytes[ROOM];
 };
 
@@ -44,6 +45,15 @@ static void set_events(struct relay *r)
 	}
 }
 
+static void pass_line(struct side *s)
+{
+	const uint8_t *feed = memchr(s->bytes, '\n', s->len);
+
+	s->in_line = !feed;
+	s->at = feed ? (size_t)(feed - s->bytes) + 1 : s->len;
+	s->len -= s->at;
+}
+
 /* False: it has ended. */
 static bool pass_on(struct side *from, struct side *to)
 {
@@ -54,6 +64,8 @@ static bool pass_on(struct side *from, struct side *to)
 			return n < 0 && (errno == EAGAIN || errno == EINTR);
 		from->at = 0;
 		from->len = (size_t)n;
+		if (from->in_line)
+			pass_line(from);
 	}
 	while (from->len) {
 		ssize_t n = send(to->fd, from->bytes + from->at, from->len,
@@ -96,6 +108,7 @@ int relay_start(sd_event *event, int a, int b, const void *early, size_t early_l
 	}
 	r->side[0].fd = a;
 	r->side[1].fd = b;
+	r->side[1].in_line = true;
 	if (early_len)
 		memcpy(r->side[0].bytes, early, early_len);
 	r->side[0].len = early_len;

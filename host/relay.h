@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
-/* Takes both descriptors, which are made non-blocking, also when it fails; it ends and frees
- * itself. `early` has come from `a` already. 0 or -errno. */
+/* Takes both descriptors, also when it fails; it ends and frees itself. `early` has come from `a`
+ * already; the first line of `b` is not passed on. 0 or -errno. */
 int relay_start(sd_event *event, int a, int b, const void *early, size_t early_len);
 
 #endif

@@ -385,8 +385,8 @@ int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *
 		struct failure *f)
 {
 	const char *verb = reboot ? "reboot" : "shutdown";
-	int r = vm_ask(vm, verb, json_pack("{s:s, s:s}", "verb", verb, "reason", reason), -1,
-		       answer, ctx, f);
+	int r = vm_ask(vm, reboot ? "reboot" : "shut down",
+		       json_pack("{s:s, s:s}", "verb", verb, "reason", reason), -1, answer, ctx, f);
 
 	if (r == 0 && !reboot)
 		vm->off_wanted = true;

@@ -178,7 +178,7 @@ static int ask_guest(struct request *r, enum shutdown_kind kind, const char *wha
 	if (e < 0)
 		return fail(f, e,
 			    "cannot ask the guest of the VM '%s' to %s: its shutdown service is "
-			    "not ready (%s); wait until it is up, or use stop",
+			    "not ready (%s); wait until it is up, or switch the VM off",
 			    r->vm->config->name, what, strerror(-e));
 	return 0;
 }

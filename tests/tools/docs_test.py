@@ -221,7 +221,7 @@ class Formats(unittest.TestCase):
 
     def test_document_of_a_vm_has_its_settings(self):
         keys = inside(read("host/settings.c"), r"^static const struct field fields\[\] = \{", r"^\};", "the settings of a VM")
-        first = read("docs/format/vm.md").split("\n\n`file` of a disk")[0]
+        first = read("docs/format/vm.md").split("\n\nA client that makes")[0]
         rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", first, re.MULTILINE)
         self.assertEqual({name for row in rows for name in re.findall(r"`(\w+)`", row)}, set(re.findall(r'\{"(\w+)", JSON_', keys)))
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/images.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/fields.h"
+
+#define BYTES_PER_MIB (INT64_C(1) << 20)
+
+/* A name in the VM's own folder: what lies elsewhere is somebody's already. */
+static int take_one(json_t *disk, json_t *images, struct failure *f)
+{
+	const char *file = json_string_value(json_object_get(disk, "file"));
+	uint64_t mib = 0;
+	int r;
+
+	if (!json_is_integer(json_object_get(disk, "size_mib")))
+		return OR_INVALID(f, "'size_mib' of a disk has the wrong type");
+	r = field_number(disk, "size_mib", 1, IMAGE_MIB_MAX, &mib, f);
+	if (r < 0)
+		return r;
+	if (!file || strchr(file, '/'))
+		return OR_INVALID(f, "a disk with 'size_mib' needs a 'file' in the VM's folder");
+	if (json_array_append_new(images, json_pack("{s:s, s:I}", "file", file, "bytes",
+						    (json_int_t)mib * BYTES_PER_MIB)) < 0 ||
+	    json_object_del(disk, "size_mib") < 0)
+		return fail(f, -ENOMEM, "cannot make the VM's images: out of memory");
+	return 0;
+}
+
+int images_take(json_t *settings, json_t **ret_images, struct failure *f)
+{
+	json_t *images = json_array(), *disk;
+	size_t i;
+	int r = images ? 0 : -ENOMEM;
+
+	json_array_foreach(json_object_get(settings, "disks"), i, disk)
+	{
+		if (r == 0 && json_object_get(disk, "size_mib"))
+			r = take_one(disk, images, f);
+	}
+	if (r < 0) {
+		json_decref(images);
+		return r;
+	}
+	*ret_images = images;
+	return 0;
+}
+
+static int make_one(int folder, const char *file, int64_t bytes)
+{
+	int fd = openat(folder, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, bytes) < 0 || fsync(fd) < 0) {
+		r = -errno;
+		unlinkat(folder, file, 0);
+	}
+	close(fd);
+	return r;
+}
+
+int images_make(const json_t *images, const char *folder, struct failure *f)
+{
+	int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = at < 0 ? -errno : 0;
+	size_t made = 0;
+	const char *file = "";
+
+	for (; r == 0 && made < json_array_size(images); made++) {
+		const json_t *image = json_array_get(images, made);
+
+		file = json_string_value(json_object_get(image, "file"));
+		r = make_one(at, file, json_integer_value(json_object_get(image, "bytes")));
+		if (r < 0)
+			break;
+	}
+	if (r == 0 && fsync(at) < 0)
+		r = -errno;
+	for (size_t i = 0; r < 0 && i < made; i++)
+		unlinkat(at, json_string_value(
+				     json_object_get(json_array_get(images, i), "file")),
+			 0);
+	if (at >= 0)
+		close(at);
+	return r < 0 ? fail(f, r, "cannot make the image %s/%s: %s", folder, file, strerror(-r))
+		     : 0;
+}
