@@ -83,8 +83,7 @@ int images_make(const json_t *images, const char *folder, struct failure *f)
 	if (r == 0 && fsync(at) < 0)
 		r = -errno;
 	for (size_t i = 0; r < 0 && i < made; i++)
-		unlinkat(at, json_string_value(
-				     json_object_get(json_array_get(images, i), "file")),
+		unlinkat(at, json_string_value(json_object_get(json_array_get(images, i), "file")),
 			 0);
 	if (at >= 0)
 		close(at);

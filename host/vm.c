@@ -203,7 +203,7 @@ int vm_wait(struct vm *vm, enum vm_life goal, vm_done_fn *done, void *ctx)
 
 static int wrong_life(const struct vm *vm, const char *what, struct failure *f)
 {
-	return fail(f, -EPROTO, "cannot %s the VM '%s': it is %s", what, vm->name,
+	return fail(f, -EBUSY, "cannot %s the VM '%s': it is %s", what, vm->name,
 		    vm_life_label(vm));
 }
 

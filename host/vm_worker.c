@@ -58,12 +58,16 @@ static bool read_end(const struct vm *vm, bool *ret_failed, char why[FAIL_TEXT_M
 
 void vm_worker_take_end(struct vm *vm)
 {
+	static const char *const left[] = {"end",
+					   "control"}; /* told once; of one that was killed */
 	char why[FAIL_TEXT_MAX] = "its worker was killed", path[PATH_MAX];
 	bool failed = true;
 
 	(void)read_end(vm, &failed, why);
-	snprintf(path, sizeof(path), "%s/end", vm->run);
-	(void)unlink(path); /* it is told once */
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		snprintf(path, sizeof(path), "%s/%s", vm->run, left[i]);
+		(void)unlink(path);
+	}
 	vm_ended(vm, failed, why);
 }
 

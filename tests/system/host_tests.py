@@ -7,7 +7,7 @@ import signal
 import socket
 
 from daemon import Daemon
-from harness import check, marked, test, wait_for
+from harness import Paths, check, marked, test, wait_for
 
 
 def host_test(name):
@@ -207,3 +207,54 @@ def _(place):
     s.close()
     d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()
+
+
+@host_test("images_are_made_with_a_vm_or_not_at_all")
+def _(place):
+    d = Daemon(place)
+    disk = {"file": "disk0.raw", "size_mib": 3}
+    made = d.make("web", disks=[disk])
+    folder = os.path.join(d.state, "vms", "web")
+    check(os.path.getsize(os.path.join(folder, "disk0.raw")) == 3 << 20, "another size")
+    check(made["settings"]["disks"] == [{"file": "disk0.raw"}], str(made))
+    d.done("POST", "/v1/vms/web/start")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.good("DELETE", "/v1/vms/web", status=204)
+    check(os.listdir(folder) == ["disk0.raw"], f"disks are not kept: {os.listdir(folder)}")
+    boot = {"kernel": "/boot"}
+    for bad, sentence in (
+        ({"file": "/etc/x", "size_mib": 3}, "in the VM's folder"),
+        ({"file": "x", "size_mib": 0}, "'size_mib' is 0"),
+        ({"file": "x", "size_mib": "3"}, "wrong type"),
+    ):
+        d.refused("POST", "/v1/vms", {"name": "b", "boot": boot, "disks": [bad]}, 400, sentence)
+    disks = [{"file": "new.raw", "size_mib": 1}, disk]
+    d.refused("POST", "/v1/vms", {"name": "web", "boot": boot, "disks": disks}, 409, "disk0.raw")
+    check(os.listdir(folder) == ["disk0.raw"], f"something is left: {os.listdir(folder)}")
+    d.make("web", disks=[{"file": "disk0.raw"}])
+    d.end()
+
+
+@host_test("oya_speaks_to_the_daemon")
+def _(place):
+    d = Daemon(place)
+
+    def oya(*arguments, status=0):
+        got, output, errors = place.run(*arguments, env={"OYA_SOCKET": d.api})
+        check(got == status, f"oya {arguments}: {got} {output!r} {errors!r}")
+        return output if status == 0 else errors
+
+    kernel = ("--kernel", Paths.guest, "--append", "test=halted", "--memory", "64M")
+    oya("vm", "create", "web", *kernel, "--disk", "1M", "--start")
+    check("running" in oya("vm", "list"), oya("vm", "list"))
+    check(json.loads(oya("vm", "show", "web", "-o", "json"))["state"] == "running", "not running")
+    check("there is no VM 'none'" in oya("vm", "start", "none", status=1), "no sentence")
+    oya("vm", "set", "web", "notes=ours")
+    check("switch it off first" in oya("vm", "set", "web", "cpus=2", status=1), "no sentence")
+    check("POST /v1/vms/web/pause" in oya("vm", "pause", "web", "--dry-run"), "no call is shown")
+    oya("vm", "stop", "web", "--off")
+    oya("vm", "delete", "web", "--disks", "delete")
+    check(json.loads(oya("vm", "list", "-o", "json")) == [], "a VM is left")
+    check("wrong" not in oya("job", "list"), "jobs")
+    d.end()
+    check("oyad" in oya("vm", "list", status=1), "nothing tells that oyad is away")
