@@ -321,7 +321,7 @@ def help_text(place):
     code, _, errors = place.run()
     check(code == USAGE and "usage:" in errors, "without a verb")
     code, _, errors = place.run("dance")
-    check(code == USAGE and "no verb 'dance'" in one_sentence(errors), errors)
+    check(code == USAGE and "no noun 'dance'" in one_sentence(errors), errors)
     for arguments in (["--help"], ["run", "--help"], ["--version"]):
         code, output, errors = place.run(*arguments)
         check(code == 0 and output and not errors, f"{arguments}")
