@@ -61,7 +61,7 @@ static int make(struct edit *e)
 
 	if (access(e->folder, F_OK) == 0)
 		return fill_folder(e, e->folder);
-	if (snprintf(new, sizeof(new), "%s/.new-%s", e->vms, strrchr(e->folder, '/') + 1) >=
+	if (snprintf(new, sizeof(new), "%s/" STORE_NEW "%s", e->vms, strrchr(e->folder, '/') + 1) >=
 	    (int)sizeof(new))
 		return fail(&e->f, -ENAMETOOLONG, "the path of %s is too long", e->folder);
 	r = store_make_folder(new, &e->f);
@@ -206,6 +206,13 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 		settings_free(settings);
 		json_decref(images);
 		return fail(f, -ENOMEM, "cannot make the VM '%s': out of memory", name);
+	}
+	if (host_find_uuid(h, vm->uuid)) {
+		r = fail(f, -EEXIST, "the VM '%s' has the UUID %s already",
+			 host_find_uuid(h, vm->uuid)->name, vm->uuid);
+		vm_free(vm);
+		json_decref(images);
+		return r;
 	}
 	vm->making = true;
 	host_add(h, vm);

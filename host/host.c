@@ -49,6 +49,17 @@ struct vm *host_find(const struct host *h, const char *name)
 	return NULL;
 }
 
+struct vm *host_find_uuid(const struct host *h, const char *uuid)
+{
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		if (strcmp(vm->uuid, uuid) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
 void host_add(struct host *h, struct vm *vm)
 {
 	struct list *at = h->vms.next;
@@ -88,6 +99,13 @@ static void load(struct host *h, const char *folder, const char *name)
 		return;
 	}
 	vm = vm_new(h, name, folder, settings);
+	if (vm && host_find_uuid(h, vm->uuid)) {
+		/* They would share a worker's files, and so a worker. */
+		log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: the VM '%s' has its UUID %s",
+			 name, host_find_uuid(h, vm->uuid)->name, vm->uuid);
+		vm_free(vm);
+		return;
+	}
 	if (vm) {
 		host_add(h, vm);
 		return;
@@ -109,10 +127,13 @@ static int load_all(struct host *h, struct failure *f)
 	if (!list)
 		return fail(f, -errno, "cannot read the folder %s: %s", folder, strerror(errno));
 	while ((entry = readdir(list))) {
-		if (!vm_name_allowed(entry->d_name))
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) <
+		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >=
 		    (int)sizeof(path))
+			continue;
+		/* Of a VM whose making was never answered. */
+		if (strncmp(entry->d_name, STORE_NEW, strlen(STORE_NEW)) == 0)
+			(void)store_remove_folder(path, f);
+		else if (vm_name_allowed(entry->d_name))
 			load(h, path, entry->d_name);
 	}
 	closedir(list);

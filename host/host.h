@@ -36,6 +36,8 @@ int host_init(struct host *h, const char *state, const char *run, const char *wo
 /* Workers go on. */
 void host_done(struct host *h);
 
+/* By UUID as its text; NULL: none. */
+struct vm *host_find_uuid(const struct host *h, const char *uuid);
 struct vm *host_find(const struct host *h, const char *name);
 void host_add(struct host *h, struct vm *vm);
 /* Lets go of it, and frees it. */

@@ -191,8 +191,7 @@ static int append_properties(sd_bus_message *m, const struct launch_wish *w, con
 					  "KillMode", "s", "mixed", "TimeoutStopUSec", "t",
 					  STOP_USEC, "CollectMode", "s", "inactive-or-failed");
 	if (r >= 0)
-		r = sd_bus_message_append(m, "(sv)(sv)", "CPUWeight", "t", (uint64_t)w->cpu_weight,
-					  "LogExtraFields", "aay", 0);
+		r = sd_bus_message_append(m, "(sv)", "CPUWeight", "t", (uint64_t)w->cpu_weight);
 	if (r >= 0 && w->cpu_percent)
 		r = sd_bus_message_append(m, "(sv)", "CPUQuotaPerSecUSec", "t",
 					  w->cpu_percent * (USEC_PER_S / 100));

@@ -78,7 +78,7 @@ int store_write(const char *folder, const char *name, const char *text, size_t l
 	int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1, r;
 	char new[NAME_MAX + 1];
 
-	snprintf(new, sizeof(new), ".new-%s", name);
+	snprintf(new, sizeof(new), STORE_NEW "%s", name);
 	if (at >= 0)
 		fd = openat(at, new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	r = fd < 0 ? -errno : write_all(fd, text, len);

@@ -16,6 +16,8 @@
 
 #include "lib/fail.h"
 
+#define STORE_NEW ".new-"
+
 /* The whole of a regular file of at most `max` bytes, with a NUL behind it; freed by the caller.
  * 0, or -errno and the sentence; -ENOENT when it is not there. */
 int store_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct failure *f);

@@ -20,6 +20,8 @@
 #define OFF_PATIENCE_US (30 * US_PER_S)
 #define START_PATIENCE_US (60 * US_PER_S) /* also with an image on a slow volume */
 #define GUEST_FACTS_MAX 128u
+#define LOG_PERIOD_NS UINT64_C(10000000000)
+#define LOG_BURST 20u
 
 static const char *const labels[] = {
 	[VM_OFF] = "off",         [VM_WAITING] = "waiting", [VM_STARTING] = "starting",
@@ -69,6 +71,7 @@ struct vm *vm_new(struct host *host, const char *name, const char *folder,
 		return NULL;
 	vm->host = host;
 	vm->pidfd = -1;
+	vm->log = (struct log_limit){.period_ns = LOG_PERIOD_NS, .burst = LOG_BURST};
 	vm->settings = settings;
 	vm->version = 1;
 	list_init(&vm->waiters);
@@ -170,6 +173,8 @@ static void mark_running(struct vm *vm, bool running)
 
 void vm_move(struct vm *vm, enum vm_life life)
 {
+	unsigned suppressed;
+
 	if (vm->life == (unsigned)life)
 		return;
 	if (state_move(&lives, &vm->life, life) < 0) {
@@ -177,8 +182,9 @@ void vm_move(struct vm *vm, enum vm_life life)
 			 vm_life_label(vm), state_label(&lives, life));
 		return;
 	}
-	log_line(LOG_LEVEL_INFO, "the VM '%s' is %s%s%s", vm->name, vm_life_label(vm),
-		 vm->problem[0] ? ": " : "", vm->problem);
+	if (log_limit_pass(&vm->log, now_us() * 1000, &suppressed)) /* a worker may flap */
+		log_line(LOG_LEVEL_INFO, "the VM '%s' is %s%s%s", vm->name, vm_life_label(vm),
+			 vm->problem[0] ? ": " : "", vm->problem);
 	host_publish(vm->host, "vm", vm_show(vm));
 	wake_waiters(vm);
 }
@@ -234,7 +240,7 @@ static int begin(struct vm *vm, struct failure *f)
 
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm->problem[0] = '\0';
-	vm->off_wanted = false;
+	vm->off_wanted = vm->adopted = false;
 	r = vm_worker_start(vm, f);
 	if (r < 0)
 		return r;
@@ -291,7 +297,7 @@ static bool may_restart(struct vm *vm)
 
 void vm_ended(struct vm *vm, bool failed, const char *why)
 {
-	bool was_up = vm->life != VM_STARTING;
+	bool was_up = vm->life != VM_STARTING || vm->adopted;
 
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm_worker_forget(vm);
@@ -321,6 +327,7 @@ bool vm_adopt(struct vm *vm)
 		return false;
 	}
 	vm->started_us = now_us();
+	vm->adopted = true;
 	vm_move(vm, VM_STARTING);
 	vm_worker_connect(vm);
 	return true;
@@ -385,12 +392,9 @@ int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *
 		struct failure *f)
 {
 	const char *verb = reboot ? "reboot" : "shutdown";
-	int r = vm_ask(vm, reboot ? "reboot" : "shut down",
-		       json_pack("{s:s, s:s}", "verb", verb, "reason", reason), -1, answer, ctx, f);
 
-	if (r == 0 && !reboot)
-		vm->off_wanted = true;
-	return r;
+	return vm_ask(vm, reboot ? "reboot" : "shut down",
+		      json_pack("{s:s, s:s}", "verb", verb, "reason", reason), -1, answer, ctx, f);
 }
 
 static int on_patience(sd_event_source *source, uint64_t us, void *ctx)

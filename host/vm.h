@@ -28,6 +28,7 @@
 #include "host/link.h"
 #include "host/settings.h"
 #include "lib/fail.h"
+#include "lib/log.h"
 #include "lib/pool.h"
 
 #define VM_FILE "vm.json"
@@ -57,10 +58,12 @@ struct vm {
 	sd_event_source *timer; /* the next start by itself, or the end of our patience */
 	sd_event_source *again; /* the next try to connect */
 	unsigned tries;         /* to connect */
+	bool adopted;           /* its worker was up before we were */
 	bool making, edited;    /* see edit.h */
 	bool off_wanted;        /* its end is its user's wish */
 	unsigned crashes;       /* since `crashes_from` */
 	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */
+	struct log_limit log;
 	struct list waiters;
 	struct pool_lane lane;
 };

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 
@@ -167,7 +168,6 @@ def _(place):
 @host_test("console_of_a_vm_is_a_stream_of_bytes")
 def _(place):
     d = Daemon(place)
-    d.make("web", "hello")
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(10)
     d.make("talks", "halted")
@@ -255,6 +255,24 @@ def _(place):
     oya("vm", "stop", "web", "--off")
     oya("vm", "delete", "web", "--disks", "delete")
     check(json.loads(oya("vm", "list", "-o", "json")) == [], "a VM is left")
-    check("wrong" not in oya("job", "list"), "jobs")
+    check("start" in oya("job", "list"), oya("job", "list"))
     d.end()
     check("oyad" in oya("vm", "list", status=1), "nothing tells that oyad is away")
+
+
+@host_test("leftovers_go_and_two_vms_of_one_identity_do_not_share_a_worker")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    vms = os.path.join(d.state, "vms")
+    uuid = d.vm("web")["uuid"]
+    boot = {"firmware": "bios"}
+    d.refused("POST", "/v1/vms", {"name": "b", "uuid": uuid, "boot": boot}, 409, "has the UUID")
+    d.end()
+    shutil.copytree(os.path.join(vms, "web"), os.path.join(vms, "copy"))
+    os.mkdir(os.path.join(vms, ".new-x"))
+    d.start()
+    check(len(d.good("GET", "/v1/vms")["vms"]) == 1, "both are there")
+    check("is left out" in d.errors(), d.errors())
+    check(not os.path.exists(os.path.join(vms, ".new-x")), "what was not answered is still there")
+    d.end()
