@@ -197,7 +197,7 @@ def _boot(ctx: Context, hypervisor: Path) -> Figure:
         disc = grub.disc(ctx.tmp / f"boot-{len(sides)}.iso", beneath, image.kernel, image.initrd, f"{_HOST_APPEND} oya.host=1")
         argv = _machine(disc, log, counts=False)
         sides.append(Side(name, argv, functools.partial(_run_until, READY_MARK, argv, log)))
-    runs = compare(sides[0], sides[1], ctx.rounds(3), warm_up=0, on_run=ctx.say)
+    runs = compare(sides[0], sides[1], ctx.rounds(5), warm_up=0, on_run=ctx.say)
     return runs.figure("hv.parent_boot_cpu", "s", bound="ratio <= 1.10", aim="ratio <= 1.03")
 
 

@@ -193,8 +193,7 @@ static uint64_t place_kernel(struct places *p, const struct bzimage *image, cons
 /* Where everything goes. */
 struct plan {
 	struct bzimage image;
-	uint64_t low, kernel, initrd, told, rsdp, frames, frames_len, devices_len, memory_end,
-		memory_top;
+	uint64_t low, kernel, initrd, told, frames, frames_len, devices_len, memory_end, memory_top;
 };
 
 /* The initrd must not be where the kernel goes; the kernel may be moved onto itself. */
@@ -241,14 +240,13 @@ static const char *plan_places(const struct boot_info *info, struct plan *plan)
 	if (info->module_count > 1 && !plan_initrd(&p, plan, &info->module[1]))
 		return "there is no room in memory for the parent's initrd";
 	plan->told = find(&p, TOLD_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
-	plan->rsdp = find(&p, PAGE_BYTES, PAGE_BYTES, LOW_START, FOUR_GIB);
 	plan->memory_top = memory_top(info);
 	plan->memory_end = min_u64(plan->memory_top, PHYSICAL_BYTES);
-	plan->frames_len = align_up(frames_bytes(plan->memory_end) + plan->devices_len, PAGE_2M);
+	plan->frames_len = align_up(frames_bytes(plan->memory_end) + plan->devices_len, PAGE_BYTES);
 	plan->frames = find(&p, plan->frames_len, PAGE_2M, KERNEL_MIN, PHYSICAL_BYTES);
 	if (!plan->frames)
 		return "there is no room in memory for the table of its pages";
-	if (!plan->told || !plan->rsdp)
+	if (!plan->told)
 		return "there is no room in memory for what the parent's kernel is told";
 	return NULL;
 }
@@ -270,7 +268,6 @@ static void tell(const struct boot_info *info, const struct plan *plan)
 	const uint8_t *file = physical_to_pointer(info->module[0].start);
 	struct span holes[] = {
 		{plan->low, PAGE_BYTES},
-		{plan->rsdp, PAGE_BYTES},
 		{hv_physical_start(), HV_BYTES},
 		{plan->frames, plan->frames_len},
 	};
@@ -286,10 +283,6 @@ static void tell(const struct boot_info *info, const struct plan *plan)
 	if (plan->initrd) {
 		le32_store(z + SETUP_RAMDISK, (uint32_t)plan->initrd);
 		le32_store(z + SETUP_RAMDISK_BYTES, (uint32_t)info->module[1].len);
-	}
-	if (info->rsdp_len) {
-		memcpy(physical_to_pointer(plan->rsdp), info->rsdp, info->rsdp_len);
-		le64_store(z + ZERO_PAGE_RSDP, plan->rsdp);
 	}
 	add_video(z, &info->framebuffer);
 	if (info->efi_system_table) {

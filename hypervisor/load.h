@@ -11,9 +11,9 @@ struct load {
 	uint32_t entry;     /* of 32-bit mode, physical */
 	uint32_t zero_page; /* physical */
 	uint32_t low_page;  /* of ours, below 1 MiB */
-	uint64_t frames_at; /* physical, of ours: the table of frames.h, whole chunks of 2 MiB */
+	uint64_t frames_at; /* physical, of ours: the table of frames.h; at a multiple of 2 MiB */
 	uint64_t frames_len;
-	uint64_t devices_at; /* in the same chunks, of the size that was asked for */
+	uint64_t devices_at; /* in the same range, of the size that was asked for */
 	uint64_t memory_end; /* behind the last byte of memory that we know the owner of */
 	uint64_t memory_top; /* and of all */
 };

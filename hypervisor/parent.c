@@ -102,6 +102,17 @@ static int hide(uint64_t start, uint64_t len)
 	return r;
 }
 
+/* The table of whose pages are whose: by chunks as far as they go. */
+static int hide_frames(const struct load *load)
+{
+	uint64_t at = load->frames_at, end = at + load->frames_len;
+	int r = 0;
+
+	for (; r == 0 && end - at >= PAGE_2M; at += PAGE_2M)
+		r = parent_hide_chunk(at);
+	return r == 0 ? hide(at, end - at) : r;
+}
+
 static int map_gib(uint64_t at)
 {
 	uint64_t bytes = memory_has_large_pages() ? PAGE_1G : PAGE_2M;
@@ -140,8 +151,7 @@ int parent_init(const struct load *load, void *log, uint32_t log_bytes)
 		r = hide(hv_physical_start(), HV_BYTES);
 	if (r == 0)
 		r = hide(load->low_page, PAGE_BYTES);
-	for (uint64_t at = 0; r == 0 && at < load->frames_len; at += PAGE_2M)
-		r = parent_hide_chunk(load->frames_at + at);
+	r = r == 0 ? hide_frames(load) : r;
 	/* In reach for reads; writes come here. */
 	if (r == 0)
 		r = npt_map(&npt, APIC_PAGE, APIC_PAGE, PAGE_BYTES, NPT_NO_EXECUTE);
