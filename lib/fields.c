@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-int fields_check(json_t *obj, const char *where, const struct field *fields, size_t count,
-		 struct failure *f)
+int fields_check_of(const char *what, json_t *obj, const char *where, const struct field *fields,
+		    size_t count, struct failure *f)
 {
 	const char *name;
 	json_t *value;
 
 	if (!json_is_object(obj))
-		return OR_INVALID(f, "%s is not an object", where);
+		return fail(f, -EINVAL, "cannot use %s: %s is not an object", what, where);
 	json_object_foreach(obj, name, value)
 	{
 		size_t i = 0;
@@ -21,12 +21,20 @@ int fields_check(json_t *obj, const char *where, const struct field *fields, siz
 		while (i < count && strcmp(fields[i].name, name) != 0)
 			i++;
 		if (i == count)
-			return OR_INVALID(f, "%s has no setting '%.64s'", where, name);
+			return fail(f, -EINVAL, "cannot use %s: %s has no setting '%.64s'", what,
+				    where, name);
 		if (json_typeof(value) != fields[i].type &&
 		    !(json_is_boolean(value) && fields[i].type == JSON_TRUE))
-			return OR_INVALID(f, "'%s' of %s has the wrong type", name, where);
+			return fail(f, -EINVAL, "cannot use %s: '%s' of %s has the wrong type",
+				    what, name, where);
 	}
 	return 0;
+}
+
+int fields_check(json_t *obj, const char *where, const struct field *fields, size_t count,
+		 struct failure *f)
+{
+	return fields_check_of("the VM's configuration", obj, where, fields, count, f);
 }
 
 int field_string(json_t *obj, const char *name, char **ret)

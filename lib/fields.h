@@ -24,6 +24,9 @@ struct field {
  * misspelt setting is not silently lost. `where` is for the sentence. 0, or -EINVAL and it. */
 int fields_check(json_t *obj, const char *where, const struct field *fields, size_t count,
 		 struct failure *f);
+/* The same of what is no VM's configuration: `what` takes the place of these words. */
+int fields_check_of(const char *what, json_t *obj, const char *where, const struct field *fields,
+		    size_t count, struct failure *f);
 
 /* Of these an absent member leaves *ret as it is. */
 int field_number(json_t *obj, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
