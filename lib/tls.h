@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One connection of TLS 1.3, by GnuTLS, between its socket (outer) and a socket on which the same
+ * bytes are plain (inner): both ways, until either ends.
+ *
+ * Trust: what comes from outside is hostile; GnuTLS decodes it. Nothing goes in before the
+ * handshake has succeeded.
+ *
+ * Threads: one. Nothing waits: the caller watches both sockets for the events that are wanted, and
+ * calls tls_pump() when there is one.
+ */
+#ifndef OYA_LIB_TLS_H
+#define OYA_LIB_TLS_H
+
+#include <gnutls/gnutls.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TLS_PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+#define TLS_RECORD_MAX 16384u
+#define TLS_FINGERPRINT_LEN 64u /* SHA-256 of a certificate, in hexadecimal */
+
+struct tls_pump_side {
+	size_t at, len;
+	uint8_t bytes[TLS_RECORD_MAX];
+};
+
+struct tls_pump {
+	gnutls_session_t session; /* the caller's; nothing of it is in use on other threads */
+	int outer, inner;         /* the caller's, non-blocking */
+	bool shaken;              /* the handshake has succeeded */
+	bool outer_ended, inner_ended;
+	uint32_t outer_events, inner_events; /* wanted, as of poll(); 0: none, not even errors */
+	int alert;                           /* GnuTLS's code of what failed; 0 */
+	struct tls_pump_side in, out;
+};
+
+/* A session that is connected to the outer socket. 0, or -ENOMEM. */
+int tls_session_new(unsigned flags, gnutls_certificate_credentials_t credentials, int outer,
+		    gnutls_session_t *ret_session);
+
+/* Goes as far as it can; `broken`: an error of the outer socket was told. 1: it goes on, and the
+ * events are set; 2: the handshake has just succeeded, nothing has gone in yet, call it again;
+ * 0: it has ended; -errno: it failed, -EPROTO where `alert` tells more. */
+int tls_pump(struct tls_pump *p, bool broken);
+
+/* The digits of the session's peer's certificate, or of another one. False: there is none. */
+bool tls_fingerprint(const gnutls_datum_t *certificate, char ret_text[TLS_FINGERPRINT_LEN + 1]);
+bool tls_peer_fingerprint(gnutls_session_t session, char ret_text[TLS_FINGERPRINT_LEN + 1]);
+
+#endif
