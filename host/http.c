@@ -15,10 +15,8 @@
 #include "host/http_impl.h"
 
 #define ACCEPTS_MAX 16          /* in one turn of the loop */
-#define CLOSING_MAX 32u         /* connections that are cut and not cleaned up yet */
 #define ACCEPT_PAUSE_US 100000u /* when descriptors are short */
 #define DEADLINE_ACCURACY_US 50000u
-#define GROUPS_MAX 256
 #define SPLITS_MAX 64u /* of a query, by '&' */
 
 uint64_t http_now_us(const struct http *h)
@@ -38,14 +36,6 @@ bool http_may_log(struct http *h, struct log_limit *l)
 	if (suppressed)
 		log_line(LOG_LEVEL_WARNING, "http: %u messages were left out", suppressed);
 	return true;
-}
-
-enum http_role http_role_of(void *owner, const struct http_caller *caller,
-			    const char *authorization)
-{
-	(void)owner;
-	(void)authorization;
-	return caller->uid == 0 || caller->in_group ? HTTP_ADMINISTRATOR : HTTP_STRANGER;
 }
 
 /* ---- running libmicrohttpd ---- */
@@ -260,6 +250,8 @@ static void connection_free(struct http_connection *c)
 	sd_event_source_disable_unref(c->hangup);
 	list_remove(&c->all);
 	h->count--;
+	tls_session_release(c->tls);
+	free(c->groups);
 	free(c);
 }
 
@@ -318,69 +310,32 @@ __attribute__((format(printf, 2, 0))) static void on_words(void *owner, const ch
 
 /* ---- clients come ---- */
 
-static bool in_group(int fd, gid_t group)
+/* NULL: it is to be let in; or why not. */
+static const char *look_at(struct http_listener *l, int fd, struct http_connection *c)
 {
-	gid_t groups[GROUPS_MAX];
-	socklen_t len = sizeof(groups);
+	struct http *h = l->h;
+	uint64_t who = 0;
+	int r = l->tls ? http_caller_ask_remote(fd, &c->caller)
+		       : http_caller_ask(fd, h->config.group, &c->caller, &c->groups);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
-		return false;
-	for (size_t i = 0; i < len / sizeof(gid_t); i++) {
-		if (groups[i] == group)
-			return true;
-	}
-	return false;
+	if (r < 0)
+		return "it is unknown who it is";
+	c->outsider = h->config.role(h->config.owner, &c->caller, NULL, &who) < HTTP_READER;
+	return http_make_room_for(h, &c->caller, c->outsider);
 }
 
-static int ask_caller(const struct http *h, int fd, struct http_caller *ret_caller)
+static void turn_away(struct http *h, struct http_connection *c, int fd, const char *problem)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	gid_t group = h->config.group;
+	char text[HTTP_CALLER_TEXT_MAX];
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return -errno;
-	*ret_caller = (struct http_caller){
-		.uid = peer.uid,
-		.gid = peer.gid,
-		.pid = peer.pid,
-		.in_group = group != (gid_t)-1 && (peer.gid == group || in_group(fd, group)),
-	};
-	return 0;
-}
-
-/* The client that has been idle for the longest time, or sends a head for as long, makes room. */
-static bool make_room(struct http *h)
-{
-	for (struct list *at = h->waiting.next; at != &h->waiting; at = at->next) {
-		struct http_connection *c = CONTAINER_OF(at, struct http_connection, waiting);
-
-		if (c->x && c->x->begun)
-			continue;
-		http_cut(c);
-		return true;
-	}
-	return false;
-}
-
-/* NULL, or the sentence why this client is one too many. */
-static const char *too_many(struct http *h, const struct http_caller *caller)
-{
-	unsigned of_user = 0, all = 0;
-
-	for (struct list *at = h->connections.next; at != &h->connections; at = at->next) {
-		struct http_connection *c = CONTAINER_OF(at, struct http_connection, all);
-
-		all += !c->condemned;
-		of_user += !c->condemned && c->caller.uid == caller->uid;
-	}
-	if (caller->uid != 0 && of_user >= h->config.user_connections_max)
-		return "the user has too many connections";
-	if (h->count >= h->config.connections_max + CLOSING_MAX)
-		return "there are too many connections";
-	if (all >= h->config.connections_max && !make_room(h))
-		return "there are too many connections, all of them busy";
-	return NULL;
+	if (http_may_log(h, &h->clients))
+		log_line(LOG_LEVEL_WARNING, "http: a client (%s) was turned away: %s",
+			 c ? http_caller_text(&c->caller, text) : "unknown", problem);
+	if (c)
+		free(c->groups);
+	free(c);
+	if (fd >= 0)
+		close(fd);
 }
 
 static void welcome(struct http_listener *l, int fd)
@@ -388,24 +343,18 @@ static void welcome(struct http_listener *l, int fd)
 	struct sockaddr address = {.sa_family = AF_UNIX};
 	struct http *h = l->h;
 	struct http_connection *c = calloc(1, sizeof(*c));
-	struct http_caller caller = {0};
-	const char *problem = "out of memory";
+	const char *problem = c ? look_at(l, fd, c) : "out of memory";
 
-	if (c && ask_caller(h, fd, &caller) < 0)
-		problem = "it is unknown who it is";
-	else if (c)
-		problem = too_many(h, &caller);
+	if (!problem && l->tls && tls_open(l->tls, fd, &fd, &c->tls) < 0) {
+		problem = "there are too many sessions of TLS";
+		fd = -1; /* it is closed */
+	}
 	if (problem) {
-		if (http_may_log(h, &h->clients))
-			log_line(LOG_LEVEL_WARNING, "http: a client of uid %u was turned away: %s",
-				 caller.uid, problem);
-		free(c);
-		close(fd);
+		turn_away(h, c, fd, problem);
 		return;
 	}
 	c->l = l;
 	c->fd = fd;
-	c->caller = caller;
 	list_append(&h->connections, &c->all);
 	h->count++;
 	/* When it fails, the descriptor is closed; behind on_connection() the connection is freed.
@@ -424,7 +373,7 @@ static void pause_accepting(struct http_listener *l)
 
 	if (http_may_log(h, &h->faults))
 		log_line(LOG_LEVEL_ERROR, "http: cannot take a client: %s", strerror(errno));
-	make_room(h);
+	(void)http_make_room(h, false);
 	sd_event_source_set_enabled(l->accept, SD_EVENT_OFF);
 	sd_event_source_set_time(l->again, http_now_us(h) + ACCEPT_PAUSE_US);
 	sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
@@ -485,7 +434,7 @@ static int start_library(struct http_listener *l)
 {
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
 			 MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
-	unsigned max = l->h->config.connections_max + CLOSING_MAX;
+	unsigned max = l->h->config.connections_max + HTTP_CLOSING_MAX;
 
 	l->mhd = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_words, l,
@@ -511,7 +460,7 @@ static int watch(struct http_listener *l)
 	return sd_event_add_io(loop, &l->accept, l->fd, EPOLLIN, on_accept, l);
 }
 
-int http_listen_unix(struct http *h, int fd, struct failure *f)
+static int listen_at(struct http *h, int fd, struct tls_server *tls, struct failure *f)
 {
 	struct http_listener *l = calloc(1, sizeof(*l));
 	int r = -ENOMEM;
@@ -519,6 +468,7 @@ int http_listen_unix(struct http *h, int fd, struct failure *f)
 	if (l) {
 		l->h = h;
 		l->fd = fd;
+		l->tls = tls;
 		r = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
 	}
 	if (r == 0)
@@ -533,6 +483,16 @@ int http_listen_unix(struct http *h, int fd, struct failure *f)
 	l->next = h->listener;
 	h->listener = l;
 	return 0;
+}
+
+int http_listen_unix(struct http *h, int fd, struct failure *f)
+{
+	return listen_at(h, fd, NULL, f);
+}
+
+int http_listen_tls(struct http *h, int fd, struct tls_server *tls, struct failure *f)
+{
+	return listen_at(h, fd, tls, f);
 }
 
 static void take_config(struct http *h, const struct http_config *config)

@@ -12,7 +12,7 @@
  * A request whose client is gone stays good until it is ended; what ends it then does nothing.
  *
  * Context: all of it on the loop's thread, and nothing of it waits. http_free() and
- * http_listen_unix() are not called from a handler.
+ * http_listen_*() are not called from a handler.
  *
  * Trust: every byte of a client is hostile. What a handler sees has passed: percent-encoding is
  * decoded to UTF-8 without NUL, a path parameter holds no '/' and is neither "." nor "..", JSON has
@@ -31,7 +31,9 @@
 #include "lib/fail.h"
 
 #define HTTP_CONNECTIONS_MAX 256u     /* of all listeners */
-#define HTTP_USER_CONNECTIONS_MAX 64u /* of one user other than root */
+#define HTTP_USER_CONNECTIONS_MAX 64u /* of one user other than root, or of one address */
+#define HTTP_CALLER_TEXT_MAX 64u
+#define HTTP_CERTIFICATE_NAME_MAX 64u
 #define HTTP_STREAMS_MAX 64u
 #define HTTP_POOL_BYTES                                                          \
 	(32u << 10) /* of a connection, for the head of a request and of a reply \
@@ -50,6 +52,7 @@
 
 struct http;
 struct http_stream;
+struct tls_server;
 
 enum http_method {
 	HTTP_GET,
@@ -64,20 +67,28 @@ enum http_method {
 
 /* What a caller may do; each role may do what those before it may. */
 enum http_role {
-	HTTP_UNKNOWN,  /* it did not say who it is: 401 */
-	HTTP_STRANGER, /* it has no access: 403 */
+	HTTP_HELD_BACK, /* it has said too often what is wrong: 429 */
+	HTTP_UNKNOWN,   /* it did not say who it is: 401 */
+	HTTP_STRANGER,  /* it has no access: 403 */
 	HTTP_READER,
 	HTTP_OPERATOR,
 	HTTP_ADMINISTRATOR
 };
 
-/* Who has connected, as the kernel tells (SO_PEERCRED, SO_PEERGROUPS). The pid is for the log: it
- * may be another process's by now. */
+/* Who has connected. On a Unix socket as the kernel tells (SO_PEERCRED, SO_PEERGROUPS); the pid is
+ * for the log: it may be another process's by now. */
 struct http_caller {
+	bool remote; /* by TLS; what the kernel tells of local ones is not there then */
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
-	bool in_group; /* of the configuration */
+	bool in_group;       /* of the configuration */
+	const gid_t *groups; /* only there while the role is asked for */
+	unsigned group_count;
+	uint64_t peer; /* the uid; or what counts as one address: of IPv6 the first 64 bits */
+	char address[HTTP_CALLER_TEXT_MAX]; /* of a remote one */
+	char certificate[HTTP_CERTIFICATE_NAME_MAX +
+			 1]; /* the name in one that was verified, or "" */
 };
 
 enum http_route_flag {
@@ -106,6 +117,7 @@ struct http_request {
 	const char *if_match, *if_none_match, *idempotency_key, *last_event_id;
 	struct http_caller caller;
 	enum http_role role;
+	uint64_t who; /* as the role was told; see http_config */
 };
 
 /* One row of the table of routes. Where several patterns fit a path, the first row with the
@@ -126,10 +138,11 @@ struct http_config {
 	void *owner; /* of the handlers */
 	/* Whose members are administrators beside root; (gid_t)-1: nobody's. */
 	gid_t group;
-	/* Who the caller is; `authorization` is that header's value or NULL. NULL: http_role_of().
-	 */
+	/* Who the caller is; `authorization` is that header's value or NULL, as it is when a
+	 * client is let in before it has sent anything. *ret_who is the owner's, 0 at first.
+	 * NULL: http_role_of(). */
 	enum http_role (*role)(void *owner, const struct http_caller *caller,
-			       const char *authorization);
+			       const char *authorization, uint64_t *ret_who);
 	/* 0 takes the figure above; tests have other ones. */
 	unsigned connections_max, user_connections_max;
 	uint64_t idle_ms, alive_ms;
@@ -137,7 +150,10 @@ struct http_config {
 
 /* Root and members of the group are administrators, others strangers. */
 enum http_role http_role_of(void *owner, const struct http_caller *caller,
-			    const char *authorization);
+			    const char *authorization, uint64_t *ret_who);
+
+/* "uid 1000", or the address; for the log. */
+const char *http_caller_text(const struct http_caller *caller, char text[HTTP_CALLER_TEXT_MAX]);
 
 /* 0 and *ret_http, or -errno with a sentence. The loop is referenced. */
 int http_new(sd_event *loop, const struct http_config *config, struct http **ret_http,
@@ -146,6 +162,9 @@ int http_new(sd_event *loop, const struct http_config *config, struct http **ret
 /* Takes clients of a listening Unix stream socket, which stays the caller's and must not be closed
  * before http_free(). It is made non-blocking. */
 int http_listen_unix(struct http *h, int fd, struct failure *f);
+
+/* Takes clients of a listening TCP socket, by TLS; both stay the caller's and outlive the http. */
+int http_listen_tls(struct http *h, int fd, struct tls_server *tls, struct failure *f);
 
 /* Closes all connections. Streams are told that they are gone before it returns; requests that
  * were left for later may still be ended afterwards. NULL is fine. */

@@ -29,10 +29,34 @@ static void refuse(struct http_exchange *x, unsigned status, const char *sentenc
 	http_refuse(x, status, NULL, &f);
 }
 
+static void refuse_role(struct http_exchange *x, bool has_told)
+{
+	static const struct http_line challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
+	static const struct http_line pause[] = {{"Retry-After", "60"}, {NULL, NULL}};
+	char text[HTTP_CALLER_TEXT_MAX];
+	struct failure f;
+
+	x->closes = true;
+	if (x->r.role == HTTP_HELD_BACK) {
+		fail(&f, 0, "too many wrong tokens have come from here; wait for a minute");
+		http_refuse(x, 429, pause, &f);
+	} else if (x->r.role == HTTP_UNKNOWN) {
+		fail(&f, 0, "%s",
+		     has_told ? "the token is unknown or has expired"
+			      : "tell who you are by a token or a certificate");
+		http_refuse(x, 401, challenge, &f);
+	} else {
+		fail(&f, 0,
+		     "%s has no access to this host; become a member of its administrators' "
+		     "group, or have an administrator give you a token",
+		     http_caller_text(&x->r.caller, text));
+		http_refuse(x, 403, NULL, &f);
+	}
+}
+
 /* Who it is, and whether it may be here at all. True when refused. */
 static bool refuse_caller(struct http_exchange *x, const struct http_head *head)
 {
-	static const struct http_line challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
 	const struct http_config *config = &x->h->config;
 	const char *authorization;
 	struct failure f;
@@ -42,20 +66,11 @@ static bool refuse_caller(struct http_exchange *x, const struct http_head *head)
 		http_refuse(x, status, NULL, &f);
 		return true;
 	}
-	x->r.role = config->role(config->owner, &x->r.caller, authorization);
-	if (x->r.role >= HTTP_READER)
+	x->r.role = config->role(config->owner, &x->c->caller, authorization, &x->r.who);
+	x->c->outsider = x->r.role < HTTP_READER;
+	if (!x->c->outsider)
 		return false;
-	x->closes = true;
-	if (x->r.role == HTTP_STRANGER) {
-		fail(&f, 0,
-		     "uid %u has no access to this host; become a member of its administrators' "
-		     "group",
-		     x->r.caller.uid);
-		http_refuse(x, 403, NULL, &f);
-	} else {
-		fail(&f, 0, "tell who you are by a token or a certificate");
-		http_refuse(x, 401, challenge, &f);
-	}
+	refuse_role(x, authorization != NULL);
 	return true;
 }
 

@@ -23,7 +23,10 @@
 #include "host/http.h"
 #include "host/http_check.h"
 #include "host/http_target.h"
+#include "host/tls.h"
 #include "lib/log.h"
+
+#define HTTP_CLOSING_MAX 32u /* connections that are cut and not cleaned up yet */
 
 struct http {
 	sd_event *loop;
@@ -41,6 +44,7 @@ struct http_listener {
 	struct http *h;
 	struct http_listener *next;
 	struct MHD_Daemon *mhd;
+	struct tls_server *tls; /* NULL: of a Unix socket */
 	int fd;
 	sd_event_source *accept, *again, *io, *timer;
 	bool kicked; /* there is something to do that libmicrohttpd does not tell of */
@@ -51,8 +55,11 @@ struct http_connection {
 	struct list all;     /* in http.connections */
 	struct list waiting; /* in http.waiting, when the client has to act by `deadline_us` */
 	uint64_t deadline_us;
-	int fd; /* libmicrohttpd's */
+	int fd;                  /* libmicrohttpd's; with TLS the plain side */
+	struct tls_session *tls; /* or NULL */
 	struct http_caller caller;
+	gid_t *groups; /* the caller's */
+	bool outsider; /* nothing but a token or a certificate would give it a role */
 	struct MHD_Connection *mhd;
 	struct http_exchange *x;
 	sd_event_source *hangup;
@@ -94,6 +101,18 @@ void http_cut(struct http_connection *c);
 /* The client has to act from now on, within the idle time; or has not. */
 void http_await(struct http_connection *c, bool awaits);
 bool http_may_log(struct http *h, struct log_limit *l);
+
+/* ---- http_caller.c ---- */
+
+/* Who has connected to a Unix socket; *ret_groups is to be freed when the connection is. */
+int http_caller_ask(int fd, gid_t group, struct http_caller *ret_caller, gid_t **ret_groups);
+/* The same of a TCP socket. */
+int http_caller_ask_remote(int fd, struct http_caller *ret_caller);
+/* Lets one more in, perhaps by cutting one that is idle. NULL, or the sentence why it is one too
+ * many. */
+const char *http_make_room_for(struct http *h, const struct http_caller *caller, bool outsider);
+/* The client that has been idle for the longest time, or sends a head for as long, makes room. */
+bool http_make_room(struct http *h, bool outsiders_only);
 
 /* ---- http_exchange.c ---- */
 

@@ -81,13 +81,15 @@ void http_stream_lost(struct http_stream *s)
 
 static void drop(struct http_stream *s)
 {
+	char text[HTTP_CALLER_TEXT_MAX];
+
 	if (s->dropped || !s->x)
 		return;
 	s->dropped = true;
 	if (http_may_log(s->h, &s->h->clients))
 		log_line(LOG_LEVEL_WARNING,
-			 "http: an event stream of uid %u was ended: its client does not read",
-			 s->x->r.caller.uid);
+			 "http: an event stream of %s was ended: its client does not read",
+			 http_caller_text(&s->x->r.caller, text));
 	http_cut(s->x->c);
 }
 

@@ -192,9 +192,11 @@ static const struct http_route routes[] = {
 };
 
 static enum http_role role_of(void *owner, const struct http_caller *caller,
-			      const char *authorization)
+			      const char *authorization, uint64_t *ret_who)
 {
 	struct httphost *s = owner;
+
+	(void)ret_who;
 
 	must(caller->uid == getuid() && caller->pid == getpid(), "know who comes");
 	snprintf(s->authorization, sizeof(s->authorization), "%s",

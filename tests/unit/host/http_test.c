@@ -172,13 +172,16 @@ static void roles_are_asked_for_and_held_against_the_route(void **state)
 static void root_and_members_of_the_group_are_administrators(void **state)
 {
 	struct http_caller caller = {.uid = 1000};
+	uint64_t who;
 
 	(void)state;
-	assert_int_equal(http_role_of(NULL, &caller, NULL), HTTP_STRANGER);
+	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_STRANGER);
 	caller.in_group = true;
-	assert_int_equal(http_role_of(NULL, &caller, NULL), HTTP_ADMINISTRATOR);
+	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_ADMINISTRATOR);
 	caller = (struct http_caller){.uid = 0};
-	assert_int_equal(http_role_of(NULL, &caller, NULL), HTTP_ADMINISTRATOR);
+	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_ADMINISTRATOR);
+	caller.remote = true;
+	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_UNKNOWN);
 }
 
 static void a_body_is_json_that_arrives_whole(void **state)
