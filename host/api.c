@@ -39,6 +39,10 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/vms/{vm}/statistics", HTTP_READER, 0, NULL, NULL, api_vm_statistics},
 	{HTTP_GET, "/v1/vms/{vm}/console", HTTP_OPERATOR, HTTP_UPGRADES, NULL, "oya-console",
 	 api_vm_console},
+	{HTTP_GET, "/v1/tokens", HTTP_ADMINISTRATOR, 0, "limit after", NULL, api_list_tokens},
+	{HTTP_POST, "/v1/tokens", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_create_token},
+	{HTTP_DELETE, "/v1/tokens/{token}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_delete_token},
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
@@ -47,13 +51,18 @@ void api_fail(struct http_request *r, int code, const struct failure *f)
 	http_fail(r, http_status_of(code), f);
 }
 
+bool api_sees(const struct api *api, const struct http_request *r, const char *vm)
+{
+	return vm && *vm ? gate_sees(api->gate, r->who, vm) : gate_sees_all(api->gate, r->who);
+}
+
 struct vm *api_vm(struct api *api, struct http_request *r)
 {
 	const char *name = http_param(r, "vm");
 	struct vm *vm = host_find(api->host, name);
 	struct failure f;
 
-	if (vm && !vm->making)
+	if (vm && !vm->making && api_sees(api, r, name))
 		return vm;
 	fail(&f, -ENOENT, "there is no VM '%.80s'", name);
 	http_fail(r, 404, &f);
@@ -118,7 +127,8 @@ void api_list_vms(struct http_request *r, void *owner)
 	for (struct list *at = api->host->vms.next; at != &api->host->vms; at = at->next) {
 		struct vm *vm = CONTAINER_OF(at, struct vm, link);
 
-		if (vm->making || (after && strcmp(vm->name, after) <= 0))
+		if (vm->making || (after && strcmp(vm->name, after) <= 0) ||
+		    !api_sees(api, r, vm->name))
 			continue;
 		more = n == limit;
 		if (more)
@@ -146,7 +156,7 @@ void api_list_jobs(struct http_request *r, void *owner)
 	for (struct list *at = api->host->jobs.next; at != &api->host->jobs; at = at->next) {
 		struct job *job = CONTAINER_OF(at, struct job, link);
 
-		if (job->id <= after)
+		if (job->id <= after || !api_sees(api, r, job->vm))
 			continue;
 		more = n == limit;
 		if (more)
@@ -165,12 +175,21 @@ void api_get_job(struct http_request *r, void *owner)
 	struct job *job = job_find(api->host, strtoull(text, NULL, 10));
 	struct failure f;
 
-	if (job) {
+	if (job && api_sees(api, r, job->vm)) {
 		http_reply(r, &(struct http_reply){.status = 200, .body = job_show(job)});
 		return;
 	}
 	fail(&f, -ENOENT, "there is no job '%.32s' any more, or there never was", text);
 	http_fail(r, 404, &f);
+}
+
+static unsigned count_vms(const struct api *api, const struct http_request *r)
+{
+	unsigned count = 0;
+
+	for (struct list *at = api->host->vms.next; at != &api->host->vms; at = at->next)
+		count += api_sees(api, r, CONTAINER_OF(at, struct vm, link)->name);
+	return count;
 }
 
 void api_host(struct http_request *r, void *owner)
@@ -179,15 +198,15 @@ void api_host(struct http_request *r, void *owner)
 	struct utsname name;
 
 	uname(&name);
-	http_reply(r,
-		   &(struct http_reply){
-			   .status = 200,
-			   .body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I}", "name",
-					     name.nodename, "version", OYA_VERSION, "kernel",
-					     name.release, "vms", (int)api->host->vm_count, "cpus",
-					     (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
-					     (json_int_t)sysconf(_SC_PHYS_PAGES) *
-						     sysconf(_SC_PAGESIZE))});
+	http_reply(r, &(struct http_reply){
+			      .status = 200,
+			      .body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s*}", "name",
+						name.nodename, "version", OYA_VERSION, "kernel",
+						name.release, "vms", (int)count_vms(api, r), "cpus",
+						(int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+						(json_int_t)sysconf(_SC_PHYS_PAGES) *
+							sysconf(_SC_PAGESIZE),
+						"certificate", api->certificate)});
 }
 
 void api_events(struct http_request *r, void *owner)

@@ -9,6 +9,8 @@
 #ifndef OYA_HOST_API_H
 #define OYA_HOST_API_H
 
+#include "base/list.h"
+#include "host/gate.h"
 #include "host/host.h"
 #include "host/http.h"
 
@@ -17,12 +19,19 @@ struct events;
 struct api {
 	struct host *host;
 	struct events *events;
+	struct gate *gate;
+	struct list consoles;    /* that are open */
+	const char *certificate; /* the fingerprint of ours; or NULL */
 };
 
 extern const struct http_route api_routes[];
 extern const size_t api_route_count;
 
-/* The VM that the path names; NULL: the request has been answered by 404. */
+/* Whether the caller may see what is about that VM, or (NULL or "") about the host. */
+bool api_sees(const struct api *api, const struct http_request *r, const char *vm);
+
+/* The VM that the path names; NULL: the request has been answered by 404, as it is too for one
+ * that the caller may not see. */
 struct vm *api_vm(struct api *api, struct http_request *r);
 
 /* Answers by the status of a negative errno and its sentence. */
@@ -51,5 +60,12 @@ void api_stop_vm(struct http_request *r, void *owner);
 void api_ask_vm(struct http_request *r, void *owner);
 void api_vm_statistics(struct http_request *r, void *owner);
 void api_vm_console(struct http_request *r, void *owner);
+void api_list_tokens(struct http_request *r, void *owner);
+void api_create_token(struct http_request *r, void *owner);
+void api_delete_token(struct http_request *r, void *owner);
+
+/* What is open of callers who may not see it any more ends. */
+void api_look_again(struct api *api);
+void api_end_consoles(struct api *api);
 
 #endif

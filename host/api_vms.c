@@ -307,19 +307,45 @@ void api_vm_statistics(struct http_request *r, void *owner)
 /* ---- the console ---- */
 
 struct console {
-	sd_event *event;
+	struct list link;
+	struct api *api;
+	uint64_t who;
+	char vm[VM_NAME_MAX + 1];
 	int worker; /* behind its answer comes the guest's serial line */
+	struct relay *relay;
 };
+
+static void on_console_end(void *ctx)
+{
+	struct console *c = ctx;
+
+	list_remove(&c->link);
+	free(c);
+}
 
 static void on_upgraded(void *ctx, int fd, const void *early, size_t len)
 {
 	struct console *c = ctx;
 
-	if (fd >= 0)
-		(void)relay_start(c->event, fd, c->worker, early, len);
-	else
+	if (fd >= 0 && relay_start(c->api->host->event, fd, c->worker, early, len, on_console_end,
+				   c, &c->relay) == 0) {
+		list_append(&c->api->consoles, &c->link);
+		return;
+	}
+	if (fd < 0)
 		close(c->worker);
 	free(c);
+}
+
+void api_end_consoles(struct api *api)
+{
+	for (struct list *at = api->consoles.next, *next; at != &api->consoles; at = next) {
+		struct console *c = CONTAINER_OF(at, struct console, link);
+
+		next = at->next;
+		if (!gate_sees(api->gate, c->who, c->vm))
+			relay_stop(c->relay);
+	}
 }
 
 /* A connection of its own to the worker, which becomes the console with its first request. */
@@ -355,6 +381,8 @@ void api_vm_console(struct http_request *r, void *owner)
 		free(c);
 		return;
 	}
-	c->event = vm->host->event;
+	c->api = owner;
+	c->who = r->who;
+	snprintf(c->vm, sizeof(c->vm), "%s", vm->name);
 	http_upgrade(r, on_upgraded, c);
 }

@@ -11,6 +11,7 @@
 
 struct event {
 	char *type, *data;
+	char *vm; /* that it is about; NULL */
 	size_t bytes;
 };
 
@@ -20,12 +21,15 @@ struct events {
 	uint64_t first, oldest, next;
 	size_t bytes; /* of all that are kept */
 	struct list listeners;
+	events_sight_fn *sight; /* NULL: all is seen */
+	void *sight_ctx;
 	struct event event[];
 };
 
 struct listener {
 	struct list all;
 	struct http_stream *stream;
+	uint64_t who;
 };
 
 static struct event *event_of(struct events *e, uint64_t id)
@@ -33,14 +37,20 @@ static struct event *event_of(struct events *e, uint64_t id)
 	return &e->event[(id - e->first) % e->kept];
 }
 
+static void event_done(struct event *event)
+{
+	free(event->type);
+	free(event->data);
+	free(event->vm);
+	*event = (struct event){0};
+}
+
 static void forget_oldest(struct events *e)
 {
 	struct event *event = event_of(e, e->oldest++);
 
 	e->bytes -= event->bytes;
-	free(event->type);
-	free(event->data);
-	*event = (struct event){0};
+	event_done(event);
 }
 
 static void listener_free(struct listener *l)
@@ -64,17 +74,59 @@ static void send_gap(struct events *e, struct http_stream *stream)
 
 /* ---- publishing ---- */
 
+static enum events_sight sight_of(const struct events *e, const struct listener *l, const char *vm)
+{
+	return e->sight ? e->sight(e->sight_ctx, l->who, vm) : EVENTS_SEEN;
+}
+
+static void dismiss(struct listener *l)
+{
+	http_stream_close(l->stream);
+	listener_free(l);
+}
+
 /* Those who are too slow are told so by their stream, later. */
 static void tell_all(struct events *e, uint64_t id, const struct event *event)
 {
-	for (struct list *at = e->listeners.next; at != &e->listeners; at = at->next) {
-		struct http_stream *stream = CONTAINER_OF(at, struct listener, all)->stream;
+	for (struct list *at = e->listeners.next, *next; at != &e->listeners; at = next) {
+		struct listener *l = CONTAINER_OF(at, struct listener, all);
+		enum events_sight sight = sight_of(e, l, event ? event->vm : NULL);
 
-		if (event)
-			http_stream_send(stream, id, event->type, event->data);
-		else
-			send_gap(e, stream);
+		next = at->next;
+		if (sight == EVENTS_ENDED)
+			dismiss(l);
+		else if (!event)
+			send_gap(e, l->stream);
+		else if (sight == EVENTS_SEEN)
+			http_stream_send(l->stream, id, event->type, event->data);
 	}
+}
+
+void events_set_sight(struct events *e, events_sight_fn *sight, void *ctx)
+{
+	e->sight = sight;
+	e->sight_ctx = ctx;
+}
+
+void events_look_again(struct events *e)
+{
+	for (struct list *at = e->listeners.next, *next; at != &e->listeners; at = next) {
+		struct listener *l = CONTAINER_OF(at, struct listener, all);
+
+		next = at->next;
+		if (sight_of(e, l, NULL) == EVENTS_ENDED)
+			dismiss(l);
+	}
+}
+
+/* The VM that an event of the type is about; NULL: none. */
+static const char *vm_of(const char *type, const json_t *data)
+{
+	bool is_vm = strcmp(type, "vm") == 0 || strcmp(type, "vm-removed") == 0;
+	const char *name = is_vm ? "name" : strcmp(type, "job") == 0 ? "vm" : NULL;
+	const char *vm = name ? json_string_value(json_object_get(data, name)) : NULL;
+
+	return vm && *vm ? vm : NULL;
 }
 
 /* The number is used up: whoever takes up before it is told of the gap as well. */
@@ -89,15 +141,16 @@ static uint64_t lose(struct events *e)
 
 uint64_t events_publish(struct events *e, const char *type, json_t *data)
 {
-	struct event event = {0};
+	const char *vm = vm_of(type, data);
+	struct event event = {.vm = vm ? strdup(vm) : NULL};
+	bool whole = !vm || event.vm;
 
 	event.data = data ? json_dumps(data, JSON_COMPACT) : NULL;
 	json_decref(data);
 	event.type = strdup(type);
 	event.bytes = event.data ? strlen(event.data) + strlen(type) + 1 : 0;
-	if (!event.data || !event.type || event.bytes > EVENT_BYTES_MAX) {
-		free(event.data);
-		free(event.type);
+	if (!whole || !event.data || !event.type || event.bytes > EVENT_BYTES_MAX) {
+		event_done(&event);
 		return lose(e);
 	}
 	while (e->next - e->oldest == e->kept || e->bytes + event.bytes > EVENTS_BYTES_MAX)
@@ -118,23 +171,24 @@ static uint64_t decode_id(const char *text)
 	return len && len < 20 && !text[len] ? strtoull(text, NULL, 10) + 1 : 0;
 }
 
-static void replay(struct events *e, struct http_stream *stream, uint64_t from)
+static void replay(struct events *e, const struct listener *l, uint64_t from)
 {
 	if (from < e->oldest || from > e->next) {
-		send_gap(e, stream);
+		send_gap(e, l->stream);
 		return;
 	}
 	for (; from < e->next; from++) {
 		const struct event *event = event_of(e, from);
 
-		http_stream_send(stream, from, event->type, event->data);
+		if (sight_of(e, l, event->vm) == EVENTS_SEEN)
+			http_stream_send(l->stream, from, event->type, event->data);
 	}
 }
 
 void events_listen(struct events *e, struct http_request *r)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	uint64_t from = r->last_event_id ? decode_id(r->last_event_id) : e->next;
+	uint64_t from = r->last_event_id ? decode_id(r->last_event_id) : e->next, who = r->who;
 	struct failure f;
 
 	if (!l) {
@@ -146,8 +200,9 @@ void events_listen(struct events *e, struct http_request *r)
 		free(l);
 		return;
 	}
+	l->who = who;
 	list_append(&e->listeners, &l->all);
-	replay(e, l->stream, from);
+	replay(e, l, from);
 }
 
 /* ---- life ---- */
@@ -172,12 +227,8 @@ void events_free(struct events *e)
 {
 	if (!e)
 		return;
-	while (!list_empty(&e->listeners)) {
-		struct listener *l = CONTAINER_OF(e->listeners.next, struct listener, all);
-
-		http_stream_close(l->stream);
-		listener_free(l);
-	}
+	while (!list_empty(&e->listeners))
+		dismiss(CONTAINER_OF(e->listeners.next, struct listener, all));
 	while (e->oldest < e->next)
 		forget_oldest(e);
 	free(e);

@@ -27,6 +27,18 @@ struct events;
  * *ret_events, or -ENOMEM. */
 int events_new(unsigned kept, uint64_t first, struct events **ret_events);
 
+/* What one who listens may see of an event about a VM, or (NULL) about anything else; `who` is its
+ * request's. Without it all see all. */
+enum events_sight {
+	EVENTS_SEEN,
+	EVENTS_HIDDEN,
+	EVENTS_ENDED /* it may not be here any more: its stream ends */
+};
+typedef enum events_sight events_sight_fn(void *ctx, uint64_t who, const char *vm);
+void events_set_sight(struct events *e, events_sight_fn *sight, void *ctx);
+/* Asks it anew of all who listen, about no VM. */
+void events_look_again(struct events *e);
+
 /* Ends the streams of all who listen. NULL is fine. */
 void events_free(struct events *e);
 

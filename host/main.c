@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,57 +16,33 @@
 
 #include "base/util.h"
 #include "host/api.h"
+#include "host/door.h"
 #include "host/events.h"
 #include "host/host.h"
-#include "host/http.h"
-#include "lib/listen.h"
 #include "lib/log.h"
 
 #ifndef OYA_WORKER
 #define OYA_WORKER "/usr/libexec/oya/oya-worker"
 #endif
-#define GROUP "oya"
 
-static const char usage[] = "usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE]\n"
-			    "       oyad --version\n";
+static const char usage[] =
+	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--listen ADDRESS:PORT]\n"
+	"       oyad --version\n";
+
+struct places {
+	const char *state, *run, *worker, *listen;
+};
 
 struct daemon {
 	sd_event *event;
 	struct host host;
 	struct api api;
-	struct http *http;
-	struct listener listener;
+	struct door door;
 };
 
 static void publish(void *ctx, const char *type, json_t *data)
 {
 	(void)events_publish(ctx, type, data);
-}
-
-static gid_t group(void)
-{
-	struct group entry, *found = NULL;
-	char names[4096];
-
-	if (getgrnam_r(GROUP, &entry, names, sizeof(names), &found) != 0 || !found)
-		return (gid_t)-1;
-	return found->gr_gid;
-}
-
-/* Members of the group may connect; what they may do is the http's to say. */
-static int open_socket(struct daemon *d, struct failure *f)
-{
-	char path[PATH_MAX];
-	int r;
-
-	snprintf(path, sizeof(path), "%s/api", d->host.run);
-	r = listen_unix(path, "API", &d->listener, f);
-	if (r < 0)
-		return r;
-	if (group() != (gid_t)-1 && (chown(path, (uid_t)-1, group()) < 0 || chmod(path, 0660) < 0))
-		return fail(f, -errno, "cannot give %s to the group %s: %s", path, GROUP,
-			    strerror(errno));
-	return http_listen_unix(d->http, d->listener.fd, f);
 }
 
 /* Greater than any of before a restart. */
@@ -80,15 +54,8 @@ static uint64_t first_event(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static int start(struct daemon *d, const char *state, const char *run, const char *worker,
-		 struct failure *f)
+static int start(struct daemon *d, const struct places *p, struct failure *f)
 {
-	struct http_config config = {
-		.route = api_routes,
-		.routes = api_route_count,
-		.owner = &d->api,
-		.group = group(),
-	};
 	int r = events_new(EVENTS_KEPT_MAX, first_event(), &d->api.events);
 
 	if (r < 0)
@@ -96,17 +63,14 @@ static int start(struct daemon *d, const char *state, const char *run, const cha
 	d->host.publish = publish;
 	d->host.publish_ctx = d->api.events;
 	d->api.host = &d->host;
-	r = host_init(&d->host, state, run, worker, d->event, f);
-	if (r == 0)
-		r = http_new(d->event, &config, &d->http, f);
-	if (r == 0)
-		r = open_socket(d, f);
-	return r;
+	list_init(&d->api.consoles);
+	r = host_init(&d->host, p->state, p->run, p->worker, d->event, f);
+	return r < 0 ? r : door_open(&d->door, &d->api, p->listen, f);
 }
 
-static int run(const char *state, const char *run_folder, const char *worker)
+static int run(const struct places *p)
 {
-	struct daemon d = {.listener = {.fd = -1, .folder = -1}};
+	struct daemon d = {.event = NULL};
 	struct failure f = {"unknown"};
 	int r = sd_event_default(&d.event);
 
@@ -115,12 +79,12 @@ static int run(const char *state, const char *run_folder, const char *worker)
 	if (r >= 0)
 		r = sd_event_add_signal(d.event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
-		r = start(&d, state, run_folder, worker, &f);
+		r = start(&d, p, &f);
 	else
 		fail(&f, r, "cannot make an event loop: %s", strerror(-r));
 	if (r == 0) {
 		log_line(LOG_LEVEL_INFO, "version " OYA_VERSION ", %u VMs, listening on %s/api",
-			 d.host.vm_count, run_folder);
+			 d.host.vm_count, p->run);
 		sd_notify(0, "READY=1");
 		r = sd_event_loop(d.event);
 		if (r < 0)
@@ -129,9 +93,9 @@ static int run(const char *state, const char *run_folder, const char *worker)
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 	sd_notify(0, "STOPPING=1");
-	http_free(d.http);
-	listener_done(&d.listener);
+	door_close(&d.door);
 	host_done(&d.host);
+	door_done(&d.door);
 	events_free(d.api.events);
 	sd_event_unref(d.event);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -146,6 +110,7 @@ static void block_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
@@ -153,23 +118,30 @@ static void block_signals(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"state", required_argument, NULL, 's'},  {"run", required_argument, NULL, 'r'},
-		{"worker", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},      {0},
+		{"state", required_argument, NULL, 's'},
+		{"run", required_argument, NULL, 'r'},
+		{"worker", required_argument, NULL, 'w'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{"listen", required_argument, NULL, 'l'},
+		{0},
 	};
-	const char *state = "/var/lib/oya", *run_folder = "/run/oya", *worker = OYA_WORKER;
+	struct places places = {.state = "/var/lib/oya", .run = "/run/oya", .worker = OYA_WORKER};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:r:w:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:r:w:l:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
-			state = optarg;
+			places.state = optarg;
 			break;
 		case 'r':
-			run_folder = optarg;
+			places.run = optarg;
 			break;
 		case 'w':
-			worker = optarg;
+			places.worker = optarg;
+			break;
+		case 'l':
+			places.listen = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -189,5 +161,5 @@ int main(int argc, char **argv)
 	log_init("oyad", LOG_LEVEL_INFO);
 	block_signals();
 	umask(0077);
-	return run(state, run_folder, worker);
+	return run(&places);
 }

@@ -24,6 +24,8 @@ struct side {
 
 struct relay {
 	struct side side[2];
+	void (*ended)(void *ctx);
+	void *ctx;
 };
 
 static void relay_free(struct relay *r)
@@ -33,6 +35,15 @@ static void relay_free(struct relay *r)
 		close(r->side[i].fd);
 	}
 	free(r);
+}
+
+void relay_stop(struct relay *r)
+{
+	void (*ended)(void *ctx) = r->ended;
+	void *ctx = r->ctx;
+
+	relay_free(r);
+	ended(ctx);
 }
 
 /* Both may be read while there is room, and written while something waits for them. */
@@ -92,11 +103,12 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *ctx)
 	if (good)
 		set_events(r);
 	else
-		relay_free(r);
+		relay_stop(r);
 	return 0;
 }
 
-int relay_start(sd_event *event, int a, int b, const void *early, size_t early_len)
+int relay_start(sd_event *event, int a, int b, const void *early, size_t early_len,
+		void (*ended)(void *ctx), void *ctx, struct relay **ret_relay)
 {
 	struct relay *r = early_len <= ROOM ? calloc(1, sizeof(*r)) : NULL;
 	int e = r ? 0 : -ENOMEM;
@@ -119,5 +131,8 @@ int relay_start(sd_event *event, int a, int b, const void *early, size_t early_l
 		return e;
 	}
 	set_events(r);
+	r->ended = ended;
+	r->ctx = ctx;
+	*ret_relay = r;
 	return 0;
 }
