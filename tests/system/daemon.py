@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 
 from harness import SLOWNESS, Paths, check, connected, wait_for
@@ -23,11 +24,35 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+class Remote(http.client.HTTPSConnection):
+    """HTTP over TLS to this host, whose certificate is not looked at."""
+
+    def __init__(self, port, **files):
+        super().__init__("127.0.0.1", port, timeout=20 * SLOWNESS, context=context(**files))
+
+
+def context(certificate=None, key=None):
+    """What a client needs for TLS."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    if certificate:
+        made.load_cert_chain(certificate, key)
+    return made
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Daemon:
     """One oyad with folders of its own in the place of a test; may be started anew there."""
 
-    def __init__(self, place):
+    def __init__(self, place, *options):
         self.place = place
+        self.options = options
         self.state, self.run = place.path("state"), place.path("run")
         self.api = os.path.join(self.run, "api")
         self.errors_path = place.path("oyad.log")
@@ -36,6 +61,7 @@ class Daemon:
 
     def start(self):
         command = [Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
+        command += self.options
         with open(self.errors_path, "ab") as errors:
             self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
         wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")
@@ -60,9 +86,9 @@ class Daemon:
         status = self.process.wait(10 * SLOWNESS)
         check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
 
-    def ask(self, method, path, body=None, headers=None):
-        """Status, headers, and the JSON of the answer."""
-        c = Connection(self.api)
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        """Status, headers, and the JSON of the answer; on the Unix socket unless there is a connection."""
+        c = connection or Connection(self.api)
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         text = None if body is None else json.dumps(body)
         c.request(

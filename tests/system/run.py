@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
+import access_tests  # noqa: E402,F401
 import blind_tests  # noqa: E402,F401
 import guest_tests  # noqa: E402,F401
 import host_tests  # noqa: E402,F401

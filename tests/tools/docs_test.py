@@ -88,6 +88,9 @@ class Commands(unittest.TestCase):
     def test_manual_page_of_the_worker_has_the_options_that_it_takes(self):
         self.assertEqual(options_of_manual("man/oya-worker.8"), options_of_getopt("worker/main.c"))
 
+    def test_manual_page_of_the_daemon_has_the_options_that_it_takes(self):
+        self.assertEqual(options_of_manual("man/oyad.8"), options_of_getopt("host/main.c"))
+
     def test_manual_page_of_oya_has_its_verbs(self):
         table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
         self.assertEqual(self._items("man/oya.1", "VERBS"), set(re.findall(r"&cli_verb_(\w+)", table)))
@@ -224,6 +227,16 @@ class Formats(unittest.TestCase):
         first = read("docs/format/vm.md").split("\n\nA client that makes")[0]
         rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", first, re.MULTILINE)
         self.assertEqual({name for row in rows for name in re.findall(r"`(\w+)`", row)}, set(re.findall(r'\{"(\w+)", JSON_', keys)))
+
+    def test_document_of_access_has_its_settings(self):
+        code, document = read("host/access.c"), sections(read("docs/format/access.md"), 2)["Rules"]
+        parts = {"": document.split("\n### ")[0], **sections(document, 3)}
+        for title, function in (("", "of_root"), ("A member of `tokens`", "decode_token"), ("A member of `grants`", "decode_grant")):
+            body = inside(code, rf"^static int {function}\(", r"^\}", function)
+            keys = inside(body, r"struct field fields\[\] = \{", r"\};", f"the keys of {function}")
+            rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", parts[title], re.MULTILINE)
+            named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+            self.assertEqual(named, set(re.findall(r'\{"(\w+)", JSON_', keys)), title)
 
     def test_document_of_the_configuration_has_its_limits(self):
         text = read("worker/config.h")
