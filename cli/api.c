@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/remote.h"
+
 #define ANSWER_MAX (64u << 20)
 #define PROBLEM "application/problem+json"
 
@@ -34,18 +36,19 @@ static int no_connection(const struct api *api, int code, struct failure *f)
 
 static int no_answer(const struct api *api, int code, struct failure *f)
 {
+	const char *where = api->host ? api->host->name : api->socket;
+
 	switch (code) {
 	case -ECONNRESET:
 		return fail(f, code,
 			    "the host service has ended the connection without a whole answer; "
 			    "'journalctl -u oyad' tells why");
 	case -EBADMSG:
-		return fail(f, code, "what listens on %s does not speak the API of oyad",
-			    api->socket);
+		return fail(f, code, "what listens on %s does not speak the API of oyad", where);
 	case -EFBIG:
 		return fail(f, code, "the answer is longer than %u MiB", ANSWER_MAX >> 20);
 	default:
-		return fail(f, code, "no answer from %s: %s", api->socket, strerror(-code));
+		return fail(f, code, "no answer from %s: %s", where, strerror(-code));
 	}
 }
 
@@ -54,7 +57,9 @@ static int refused(unsigned status, const json_t *problem, const char *absent, s
 {
 	const char *detail = json_string_value(json_object_get(problem, "detail"));
 	const char *title = json_string_value(json_object_get(problem, "title"));
-	const char *hint = status == 404 ? absent : NULL;
+	const char *hint = status == 404   ? absent
+			   : status == 401 ? "OYA_TOKEN of the environment, or hosts.json, holds it"
+					   : NULL;
 
 	if (!detail || !*detail)
 		detail = title && *title ? title : NULL;
@@ -83,14 +88,34 @@ static void tell(const struct api *api, const struct http_ask *ask)
 	fflush(api->told);
 }
 
+static int send_request(const struct api *api, struct http_ask *ask, struct http_wire *w,
+			struct failure *f)
+{
+	pid_t helper;
+	int fd, r;
+
+	w->fd = -1;
+	if (!api->host) {
+		r = http_open(w, api->socket, ask);
+		return r < 0 ? no_connection(api, r, f) : 0;
+	}
+	r = remote_connect(api->host, &fd, &helper, f);
+	if (r < 0)
+		return r;
+	if (api->host->token[0])
+		ask->token = api->host->token;
+	r = http_send(w, fd, helper, ask);
+	return r < 0 ? no_answer(api, r, f) : 0;
+}
+
 /* 0 and a head; or the sentence. */
-static int send_and_wait(const struct api *api, const struct http_ask *ask, struct http_wire *w,
+static int send_and_wait(const struct api *api, struct http_ask *ask, struct http_wire *w,
 			 struct http_head *ret_head, struct failure *f)
 {
-	int r = http_open(w, api->socket, ask);
+	int r = send_request(api, ask, w, f);
 
 	if (r < 0)
-		return no_connection(api, r, f);
+		return r;
 	r = http_read_head(w, ret_head);
 	if (r == 0)
 		return 0;

@@ -16,10 +16,13 @@
 #define API_TARGET_MAX 512u
 #define API_EVENT_MAX (1u << 20)
 
+struct host_entry;
+
 struct api {
-	const char *socket;
-	FILE *told; /* each call is printed to it; or NULL */
-	bool dry;   /* and none is made */
+	const char *socket;      /* of this host */
+	struct host_entry *host; /* another one, in place of it; or NULL */
+	FILE *told;              /* each call is printed to it; or NULL */
+	bool dry;                /* and none is made */
 };
 
 struct api_request {

@@ -14,7 +14,7 @@ static const struct cli_verb *const verbs[] = {&cli_verb_role, &cli_verb_run};
 
 static void help(FILE *to)
 {
-	fputs("usage: oya NOUN VERB [NAME] [OPTION...]\n"
+	fputs("usage: oya [--host ADDRESS[:PORT]] NOUN VERB [NAME] [OPTION...]\n"
 	      "       oya VERB [OPTION...]\n"
 	      "\n"
 	      "By the host service:\n",
@@ -42,9 +42,43 @@ int cli_usage(const struct cli_verb *verb, const char *format, ...)
 	return EXIT_USAGE;
 }
 
+/* "oya --host ADDRESS NOUN ...": for a noun the same as behind it. How many words it takes; -1: it
+ * was used wrongly. */
+static int take_host(int argc, char **argv)
+{
+	static const char option[] = "--host";
+	size_t len = sizeof(option) - 1;
+	const char *host = NULL;
+	int words = 0;
+
+	if (argc >= 2 && strncmp(argv[1], option, len) == 0 && argv[1][len] == '=') {
+		host = argv[1] + len + 1;
+		words = 1;
+	} else if (argc >= 2 && strcmp(argv[1], option) == 0) {
+		host = argc >= 3 ? argv[2] : NULL;
+		words = 2;
+	}
+	if (words == 0)
+		return 0;
+	for (size_t i = 0; argc > words + 1 && i < command_noun_count; i++) {
+		if (strcmp(argv[words + 1], command_nouns[i].name) != 0)
+			continue;
+		if (host && *host && setenv("OYA_HOST", host, 1) == 0)
+			return words;
+	}
+	fputs("oya: --host ADDRESS stands before a noun; 'oya --help' lists them\n", stderr);
+	return -1;
+}
+
 int cli_main(int argc, char **argv)
 {
+	int words = take_host(argc, argv);
+
 	log_init("oya", LOG_LEVEL_INFO);
+	if (words < 0)
+		return EXIT_USAGE;
+	argc -= words;
+	argv += words;
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;

@@ -32,6 +32,11 @@ static const struct {
 	 {"socket", "PATH", "@file",
 	  "the host service's socket; default OYA_SOCKET of the\nenvironment, else " API_SOCKET,
 	  0}},
+	{0,
+	 {"host", "ADDRESS[:PORT]", NULL,
+	  "another host, by TLS; default OYA_HOST of the environment;\n"
+	  "the port is " HOSTS_PORT " unless it is given",
+	  0}},
 	{0, {"help", NULL, NULL, "this text", 0}},
 };
 
@@ -232,10 +237,33 @@ static bool is_given(const struct command_call *c, const char *name)
 	return command_value(c, name) != NULL;
 }
 
+/* Which host it is about: --socket or --host, OYA_HOST, OYA_SOCKET, or this one. */
+static void take_host(struct command_call *c)
+{
+	const char *socket = command_value(c, "socket"), *host = command_value(c, "host");
+	struct failure f;
+
+	if (socket && host) {
+		command_refuse(c, "--socket and --host exclude each other");
+		return;
+	}
+	if (!host && !socket)
+		host = getenv("OYA_HOST");
+	if (!socket)
+		socket = getenv("OYA_SOCKET");
+	c->api.socket = socket && *socket ? socket : API_SOCKET;
+	if (!host || !*host)
+		return;
+	if (hosts_find(host, &c->host, &f) < 0)
+		command_fail(c, &f);
+	else
+		c->api.host = &c->host;
+}
+
 /* What the shared options mean. */
 static bool take_shared(struct command_call *c)
 {
-	const char *format = command_value(c, "output"), *socket = command_value(c, "socket");
+	const char *format = command_value(c, "output");
 	const char *version = command_value(c, "if-match");
 
 	c->json = format && strcmp(format, "json") == 0;
@@ -243,9 +271,8 @@ static bool take_shared(struct command_call *c)
 		command_refuse(c, "'%s' is no format: table or json", format);
 	if (version && (!*version || version[strspn(version, "0123456789")]))
 		command_refuse(c, "'%s' is no version, as 'oya vm show' tells it", version);
-	if (!socket)
-		socket = getenv("OYA_SOCKET");
-	c->api.socket = socket && *socket ? socket : API_SOCKET;
+	if (c->status == 0)
+		take_host(c);
 	c->api.dry = is_given(c, "dry-run");
 	c->api.told = c->api.dry ? c->out : is_given(c, "show-api") ? c->err : NULL;
 	c->no_wait = is_given(c, "no-wait");

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "cli/api.h"
+#include "cli/hosts.h"
 #include "lib/fail.h"
 
 #define COMMAND_OPTIONS_MAX 32u
@@ -65,6 +66,7 @@ struct command_call {
 	const struct command *command;
 	FILE *out, *err;
 	struct api api;
+	struct host_entry host; /* of the api, when it is another one */
 	bool json, no_wait, watch;
 	char **operand;
 	unsigned operands;

@@ -9,6 +9,7 @@ const struct noun command_nouns[] = {
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
 	{"host", "this host"},
+	{"token", "tokens, by which programs and other hosts may use the API"},
 	{"events", "what happens on this host, as it happens"},
 };
 const size_t command_noun_count = ARRAY_LEN(command_nouns);
@@ -53,6 +54,22 @@ static const struct command_option delete_options[] = {
 
 static const struct command_option events_options[] = {
 	{"after", "NUMBER", NULL, "also those since this one, as far as they are kept", 0},
+	{0},
+};
+
+static const struct command_option token_options[] = {
+	{"role", "ROLE", "reader operator administrator",
+	 "reader: it sees, the default; operator: starts and stops VMs\n"
+	 "too, and has their consoles; administrator: everything",
+	 0},
+	{"vm", "NAME", NULL, "for this VM alone, which it alone sees; may be given more\nthan once",
+	 0},
+	{"days", "N", NULL, "how long it holds, 1 to 3650; default 90", 0},
+	{0},
+};
+
+static const struct command_option trust_options[] = {
+	{"fingerprint", "SHA256", NULL, "it has to be this one, and nobody is asked", 0},
 	{0},
 };
 
@@ -107,6 +124,14 @@ const struct command command_table[] = {
 	 "wait for the end of a job; fails as the job does", NULL},
 	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
 	 "show this host", NULL},
+	{"host", "trust", "ADDRESS[:PORT]", 0, trust_options, host_trust,
+	 "keep the fingerprint of another host's certificate", NULL},
+	{"token", "list", "", COMMAND_OUTPUT, NULL, token_list,
+	 "list the tokens of this host", NULL},
+	{"token", "create", "NAME", COMMAND_OUTPUT, token_options, token_create,
+	 "make a token, and print it: it is not shown again", NULL},
+	{"token", "delete", "TOKEN", 0, NULL, token_delete,
+	 "take a token back by its name; what is open by it ends", NULL},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
 	 "print what happens on this host, a line for each event", NULL},
 };

@@ -76,21 +76,41 @@ static void offer_options(FILE *out, const struct command *command, const char *
 	}
 }
 
+/* The socket or the host that the line, or else the environment, names. False: it cannot be, or
+ * somebody would have to be asked whether it is trusted. */
+static bool take_place(struct command_call *c, const struct line *l)
+{
+	const char *socket = getenv("OYA_SOCKET"), *host = getenv("OYA_HOST");
+	struct failure ignored;
+
+	for (unsigned k = 0; k + 1 < l->words; k++) {
+		if (strcmp(l->word[k], "--host") == 0) {
+			host = l->word[k + 1];
+		} else if (strcmp(l->word[k], "--socket") == 0) {
+			socket = l->word[k + 1];
+			host = NULL;
+		}
+	}
+	c->api.socket = socket && *socket ? socket : API_SOCKET;
+	if (!host || !*host)
+		return true;
+	c->api.host = &c->host;
+	return hosts_find(host, &c->host, &ignored) == 0 && c->host.fingerprint[0];
+}
+
 /* Members of a list of the API, which is left out when nobody answers. */
 static void offer_listed(FILE *out, const struct line *l, const char *list, const char *member)
 {
-	const char *socket = getenv("OYA_SOCKET");
 	struct command_call *c = calloc(1, sizeof(*c));
 	json_t *all = NULL, *one;
 	size_t i;
 
-	for (unsigned k = 0; k + 1 < l->words; k++) {
-		if (strcmp(l->word[k], "--socket") == 0)
-			socket = l->word[k + 1];
-	}
 	if (!c)
 		return;
-	c->api.socket = socket && *socket ? socket : API_SOCKET;
+	if (!take_place(c, l)) {
+		free(c);
+		return;
+	}
 	c->err = fopen("/dev/null", "we");
 	if (c->err && list_all(c, list, &all)) {
 		json_array_foreach(all, i, one)
@@ -165,6 +185,8 @@ static void complete_command(const struct command *command, const struct line *l
 		offer_listed(out, l, "vms", "name");
 	else if (before == 0 && begins(command->operands, "JOB"))
 		offer_listed(out, l, "jobs", "id");
+	else if (before == 0 && begins(command->operands, "TOKEN"))
+		offer_listed(out, l, "tokens", "name");
 	else if (before >= 1 && strstr(command->operands, "KEY=VALUE"))
 		offer_keys(out, l->last);
 	else if (!*l->last)
@@ -185,16 +207,22 @@ static void offer_verbs(FILE *out, const char *noun, const char *begun)
 void command_complete(const char *text, FILE *out)
 {
 	struct line l;
+	bool good = split(text, &l);
+	/* "oya NOUN ...", or "oya --host ADDRESS NOUN ..." */
+	unsigned noun = l.words > 1 && strcmp(l.word[1], "--host") == 0 ? 3 : 1;
 
-	if (split(text, &l) && l.words >= 2) { /* "oya NOUN ..." */
-		const struct command *command = command_find(l.word[1], NULL);
+	if (good && l.words > noun) {
+		const struct command *command = command_find(l.word[noun], NULL);
 
 		if (command)
-			complete_command(command, &l, 2, out);
-		else if (l.words == 2)
-			offer_verbs(out, l.word[1], l.last);
-		else if ((command = command_find(l.word[1], l.word[2])))
-			complete_command(command, &l, 3, out);
+			complete_command(command, &l, noun + 1, out);
+		else if (l.words == noun + 1)
+			offer_verbs(out, l.word[noun], l.last);
+		else if ((command = command_find(l.word[noun], l.word[noun + 1])))
+			complete_command(command, &l, noun + 2, out);
+	} else if (good && noun == 3 && l.words == 3) {
+		for (size_t i = 0; i < command_noun_count; i++)
+			offer(out, l.last, command_nouns[i].name);
 	}
 	free(l.text);
 	fflush(out);

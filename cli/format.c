@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/util.h"
 
@@ -217,4 +218,15 @@ void table_end(struct table *t, FILE *to)
 	free(t->cells);
 	free(widths);
 	*t = (struct table){0};
+}
+
+void table_add_time(struct table *t, const json_t *value)
+{
+	time_t at = (time_t)json_integer_value(value);
+	char text[32] = "-";
+	struct tm tm;
+
+	if (json_is_integer(value) && localtime_r(&at, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	table_add(t, text);
 }

@@ -39,6 +39,9 @@ void table_add(struct table *t, const char *text);
 /* A string, a number, or "-". */
 void table_add_json(struct table *t, const json_t *value);
 
+/* Seconds since 1970 as a time of the user's, or "-". */
+void table_add_time(struct table *t, const json_t *value);
+
 /* Prints it, and frees what it holds. A table without rows is its titles. */
 void table_end(struct table *t, FILE *to);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The host itself, and what happens on it. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "cli/format.h"
+#include "cli/remote.h"
 #include "cli/verbs.h"
 
 void host_show(struct command_call *c)
@@ -15,6 +17,7 @@ void host_show(struct command_call *c)
 		{"Name:", "name"},       {"Oya:", "version"}, {"Kernel:", "kernel"},
 		{"Processors:", "cpus"}, {"VMs:", "vms"},
 	};
+	const char *certificate;
 	const struct api_request request = {.method = "GET", .target = "/v1/host"};
 	struct api_answer answer;
 	char text[FORMAT_SIZE_MAX];
@@ -40,7 +43,50 @@ void host_show(struct command_call *c)
 	format_bytes((uint64_t)json_integer_value(json_object_get(answer.body, "memory_bytes")),
 		     text);
 	fprintf(c->out, "%-12s %s\n", "Memory:", text);
+	certificate = json_string_value(json_object_get(answer.body, "certificate"));
+	if (certificate) {
+		fprintf(c->out, "%-12s SHA256 ", "Certificate:");
+		format_put(c->out, certificate);
+		fputc('\n', c->out);
+	}
 	json_decref(answer.body);
+}
+
+/* ---- other hosts ---- */
+
+/* It is the one that the user has named. */
+static int compare(const struct host_entry *host, const char *found, const char *wanted,
+		   struct failure *f)
+{
+	if (strcmp(found, wanted) == 0)
+		return hosts_pin(host, found, f);
+	return fail(f, -EPERM, "the certificate of %s has another fingerprint: SHA256 %s",
+		    host->name, found);
+}
+
+void host_trust(struct command_call *c)
+{
+	const char *given = command_value(c, "fingerprint");
+	char wanted[HOSTS_FINGERPRINT_LEN + 1], found[HOSTS_FINGERPRINT_LEN + 1];
+	struct host_entry host;
+	struct failure f;
+	int r;
+
+	if (given && !hosts_decode_fingerprint(given, wanted)) {
+		command_refuse(c, "'%.80s' is no fingerprint of 64 hexadecimal digits", given);
+		return;
+	}
+	r = hosts_find(c->operand[0], &host, &f);
+	if (r == 0 && c->api.dry) {
+		fprintf(c->out, "hosts.json: the fingerprint of %s\n", host.name);
+		return;
+	}
+	if (r == 0)
+		r = remote_look(&host, found, &f);
+	if (r == 0)
+		r = given ? compare(&host, found, wanted, &f) : remote_ask_trust(&host, found, &f);
+	if (r < 0)
+		command_fail(c, &f);
 }
 
 /* ---- events ---- */

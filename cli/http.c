@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cli/remote.h"
 
 #define BODY_ROOM 16384u
 #define LENGTH_DIGITS_MAX 18u /* below 2^63 */
@@ -177,6 +178,8 @@ static char *encode(const struct http_ask *a, size_t *ret_len)
 		fprintf(f, "Accept: %s\r\n", a->accept);
 	if (a->upgrade)
 		fprintf(f, "Connection: Upgrade\r\nUpgrade: %s\r\n", a->upgrade);
+	if (a->token)
+		fprintf(f, "Authorization: Bearer %s\r\n", a->token);
 	if (a->if_match)
 		fprintf(f, "If-Match: %s\r\n", a->if_match);
 	if (a->last_event_id)
@@ -190,16 +193,15 @@ static char *encode(const struct http_ask *a, size_t *ret_len)
 	return NULL;
 }
 
-int http_open(struct http_wire *w, const char *socket, const struct http_ask *ask)
+int http_send(struct http_wire *w, int fd, pid_t helper, const struct http_ask *ask)
 {
 	size_t len;
 	char *text;
 	int r;
 
 	w->at = w->len = 0;
-	w->fd = connect_to(socket);
-	if (w->fd < 0)
-		return w->fd;
+	w->fd = fd;
+	w->helper = helper;
 	text = encode(ask, &len);
 	r = text ? send_all(w->fd, text, len) : -ENOMEM;
 	free(text);
@@ -208,9 +210,19 @@ int http_open(struct http_wire *w, const char *socket, const struct http_ask *as
 	return r;
 }
 
+int http_open(struct http_wire *w, const char *socket, const struct http_ask *ask)
+{
+	int fd = connect_to(socket);
+
+	w->fd = -1;
+	return fd < 0 ? fd : http_send(w, fd, 0, ask);
+}
+
 void http_close(struct http_wire *w)
 {
-	if (w->fd >= 0)
+	if (w->fd >= 0 && w->helper)
+		remote_close(w->fd, w->helper);
+	else if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
 }

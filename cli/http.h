@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HTTP over a Unix socket, a connection for each request: what `oya` needs of it and no more.
+ * HTTP over a stream socket, a connection for each request: what `oya` needs of it and no more.
  *
  * Requests are of HTTP/1.0, so that an answer is a head and then bytes up to the connection's end,
  * also of a stream; of HTTP/1.1 where the connection is to become another protocol's. A library for
  * the whole of HTTP would take longer to load than the rest of the command takes (README.md).
  *
  * Trust: the answer comes from who listens on the socket, which its folder lets nobody else than
- * the host service do; it is bounded and decoded all the same.
+ * the host service do, or from a host that the user trusts; it is bounded and decoded all the same.
  */
 #ifndef OYA_CLI_HTTP_H
 #define OYA_CLI_HTTP_H
@@ -23,6 +23,7 @@
 /* A connection, and what was read of it and is still to be taken. */
 struct http_wire {
 	int fd;
+	pid_t helper; /* behind it, when it leads to another host; 0 */
 	size_t at, len;
 	char bytes[HTTP_HEAD_MAX];
 };
@@ -32,6 +33,7 @@ struct http_ask {
 	const char *accept;                   /* the type of a good answer; or NULL */
 	const char *upgrade;                  /* the protocol that it is to become; or NULL */
 	const char *if_match, *last_event_id; /* or NULL */
+	const char *token;                    /* or NULL */
 	const char *type;                     /* of the body */
 	const char *body;                     /* or NULL */
 };
@@ -48,6 +50,9 @@ ssize_t http_decode_head(const char *bytes, size_t len, struct http_head *ret_he
 
 /* Connects and sends. 0, or -errno: -ENAMETOOLONG, or what connect() says. */
 int http_open(struct http_wire *w, const char *socket, const struct http_ask *ask);
+
+/* The same on a connection that is there, which is taken, also when it fails. */
+int http_send(struct http_wire *w, int fd, pid_t helper, const struct http_ask *ask);
 
 /* 0 and the head; or -EBADMSG, -ECONNRESET, or what recv() says. */
 int http_read_head(struct http_wire *w, struct http_head *ret_head);

@@ -183,17 +183,6 @@ bool job_begin(struct command_call *c, const struct api_request *request, const 
 
 /* ---- verbs ---- */
 
-static void add_time(struct table *t, const json_t *value)
-{
-	time_t at = (time_t)json_integer_value(value);
-	char text[32] = "-";
-	struct tm tm;
-
-	if (json_is_integer(value) && localtime_r(&at, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	table_add(t, text);
-}
-
 static void print_jobs(struct command_call *c, const json_t *list)
 {
 	static const char *const titles[] = {">JOB",  "WHAT",    "VM", "STATE",
@@ -209,7 +198,7 @@ static void print_jobs(struct command_call *c, const json_t *list)
 		table_add_json(&t, json_object_get(job, "what"));
 		table_add_json(&t, json_object_get(job, "vm"));
 		table_add_json(&t, json_object_get(job, "state"));
-		add_time(&t, json_object_get(job, "began"));
+		table_add_time(&t, json_object_get(job, "began"));
 		table_add_json(&t, json_object_get(job, "problem"));
 	}
 	table_end(&t, c->out);

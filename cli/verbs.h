@@ -26,6 +26,10 @@ void job_list(struct command_call *c);
 void job_show(struct command_call *c);
 void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
+void host_trust(struct command_call *c);
+void token_list(struct command_call *c);
+void token_create(struct command_call *c);
+void token_delete(struct command_call *c);
 void events_follow(struct command_call *c);
 
 /* ---- shared by them ---- */

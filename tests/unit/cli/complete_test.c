@@ -108,10 +108,14 @@ static void verbs_and_options_are_completed(void **state)
 	offers("oya vm delete web --disks ", "word keep\nword delete\n");
 	offers("oya vm create web --disk a", "run\n");
 	offers("oya vm list --socket ", "file\n");
+	offers("oya --host a vm st", "word start\nword stop\nword stat\n");
+	offers("oya --host a ho", "word host\n");
+	offers("oya token create ci --role o", "word operator\n");
 	offers("oya vm create ", "word --cpus\nword --memory\nword --disk\nword --dvd\nword --net\n"
 				 "word --firmware\nword --kernel\nword --initrd\nword --append\n"
 				 "word --notes\nword --tag\nword --start\nword --no-wait\n"
 				 "word --output\nword --dry-run\nword --show-api\nword --socket\n"
+				 "word --host\n"
 				 "word --help\n");
 	offers("oya vm set web start.", "part start.action=\npart start.delay=\n");
 	offers("oya vm dance ", "");
