@@ -108,6 +108,7 @@ static int pump_out(struct tls_pump *p)
 		return is_later(n) ? 0 : broken_by(p, (int)n);
 	p->out.at += (size_t)n;
 	p->out.len -= (size_t)n;
+	p->sent += (uint64_t)n;
 	return 1;
 }
 

@@ -32,6 +32,7 @@ struct tls_pump {
 	bool shaken;              /* the handshake has succeeded */
 	bool outer_ended, inner_ended;
 	uint32_t outer_events, inner_events; /* wanted, as of poll(); 0: none, not even errors */
+	uint64_t sent;                       /* bytes that have gone out */
 	int alert;                           /* GnuTLS's code of what failed; 0 */
 	struct tls_pump_side in, out;
 };

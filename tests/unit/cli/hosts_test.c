@@ -181,5 +181,6 @@ int main(void)
 			a_file_that_is_wrong_or_tells_others_a_token_is_refused, set_up, tear_down),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
