@@ -19,26 +19,28 @@
 #define LIMIT_MAX 1000u
 
 const struct http_route api_routes[] = {
-	{HTTP_GET, "/v1/host", HTTP_READER, 0, NULL, NULL, api_host},
-	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_STREAMS, NULL, NULL, api_events},
-	{HTTP_GET, "/v1/jobs", HTTP_READER, 0, "limit after", NULL, api_list_jobs},
-	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, 0, NULL, NULL, api_get_job},
-	{HTTP_GET, "/v1/vms", HTTP_READER, 0, "limit after", NULL, api_list_vms},
+	{HTTP_GET, "/v1/host", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_host},
+	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
+	{HTTP_GET, "/v1/jobs", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_jobs},
+	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_job},
+	{HTTP_GET, "/v1/vms", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_vms},
 	{HTTP_POST, "/v1/vms", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_create_vm},
-	{HTTP_GET, "/v1/vms/{vm}", HTTP_READER, 0, NULL, NULL, api_get_vm},
+	{HTTP_GET, "/v1/vms/{vm}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_vm},
 	{HTTP_PATCH, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_change_vm},
 	{HTTP_DELETE, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, 0, "disks", NULL, api_remove_vm},
-	{HTTP_POST, "/v1/vms/{vm}/start", HTTP_OPERATOR, 0, NULL, NULL, api_start_vm},
-	{HTTP_POST, "/v1/vms/{vm}/stop", HTTP_OPERATOR, HTTP_TAKES_BODY, NULL, NULL, api_stop_vm},
-	{HTTP_POST, "/v1/vms/{vm}/pause", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
-	{HTTP_POST, "/v1/vms/{vm}/resume", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
-	{HTTP_POST, "/v1/vms/{vm}/reset", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
-	{HTTP_POST, "/v1/vms/{vm}/reboot", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
-	{HTTP_POST, "/v1/vms/{vm}/nmi", HTTP_OPERATOR, 0, NULL, NULL, api_ask_vm},
-	{HTTP_GET, "/v1/vms/{vm}/statistics", HTTP_READER, 0, NULL, NULL, api_vm_statistics},
-	{HTTP_GET, "/v1/vms/{vm}/console", HTTP_OPERATOR, HTTP_UPGRADES, NULL, "oya-console",
-	 api_vm_console},
+	{HTTP_POST, "/v1/vms/{vm}/start", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_start_vm},
+	{HTTP_POST, "/v1/vms/{vm}/stop", HTTP_OPERATOR, HTTP_SCOPED | HTTP_TAKES_BODY, NULL, NULL,
+	 api_stop_vm},
+	{HTTP_POST, "/v1/vms/{vm}/pause", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/resume", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/reset", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/reboot", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},
+	{HTTP_POST, "/v1/vms/{vm}/nmi", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},
+	{HTTP_GET, "/v1/vms/{vm}/statistics", HTTP_READER, HTTP_SCOPED, NULL, NULL,
+	 api_vm_statistics},
+	{HTTP_GET, "/v1/vms/{vm}/console", HTTP_OPERATOR, HTTP_SCOPED | HTTP_UPGRADES, NULL,
+	 "oya-console", api_vm_console},
 	{HTTP_GET, "/v1/tokens", HTTP_ADMINISTRATOR, 0, "limit after", NULL, api_list_tokens},
 	{HTTP_POST, "/v1/tokens", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_create_token},
@@ -53,7 +55,8 @@ void api_fail(struct http_request *r, int code, const struct failure *f)
 
 bool api_sees(const struct api *api, const struct http_request *r, const char *vm)
 {
-	return vm && *vm ? gate_sees(api->gate, r->who, vm) : gate_sees_all(api->gate, r->who);
+	return vm && *vm ? gate_sees(api->gate, r->identity.who, vm)
+			 : gate_sees_all(api->gate, r->identity.who);
 }
 
 struct vm *api_vm(struct api *api, struct http_request *r)

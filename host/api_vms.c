@@ -382,7 +382,7 @@ void api_vm_console(struct http_request *r, void *owner)
 		return;
 	}
 	c->api = owner;
-	c->who = r->who;
+	c->who = r->identity.who;
 	snprintf(c->vm, sizeof(c->vm), "%s", vm->name);
 	http_upgrade(r, on_upgraded, c);
 }

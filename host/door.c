@@ -144,11 +144,11 @@ static int open_tls(struct door *d, const char *where, struct failure *f)
 /* ---- who is let in ---- */
 
 static enum http_role role(void *owner, const struct http_caller *caller, const char *authorization,
-			   uint64_t *ret_who)
+			   struct http_identity *ret_identity)
 {
 	const struct api *api = owner;
 
-	return gate_role(api->gate, caller, authorization, ret_who);
+	return gate_role(api->gate, caller, authorization, ret_identity);
 }
 
 static enum events_sight sight(void *ctx, uint64_t who, const char *vm)

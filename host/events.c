@@ -188,7 +188,8 @@ static void replay(struct events *e, const struct listener *l, uint64_t from)
 void events_listen(struct events *e, struct http_request *r)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	uint64_t from = r->last_event_id ? decode_id(r->last_event_id) : e->next, who = r->who;
+	uint64_t from = r->last_event_id ? decode_id(r->last_event_id) : e->next,
+		 who = r->identity.who;
 	struct failure f;
 
 	if (!l) {

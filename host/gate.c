@@ -194,7 +194,7 @@ static const struct access_rights *rights_of_token(const struct gate *g, const c
 }
 
 enum http_role gate_role(struct gate *g, const struct http_caller *caller,
-			 const char *authorization, uint64_t *ret_who)
+			 const char *authorization, struct http_identity *ret_identity)
 {
 	const struct access_rights *rights = NULL;
 
@@ -212,7 +212,7 @@ enum http_role gate_role(struct gate *g, const struct http_caller *caller,
 	}
 	if (!rights)
 		return caller->remote ? HTTP_UNKNOWN : HTTP_STRANGER;
-	*ret_who = rights->who;
+	*ret_identity = (struct http_identity){.who = rights->who, .limited = rights->vms};
 	return rights->role;
 }
 

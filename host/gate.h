@@ -36,9 +36,9 @@ int gate_new(struct pool *pool, const char *folder, void (*changed)(void *ctx), 
 /* After the pool: nothing is under way. NULL is fine. */
 void gate_free(struct gate *g);
 
-/* As http_config has it; *ret_who is 0 for administrators by the kernel's word. */
+/* As http_config has it; its `who` is 0 for administrators by the kernel's word. */
 enum http_role gate_role(struct gate *g, const struct http_caller *caller,
-			 const char *authorization, uint64_t *ret_who);
+			 const char *authorization, struct http_identity *ret_identity);
 
 /* Whether one that was let in may still be here; and see that VM, or all of the host. */
 bool gate_knows(const struct gate *g, uint64_t who);

@@ -314,13 +314,13 @@ __attribute__((format(printf, 2, 0))) static void on_words(void *owner, const ch
 static const char *look_at(struct http_listener *l, int fd, struct http_connection *c)
 {
 	struct http *h = l->h;
-	uint64_t who = 0;
+	struct http_identity nobody = {0};
 	int r = l->tls ? http_caller_ask_remote(fd, &c->caller)
 		       : http_caller_ask(fd, h->config.group, &c->caller, &c->groups);
 
 	if (r < 0)
 		return "it is unknown who it is";
-	c->outsider = h->config.role(h->config.owner, &c->caller, NULL, &who) < HTTP_READER;
+	c->outsider = h->config.role(h->config.owner, &c->caller, NULL, &nobody) < HTTP_READER;
 	return http_make_room_for(h, &c->caller, c->outsider);
 }
 
@@ -457,7 +457,10 @@ static int watch(struct http_listener *l)
 		return r;
 	sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
 	sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
-	return sd_event_add_io(loop, &l->accept, l->fd, EPOLLIN, on_accept, l);
+	r = sd_event_add_io(loop, &l->accept, l->fd, EPOLLIN, on_accept, l);
+	/* However many come from outside, this host's own clients come first. */
+	return r < 0 || !l->tls ? r
+				: sd_event_source_set_priority(l->accept, SD_EVENT_PRIORITY_IDLE);
 }
 
 static int listen_at(struct http *h, int fd, struct tls_server *tls, struct failure *f)

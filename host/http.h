@@ -94,9 +94,16 @@ struct http_caller {
 enum http_route_flag {
 	HTTP_TAKES_BODY = 1,
 	HTTP_NEEDS_BODY = 2,
-	HTTP_STREAMS = 4,  /* answers with events: text/event-stream */
-	HTTP_TEXT = 8,     /* answers with text/plain */
-	HTTP_UPGRADES = 16 /* becomes a stream of bytes: the request has to name `protocol` */
+	HTTP_STREAMS = 4,   /* answers with events: text/event-stream */
+	HTTP_TEXT = 8,      /* answers with text/plain */
+	HTTP_UPGRADES = 16, /* becomes a stream of bytes: the request has to name `protocol` */
+	HTTP_SCOPED = 32 /* leaves out what a limited caller may not see; others are closed to it */
+};
+
+/* What the owner knows of a caller besides its role. */
+struct http_identity {
+	uint64_t who; /* 0: nothing */
+	bool limited; /* to some of what there is */
 };
 
 struct http_pair {
@@ -117,7 +124,7 @@ struct http_request {
 	const char *if_match, *if_none_match, *idempotency_key, *last_event_id;
 	struct http_caller caller;
 	enum http_role role;
-	uint64_t who; /* as the role was told; see http_config */
+	struct http_identity identity;
 };
 
 /* One row of the table of routes. Where several patterns fit a path, the first row with the
@@ -139,10 +146,10 @@ struct http_config {
 	/* Whose members are administrators beside root; (gid_t)-1: nobody's. */
 	gid_t group;
 	/* Who the caller is; `authorization` is that header's value or NULL, as it is when a
-	 * client is let in before it has sent anything. *ret_who is the owner's, 0 at first.
-	 * NULL: http_role_of(). */
+	 * client is let in before it has sent anything. *ret_identity is zero at first. NULL:
+	 * http_role_of(). */
 	enum http_role (*role)(void *owner, const struct http_caller *caller,
-			       const char *authorization, uint64_t *ret_who);
+			       const char *authorization, struct http_identity *ret_identity);
 	/* 0 takes the figure above; tests have other ones. */
 	unsigned connections_max, user_connections_max;
 	uint64_t idle_ms, alive_ms;
@@ -150,7 +157,7 @@ struct http_config {
 
 /* Root and members of the group are administrators, others strangers. */
 enum http_role http_role_of(void *owner, const struct http_caller *caller,
-			    const char *authorization, uint64_t *ret_who);
+			    const char *authorization, struct http_identity *ret_identity);
 
 /* "uid 1000", or the address; for the log. */
 const char *http_caller_text(const struct http_caller *caller, char text[HTTP_CALLER_TEXT_MAX]);

@@ -58,15 +58,20 @@ static void refuse_role(struct http_exchange *x, bool has_told)
 static bool refuse_caller(struct http_exchange *x, const struct http_head *head)
 {
 	const struct http_config *config = &x->h->config;
-	const char *authorization;
+	struct http_caller caller = x->c->caller;
+	const char *authorization, *origin;
 	struct failure f;
-	unsigned status = http_check_single(head, "authorization", &authorization, &f);
+	unsigned status;
 
-	if (status) {
+	if ((status = http_check_single(head, "authorization", &authorization, &f)) ||
+	    (status = http_check_single(head, "origin", &origin, &f))) {
 		http_refuse(x, status, NULL, &f);
 		return true;
 	}
-	x->r.role = config->role(config->owner, &x->c->caller, authorization, &x->r.who);
+	/* A browser shows its user's certificate to us also for the pages of others. */
+	if (origin)
+		caller.certificate[0] = '\0';
+	x->r.role = config->role(config->owner, &caller, authorization, &x->r.identity);
 	x->c->outsider = x->r.role < HTTP_READER;
 	if (!x->c->outsider)
 		return false;
@@ -188,6 +193,8 @@ static bool refuse_route(struct http_exchange *x, const char *method)
 	take_target(x, &t, route);
 	if (x->r.role < route->role)
 		refuse(x, 403, "your role does not allow this");
+	else if (x->r.identity.limited && !(route->flags & HTTP_SCOPED))
+		refuse(x, 403, "this is not for those who may see some of the VMs only");
 	return has_ended(x) || refuse_query(x);
 }
 

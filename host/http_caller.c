@@ -15,11 +15,11 @@
 #define GROUPS_MAX 256
 
 enum http_role http_role_of(void *owner, const struct http_caller *caller,
-			    const char *authorization, uint64_t *ret_who)
+			    const char *authorization, struct http_identity *ret_identity)
 {
 	(void)owner;
 	(void)authorization;
-	(void)ret_who;
+	(void)ret_identity;
 	if (caller->remote)
 		return HTTP_UNKNOWN;
 	return caller->uid == 0 || caller->in_group ? HTTP_ADMINISTRATOR : HTTP_STRANGER;

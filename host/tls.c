@@ -34,6 +34,8 @@ struct tls_session {
 	struct tls_pump pump;
 	sd_event_source *outer, *inner, *timer;
 	char name[HTTP_CERTIFICATE_NAME_MAX + 1];
+	uint64_t sent; /* when the deadline was set */
+	bool waits;    /* for its client to read; it has a deadline */
 	bool ended, released;
 };
 
@@ -117,17 +119,21 @@ static void watch(sd_event_source *source, uint32_t events, bool always)
 	sd_event_source_set_enabled(source, events || always ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
-/* Of a client that does not read; handshakes have one from the start. */
+/* Of a client that does not read, whatever it sends; handshakes have one from the start. */
 static void set_deadline(struct tls_session *t)
 {
+	bool waits = t->pump.outer_events & EPOLLOUT;
+
 	if (!t->pump.shaken)
 		return;
-	if (t->pump.outer_events & EPOLLOUT) {
+	if (waits && (!t->waits || t->sent != t->pump.sent)) {
 		sd_event_source_set_time(t->timer, now_us(t->server) + TLS_STALL_US);
 		sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
-	} else {
+		t->sent = t->pump.sent;
+	} else if (!waits) {
 		sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
 	}
+	t->waits = waits;
 }
 
 static void go_on(struct tls_session *t, bool broken)
@@ -202,8 +208,11 @@ static int start(struct tls_session *t, int fd, int inner)
 	if ((r = sd_event_add_io(s->loop, &t->outer, fd, EPOLLIN, on_outer, t)) >= 0 &&
 	    (r = sd_event_add_io(s->loop, &t->inner, inner, EPOLLRDHUP, on_inner, t)) >= 0 &&
 	    (r = sd_event_add_time(s->loop, &t->timer, CLOCK_MONOTONIC,
-				   now_us(s) + TLS_HANDSHAKE_US, 100000, on_timer, t)) >= 0)
+				   now_us(s) + TLS_HANDSHAKE_US, 100000, on_timer, t)) >= 0) {
+		/* Whatever is done to us from outside, this host's own clients come first. */
+		sd_event_source_set_priority(t->outer, SD_EVENT_PRIORITY_IDLE);
 		return 0;
+	}
 	sd_event_source_disable_unref(t->outer);
 	sd_event_source_disable_unref(t->inner);
 	gnutls_deinit(t->pump.session);

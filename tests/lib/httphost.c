@@ -176,7 +176,7 @@ static void show_metrics(struct http_request *r, void *owner)
 }
 
 static const struct http_route routes[] = {
-	{HTTP_GET, "/v1/things", HTTP_READER, 0, "limit after", NULL, list_things},
+	{HTTP_GET, "/v1/things", HTTP_READER, HTTP_SCOPED, "limit after", NULL, list_things},
 	{HTTP_POST, "/v1/things", HTTP_OPERATOR, HTTP_NEEDS_BODY, NULL, NULL, make_thing},
 	{HTTP_GET, "/v1/things/{name}", HTTP_READER, 0, NULL, NULL, show_thing},
 	{HTTP_PATCH, "/v1/things/{name}", HTTP_OPERATOR, HTTP_TAKES_BODY, NULL, NULL, change_thing},
@@ -192,11 +192,11 @@ static const struct http_route routes[] = {
 };
 
 static enum http_role role_of(void *owner, const struct http_caller *caller,
-			      const char *authorization, uint64_t *ret_who)
+			      const char *authorization, struct http_identity *ret_identity)
 {
 	struct httphost *s = owner;
 
-	(void)ret_who;
+	ret_identity->limited = s->limited;
 
 	must(caller->uid == getuid() && caller->pid == getpid(), "know who comes");
 	snprintf(s->authorization, sizeof(s->authorization), "%s",

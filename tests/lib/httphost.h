@@ -27,6 +27,7 @@ struct httphost {
 	struct sockaddr_un address;
 	socklen_t address_len;
 	enum http_role role;    /* of all who come */
+	bool limited;           /* so are they */
 	char authorization[64]; /* that came last */
 	unsigned calls;         /* of handlers */
 	struct http_request *later[HTTPHOST_LATER_MAX];
@@ -41,11 +42,11 @@ struct httphost {
 };
 
 /*
- * Routes: /v1/things GET ("limit after"), POST (needs a body, answers with it); /v1/things/{name}
- * GET, PATCH (takes a body), DELETE; /v1/things/{name}/start POST (later);
- * /v1/things/{name}/console GET (upgrade to oya-console); /v1/events, /v1/stream GET (events, a
- * stream of the test's); /v1/secret GET (administrators); /v1/silent GET (a handler that forgets);
- * /metrics GET (text). NULL for config's figures takes those of http.h.
+ * Routes: /v1/things GET ("limit after", the only one for limited callers), POST (needs a body,
+ * answers with it); /v1/things/{name} GET, PATCH (takes a body), DELETE; /v1/things/{name}/start
+ * POST (later); /v1/things/{name}/console GET (upgrade to oya-console); /v1/events, /v1/stream GET
+ * (events, a stream of the test's); /v1/secret GET (administrators); /v1/silent GET (a handler that
+ * forgets); /metrics GET (text). NULL for config's figures takes those of http.h.
  */
 struct httphost *httphost_new(const struct http_config *figures);
 void httphost_free(struct httphost *s);

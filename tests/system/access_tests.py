@@ -41,7 +41,9 @@ class Reached(Daemon):
 
     def raw(self, text=b"", made=None):
         """A connection of TLS, on which bytes were sent."""
-        s = (made or context()).wrap_socket(socket.create_connection(("127.0.0.1", self.port), 20 * SLOWNESS))
+        s = socket.create_connection(("127.0.0.1", self.port), 20 * SLOWNESS)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s = (made or context()).wrap_socket(s)
         s.sendall(text)
         return s
 
@@ -275,6 +277,25 @@ def _(place):
     d.end()
 
 
+@access_test("clients_that_go_leave_nothing_behind")
+def _(place):
+    d = Reached(place)
+    token = d.token("reader", "reader")
+    listen = request("GET", "/v1/events", token, "Accept: text/event-stream")
+    for n in range(150):  # there are 64 streams at most
+        s = d.raw(listen)
+        check(until(s, b"\r\n\r\n").startswith(b"HTTP/1.1 200"), f"no stream after {n}")
+        if n % 2:
+            s.unwrap()
+        s.close()
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{d.process.pid}/fd"))
+
+    wait_for(lambda: descriptors() < 40, f"{descriptors()} descriptors are open")
+    d.end()
+
+
 def _make_certificates(place):
     """A CA, a client `anna` of it, and a stranger who signs for himself; by openssl."""
 
@@ -303,6 +324,8 @@ def _(place):
     d.start()
     check(d.status(None, "GET", "/v1/host", **anna) == 200, "the certificate does not count")
     check(d.status(None, "GET", "/v1/tokens", **anna) == 403, "it has another role")
+    page = d.ask("GET", "/v1/host", None, {"Origin": "https://example.com"}, Remote(d.port, **anna))
+    check(page[0] == 401, "the page of another uses the certificate of its reader")
     check(d.status(None, "GET", "/v1/host") == 401, "nobody is let in")
     check(d.status(token, "GET", "/v1/host") == 200, "a token does not count any more")
     try:

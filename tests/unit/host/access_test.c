@@ -303,5 +303,6 @@ int main(void)
 		cmocka_unit_test(no_memory_is_a_failure_that_leaves_nothing),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

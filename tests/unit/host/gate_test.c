@@ -114,11 +114,15 @@ static void add(struct set *s, const char *name, enum http_role role, const char
 static enum http_role ask(struct set *s, const struct http_caller *caller, const char *token,
 			  uint64_t *ret_who)
 {
+	struct http_identity id = {0};
+	enum http_role role;
 	char line[128];
 
-	*ret_who = 0;
 	snprintf(line, sizeof(line), "Bearer %s", token ? token : "");
-	return gate_role(s->gate, caller, token ? line : NULL, ret_who);
+	role = gate_role(s->gate, caller, token ? line : NULL, &id);
+	assert_true(!id.limited || !gate_sees_all(s->gate, id.who));
+	*ret_who = id.who;
+	return role;
 }
 
 static void without_a_file_the_kernels_word_alone_counts(void **state)
@@ -188,12 +192,13 @@ static void a_wrong_token_is_refused_even_of_root(void **state)
 {
 	struct set *s = *state;
 	struct http_caller root = {.uid = 0};
+	struct http_identity id = {0};
 	uint64_t who = 0;
 
 	open_gate(s);
 	assert_int_equal(ask(s, &root, "oya_x", &who), HTTP_UNKNOWN);
-	assert_int_equal(gate_role(s->gate, &root, "Basic YTpi", &who), HTTP_UNKNOWN);
-	assert_int_equal(gate_role(s->gate, &root, "", &who), HTTP_UNKNOWN);
+	assert_int_equal(gate_role(s->gate, &root, "Basic YTpi", &id), HTTP_UNKNOWN);
+	assert_int_equal(gate_role(s->gate, &root, "", &id), HTTP_UNKNOWN);
 }
 
 static void wrong_tokens_are_held_back_and_right_ones_are_not(void **state)
@@ -279,5 +284,6 @@ int main(void)
 						tear_down),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -571,6 +571,31 @@ static void busy_clients_make_no_room(void **state)
 		close(fd[i]);
 }
 
+static void strangers_have_half_of_the_connections(void **state)
+{
+	struct httphost *s = *state;
+	int stranger[6], known[4];
+	bool closed;
+
+	s->role = HTTP_STRANGER;
+	for (size_t i = 0; i < ARRAY_LEN(stranger); i++)
+		stranger[i] = start(s, "GET /v1/th");
+	assert_closed(s, stranger[0]);
+	assert_closed(s, stranger[1]);
+	s->role = HTTP_READER;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		known[i] = start(s, LIST);
+		assert_status(s, known[i], "200");
+	}
+	for (size_t i = 2; i < ARRAY_LEN(stranger); i++) {
+		httphost_receive(s, stranger[i], &closed);
+		assert_false(closed);
+		close(stranger[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		close(known[i]);
+}
+
 /* Hundreds that drip do not keep one from its answer. */
 static void slow_clients_do_not_starve_others(void **state)
 {
@@ -642,6 +667,7 @@ int main(void)
 		QUICK(requests_that_are_being_worked_on_have_no_deadline),
 		FEW(idle_clients_make_room_for_new_ones),
 		FEW(busy_clients_make_no_room),
+		FEW(strangers_have_half_of_the_connections),
 		TEST(slow_clients_do_not_starve_others),
 		TEST(a_client_waits_while_descriptors_are_short),
 	};

@@ -172,7 +172,7 @@ static void roles_are_asked_for_and_held_against_the_route(void **state)
 static void root_and_members_of_the_group_are_administrators(void **state)
 {
 	struct http_caller caller = {.uid = 1000};
-	uint64_t who;
+	struct http_identity who = {0};
 
 	(void)state;
 	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_STRANGER);
@@ -182,6 +182,29 @@ static void root_and_members_of_the_group_are_administrators(void **state)
 	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_ADMINISTRATOR);
 	caller.remote = true;
 	assert_int_equal(http_role_of(NULL, &caller, NULL, &who), HTTP_UNKNOWN);
+}
+
+static void limited_callers_have_only_the_routes_that_are_made_for_them(void **state)
+{
+	struct httphost *s = *state;
+
+	s->limited = true;
+	ask(s, "GET /v1/things HTTP/1.1\r\n" HOST, 200);
+	assert_holds(ask(s, "GET /v1/secret HTTP/1.1\r\n" HOST, 403), "some of the VMs only");
+	s->limited = false;
+	ask(s, "GET /v1/secret HTTP/1.1\r\n" HOST, 200);
+}
+
+static void one_who_was_wrong_too_often_waits(void **state)
+{
+	struct httphost *s = *state;
+
+	s->role = HTTP_HELD_BACK;
+	assert_holds(ask(s, "GET /v1/things HTTP/1.1\r\n" HOST, 429), "\r\nRetry-After: 60\r\n");
+	s->role = HTTP_UNKNOWN;
+	assert_holds(ask(s, "GET /v1/things HTTP/1.1\r\n" HOST "Authorization: x\r\n", 401),
+		     "the token is unknown or has expired");
+	assert_int_equal(s->calls, 0);
 }
 
 static void a_body_is_json_that_arrives_whole(void **state)
@@ -430,6 +453,8 @@ int main(void)
 		TEST(a_query_that_the_route_does_not_list_is_refused),
 		TEST(roles_are_asked_for_and_held_against_the_route),
 		TEST(root_and_members_of_the_group_are_administrators),
+		TEST(limited_callers_have_only_the_routes_that_are_made_for_them),
+		TEST(one_who_was_wrong_too_often_waits),
 		TEST(a_body_is_json_that_arrives_whole),
 		TEST(a_body_that_is_no_json_is_refused),
 		TEST(a_body_of_another_kind_is_refused),
