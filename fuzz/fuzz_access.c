@@ -41,7 +41,8 @@ static void check_encoding(const struct access *a)
 	struct access *again;
 	struct failure f;
 
-	must(text && access_decode(text, strlen(text), &again, &f) == 0);
+	must(text != NULL);
+	must(access_decode(text, strlen(text), &again, &f) == 0);
 	must(again->tokens == a->tokens && again->grants == a->grants);
 	for (unsigned i = 0; i < a->grants; i++)
 		must(again->grant[i].rights.who == a->grant[i].rights.who);

@@ -243,8 +243,9 @@ int door_open(struct door *d, struct api *api, const char *listen, struct failur
 	if (r < 0)
 		return r;
 	events_set_sight(api->events, sight, api);
-	r = open_socket(d, f);
-	return r == 0 && listen ? open_tls(d, listen, f) : r;
+	r = listen ? open_tls(d, listen, f) : 0;
+	/* The last one: who finds it finds all. */
+	return r < 0 ? r : open_socket(d, f);
 }
 
 void door_close(struct door *d)

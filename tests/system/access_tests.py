@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import select
 import signal
 import socket
@@ -208,6 +209,47 @@ def _(place):
     d.end()
 
 
+def _why_not(place, *options):
+    """What an oyad says that does not start."""
+    command = [Paths.oyad, "--state", place.path("state"), "--run", place.path("run"), "--worker", Paths.worker, *options]
+    with place.spawn(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as p:
+        text = p.communicate(timeout=20 * SLOWNESS)[1].decode()
+    check(p.returncode == 1, f"it ends with {p.returncode}: {text}")
+    return text
+
+
+@access_test("keys_are_made_once_and_what_cannot_be_used_is_told")
+def _(place):
+    d = Reached(place)
+    first = d.good("GET", "/v1/host")["certificate"]
+    d.end()
+    d.start()
+    check(d.good("GET", "/v1/host")["certificate"] == first, "it is another one after a start")
+    d.end()
+    key, certificate = (os.path.join(d.state, name) for name in ("tls-key.pem", "tls-cert.pem"))
+    os.remove(certificate)
+    d.start()
+    check(d.good("GET", "/v1/host")["certificate"] != first, "it is the same without its file")
+    d.end()
+    where = ("--listen", f"127.0.0.1:{d.port}")
+    os.rename(key, place.path("key"))
+    check("but no tls-key.pem" in _why_not(place, *where), "a certificate without its key is taken")
+    _make_certificates(place)
+    os.rename(place.path("ca.key"), key)
+    check("cannot use tls-key.pem with tls-cert.pem" in _why_not(place, *where), "another's key is taken")
+    os.remove(key)
+    os.remove(certificate)
+    for bad in ("7443", "localhost:7443", "127.0.0.1:x", ":7443", "[::1:7443", "::1:7443"):
+        check("is no ADDRESS:PORT" in _why_not(place, "--listen", bad), bad)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        check("in use" in _why_not(place, "--listen", f"127.0.0.1:{s.getsockname()[1]}"), "nothing tells of it")
+    local = Daemon(place)
+    check("certificate" not in local.good("GET", "/v1/host"), "there is one without --listen")
+    local.end()
+
+
 @access_test("what_two_parsers_could_read_differently_is_refused_over_tls")
 def _(place):
     d = Reached(place)
@@ -336,6 +378,24 @@ def _(place):
     d.end()
 
 
+def _answer(place, environment, answer, *arguments):
+    """What oya says at a terminal at which somebody gives that answer."""
+    ours, theirs = pty.openpty()
+    p = place.spawn([Paths.oya, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    try:
+        while more := os.read(ours, 4096):
+            if b"[yes/no]" in more:
+                os.write(ours, answer.encode() + b"\n")
+            seen += more
+    except OSError:  # the terminal has nobody any more
+        pass
+    os.close(ours)
+    p.wait(10 * SLOWNESS)
+    return seen.decode()
+
+
 @access_test("oya_works_on_another_host_that_is_trusted")
 def _(place):
     d = Reached(place)
@@ -357,6 +417,10 @@ def _(place):
     wrong = fingerprint[:-1] + ("1" if fingerprint[-1] == "0" else "0")
     check("another fingerprint" in oya("host", "trust", where, "--fingerprint", wrong, status=1), "it is trusted")
     oya("host", "trust", where, "--fingerprint", fingerprint.upper())
+    os.remove(place.path(".config/oya/hosts.json"))
+    check("is not trusted" in _answer(place, environment, "no", "--host", where, "host", "show"), "no is yes")
+    said = _answer(place, environment, "yes", "--host", where, "host", "show")
+    check(fingerprint in said and "tell who you are" in said, said)
     check("tell who you are" in oya("--host", where, "vm", "list", status=1), "nobody is let in")
     environment.update(OYA_HOST=where, OYA_TOKEN=token)
     del environment["OYA_SOCKET"]
