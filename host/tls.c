@@ -36,6 +36,7 @@ struct tls_session {
 	char name[HTTP_CERTIFICATE_NAME_MAX + 1];
 	uint64_t sent; /* when the deadline was set */
 	bool waits;    /* for its client to read; it has a deadline */
+	bool lingers;  /* so has this */
 	bool ended, released;
 };
 
@@ -119,20 +120,27 @@ static void watch(sd_event_source *source, uint32_t events, bool always)
 	sd_event_source_set_enabled(source, events || always ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
+static void set_timer(struct tls_session *t, uint64_t us)
+{
+	sd_event_source_set_time(t->timer, now_us(t->server) + us);
+	sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+}
+
 /* Of a client that does not read, whatever it sends; handshakes have one from the start. */
 static void set_deadline(struct tls_session *t)
 {
 	bool waits = t->pump.outer_events & EPOLLOUT;
 
-	if (!t->pump.shaken)
+	if (!t->pump.shaken || t->lingers)
 		return;
-	if (waits && (!t->waits || t->sent != t->pump.sent)) {
-		sd_event_source_set_time(t->timer, now_us(t->server) + TLS_STALL_US);
-		sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
-		t->sent = t->pump.sent;
-	} else if (!waits) {
+	if (t->pump.lingers)
+		set_timer(t, TLS_LINGER_US);
+	else if (waits && (!t->waits || t->sent != t->pump.sent))
+		set_timer(t, TLS_STALL_US);
+	else if (!waits)
 		sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
-	}
+	t->sent = t->pump.sent;
+	t->lingers = t->pump.lingers;
 	t->waits = waits;
 }
 
@@ -176,8 +184,10 @@ static int on_timer(sd_event_source *source, uint64_t us, void *ctx)
 
 	(void)source;
 	(void)us;
-	tell(t->server, t->pump.shaken ? "its client does not read"
-				       : "its handshake has not come to an end in 10 s");
+	if (!t->pump.shaken)
+		tell(t->server, "its handshake has not come to an end in 10 s");
+	else if (!t->pump.lingers)
+		tell(t->server, "its client does not read");
 	end(t);
 	return 0;
 }

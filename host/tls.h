@@ -23,6 +23,7 @@
 #define TLS_SESSIONS_MAX (HTTP_CONNECTIONS_MAX + 64u)
 #define TLS_HANDSHAKE_US 10000000u
 #define TLS_STALL_US 30000000u /* for a client to read what is there for it */
+#define TLS_LINGER_US 2000000u /* for it to hear that all has been said */
 
 struct tls_server;
 struct tls_session;

@@ -123,21 +123,47 @@ static void want(struct tls_pump *p)
 		p->inner_events = (p->out.len ? 0u : POLLIN) | (p->in.len ? POLLOUT : 0u);
 }
 
+/* A socket that is closed with bytes in it tells the peer so at once, which then loses what it has
+ * not read yet. */
+static int linger(struct tls_pump *p)
+{
+	for (int round = 0; round < ROUNDS_MAX; round++) {
+		ssize_t n = recv(p->outer, p->in.bytes, sizeof(p->in.bytes), MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return 0;
+		if (n < 0)
+			break;
+	}
+	p->outer_events = POLLIN;
+	p->inner_events = 0;
+	return 1;
+}
+
+static int take_leave(struct tls_pump *p)
+{
+	(void)gnutls_bye(p->session, GNUTLS_SHUT_WR);
+	if (shutdown(p->outer, SHUT_WR) < 0)
+		return 0;
+	p->lingers = true;
+	return linger(p);
+}
+
 int tls_pump(struct tls_pump *p, bool broken)
 {
 	if (broken)
 		return -ECONNRESET;
 	if (!p->shaken)
 		return shake_hands(p);
+	if (p->lingers)
+		return linger(p);
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		/* One that has said all that it had to takes nothing any more. */
 		int in = p->inner_ended ? 0 : pump_in(p);
 		int out = in == -EPIPE || in == -ECONNRESET ? 0 : pump_out(p);
 
-		if (p->inner_ended && !p->out.len) {
-			(void)gnutls_bye(p->session, GNUTLS_SHUT_WR);
-			return 0;
-		}
+		if (p->inner_ended && !p->out.len)
+			return take_leave(p);
 		if (in == -EPIPE || in == -ECONNRESET) {
 			p->in.len = 0;
 			in = 1;

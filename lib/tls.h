@@ -31,6 +31,7 @@ struct tls_pump {
 	int outer, inner;         /* the caller's, non-blocking */
 	bool shaken;              /* the handshake has succeeded */
 	bool outer_ended, inner_ended;
+	bool lingers; /* all is said: what the peer still sends is read, so that it hears the end */
 	uint32_t outer_events, inner_events; /* wanted, as of poll(); 0: none, not even errors */
 	uint64_t sent;                       /* bytes that have gone out */
 	int alert;                           /* GnuTLS's code of what failed; 0 */

@@ -276,6 +276,17 @@ def _(place):
     d.end()
 
 
+@access_test("who_is_refused_while_he_still_speaks_hears_why")
+def _(place):
+    d = Reached(place)
+    body = {"name": "a" * 900000, "role": "reader"}
+    for _ in range(20):
+        status, answer = d.by(WRONG, "POST", "/v1/tokens", body)
+        check(status in (401, 429) and answer["detail"], f"{status} {answer}")
+    check(d.status(d.token("boss", "administrator"), "POST", "/v1/tokens", body) == 400, "a long body is not taken")
+    d.end()
+
+
 @access_test("handshakes_that_stall_hold_nobody_and_end")
 def _(place):
     d = Reached(place)
