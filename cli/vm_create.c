@@ -13,8 +13,10 @@
 #include "cli/values.h"
 #include "cli/verbs.h"
 
-/* A name that begins in our folder, which is not that of the host service. */
-static int set_file(json_t *obj, const char *key, const char *name, struct failure *f)
+/* A name that begins in our folder, which is not that of the host service; on another host there is
+ * no such folder. */
+static int set_file(const struct command_call *c, json_t *obj, const char *key, const char *name,
+		    struct failure *f)
 {
 	char folder[PATH_MAX], *path = NULL;
 	int r;
@@ -23,6 +25,10 @@ static int set_file(json_t *obj, const char *key, const char *name, struct failu
 		return fail(f, -EINVAL, "the name of a file is empty");
 	if (name[0] == '/')
 		return value_set_text(obj, key, name, f);
+	if (c->api.host)
+		return fail(f, -EINVAL,
+			    "'%.200s' is no file of the host %s: name it by its whole path there",
+			    name, c->api.host->name);
 	if (!getcwd(folder, sizeof(folder)))
 		return fail(f, -errno, "cannot tell the folder of %s: %s", name, strerror(errno));
 	if (name[0] == '.' && name[1] == '/')
@@ -35,7 +41,7 @@ static int set_file(json_t *obj, const char *key, const char *name, struct failu
 }
 
 /* A disk is an image that is there, or a size: then a new one in the VM's folder. */
-static int set_image(json_t *disk, size_t number, struct failure *f)
+static int set_image(const struct command_call *c, json_t *disk, size_t number, struct failure *f)
 {
 	const char *text = json_string_value(json_object_get(disk, "file"));
 	char *name = text ? strdup(text) : NULL;
@@ -53,7 +59,7 @@ static int set_image(json_t *disk, size_t number, struct failure *f)
 		     json_object_set_new(disk, "size_mib", json_integer(mib)) < 0))
 			r = fail(f, -ENOMEM, "out of memory");
 	} else {
-		r = set_file(disk, "file", name, f);
+		r = set_file(c, disk, "file", name, f);
 	}
 	free(name);
 	return r;
@@ -74,7 +80,7 @@ static int add_disks(const struct command_call *c, json_t *settings, struct fail
 			continue;
 		r = value_unit(c->given[i].value, dvd, "file", &disk, f);
 		if (r == 0)
-			r = set_image(disk, json_array_size(disks), f);
+			r = set_image(c, disk, json_array_size(disks), f);
 		json_array_append_new(disks, disk);
 	}
 	if (r == 0 && json_array_size(disks))
@@ -129,9 +135,9 @@ static int add_boot(const struct command_call *c, json_t *settings, struct failu
 	int r = 0;
 
 	if (kernel)
-		r = set_file(boot, "kernel", kernel, f);
+		r = set_file(c, boot, "kernel", kernel, f);
 	if (r == 0 && initrd)
-		r = set_file(boot, "initrd", initrd, f);
+		r = set_file(c, boot, "initrd", initrd, f);
 	if (r == 0 && (firmware || !kernel))
 		r = value_set_text(boot, "firmware", firmware ? firmware : "bios", f);
 	if (r == 0)

@@ -438,6 +438,7 @@ def _(place):
     kernel = ("--kernel", Paths.guest, "--append", "test=halted", "--memory", "64M")
     oya("vm", "create", "web", *kernel, "--start")
     oya("vm", "create", "db", *kernel)
+    check("by its whole path there" in oya("vm", "create", "x", "--disk", "a.raw", status=2), "it is a file of ours")
     check("running" in oya("vm", "list"), oya("vm", "list"))
     check("db" not in oya("vm", "list", OYA_TOKEN=mine), oya("vm", "list", OYA_TOKEN=mine))
     check("there is no VM 'db'" in oya("vm", "start", "db", status=1, OYA_TOKEN=mine), "it is started")
