@@ -6,6 +6,7 @@
 
 const struct noun command_nouns[] = {
 	{"vm", "virtual machines of this host: made, started, changed, removed"},
+	{"switch", "virtual switches, which connect VMs with each other and the network"},
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
 	{"host", "this host"},
@@ -22,9 +23,11 @@ static const struct command_option create_options[] = {
 	 0},
 	{"dvd", "FILE|empty[,OPTION...]", "@run",
 	 "a DVD-ROM drive, with an ISO image or nothing in it", 0},
-	{"net", "user|tap=IF[,OPTION...]", "@run",
-	 "a NIC: user-mode networking, or on a tap interface;\n"
-	 "options are those of 'oya run', such as\nforward=tcp:2222:22",
+	{"net", "switch=NAME|user|tap=IF|none[,OPTION...]", "@run",
+	 "a NIC: on a switch, with user-mode networking, or on a\n"
+	 "tap interface; options are those of 'oya run', such as\nforward=tcp:2222:22, and of a "
+	 "switch vlan=N. May be\ngiven more than once; without it there is one on the\nswitch "
+	 "'default', with none there is no NIC",
 	 0},
 	{"firmware", "bios", "bios", "boot from the disks and drives, in their order; the default",
 	 0},
@@ -48,6 +51,24 @@ static const struct command_option delete_options[] = {
 	 "keep: its settings go, the files in its folder stay, the\n"
 	 "default; delete: the folder goes with all that is in it",
 	 0},
+	{0},
+};
+
+static const struct command_option switch_options[] = {
+	{"kind", "KIND", "nat internal private external",
+	 "nat: the host's network by translation, with DHCP; the\n"
+	 "default. external: a NIC of the host. internal: the host\nand VMs. private: VMs alone",
+	 0},
+	{"nic", "INTERFACE", NULL, "of an external switch, which this makes it", 0},
+	{"no-host", NULL, NULL, "external: the host gives the NIC away", 0},
+	{"address", "ADDRESS/BITS", NULL, "the host's, such as 10.1.0.1/24; nat and internal", 0},
+	{"dhcp", "FIRST-LAST|off", NULL, "nat: the addresses that are given out", 0},
+	{"mtu", "N", NULL, "the longest packet", 0},
+	{"wait", "SECONDS", NULL,
+	 "external: how long the network may take to answer\nbefore the NIC is given back; "
+	 "default 30",
+	 0},
+	{"confirm", NULL, NULL, "external: 'oya switch confirm' must come too in this time", 0},
 	{0},
 };
 
@@ -97,6 +118,16 @@ const struct command command_table[] = {
 	 "remove a VM that is off", NULL},
 	{"vm", "stat", "NAME", COMMAND_OUTPUT, NULL, vm_stat,
 	 "show counters of a VM's processors, disks, NICs and channels", NULL},
+	{"switch", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, switch_list,
+	 "list the virtual switches of this host", NULL},
+	{"switch", "show", "SWITCH", COMMAND_OUTPUT, NULL, switch_show,
+	 "show a switch and the VMs that are on it", NULL},
+	{"switch", "create", "NAME", COMMAND_OUTPUT | COMMAND_JOB, switch_options, switch_create,
+	 "make a switch; an external one is tried first", NULL},
+	{"switch", "delete", "SWITCH", 0, NULL, switch_delete,
+	 "remove a switch that no VM is on; a NIC is given back to the host", NULL},
+	{"switch", "confirm", "SWITCH", 0, NULL, switch_confirm,
+	 "tell that the host is reached by a switch that is on trial", NULL},
 	{"console", NULL, "NAME", 0, NULL, console_open,
 	 "carry the serial console of a VM to this terminal", CONSOLE_TEXT},
 	{"job", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, job_list,

@@ -26,6 +26,11 @@ void job_list(struct command_call *c);
 void job_show(struct command_call *c);
 void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
+void switch_list(struct command_call *c);
+void switch_show(struct command_call *c);
+void switch_create(struct command_call *c);
+void switch_delete(struct command_call *c);
+void switch_confirm(struct command_call *c);
 void events_follow(struct command_call *c);
 
 /* ---- shared by them ---- */

@@ -83,19 +83,32 @@ static int add_disks(const struct command_call *c, json_t *settings, struct fail
 	return r;
 }
 
+/* Without a word on it a VM is on the default switch. */
 static int add_nics(const struct command_call *c, json_t *settings, struct failure *f)
 {
 	json_t *nics = json_array();
 	const char *text;
 	unsigned at = 0;
+	bool none = false;
 	int r = 0;
 
 	while (r == 0 && (text = command_next_value(c, "net", &at))) {
 		json_t *nic = NULL;
 
+		none |= strcmp(text, "none") == 0;
+		if (none)
+			continue;
 		r = value_nic(text, &nic, f);
 		if (r == 0)
 			json_array_append_new(nics, nic);
+	}
+	if (r == 0 && none && json_array_size(nics))
+		r = fail(f, -EINVAL, "'none' is no NIC beside others");
+	if (r == 0 && !none && !json_array_size(nics)) {
+		json_t *nic = NULL;
+
+		r = value_nic("switch=default", &nic, f);
+		json_array_append_new(nics, nic);
 	}
 	if (r == 0 && json_array_size(nics))
 		json_object_set(settings, "nics", nics);

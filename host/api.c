@@ -23,6 +23,14 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, 0, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, 0, NULL, NULL, api_get_job},
+	{HTTP_GET, "/v1/switches", HTTP_READER, 0, "limit after", NULL, api_list_switches},
+	{HTTP_POST, "/v1/switches", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_create_switch},
+	{HTTP_GET, "/v1/switches/{switch}", HTTP_READER, 0, NULL, NULL, api_get_switch},
+	{HTTP_DELETE, "/v1/switches/{switch}", HTTP_ADMINISTRATOR, 0, NULL, NULL,
+	 api_remove_switch},
+	{HTTP_POST, "/v1/switches/{switch}/confirm", HTTP_ADMINISTRATOR, 0, NULL, NULL,
+	 api_confirm_switch},
 	{HTTP_GET, "/v1/vms", HTTP_READER, 0, "limit after", NULL, api_list_vms},
 	{HTTP_POST, "/v1/vms", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_create_vm},
 	{HTTP_GET, "/v1/vms/{vm}", HTTP_READER, 0, NULL, NULL, api_get_vm},
@@ -79,8 +87,7 @@ void api_accept(struct http_request *r, const struct job *job)
 			      .status = 202, .body = job_show(job), .location = location});
 }
 
-/* `limit` of the query; false: answered. */
-static bool take_limit(struct http_request *r, unsigned *ret_limit)
+bool api_limit(struct http_request *r, unsigned *ret_limit)
 {
 	const char *text = http_query(r, "limit");
 	struct failure f;
@@ -96,7 +103,7 @@ static bool take_limit(struct http_request *r, unsigned *ret_limit)
 	return false;
 }
 
-static void reply_list(struct http_request *r, const char *name, json_t *list, json_t *next)
+void api_reply_list(struct http_request *r, const char *name, json_t *list, json_t *next)
 {
 	http_reply(r,
 		   &(struct http_reply){.status = 200,
@@ -111,7 +118,7 @@ void api_list_vms(struct http_request *r, void *owner)
 	unsigned limit, n = 0;
 	bool more = false;
 
-	if (!take_limit(r, &limit)) {
+	if (!api_limit(r, &limit)) {
 		json_decref(list);
 		return;
 	}
@@ -127,7 +134,7 @@ void api_list_vms(struct http_request *r, void *owner)
 		last = vm->name;
 		n++;
 	}
-	reply_list(r, "vms", list, more ? json_string(last) : json_null());
+	api_reply_list(r, "vms", list, more ? json_string(last) : json_null());
 }
 
 void api_list_jobs(struct http_request *r, void *owner)
@@ -139,7 +146,7 @@ void api_list_jobs(struct http_request *r, void *owner)
 	unsigned limit, n = 0;
 	bool more = false;
 
-	if (!take_limit(r, &limit)) {
+	if (!api_limit(r, &limit)) {
 		json_decref(list);
 		return;
 	}
@@ -155,7 +162,7 @@ void api_list_jobs(struct http_request *r, void *owner)
 		last = job->id;
 		n++;
 	}
-	reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
+	api_reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
 }
 
 void api_get_job(struct http_request *r, void *owner)

@@ -32,6 +32,12 @@ void api_fail(struct http_request *r, int code, const struct failure *f);
 struct field;
 bool api_body(struct http_request *r, const struct field *fields, size_t count);
 
+/* `limit` of the query; false: answered by 400. */
+bool api_limit(struct http_request *r, unsigned *ret_limit);
+
+/* Answers with a page of a list, which is taken, and the name behind which the next one begins. */
+void api_reply_list(struct http_request *r, const char *name, json_t *list, json_t *next);
+
 /* Answers 202 with a job and its address. */
 struct job;
 void api_accept(struct http_request *r, const struct job *job);
@@ -41,6 +47,11 @@ void api_host(struct http_request *r, void *owner);
 void api_events(struct http_request *r, void *owner);
 void api_list_jobs(struct http_request *r, void *owner);
 void api_get_job(struct http_request *r, void *owner);
+void api_list_switches(struct http_request *r, void *owner);
+void api_create_switch(struct http_request *r, void *owner);
+void api_get_switch(struct http_request *r, void *owner);
+void api_remove_switch(struct http_request *r, void *owner);
+void api_confirm_switch(struct http_request *r, void *owner);
 void api_list_vms(struct http_request *r, void *owner);
 void api_create_vm(struct http_request *r, void *owner);
 void api_get_vm(struct http_request *r, void *owner);

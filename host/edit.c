@@ -13,6 +13,7 @@
 #include "host/check.h"
 #include "host/host.h"
 #include "host/images.h"
+#include "host/network.h"
 #include "host/store.h"
 
 enum what { CREATE, CHANGE, REMOVE, REMOVE_ALL };
@@ -174,6 +175,24 @@ static void fill(struct edit *e, const struct settings *s)
 	e->config = settings_for_worker(s, &places);
 }
 
+static int check_switches(const struct host *h, const struct settings *s, struct failure *f)
+{
+	struct port_config *ports;
+	size_t count;
+	int r = settings_ports(s, &ports, &count, f);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (!network_has(h->network, ports[i].switch_name))
+			r = fail(f, -EINVAL,
+				 "there is no switch '%s' for a NIC; 'oya switch list' names them",
+				 ports[i].switch_name);
+	}
+	free(ports);
+	return r;
+}
+
 int edit_create(struct host *h, const char *name, const json_t *object, edit_done_fn *fn, void *ctx,
 		struct failure *f)
 {
@@ -196,6 +215,11 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 	if (r == 0)
 		r = settings_make(wanted, &settings, f);
 	json_decref(wanted);
+	if (r == 0) {
+		r = check_switches(h, settings, f);
+		if (r < 0)
+			settings_free(settings);
+	}
 	if (r < 0) {
 		json_decref(images);
 		return r;
@@ -271,6 +295,11 @@ int edit_change(struct vm *vm, const json_t *patch, edit_done_fn *fn, void *ctx,
 		r = settings_patch(vm->settings, patch, &settings, f);
 	if (r < 0)
 		return r;
+	r = check_switches(vm->host, settings, f);
+	if (r < 0) {
+		settings_free(settings);
+		return r;
+	}
 	e = edit_new(vm, CHANGE, fn, ctx);
 	if (e) {
 		e->settings = settings;

@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/settings_nics.h"
 #include "lib/fields.h"
 #include "lib/random.h"
 
 #define NOTES_MAX 4096u
 #define TAGS_MAX 32u
 #define TAG_MAX 64u
-#define LIST_MAX 256u /* disks, or NICs: the worker knows their numbers better */
+#define DISKS_MAX 256u /* the worker knows their number better */
 #define DELAY_MAX_S 86400u
 #define STOP_TIMEOUT_S 120u
 #define CRASH_MOST 3u
@@ -169,9 +170,9 @@ static int check_disks(json_t *list, struct failure *f)
 	json_t *disk;
 	size_t i;
 
-	if (json_array_size(list) > LIST_MAX)
+	if (json_array_size(list) > DISKS_MAX)
 		return OR_INVALID(f, "%zu disks, at most %u are possible", json_array_size(list),
-				  LIST_MAX);
+				  DISKS_MAX);
 	json_array_foreach(list, i, disk)
 	{
 		json_t *file = json_object_get(disk, "file");
@@ -187,22 +188,6 @@ static int check_disks(json_t *list, struct failure *f)
 					  "'%.64s' is no file of a disk: a name in the VM's folder "
 					  "or an absolute path",
 					  json_string_value(file));
-	}
-	return 0;
-}
-
-static int check_nics(json_t *list, struct failure *f)
-{
-	json_t *nic;
-	size_t i;
-
-	if (json_array_size(list) > LIST_MAX)
-		return OR_INVALID(f, "%zu NICs, at most %u are possible", json_array_size(list),
-				  LIST_MAX);
-	json_array_foreach(list, i, nic)
-	{
-		if (!json_is_object(nic))
-			return OR_INVALID(f, "a NIC is not an object");
 	}
 	return 0;
 }
@@ -234,7 +219,7 @@ static int decode(struct settings *s, struct failure *f)
 	if (r == 0)
 		r = check_disks(json_object_get(root, "disks"), f);
 	if (r == 0)
-		r = check_nics(json_object_get(root, "nics"), f);
+		r = nics_check(s, f);
 	return r;
 }
 
@@ -280,34 +265,6 @@ static json_t *new_uuid(void)
 	return json_string(text);
 }
 
-/* A NIC keeps its address for good. */
-static int give_address(json_t *nic)
-{
-	uint8_t m[6];
-	json_t *text;
-
-	if (!json_is_object(nic) || json_object_get(nic, "mac"))
-		return 0;
-	if (random_mac(m) < 0)
-		return -EIO;
-	text = json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-	return json_object_set_new(nic, "mac", text) < 0 ? -ENOMEM : 0;
-}
-
-static int give_addresses(json_t *root)
-{
-	json_t *nic;
-	size_t i;
-	int r = 0;
-
-	json_array_foreach(json_object_get(root, "nics"), i, nic)
-	{
-		if (r == 0)
-			r = give_address(nic);
-	}
-	return r;
-}
-
 int settings_make(const json_t *object, struct settings **ret_settings, struct failure *f)
 {
 	json_t *root = json_deep_copy(object);
@@ -318,7 +275,7 @@ int settings_make(const json_t *object, struct settings **ret_settings, struct f
 	if (r == 0 && json_is_object(root) && !json_object_get(root, "uuid"))
 		r = json_object_set_new(root, "uuid", new_uuid());
 	if (r == 0)
-		r = give_addresses(root);
+		r = nics_give_addresses(root);
 	if (r < 0) {
 		json_decref(root);
 		return fail(f, -ENOMEM, "cannot make the VM's configuration: out of memory");
@@ -363,7 +320,7 @@ int settings_patch(const struct settings *s, const json_t *patch, struct setting
 		json_decref(root);
 		return OR_INVALID(f, "a change is not an object");
 	}
-	if (!root || merge(root, patch) < 0 || give_addresses(root) < 0) {
+	if (!root || merge(root, patch) < 0 || nics_give_addresses(root) < 0) {
 		json_decref(root);
 		return fail(f, -ENOMEM, "cannot change the VM's configuration: out of memory");
 	}
@@ -429,13 +386,11 @@ static int hand_on(json_t *config, const json_t *root)
 
 json_t *settings_for_worker(const struct settings *s, const struct vm_places *p)
 {
-	json_t *nics = json_object_get(s->root, "nics");
-	json_t *config =
-		json_pack("{s:i, s:s, s:O, s:o, s:o, s:o, s:o}", "version", 1, "name", p->name,
-			  "uuid", json_object_get(s->root, "uuid"), "disks",
-			  disks_for_worker(json_object_get(s->root, "disks"), p->folder), "control",
-			  json_sprintf("%s/control", p->run), "end", json_sprintf("%s/end", p->run),
-			  "nics", nics ? json_deep_copy(nics) : json_array());
+	json_t *config = json_pack("{s:i, s:s, s:O, s:o, s:o, s:o, s:o}", "version", 1, "name",
+				   p->name, "uuid", json_object_get(s->root, "uuid"), "disks",
+				   disks_for_worker(json_object_get(s->root, "disks"), p->folder),
+				   "control", json_sprintf("%s/control", p->run), "end",
+				   json_sprintf("%s/end", p->run), "nics", nics_for_worker(s));
 
 	if (config && hand_on(config, s->root) < 0) {
 		json_decref(config);

@@ -64,6 +64,13 @@ int settings_patch(const struct settings *s, const struct json_t *patch,
 
 void settings_free(struct settings *s);
 
+/* The ports of its NICs on switches, to be freed; 0, or -errno and the sentence. */
+struct port_config;
+int settings_ports(const struct settings *s, struct port_config **ret_ports, size_t *ret_count,
+		   struct failure *f);
+/* Whether a NIC is on this switch. */
+bool settings_use_switch(const struct settings *s, const char *name);
+
 /* The configuration for the worker (docs/format/worker-config.md); NULL: no memory. */
 struct json_t *settings_for_worker(const struct settings *s, const struct vm_places *places);
 
