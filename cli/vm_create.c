@@ -95,9 +95,10 @@ static int add_nics(const struct command_call *c, json_t *settings, struct failu
 	while (r == 0 && (text = command_next_value(c, "net", &at))) {
 		json_t *nic = NULL;
 
-		none |= strcmp(text, "none") == 0;
-		if (none)
+		if (strcmp(text, "none") == 0) {
+			none = true;
 			continue;
+		}
 		r = value_nic(text, &nic, f);
 		if (r == 0)
 			json_array_append_new(nics, nic);
