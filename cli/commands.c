@@ -6,6 +6,8 @@
 
 const struct noun command_nouns[] = {
 	{"vm", "virtual machines of this host: made, started, changed, removed"},
+	{"disk", "disks and DVD drives of a VM, also while it runs"},
+	{"nic", "NICs of a VM, also while it runs"},
 	{"switch", "virtual switches, which connect VMs with each other and the network"},
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
@@ -54,6 +56,12 @@ static const struct command_option delete_options[] = {
 	{0},
 };
 
+static const struct command_option disk_options[] = {
+	{"name", "FILE", NULL, "of a new disk: its image's name in the VM's folder", 0},
+	{"dvd", NULL, NULL, "a DVD-ROM drive, with an ISO image, or 'empty'", 0},
+	{0},
+};
+
 static const struct command_option switch_options[] = {
 	{"kind", "KIND", "nat internal private external",
 	 "nat: the host's network by translation, with DHCP; the\n"
@@ -84,6 +92,16 @@ static const struct command_option events_options[] = {
 	"  cpus=4 memory=8G notes='our web server' tags=web,public start.action=always\n"        \
 	"  limits.cpu_percent=200 crash.action=leave stop.timeout=300 boot.append=\n"            \
 	"  disks='[{\"file\": \"/srv/web.raw\"}]' nics='[{\"type\": \"user\"}]'"
+
+#define DISK_TEXT                                                                                   \
+	"DISK is FILE|SIZE[,OPTION...], as in 'oya vm create'. A guest that runs has it at once:\n" \
+	"  oya disk add web /srv/data.raw\n"                                                        \
+	"  oya disk add web 20G,cache=writeback --name data.raw"
+
+#define NIC_TEXT                                                                                     \
+	"NIC is as --net of 'oya vm create'. A guest that runs has it at once, but for one of the\n" \
+	"type user, which needs a VM that is off:\n"                                                 \
+	"  oya nic add web switch=lan,vlan=20"
 
 #define CONSOLE_TEXT                                                                         \
 	"All keys go to the guest but Ctrl-], which begins a command: s asks the guest to\n" \
@@ -118,6 +136,18 @@ const struct command command_table[] = {
 	 "remove a VM that is off", NULL},
 	{"vm", "stat", "NAME", COMMAND_OUTPUT, NULL, vm_stat,
 	 "show counters of a VM's processors, disks, NICs and channels", NULL},
+	{"disk", "list", "NAME", COMMAND_OUTPUT, NULL, disk_list,
+	 "list the disks and drives of a VM with their places", NULL},
+	{"disk", "add", "NAME DISK", COMMAND_OUTPUT, disk_options, disk_add,
+	 "give a VM a disk: an image or device, or a new one of a size", DISK_TEXT},
+	{"disk", "remove", "NAME PLACE", 0, NULL, disk_remove,
+	 "take a disk from a VM; its image is kept", NULL},
+	{"nic", "list", "NAME", COMMAND_OUTPUT, NULL, nic_list,
+	 "list the NICs of a VM with their addresses", NULL},
+	{"nic", "add", "NAME NIC", COMMAND_OUTPUT, NULL, nic_add,
+	 "give a VM a NIC, such as switch=default", NIC_TEXT},
+	{"nic", "remove", "NAME MAC", 0, NULL, nic_remove,
+	 "take a NIC from a VM", NULL},
 	{"switch", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, switch_list,
 	 "list the virtual switches of this host", NULL},
 	{"switch", "show", "SWITCH", COMMAND_OUTPUT, NULL, switch_show,

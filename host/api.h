@@ -25,6 +25,13 @@ extern const size_t api_route_count;
 /* The VM that the path names; NULL: the request has been answered by 404. */
 struct vm *api_vm(struct api *api, struct http_request *r);
 
+/* Answers with all of a VM. */
+void api_reply_vm(struct http_request *r, const struct vm *vm, unsigned status);
+
+/* Whether the caller knows its newest settings, where it says what it knows; false: answered by
+ * 412. */
+bool api_is_current(struct http_request *r, const struct vm *vm);
+
 /* Answers by the status of a negative errno and its sentence. */
 void api_fail(struct http_request *r, int code, const struct failure *f);
 
@@ -57,6 +64,12 @@ void api_create_vm(struct http_request *r, void *owner);
 void api_get_vm(struct http_request *r, void *owner);
 void api_change_vm(struct http_request *r, void *owner);
 void api_remove_vm(struct http_request *r, void *owner);
+void api_list_disks(struct http_request *r, void *owner);
+void api_list_nics(struct http_request *r, void *owner);
+void api_add_disk(struct http_request *r, void *owner);
+void api_remove_disk(struct http_request *r, void *owner);
+void api_add_nic(struct http_request *r, void *owner);
+void api_remove_nic(struct http_request *r, void *owner);
 void api_start_vm(struct http_request *r, void *owner);
 void api_stop_vm(struct http_request *r, void *owner);
 void api_ask_vm(struct http_request *r, void *owner);

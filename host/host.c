@@ -201,7 +201,9 @@ int host_init(struct host *h, const char *state, const char *run, const char *wo
 
 void host_done(struct host *h)
 {
-	/* What is under way in it ends first: it is about VMs. */
+	/* Who waits for a worker may need the pool, and what is under way in it is about VMs. */
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
+		vm_worker_forget(CONTAINER_OF(at, struct vm, link));
 	pool_free(h->pool);
 	while (!list_empty(&h->vms))
 		host_remove(h, CONTAINER_OF(h->vms.next, struct vm, link));

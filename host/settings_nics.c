@@ -4,13 +4,14 @@
  * the worker; its port is named by the VM's UUID and the NIC's address, so that it stays the same
  * when other NICs come and go.
  */
-#include "host/settings_nics.h"
+#include "host/settings_parts.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/util.h"
 #include "host/switch.h"
@@ -200,6 +201,81 @@ int nics_give_addresses(json_t *root)
 	return r;
 }
 
+/* The place of the NIC with an address; -1: there is none. */
+static int find_nic(const struct settings *s, const char *mac)
+{
+	json_t *nic;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->root, "nics"), i, nic)
+	{
+		const char *text = json_string_value(json_object_get(nic, "mac"));
+
+		if (text && strcasecmp(text, mac) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+int settings_add_nic(const struct settings *s, const json_t *nic, struct settings **ret_settings,
+		     json_t **ret_nic, struct failure *f)
+{
+	json_t *list = json_deep_copy(json_object_get(s->root, "nics"));
+	json_t *added = json_deep_copy(nic);
+	int r;
+
+	list = list ? list : json_array();
+	if (give_address(added) < 0 || json_array_append(list, added) < 0) {
+		json_decref(list);
+		json_decref(added);
+		return fail(f, -ENOMEM, "cannot add a NIC: out of memory");
+	}
+	r = settings_with_list(s, "nics", list, ret_settings, f);
+	if (r == 0)
+		*ret_nic = added;
+	else
+		json_decref(added);
+	return r;
+}
+
+int settings_remove_nic(const struct settings *s, const char *mac, struct settings **ret_settings,
+			json_t **ret_nic, struct failure *f)
+{
+	json_t *list = json_deep_copy(json_object_get(s->root, "nics"));
+	int at = find_nic(s, mac), r;
+
+	if (at < 0) {
+		json_decref(list);
+		return fail(f, -ENOENT, "the VM has no NIC with the address '%.32s'", mac);
+	}
+	*ret_nic = json_incref(json_array_get(list, (size_t)at));
+	(void)json_array_remove(list, (size_t)at);
+	r = settings_with_list(s, "nics", list, ret_settings, f);
+	if (r < 0)
+		json_decref(*ret_nic);
+	return r;
+}
+
+int settings_port(const struct settings *s, const json_t *nic, struct port_config **ret_port,
+		  struct failure *f)
+{
+	struct port_config *port;
+	int r;
+
+	*ret_port = NULL;
+	if (!is_on_switch(nic))
+		return 0;
+	port = calloc(1, sizeof(*port));
+	if (!port)
+		return fail(f, -ENOMEM, "cannot add a NIC: out of memory");
+	r = decode_port(s, nic, port, f);
+	if (r < 0)
+		free(port);
+	else
+		*ret_port = port;
+	return r;
+}
+
 static json_t *tap_of(const struct settings *s, const json_t *nic)
 {
 	char id[PORT_ID_MAX + 1], ifname[IFNAMSIZ];
@@ -215,6 +291,11 @@ static json_t *tap_of(const struct settings *s, const json_t *nic)
 	return tap;
 }
 
+json_t *settings_nic_for_worker(const struct settings *s, const json_t *nic)
+{
+	return is_on_switch(nic) ? tap_of(s, nic) : json_copy((json_t *)(uintptr_t)nic);
+}
+
 json_t *nics_for_worker(const struct settings *s)
 {
 	json_t *list = json_array(), *nic;
@@ -222,9 +303,7 @@ json_t *nics_for_worker(const struct settings *s)
 
 	json_array_foreach(json_object_get(s->root, "nics"), i, nic)
 	{
-		json_t *one = is_on_switch(nic) ? tap_of(s, nic) : json_incref(nic);
-
-		if (json_array_append_new(list, one) < 0) {
+		if (json_array_append_new(list, settings_nic_for_worker(s, nic)) < 0) {
 			json_decref(list);
 			return NULL;
 		}

@@ -24,6 +24,7 @@ import network_tests  # noqa: E402,F401
 import sentence_tests  # noqa: E402,F401
 import storage_tests  # noqa: E402,F401
 import terminal_tests  # noqa: E402,F401
+import unit_tests  # noqa: E402,F401
 
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
 

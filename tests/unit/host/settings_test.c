@@ -129,7 +129,7 @@ static void worker_gets_what_is_its_and_no_more(void **state)
 		"{\"version\": 1, \"name\": \"web\", \"uuid\": "
 		"\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"cpus\": 2, \"boot\": {\"firmware\": "
 		"\"bios\"}, \"disks\": [{\"path\": \"/v/web/d.raw\", \"lun\": 3}, {\"path\": "
-		"\"/dev/sdb\"}, {\"type\": \"dvd\"}], \"nics\": [], \"control\": \"/r/1/control\", "
+		"\"/dev/sdb\"}, {\"type\": \"dvd\"}], \"controllers\": 1, \"nics\": [], \"control\": \"/r/1/control\", "
 		"\"end\": \"/r/1/end\"}",
 		0, NULL);
 
@@ -198,6 +198,46 @@ static void change_merges_sets_and_removes(void **state)
 	json_decref(patch);
 	json_decref(bad);
 	json_decref(none);
+}
+
+static void assert_disk(const struct settings *s, size_t i, const char *text)
+{
+	json_t *expected = load(text);
+
+	assert_true(json_equal(json_array_get(json_object_get(s->root, "disks"), i), expected));
+	json_decref(expected);
+}
+
+static void disks_come_and_go_and_the_others_stay_where_they_are(void **state)
+{
+	struct settings *s = decode("{" ID ", \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
+				    "{\"file\": \"boot\"}, {\"file\": \"a\", \"controller\": 0}, "
+				    "{\"file\": \"b\", \"controller\": 0}, "
+				    "{\"file\": \"c\", \"lun\": 1}]}");
+	json_t *disk = load("{\"file\": \"d\"}"), *got;
+	struct settings *more, *less;
+	struct failure f = {""};
+
+	(void)state;
+	assert_int_equal(settings_add_disk(s, disk, true, &more, &got, &f), 0);
+	assert_disk(more, 4, "{\"file\": \"d\", \"controller\": 0, \"lun\": 3}");
+	json_decref(got);
+	assert_int_equal(settings_remove_disk(more, (struct disk_place){0, 0}, &less, &got, &f), 0);
+	assert_string_equal(json_string_value(json_object_get(got, "file")), "a");
+	assert_disk(less, 0, "{\"file\": \"boot\"}");
+	assert_disk(less, 1, "{\"file\": \"b\", \"controller\": 0, \"lun\": 2}");
+	assert_disk(less, 2, "{\"file\": \"c\", \"controller\": 0, \"lun\": 1}");
+	json_decref(got);
+	settings_free(more);
+	assert_int_equal(settings_remove_disk(less, (struct disk_place){4, 0}, &more, &got, &f), 0);
+	assert_string_equal(json_string_value(json_object_get(got, "file")), "boot");
+	json_decref(got);
+	settings_free(more);
+	assert_int_equal(settings_remove_disk(less, (struct disk_place){0, 9}, &more, &got, &f),
+			 -ENOENT);
+	json_decref(disk);
+	settings_free(less);
+	settings_free(s);
 }
 
 static void nics_on_switches_have_ports(void **state)
@@ -288,6 +328,7 @@ int main(void)
 		TEST(worker_gets_what_is_its_and_no_more),
 		TEST(identity_and_addresses_are_made_once),
 		TEST(change_merges_sets_and_removes),
+		TEST(disks_come_and_go_and_the_others_stay_where_they_are),
 		TEST(nics_on_switches_have_ports),
 		TEST(wrong_nics_on_switches_are_told),
 		TEST(names_are_plain),
