@@ -39,74 +39,73 @@ void api_list_nics(struct http_request *r, void *owner)
 							nics ? json_incref(nics) : json_array())});
 }
 
-void api_add_disk(struct http_request *r, void *owner)
+/* The VM that is changed, whose answer comes later; NULL: answered. */
+static struct vm *begin(struct http_request *r, void *owner)
 {
 	struct vm *vm = api_vm(owner, r);
-	struct failure f;
-	int code;
 
 	if (!vm || !api_is_current(r, vm))
-		return;
+		return NULL;
 	http_later(r);
-	code = hotplug_add_disk(vm, r->body, on_changed, r, &f);
+	return vm;
+}
+
+static void end(struct http_request *r, int code, const struct failure *f)
+{
 	if (code < 0)
-		api_fail(r, code, &f);
+		api_fail(r, code, f);
+}
+
+void api_add_disk(struct http_request *r, void *owner)
+{
+	struct vm *vm = begin(r, owner);
+	struct failure f;
+
+	if (vm)
+		end(r, hotplug_add_disk(vm, r->body, on_changed, r, &f), &f);
 }
 
 /* "CONTROLLER:LUN". */
-static bool parse_place(const char *text, struct disk_place *ret)
+static int parse_place(const char *text, struct disk_place *ret, struct failure *f)
 {
 	char end;
 
-	return text[0] >= '0' && text[0] <= '9' &&
-	       sscanf(text, "%2u:%2u%c", &ret->controller, &ret->lun, &end) == 2;
+	if (text[0] >= '0' && text[0] <= '9' &&
+	    sscanf(text, "%2u:%2u%c", &ret->controller, &ret->lun, &end) == 2)
+		return 0;
+	return fail(f, -EINVAL,
+		    "'%.32s' is no place of a disk: the numbers of its controller and its LUN with "
+		    "a colon between them, such as 0:2",
+		    text);
 }
 
 void api_remove_disk(struct http_request *r, void *owner)
 {
-	struct vm *vm = api_vm(owner, r);
+	struct vm *vm = begin(r, owner);
 	struct disk_place place;
 	struct failure f;
 	int code;
 
-	if (!vm || !api_is_current(r, vm))
+	if (!vm)
 		return;
-	http_later(r);
-	if (!parse_place(http_param(r, "disk"), &place))
-		code = fail(&f, -EINVAL,
-			    "'%.32s' is no place of a disk: the numbers of its controller and its "
-			    "LUN with a colon between them, such as 0:2",
-			    http_param(r, "disk"));
-	else
-		code = hotplug_remove_disk(vm, place, on_changed, r, &f);
-	if (code < 0)
-		api_fail(r, code, &f);
+	code = parse_place(http_param(r, "disk"), &place, &f);
+	end(r, code < 0 ? code : hotplug_remove_disk(vm, place, on_changed, r, &f), &f);
 }
 
 void api_add_nic(struct http_request *r, void *owner)
 {
-	struct vm *vm = api_vm(owner, r);
+	struct vm *vm = begin(r, owner);
 	struct failure f;
-	int code;
 
-	if (!vm || !api_is_current(r, vm))
-		return;
-	http_later(r);
-	code = hotplug_add_nic(vm, r->body, on_changed, r, &f);
-	if (code < 0)
-		api_fail(r, code, &f);
+	if (vm)
+		end(r, hotplug_add_nic(vm, r->body, on_changed, r, &f), &f);
 }
 
 void api_remove_nic(struct http_request *r, void *owner)
 {
-	struct vm *vm = api_vm(owner, r);
+	struct vm *vm = begin(r, owner);
 	struct failure f;
-	int code;
 
-	if (!vm || !api_is_current(r, vm))
-		return;
-	http_later(r);
-	code = hotplug_remove_nic(vm, http_param(r, "nic"), on_changed, r, &f);
-	if (code < 0)
-		api_fail(r, code, &f);
+	if (vm)
+		end(r, hotplug_remove_nic(vm, http_param(r, "nic"), on_changed, r, &f), &f);
 }

@@ -241,29 +241,34 @@ static void prepare(struct hot *h, void (*work)(struct pool_work *w))
 
 /* ---- the begin ---- */
 
-/* Takes settings and member. NULL: no memory, and they are freed. */
-static struct hot *hot_new(struct vm *vm, struct settings *settings, json_t *member,
-			   edit_done_fn *done, void *ctx)
+/* Takes settings, member and images. Of a VM that is off the settings are all: then *ret_hot is
+ * NULL, and done() follows. */
+static int begin(struct vm *vm, struct settings *settings, json_t *member, json_t *images, bool hot,
+		 edit_done_fn *done, void *ctx, struct hot **ret_hot, struct failure *f)
 {
 	const struct vm_places places = {.name = vm->name, .folder = vm->folder, .run = vm->run};
-	struct hot *h = calloc(1, sizeof(*h));
+	struct hot *h = hot ? calloc(1, sizeof(*h)) : NULL;
 
+	*ret_hot = NULL;
 	if (!h) {
-		settings_free(settings);
 		json_decref(member);
-		return NULL;
+		if (!hot)
+			return edit_settle(vm, settings, images, done, ctx, f);
+		settings_free(settings);
+		json_decref(images);
+		return no_memory(vm, f);
 	}
-	h->vm = vm;
-	h->fd = -1;
-	h->settings = settings;
-	h->member = member;
+	*h = (struct hot){.vm = vm, .fd = -1, .settings = settings, .member = member};
+	h->images = images;
 	h->config = settings_for_worker(settings, &places);
 	h->done = done;
 	h->ctx = ctx;
-	if (h->config)
-		return h;
-	hot_free(h);
-	return NULL;
+	if (!h->config) {
+		hot_free(h);
+		return no_memory(vm, f);
+	}
+	*ret_hot = h;
+	return 0;
 }
 
 int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void *ctx,
@@ -271,7 +276,7 @@ int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void
 {
 	json_t *wanted = json_pack("{s:[O]}", "disks", disk), *images = NULL, *member;
 	struct settings *settings;
-	struct hot *h;
+	struct hot *h = NULL;
 	bool hot;
 	int r = check_life(vm, &hot, f);
 
@@ -287,21 +292,12 @@ int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void
 		json_decref(images);
 		return r;
 	}
-	if (!hot) {
-		json_decref(member);
-		return edit_settle(vm, settings, images, done, ctx, f);
-	}
-	h = hot_new(vm, settings, member, done, ctx);
-	if (h) {
-		h->images = images;
-		h->request = settings_disk_for_worker(member, vm->folder);
-	}
-	if (!h || !h->request ||
-	    json_object_set_new(h->request, "verb", json_string("disk-add")) < 0) {
-		if (h)
-			hot_free(h);
-		else
-			json_decref(images);
+	r = begin(vm, settings, member, images, hot, done, ctx, &h, f);
+	if (r < 0 || !h)
+		return r;
+	h->request = settings_disk_for_worker(member, vm->folder);
+	if (!h->request || json_object_set_new(h->request, "verb", json_string("disk-add")) < 0) {
+		hot_free(h);
 		return no_memory(vm, f);
 	}
 	vm->edited = true;
@@ -313,22 +309,17 @@ int hotplug_remove_disk(struct vm *vm, struct disk_place place, edit_done_fn *do
 			struct failure *f)
 {
 	struct settings *settings;
-	struct hot *h;
+	struct hot *h = NULL;
 	json_t *member;
 	bool hot;
 	int r = check_life(vm, &hot, f);
 
 	if (r == 0)
 		r = settings_remove_disk(vm->settings, place, &settings, &member, f);
-	if (r < 0)
+	if (r == 0)
+		r = begin(vm, settings, member, NULL, hot, done, ctx, &h, f);
+	if (r < 0 || !h)
 		return r;
-	if (!hot) {
-		json_decref(member);
-		return edit_settle(vm, settings, NULL, done, ctx, f);
-	}
-	h = hot_new(vm, settings, member, done, ctx);
-	if (!h)
-		return no_memory(vm, f);
 	h->request = json_pack("{s:s, s:i, s:i}", "verb", "disk-remove", "controller",
 			       (int)place.controller, "lun", (int)place.lun);
 	vm->edited = true;
@@ -369,7 +360,7 @@ int hotplug_add_nic(struct vm *vm, const json_t *nic, edit_done_fn *done, void *
 {
 	struct settings *settings;
 	json_t *member;
-	struct hot *h;
+	struct hot *h = NULL;
 	bool hot;
 	int r = check_life(vm, &hot, f);
 
@@ -378,16 +369,14 @@ int hotplug_add_nic(struct vm *vm, const json_t *nic, edit_done_fn *done, void *
 	if (r < 0)
 		return r;
 	r = edit_check_switches(vm->host, settings, f);
-	if (r < 0 || !hot) {
-		json_decref(member);
-		if (r == 0)
-			return edit_settle(vm, settings, NULL, done, ctx, f);
+	if (r < 0) {
 		settings_free(settings);
+		json_decref(member);
 		return r;
 	}
-	h = hot_new(vm, settings, member, done, ctx);
-	if (!h)
-		return no_memory(vm, f);
+	r = begin(vm, settings, member, NULL, hot, done, ctx, &h, f);
+	if (r < 0 || !h)
+		return r;
 	h->request = settings_nic_for_worker(settings, member);
 	r = settings_port(settings, member, &h->port, f);
 	if (r == 0 && !json_object_get(h->request, "ifname"))
@@ -455,21 +444,16 @@ int hotplug_remove_nic(struct vm *vm, const char *mac, edit_done_fn *done, void 
 {
 	struct settings *settings;
 	json_t *member;
-	struct hot *h;
+	struct hot *h = NULL;
 	bool hot;
 	int r = check_life(vm, &hot, f);
 
 	if (r == 0)
 		r = settings_remove_nic(vm->settings, mac, &settings, &member, f);
-	if (r < 0)
+	if (r == 0)
+		r = begin(vm, settings, member, NULL, hot, done, ctx, &h, f);
+	if (r < 0 || !h)
 		return r;
-	if (!hot) {
-		json_decref(member);
-		return edit_settle(vm, settings, NULL, done, ctx, f);
-	}
-	h = hot_new(vm, settings, member, done, ctx);
-	if (!h)
-		return no_memory(vm, f);
 	r = settings_port(vm->settings, member, &h->port, f);
 	if (r < 0) {
 		hot_free(h);
