@@ -6,6 +6,9 @@
 
 const struct noun command_nouns[] = {
 	{"vm", "virtual machines of this host: made, started, changed, removed"},
+	{"disk", "disks and DVD drives of a VM, also while it runs"},
+	{"nic", "NICs of a VM, also while it runs"},
+	{"switch", "virtual switches, which connect VMs with each other and the network"},
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
 	{"host", "this host"},
@@ -23,9 +26,11 @@ static const struct command_option create_options[] = {
 	 0},
 	{"dvd", "FILE|empty[,OPTION...]", "@run",
 	 "a DVD-ROM drive, with an ISO image or nothing in it", 0},
-	{"net", "user|tap=IF[,OPTION...]", "@run",
-	 "a NIC: user-mode networking, or on a tap interface;\n"
-	 "options are those of 'oya run', such as\nforward=tcp:2222:22",
+	{"net", "switch=NAME|user|tap=IF|none[,OPTION...]", "@run",
+	 "a NIC: on a switch, with user-mode networking, or on a\n"
+	 "tap interface; options are those of 'oya run', such as\nforward=tcp:2222:22, and of a "
+	 "switch vlan=N. May be\ngiven more than once; without it there is one on the\nswitch "
+	 "'default', with none there is no NIC",
 	 0},
 	{"firmware", "bios", "bios", "boot from the disks and drives, in their order; the default",
 	 0},
@@ -49,6 +54,30 @@ static const struct command_option delete_options[] = {
 	 "keep: its settings go, the files in its folder stay, the\n"
 	 "default; delete: the folder goes with all that is in it",
 	 0},
+	{0},
+};
+
+static const struct command_option disk_options[] = {
+	{"name", "FILE", NULL, "of a new disk: its image's name in the VM's folder", 0},
+	{"dvd", NULL, NULL, "a DVD-ROM drive, with an ISO image, or 'empty'", 0},
+	{0},
+};
+
+static const struct command_option switch_options[] = {
+	{"kind", "KIND", "nat internal private external",
+	 "nat: the host's network by translation, with DHCP; the\n"
+	 "default. external: a NIC of the host. internal: the host\nand VMs. private: VMs alone",
+	 0},
+	{"nic", "INTERFACE", NULL, "of an external switch, which this makes it", 0},
+	{"no-host", NULL, NULL, "external: the host gives the NIC away", 0},
+	{"address", "ADDRESS/BITS", NULL, "the host's, such as 10.1.0.1/24; nat and internal", 0},
+	{"dhcp", "FIRST-LAST|off", NULL, "nat: the addresses that are given out", 0},
+	{"mtu", "N", NULL, "the longest packet", 0},
+	{"wait", "SECONDS", NULL,
+	 "external: how long the network may take to answer\nbefore the NIC is given back; "
+	 "default 30",
+	 0},
+	{"confirm", NULL, NULL, "external: 'oya switch confirm' must come too in this time", 0},
 	{0},
 };
 
@@ -80,6 +109,16 @@ static const struct command_option trust_options[] = {
 	"  cpus=4 memory=8G notes='our web server' tags=web,public start.action=always\n"        \
 	"  limits.cpu_percent=200 crash.action=leave stop.timeout=300 boot.append=\n"            \
 	"  disks='[{\"file\": \"/srv/web.raw\"}]' nics='[{\"type\": \"user\"}]'"
+
+#define DISK_TEXT                                                                                   \
+	"DISK is FILE|SIZE[,OPTION...], as in 'oya vm create'. A guest that runs has it at once:\n" \
+	"  oya disk add web /srv/data.raw\n"                                                        \
+	"  oya disk add web 20G,cache=writeback --name data.raw"
+
+#define NIC_TEXT                                                                                     \
+	"NIC is as --net of 'oya vm create'. A guest that runs has it at once, but for one of the\n" \
+	"type user, which needs a VM that is off:\n"                                                 \
+	"  oya nic add web switch=lan,vlan=20"
 
 #define CONSOLE_TEXT                                                                         \
 	"All keys go to the guest but Ctrl-], which begins a command: s asks the guest to\n" \
@@ -114,6 +153,28 @@ const struct command command_table[] = {
 	 "remove a VM that is off", NULL},
 	{"vm", "stat", "NAME", COMMAND_OUTPUT, NULL, vm_stat,
 	 "show counters of a VM's processors, disks, NICs and channels", NULL},
+	{"disk", "list", "NAME", COMMAND_OUTPUT, NULL, disk_list,
+	 "list the disks and drives of a VM with their places", NULL},
+	{"disk", "add", "NAME DISK", COMMAND_OUTPUT, disk_options, disk_add,
+	 "give a VM a disk: an image or device, or a new one of a size", DISK_TEXT},
+	{"disk", "remove", "NAME PLACE", 0, NULL, disk_remove,
+	 "take a disk from a VM; its image is kept", NULL},
+	{"nic", "list", "NAME", COMMAND_OUTPUT, NULL, nic_list,
+	 "list the NICs of a VM with their addresses", NULL},
+	{"nic", "add", "NAME NIC", COMMAND_OUTPUT, NULL, nic_add,
+	 "give a VM a NIC, such as switch=default", NIC_TEXT},
+	{"nic", "remove", "NAME MAC", 0, NULL, nic_remove,
+	 "take a NIC from a VM", NULL},
+	{"switch", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, switch_list,
+	 "list the virtual switches of this host", NULL},
+	{"switch", "show", "SWITCH", COMMAND_OUTPUT, NULL, switch_show,
+	 "show a switch and the VMs that are on it", NULL},
+	{"switch", "create", "NAME", COMMAND_OUTPUT | COMMAND_JOB, switch_options, switch_create,
+	 "make a switch; an external one is tried first", NULL},
+	{"switch", "delete", "SWITCH", 0, NULL, switch_delete,
+	 "remove a switch that no VM is on; a NIC is given back to the host", NULL},
+	{"switch", "confirm", "SWITCH", 0, NULL, switch_confirm,
+	 "tell that the host is reached by a switch that is on trial", NULL},
 	{"console", NULL, "NAME", 0, NULL, console_open,
 	 "carry the serial console of a VM to this terminal", CONSOLE_TEXT},
 	{"job", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, job_list,

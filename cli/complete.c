@@ -183,6 +183,8 @@ static void complete_command(const struct command *command, const struct line *l
 	else if (before == 0 && begins(command->operands, "NAME") &&
 		 (!command->verb || strcmp(command->verb, "create") != 0))
 		offer_listed(out, l, "vms", "name");
+	else if (before == 0 && begins(command->operands, "SWITCH"))
+		offer_listed(out, l, "switches", "name");
 	else if (before == 0 && begins(command->operands, "JOB"))
 		offer_listed(out, l, "jobs", "id");
 	else if (before == 0 && begins(command->operands, "TOKEN"))

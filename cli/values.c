@@ -163,6 +163,12 @@ static int fill_nic(json_t *nic, json_t *forwards, char *rest, struct failure *f
 			r = value_set_text(nic, "type", "tap", f);
 			if (r == 0)
 				r = value_set_text(nic, "ifname", value, f);
+		} else if (strcmp(name, "switch") == 0 && value) {
+			r = value_set_text(nic, "type", "switch", f);
+			if (r == 0)
+				r = value_set_text(nic, "switch", value, f);
+		} else if (strcmp(name, "vlan") == 0 && value) {
+			r = value_set_number(nic, "vlan", value, f);
 		} else if (strcmp(name, "forward") == 0 && value) {
 			if (json_array_append_new(forwards, json_string(value)) < 0)
 				r = fail(f, -EINVAL, "the forward is not UTF-8 text");

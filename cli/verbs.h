@@ -21,6 +21,12 @@ void vm_nmi(struct command_call *c);
 void vm_set(struct command_call *c);
 void vm_delete(struct command_call *c);
 void vm_stat(struct command_call *c);
+void disk_list(struct command_call *c);
+void disk_add(struct command_call *c);
+void disk_remove(struct command_call *c);
+void nic_list(struct command_call *c);
+void nic_add(struct command_call *c);
+void nic_remove(struct command_call *c);
 void console_open(struct command_call *c);
 void job_list(struct command_call *c);
 void job_show(struct command_call *c);
@@ -30,12 +36,21 @@ void host_trust(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);
 void token_delete(struct command_call *c);
+void switch_list(struct command_call *c);
+void switch_show(struct command_call *c);
+void switch_create(struct command_call *c);
+void switch_delete(struct command_call *c);
+void switch_confirm(struct command_call *c);
 void events_follow(struct command_call *c);
 
 /* ---- shared by them ---- */
 
 /* The settings that the options of `create` make; NULL: told what is wrong. */
 json_t *vm_settings_of_options(struct command_call *c);
+
+/* A disk's file is an image that is there, from our folder on, or a size: then a new image of that
+ * name in the VM's folder. 0, or -EINVAL and the sentence. */
+int vm_set_image(const struct command_call *c, json_t *disk, const char *name, struct failure *f);
 
 /* The merge patch of operands KEY=VALUE; NULL: told what is wrong. */
 json_t *vm_patch_of_operands(struct command_call *c, char **operand, unsigned count);

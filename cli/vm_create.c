@@ -40,8 +40,8 @@ static int set_file(const struct command_call *c, json_t *obj, const char *key, 
 	return r;
 }
 
-/* A disk is an image that is there, or a size: then a new one in the VM's folder. */
-static int set_image(const struct command_call *c, json_t *disk, size_t number, struct failure *f)
+int vm_set_image(const struct command_call *c, json_t *disk, const char *new_name,
+		 struct failure *f)
 {
 	const char *text = json_string_value(json_object_get(disk, "file"));
 	char *name = text ? strdup(text) : NULL;
@@ -54,9 +54,10 @@ static int set_image(const struct command_call *c, json_t *disk, size_t number, 
 		return fail(f, -ENOMEM, "out of memory");
 	if (!json_object_get(disk, "type") && value_is_size(name)) {
 		r = value_size(name, &mib, f);
-		if (r == 0 &&
-		    (json_object_set_new(disk, "file", json_sprintf("disk%zu.raw", number)) < 0 ||
-		     json_object_set_new(disk, "size_mib", json_integer(mib)) < 0))
+		if (r == 0 && !new_name)
+			r = fail(f, -EINVAL, "a new disk needs --name, that of its image");
+		if (r == 0 && (json_object_set_new(disk, "file", json_string(new_name)) < 0 ||
+			       json_object_set_new(disk, "size_mib", json_integer(mib)) < 0))
 			r = fail(f, -ENOMEM, "out of memory");
 	} else {
 		r = set_file(c, disk, "file", name, f);
@@ -75,12 +76,14 @@ static int add_disks(const struct command_call *c, json_t *settings, struct fail
 		const char *option = c->given[i].option->name;
 		bool dvd = strcmp(option, "dvd") == 0;
 		json_t *disk = NULL;
+		char name[32];
 
 		if (!dvd && strcmp(option, "disk") != 0)
 			continue;
 		r = value_unit(c->given[i].value, dvd, "file", &disk, f);
+		snprintf(name, sizeof(name), "disk%zu.raw", json_array_size(disks));
 		if (r == 0)
-			r = set_image(c, disk, json_array_size(disks), f);
+			r = vm_set_image(c, disk, name, f);
 		json_array_append_new(disks, disk);
 	}
 	if (r == 0 && json_array_size(disks))
@@ -89,19 +92,33 @@ static int add_disks(const struct command_call *c, json_t *settings, struct fail
 	return r;
 }
 
+/* Without a word on it a VM is on the default switch. */
 static int add_nics(const struct command_call *c, json_t *settings, struct failure *f)
 {
 	json_t *nics = json_array();
 	const char *text;
 	unsigned at = 0;
+	bool none = false;
 	int r = 0;
 
 	while (r == 0 && (text = command_next_value(c, "net", &at))) {
 		json_t *nic = NULL;
 
+		if (strcmp(text, "none") == 0) {
+			none = true;
+			continue;
+		}
 		r = value_nic(text, &nic, f);
 		if (r == 0)
 			json_array_append_new(nics, nic);
+	}
+	if (r == 0 && none && json_array_size(nics))
+		r = fail(f, -EINVAL, "'none' is no NIC beside others");
+	if (r == 0 && !none && !json_array_size(nics)) {
+		json_t *nic = NULL;
+
+		r = value_nic("switch=default", &nic, f);
+		json_array_append_new(nics, nic);
 	}
 	if (r == 0 && json_array_size(nics))
 		json_object_set(settings, "nics", nics);

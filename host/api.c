@@ -23,12 +23,29 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_job},
+	{HTTP_GET, "/v1/switches", HTTP_READER, 0, "limit after", NULL, api_list_switches},
+	{HTTP_POST, "/v1/switches", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_create_switch},
+	{HTTP_GET, "/v1/switches/{switch}", HTTP_READER, 0, NULL, NULL, api_get_switch},
+	{HTTP_DELETE, "/v1/switches/{switch}", HTTP_ADMINISTRATOR, 0, NULL, NULL,
+	 api_remove_switch},
+	{HTTP_POST, "/v1/switches/{switch}/confirm", HTTP_ADMINISTRATOR, 0, NULL, NULL,
+	 api_confirm_switch},
 	{HTTP_GET, "/v1/vms", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_vms},
 	{HTTP_POST, "/v1/vms", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_create_vm},
 	{HTTP_GET, "/v1/vms/{vm}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_vm},
 	{HTTP_PATCH, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_change_vm},
 	{HTTP_DELETE, "/v1/vms/{vm}", HTTP_ADMINISTRATOR, 0, "disks", NULL, api_remove_vm},
+	{HTTP_GET, "/v1/vms/{vm}/disks", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_list_disks},
+	{HTTP_GET, "/v1/vms/{vm}/nics", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_list_nics},
+	{HTTP_POST, "/v1/vms/{vm}/disks", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_add_disk},
+	{HTTP_DELETE, "/v1/vms/{vm}/disks/{disk}", HTTP_ADMINISTRATOR, 0, NULL, NULL,
+	 api_remove_disk},
+	{HTTP_POST, "/v1/vms/{vm}/nics", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_add_nic},
+	{HTTP_DELETE, "/v1/vms/{vm}/nics/{nic}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_remove_nic},
 	{HTTP_POST, "/v1/vms/{vm}/start", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_start_vm},
 	{HTTP_POST, "/v1/vms/{vm}/stop", HTTP_OPERATOR, HTTP_SCOPED | HTTP_TAKES_BODY, NULL, NULL,
 	 api_stop_vm},
@@ -91,8 +108,7 @@ void api_accept(struct http_request *r, const struct job *job)
 			      .status = 202, .body = job_show(job), .location = location});
 }
 
-/* `limit` of the query; false: answered. */
-static bool take_limit(struct http_request *r, unsigned *ret_limit)
+bool api_limit(struct http_request *r, unsigned *ret_limit)
 {
 	const char *text = http_query(r, "limit");
 	struct failure f;
@@ -108,7 +124,7 @@ static bool take_limit(struct http_request *r, unsigned *ret_limit)
 	return false;
 }
 
-static void reply_list(struct http_request *r, const char *name, json_t *list, json_t *next)
+void api_reply_list(struct http_request *r, const char *name, json_t *list, json_t *next)
 {
 	http_reply(r,
 		   &(struct http_reply){.status = 200,
@@ -123,7 +139,7 @@ void api_list_vms(struct http_request *r, void *owner)
 	unsigned limit, n = 0;
 	bool more = false;
 
-	if (!take_limit(r, &limit)) {
+	if (!api_limit(r, &limit)) {
 		json_decref(list);
 		return;
 	}
@@ -140,7 +156,7 @@ void api_list_vms(struct http_request *r, void *owner)
 		last = vm->name;
 		n++;
 	}
-	reply_list(r, "vms", list, more ? json_string(last) : json_null());
+	api_reply_list(r, "vms", list, more ? json_string(last) : json_null());
 }
 
 void api_list_jobs(struct http_request *r, void *owner)
@@ -152,7 +168,7 @@ void api_list_jobs(struct http_request *r, void *owner)
 	unsigned limit, n = 0;
 	bool more = false;
 
-	if (!take_limit(r, &limit)) {
+	if (!api_limit(r, &limit)) {
 		json_decref(list);
 		return;
 	}
@@ -168,7 +184,7 @@ void api_list_jobs(struct http_request *r, void *owner)
 		last = job->id;
 		n++;
 	}
-	reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
+	api_reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
 }
 
 void api_get_job(struct http_request *r, void *owner)

@@ -34,12 +34,25 @@ bool api_sees(const struct api *api, const struct http_request *r, const char *v
  * that the caller may not see. */
 struct vm *api_vm(struct api *api, struct http_request *r);
 
+/* Answers with all of a VM. */
+void api_reply_vm(struct http_request *r, const struct vm *vm, unsigned status);
+
+/* Whether the caller knows its newest settings, where it says what it knows; false: answered by
+ * 412. */
+bool api_is_current(struct http_request *r, const struct vm *vm);
+
 /* Answers by the status of a negative errno and its sentence. */
 void api_fail(struct http_request *r, int code, const struct failure *f);
 
 /* Members of the body that a route takes: all known, of the right types. False: answered by 400. */
 struct field;
 bool api_body(struct http_request *r, const struct field *fields, size_t count);
+
+/* `limit` of the query; false: answered by 400. */
+bool api_limit(struct http_request *r, unsigned *ret_limit);
+
+/* Answers with a page of a list, which is taken, and the name behind which the next one begins. */
+void api_reply_list(struct http_request *r, const char *name, json_t *list, json_t *next);
 
 /* Answers 202 with a job and its address. */
 struct job;
@@ -50,11 +63,22 @@ void api_host(struct http_request *r, void *owner);
 void api_events(struct http_request *r, void *owner);
 void api_list_jobs(struct http_request *r, void *owner);
 void api_get_job(struct http_request *r, void *owner);
+void api_list_switches(struct http_request *r, void *owner);
+void api_create_switch(struct http_request *r, void *owner);
+void api_get_switch(struct http_request *r, void *owner);
+void api_remove_switch(struct http_request *r, void *owner);
+void api_confirm_switch(struct http_request *r, void *owner);
 void api_list_vms(struct http_request *r, void *owner);
 void api_create_vm(struct http_request *r, void *owner);
 void api_get_vm(struct http_request *r, void *owner);
 void api_change_vm(struct http_request *r, void *owner);
 void api_remove_vm(struct http_request *r, void *owner);
+void api_list_disks(struct http_request *r, void *owner);
+void api_list_nics(struct http_request *r, void *owner);
+void api_add_disk(struct http_request *r, void *owner);
+void api_remove_disk(struct http_request *r, void *owner);
+void api_add_nic(struct http_request *r, void *owner);
+void api_remove_nic(struct http_request *r, void *owner);
 void api_start_vm(struct http_request *r, void *owner);
 void api_stop_vm(struct http_request *r, void *owner);
 void api_ask_vm(struct http_request *r, void *owner);

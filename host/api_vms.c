@@ -24,7 +24,7 @@ static void put_etag(const struct vm *vm, char etag[ETAG_BYTES])
 	snprintf(etag, ETAG_BYTES, "\"%" PRIu64 "\"", vm->version);
 }
 
-static void reply_vm(struct http_request *r, const struct vm *vm, unsigned status)
+void api_reply_vm(struct http_request *r, const struct vm *vm, unsigned status)
 {
 	char etag[ETAG_BYTES], location[96];
 
@@ -41,7 +41,7 @@ void api_get_vm(struct http_request *r, void *owner)
 	struct vm *vm = api_vm(owner, r);
 
 	if (vm)
-		reply_vm(r, vm, 200);
+		api_reply_vm(r, vm, 200);
 }
 
 /* ---- made, changed, removed ---- */
@@ -51,7 +51,7 @@ static void on_created(void *ctx, struct vm *vm, int code, const struct failure 
 	if (code < 0)
 		api_fail(ctx, code, f);
 	else
-		reply_vm(ctx, vm, 201);
+		api_reply_vm(ctx, vm, 201);
 }
 
 void api_create_vm(struct http_request *r, void *owner)
@@ -82,11 +82,10 @@ static void on_changed(void *ctx, struct vm *vm, int code, const struct failure 
 	if (code < 0)
 		api_fail(ctx, code, f);
 	else
-		reply_vm(ctx, vm, 200);
+		api_reply_vm(ctx, vm, 200);
 }
 
-/* False: answered by 412. */
-static bool is_current(struct http_request *r, const struct vm *vm)
+bool api_is_current(struct http_request *r, const struct vm *vm)
 {
 	char etag[ETAG_BYTES];
 	struct failure f;
@@ -107,7 +106,7 @@ void api_change_vm(struct http_request *r, void *owner)
 	struct failure f;
 	int code;
 
-	if (!vm || !is_current(r, vm))
+	if (!vm || !api_is_current(r, vm))
 		return;
 	http_later(r);
 	code = edit_change(vm, r->body, on_changed, r, &f);
@@ -131,7 +130,7 @@ void api_remove_vm(struct http_request *r, void *owner)
 	struct failure f;
 	int code;
 
-	if (!vm || !is_current(r, vm))
+	if (!vm || !api_is_current(r, vm))
 		return;
 	if (disks && strcmp(disks, "keep") != 0 && strcmp(disks, "delete") != 0) {
 		fail(&f, -EINVAL, "'disks' is '%.32s', allowed are keep and delete", disks);

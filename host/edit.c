@@ -13,6 +13,7 @@
 #include "host/check.h"
 #include "host/host.h"
 #include "host/images.h"
+#include "host/network.h"
 #include "host/store.h"
 
 enum what { CREATE, CHANGE, REMOVE, REMOVE_ALL };
@@ -49,7 +50,12 @@ static int fill_folder(struct edit *e, const char *folder)
 {
 	int r = images_make(e->images, folder, &e->f);
 
-	return r < 0 ? r : store_write(folder, VM_FILE, e->text, strlen(e->text), &e->f);
+	if (r < 0)
+		return r;
+	r = store_write(folder, VM_FILE, e->text, strlen(e->text), &e->f);
+	if (r < 0)
+		images_remove(e->images, folder);
+	return r;
 }
 
 /* A folder that is left of one that was removed, disks kept, is taken as it is. A new one comes
@@ -89,7 +95,7 @@ static void work(struct pool_work *w)
 		e->r = make(e);
 		break;
 	case CHANGE:
-		e->r = store_write(e->folder, VM_FILE, e->text, strlen(e->text), &e->f);
+		e->r = fill_folder(e, e->folder);
 		break;
 	case REMOVE:
 		e->r = store_remove(e->folder, VM_FILE, &e->f);
@@ -174,6 +180,24 @@ static void fill(struct edit *e, const struct settings *s)
 	e->config = settings_for_worker(s, &places);
 }
 
+int edit_check_switches(const struct host *h, const struct settings *s, struct failure *f)
+{
+	struct port_config *ports;
+	size_t count;
+	int r = settings_ports(s, &ports, &count, f);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (!network_has(h->network, ports[i].switch_name))
+			r = fail(f, -EINVAL,
+				 "there is no switch '%s' for a NIC; 'oya switch list' names them",
+				 ports[i].switch_name);
+	}
+	free(ports);
+	return r;
+}
+
 int edit_create(struct host *h, const char *name, const json_t *object, edit_done_fn *fn, void *ctx,
 		struct failure *f)
 {
@@ -196,6 +220,11 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 	if (r == 0)
 		r = settings_make(wanted, &settings, f);
 	json_decref(wanted);
+	if (r == 0) {
+		r = edit_check_switches(h, settings, f);
+		if (r < 0)
+			settings_free(settings);
+	}
 	if (r < 0) {
 		json_decref(images);
 		return r;
@@ -259,26 +288,47 @@ static int check_free(const struct vm *vm, struct failure *f)
 			  : 0;
 }
 
+int edit_settle(struct vm *vm, struct settings *settings, json_t *images, edit_done_fn *fn,
+		void *ctx, struct failure *f)
+{
+	struct edit *e = edit_new(vm, CHANGE, fn, ctx);
+
+	if (e) {
+		e->settings = settings;
+		e->images = images;
+		fill(e, settings);
+	} else {
+		settings_free(settings);
+		json_decref(images);
+	}
+	return submit(vm, e, f);
+}
+
 int edit_change(struct vm *vm, const json_t *patch, edit_done_fn *fn, void *ctx, struct failure *f)
 {
 	struct settings *settings;
-	struct edit *e;
+	json_t *images = NULL, *wanted;
 	int r = check_free(vm, f);
 
 	if (r == 0 && vm->life != VM_OFF)
 		r = check_running(vm, patch, f);
-	if (r == 0)
-		r = settings_patch(vm->settings, patch, &settings, f);
 	if (r < 0)
 		return r;
-	e = edit_new(vm, CHANGE, fn, ctx);
-	if (e) {
-		e->settings = settings;
-		fill(e, settings);
-	} else {
-		settings_free(settings);
+	wanted = json_deep_copy(patch);
+	r = images_take(wanted, &images, f);
+	if (r == 0)
+		r = settings_patch(vm->settings, wanted, &settings, f);
+	json_decref(wanted);
+	if (r == 0) {
+		r = edit_check_switches(vm->host, settings, f);
+		if (r < 0)
+			settings_free(settings);
 	}
-	return submit(vm, e, f);
+	if (r < 0) {
+		json_decref(images);
+		return r;
+	}
+	return edit_settle(vm, settings, images, fn, ctx, f);
 }
 
 int edit_remove(struct vm *vm, bool with_disks, edit_done_fn *fn, void *ctx, struct failure *f)

@@ -25,6 +25,12 @@ int edit_create(struct host *h, const char *name, const json_t *settings, edit_d
 		void *ctx, struct failure *f);
 int edit_change(struct vm *vm, const json_t *patch, edit_done_fn *done, void *ctx,
 		struct failure *f);
+/* Settings that are made already, and images of theirs; both are taken, also on failure. For who
+ * has seen to it that the VM can have them now. */
+int edit_settle(struct vm *vm, struct settings *settings, json_t *images, edit_done_fn *done,
+		void *ctx, struct failure *f);
+/* Whether the switches of its NICs are there. */
+int edit_check_switches(const struct host *h, const struct settings *s, struct failure *f);
 /* with_disks: its whole folder; else its settings alone. */
 int edit_remove(struct vm *vm, bool with_disks, edit_done_fn *done, void *ctx, struct failure *f);
 

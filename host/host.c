@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "host/jobs.h"
+#include "host/network.h"
 #include "host/store.h"
 #include "host/vm.h"
 #include "lib/log.h"
@@ -184,24 +185,29 @@ int host_init(struct host *h, const char *state, const char *run, const char *wo
 		r = launcher_init(&h->launcher, event, worker);
 	if (r < 0)
 		return fail(f, r, "cannot start: %s", strerror(-r));
-	r = load_all(h, f);
+	r = network_new(h, &h->network, f);
+	if (r == 0)
+		r = load_all(h, f);
 	if (r < 0)
 		return r;
-	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
-		struct vm *vm = CONTAINER_OF(at, struct vm, link);
-
-		if (!vm_adopt(vm) && first)
-			start_by_itself(vm);
-	}
+	/* Ports of those that live first: what no VM wants is removed. */
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
+		(void)vm_adopt(CONTAINER_OF(at, struct vm, link));
+	network_start(h->network);
+	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next)
+		start_by_itself(CONTAINER_OF(at, struct vm, link));
 	return 0;
 }
 
 void host_done(struct host *h)
 {
-	/* What is under way in it ends first: it is about VMs. */
+	/* Who waits for a worker may need the pool, and what is under way in it is about VMs. */
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
+		vm_worker_forget(CONTAINER_OF(at, struct vm, link));
 	pool_free(h->pool);
 	while (!list_empty(&h->vms))
 		host_remove(h, CONTAINER_OF(h->vms.next, struct vm, link));
+	network_free(h->network);
 	jobs_done(h);
 	sd_event_source_disable_unref(h->pool_source);
 	launcher_done(&h->launcher);

@@ -11,6 +11,7 @@
 #include "lib/fail.h"
 #include "lib/pool.h"
 
+struct network;
 struct vm;
 
 struct host {
@@ -18,6 +19,7 @@ struct host {
 	struct pool *pool;
 	sd_event_source *pool_source;
 	struct launcher launcher;
+	struct network *network;
 	const char *state, *run; /* folders */
 	struct list vms;         /* by name */
 	unsigned vm_count;

@@ -98,11 +98,11 @@ unsigned http_status_of(int code)
 		int code;
 		unsigned status;
 	} table[] = {
-		{-EINVAL, 400},       {-ENOENT, 404},    {-EEXIST, 409}, {-EBUSY, 409},
-		{-EALREADY, 409},     {-ENOTEMPTY, 409}, {-EPERM, 403},  {-EACCES, 403},
-		{-ENAMETOOLONG, 400}, {-ERANGE, 400},    {-ESTALE, 412}, {-ETIMEDOUT, 504},
-		{-ENOSPC, 507},       {-EDQUOT, 507},    {-ENOMEM, 503}, {-EAGAIN, 503},
-		{-EMFILE, 503},       {-ENOTSUP, 501},
+		{-EINVAL, 400},       {-ENOENT, 404},    {-EEXIST, 409},     {-EBUSY, 409},
+		{-EALREADY, 409},     {-ENOTEMPTY, 409}, {-EPERM, 403},      {-EACCES, 403},
+		{-ENAMETOOLONG, 400}, {-ERANGE, 400},    {-ESTALE, 412},     {-ETIMEDOUT, 504},
+		{-ENOSPC, 507},       {-EDQUOT, 507},    {-ENOMEM, 503},     {-EAGAIN, 503},
+		{-EMFILE, 503},       {-ENOTSUP, 501},   {-EADDRINUSE, 409}, {-ENODEV, 400},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {

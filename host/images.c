@@ -66,6 +66,23 @@ static int make_one(int folder, const char *file, int64_t bytes)
 	return r;
 }
 
+static void remove_first(int folder, const json_t *images, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		unlinkat(folder,
+			 json_string_value(json_object_get(json_array_get(images, i), "file")), 0);
+}
+
+void images_remove(const json_t *images, const char *folder)
+{
+	int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (at < 0)
+		return;
+	remove_first(at, images, json_array_size(images));
+	close(at);
+}
+
 int images_make(const json_t *images, const char *folder, struct failure *f)
 {
 	int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = at < 0 ? -errno : 0;
@@ -82,9 +99,8 @@ int images_make(const json_t *images, const char *folder, struct failure *f)
 	}
 	if (r == 0 && fsync(at) < 0)
 		r = -errno;
-	for (size_t i = 0; r < 0 && i < made; i++)
-		unlinkat(at, json_string_value(json_object_get(json_array_get(images, i), "file")),
-			 0);
+	if (r < 0)
+		remove_first(at, images, made);
 	if (at >= 0)
 		close(at);
 	return r < 0 ? fail(f, r, "cannot make the image %s/%s: %s", folder, file, strerror(-r))

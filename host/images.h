@@ -19,4 +19,7 @@ int images_take(json_t *settings, json_t **ret_images, struct failure *f);
  * none left; -EEXIST when there is such a file. Waits: for the pool. */
 int images_make(const json_t *images, const char *folder, struct failure *f);
 
+/* Removes them again. Waits: for the pool. */
+void images_remove(const json_t *images, const char *folder);
+
 #endif

@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/settings_parts.h"
 #include "lib/fields.h"
 #include "lib/random.h"
 
 #define NOTES_MAX 4096u
 #define TAGS_MAX 32u
 #define TAG_MAX 64u
-#define LIST_MAX 256u /* disks, or NICs: the worker knows their numbers better */
 #define DELAY_MAX_S 86400u
 #define STOP_TIMEOUT_S 120u
 #define CRASH_MOST 3u
@@ -157,56 +157,6 @@ static int check_words(json_t *root, struct failure *f)
 	return 0;
 }
 
-/* A name within the VM's folder, or an absolute path: nothing that climbs out of the folder. */
-static bool file_allowed(const char *file)
-{
-	return file[0] == '/' || (file[0] && file[0] != '.' && !strchr(file, '/'));
-}
-
-/* The rest of a disk is the worker's to check. */
-static int check_disks(json_t *list, struct failure *f)
-{
-	json_t *disk;
-	size_t i;
-
-	if (json_array_size(list) > LIST_MAX)
-		return OR_INVALID(f, "%zu disks, at most %u are possible", json_array_size(list),
-				  LIST_MAX);
-	json_array_foreach(list, i, disk)
-	{
-		json_t *file = json_object_get(disk, "file");
-
-		if (!json_is_object(disk))
-			return OR_INVALID(f, "a disk is not an object");
-		if (json_object_get(disk, "path"))
-			return OR_INVALID(f, "a disk has no setting 'path'; its image is 'file'");
-		if (file && !json_is_string(file))
-			return OR_INVALID(f, "'file' of a disk has the wrong type");
-		if (file && !file_allowed(json_string_value(file)))
-			return OR_INVALID(f,
-					  "'%.64s' is no file of a disk: a name in the VM's folder "
-					  "or an absolute path",
-					  json_string_value(file));
-	}
-	return 0;
-}
-
-static int check_nics(json_t *list, struct failure *f)
-{
-	json_t *nic;
-	size_t i;
-
-	if (json_array_size(list) > LIST_MAX)
-		return OR_INVALID(f, "%zu NICs, at most %u are possible", json_array_size(list),
-				  LIST_MAX);
-	json_array_foreach(list, i, nic)
-	{
-		if (!json_is_object(nic))
-			return OR_INVALID(f, "a NIC is not an object");
-	}
-	return 0;
-}
-
 static int decode(struct settings *s, struct failure *f)
 {
 	json_t *root = s->root;
@@ -232,9 +182,9 @@ static int decode(struct settings *s, struct failure *f)
 	if (r == 0)
 		r = check_words(root, f);
 	if (r == 0)
-		r = check_disks(json_object_get(root, "disks"), f);
+		r = disks_check(s, f);
 	if (r == 0)
-		r = check_nics(json_object_get(root, "nics"), f);
+		r = nics_check(s, f);
 	return r;
 }
 
@@ -280,34 +230,6 @@ static json_t *new_uuid(void)
 	return json_string(text);
 }
 
-/* A NIC keeps its address for good. */
-static int give_address(json_t *nic)
-{
-	uint8_t m[6];
-	json_t *text;
-
-	if (!json_is_object(nic) || json_object_get(nic, "mac"))
-		return 0;
-	if (random_mac(m) < 0)
-		return -EIO;
-	text = json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-	return json_object_set_new(nic, "mac", text) < 0 ? -ENOMEM : 0;
-}
-
-static int give_addresses(json_t *root)
-{
-	json_t *nic;
-	size_t i;
-	int r = 0;
-
-	json_array_foreach(json_object_get(root, "nics"), i, nic)
-	{
-		if (r == 0)
-			r = give_address(nic);
-	}
-	return r;
-}
-
 int settings_make(const json_t *object, struct settings **ret_settings, struct failure *f)
 {
 	json_t *root = json_deep_copy(object);
@@ -318,7 +240,7 @@ int settings_make(const json_t *object, struct settings **ret_settings, struct f
 	if (r == 0 && json_is_object(root) && !json_object_get(root, "uuid"))
 		r = json_object_set_new(root, "uuid", new_uuid());
 	if (r == 0)
-		r = give_addresses(root);
+		r = nics_give_addresses(root);
 	if (r < 0) {
 		json_decref(root);
 		return fail(f, -ENOMEM, "cannot make the VM's configuration: out of memory");
@@ -363,7 +285,7 @@ int settings_patch(const struct settings *s, const json_t *patch, struct setting
 		json_decref(root);
 		return OR_INVALID(f, "a change is not an object");
 	}
-	if (!root || merge(root, patch) < 0 || give_addresses(root) < 0) {
+	if (!root || merge(root, patch) < 0 || nics_give_addresses(root) < 0) {
 		json_decref(root);
 		return fail(f, -ENOMEM, "cannot change the VM's configuration: out of memory");
 	}
@@ -374,44 +296,24 @@ int settings_patch(const struct settings *s, const json_t *patch, struct setting
 	return of_root(root, ret_settings, f);
 }
 
+int settings_with_list(const struct settings *s, const char *name, json_t *list,
+		       struct settings **ret_settings, struct failure *f)
+{
+	json_t *root = json_deep_copy(s->root);
+
+	if (!root || json_object_set_new(root, name, list) < 0) {
+		json_decref(root);
+		return fail(f, -ENOMEM, "cannot change the VM's configuration: out of memory");
+	}
+	return of_root(root, ret_settings, f);
+}
+
 void settings_free(struct settings *s)
 {
 	if (!s)
 		return;
 	json_decref(s->root);
 	free(s);
-}
-
-/* A copy whose 'file' has become the worker's 'path'. */
-static json_t *disk_for_worker(const json_t *disk, const char *folder)
-{
-	json_t *copy = json_copy((json_t *)(uintptr_t)disk);
-	const char *file = json_string_value(json_object_get(disk, "file"));
-	json_t *path;
-
-	if (!copy || !file)
-		return copy;
-	path = file[0] == '/' ? json_string(file) : json_sprintf("%s/%s", folder, file);
-	if (json_object_del(copy, "file") < 0 || json_object_set_new(copy, "path", path) < 0) {
-		json_decref(copy);
-		return NULL;
-	}
-	return copy;
-}
-
-static json_t *disks_for_worker(const json_t *disks, const char *folder)
-{
-	json_t *list = json_array(), *disk;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)disks, i, disk)
-	{
-		if (json_array_append_new(list, disk_for_worker(disk, folder)) < 0) {
-			json_decref(list);
-			return NULL;
-		}
-	}
-	return list;
 }
 
 static int hand_on(json_t *config, const json_t *root)
@@ -429,14 +331,17 @@ static int hand_on(json_t *config, const json_t *root)
 
 json_t *settings_for_worker(const struct settings *s, const struct vm_places *p)
 {
-	json_t *nics = json_object_get(s->root, "nics");
-	json_t *config =
-		json_pack("{s:i, s:s, s:O, s:o, s:o, s:o, s:o}", "version", 1, "name", p->name,
-			  "uuid", json_object_get(s->root, "uuid"), "disks",
-			  disks_for_worker(json_object_get(s->root, "disks"), p->folder), "control",
-			  json_sprintf("%s/control", p->run), "end", json_sprintf("%s/end", p->run),
-			  "nics", nics ? json_deep_copy(nics) : json_array());
+	json_t *config = json_pack("{s:i, s:s, s:O, s:o, s:o, s:o, s:o}", "version", 1, "name",
+				   p->name, "uuid", json_object_get(s->root, "uuid"), "disks",
+				   disks_for_worker(s, p->folder), "control",
+				   json_sprintf("%s/control", p->run), "end",
+				   json_sprintf("%s/end", p->run), "nics", nics_for_worker(s));
 
+	/* So that disks can be added later. */
+	if (config && json_object_set_new(config, "controllers", json_integer(1)) < 0) {
+		json_decref(config);
+		return NULL;
+	}
 	if (config && hand_on(config, s->root) < 0) {
 		json_decref(config);
 		return NULL;

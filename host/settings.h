@@ -64,6 +64,41 @@ int settings_patch(const struct settings *s, const struct json_t *patch,
 
 void settings_free(struct settings *s);
 
+/* The ports of its NICs on switches, to be freed; 0, or -errno and the sentence. */
+struct port_config;
+int settings_ports(const struct settings *s, struct port_config **ret_ports, size_t *ret_count,
+		   struct failure *f);
+/* That of one NIC; NULL in *ret_port: it has none. */
+int settings_port(const struct settings *s, const struct json_t *nic, struct port_config **ret_port,
+		  struct failure *f);
+/* Whether a NIC is on this switch. */
+bool settings_use_switch(const struct settings *s, const char *name);
+
+/* Where a disk is for the guest: a SCSI controller and LUN, or the first IDE places' numbers. */
+struct disk_place {
+	unsigned controller, lun;
+};
+
+/* Settings with one more disk or NIC, and it as it is in them; or without one, and what it was.
+ * 0, or -errno and the sentence. pinned: the disk is told its SCSI place, as a guest that runs
+ * needs it. */
+int settings_add_disk(const struct settings *s, const struct json_t *disk, bool pinned,
+		      struct settings **ret_settings, struct json_t **ret_disk, struct failure *f);
+int settings_remove_disk(const struct settings *s, struct disk_place place,
+			 struct settings **ret_settings, struct json_t **ret_disk,
+			 struct failure *f);
+int settings_add_nic(const struct settings *s, const struct json_t *nic,
+		     struct settings **ret_settings, struct json_t **ret_nic, struct failure *f);
+int settings_remove_nic(const struct settings *s, const char *mac, struct settings **ret_settings,
+			struct json_t **ret_nic, struct failure *f);
+
+/* Copies of its disks, each with its `place`, "CONTROLLER:LUN"; NULL: no memory. */
+struct json_t *settings_show_disks(const struct settings *s);
+
+/* One of them as the worker has it; NULL: no memory. */
+struct json_t *settings_disk_for_worker(const struct json_t *disk, const char *folder);
+struct json_t *settings_nic_for_worker(const struct settings *s, const struct json_t *nic);
+
 /* The configuration for the worker (docs/format/worker-config.md); NULL: no memory. */
 struct json_t *settings_for_worker(const struct settings *s, const struct vm_places *places);
 

@@ -12,6 +12,7 @@
 #include "base/state.h"
 #include "base/util.h"
 #include "host/host.h"
+#include "host/network.h"
 #include "host/store.h"
 #include "lib/log.h"
 
@@ -234,20 +235,65 @@ static int on_start_patience(sd_event_source *source, uint64_t us, void *ctx)
 	return 0;
 }
 
-static int begin(struct vm *vm, struct failure *f)
+static int launch_it(struct vm *vm, struct failure *f)
 {
-	int r;
+	int r = vm_worker_start(vm, f);
 
-	vm->timer = sd_event_source_disable_unref(vm->timer);
-	vm->problem[0] = '\0';
-	vm->off_wanted = vm->adopted = false;
-	r = vm_worker_start(vm, f);
 	if (r < 0)
 		return r;
 	vm->started_us = now_us();
 	(void)set_timer(vm, START_PATIENCE_US, on_start_patience);
-	vm_move(vm, VM_STARTING);
 	return 0;
+}
+
+/* Its NICs have their ports: the worker comes next. */
+static void on_plugged(void *ctx, int r, const struct failure *why)
+{
+	struct failure f = {""};
+	struct vm *vm = ctx;
+
+	vm->plugged = r == 0;
+	if (r < 0) {
+		vm_ended(vm, true, why->text);
+		return;
+	}
+	if (vm->life == VM_STOPPING)
+		vm_ended(vm, false, "");
+	else if (launch_it(vm, &f) < 0)
+		vm_ended(vm, true, f.text);
+}
+
+static int begin(struct vm *vm, struct failure *f)
+{
+	struct port_config *ports;
+	size_t count;
+	int r = settings_ports(vm->settings, &ports, &count, f);
+
+	if (r < 0)
+		return r;
+	vm->timer = sd_event_source_disable_unref(vm->timer);
+	vm->problem[0] = '\0';
+	vm->off_wanted = vm->adopted = false;
+	if (count) {
+		r = network_plug(vm->host->network, ports, count, on_plugged, vm, f);
+	} else {
+		free(ports);
+		r = launch_it(vm, f);
+	}
+	if (r == 0)
+		vm_move(vm, VM_STARTING);
+	return r;
+}
+
+static void unplug(struct vm *vm)
+{
+	struct port_config *ports;
+	struct failure f;
+	size_t count;
+
+	if (vm->plugged && settings_ports(vm->settings, &ports, &count, &f) == 0)
+		network_unplug(vm->host->network, ports, count);
+	vm->plugged = false;
 }
 
 int vm_start(struct vm *vm, struct failure *f)
@@ -301,6 +347,7 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm_worker_forget(vm);
+	unplug(vm);
 	vm->started_us = 0;
 	if (!failed || vm->off_wanted) {
 		mark_running(vm, false);

@@ -60,6 +60,7 @@ struct vm {
 	unsigned tries;         /* to connect */
 	bool adopted;           /* its worker was up before we were */
 	bool making, edited;    /* see edit.h */
+	bool plugged;           /* its NICs have ports, or are given some */
 	bool off_wanted;        /* its end is its user's wish */
 	unsigned crashes;       /* since `crashes_from` */
 	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */

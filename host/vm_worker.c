@@ -183,6 +183,8 @@ void vm_worker_connect(struct vm *vm)
 	vm->launch = NULL;
 	if (link_new(vm->host->event, fd, &owner, &vm->worker) < 0)
 		connect_later(vm);
+	else if (vm->life == VM_STOPPING && vm->off_wanted) /* before it listened */
+		(void)link_request(vm->worker, json_pack("{s:s}", "verb", "stop"), -1, NULL, NULL);
 }
 
 /* ---- its files ---- */

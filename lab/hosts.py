@@ -165,7 +165,7 @@ class Host:
         if self.restored:
             machine.resume()
         else:
-            machine.wait_ready()
+            machine = self._boot()
         for name in self._plugged:
             self._plug(name)
         shell = Shell(self.name, self._shape.image, machine.ssh_port, self._directory)
@@ -175,6 +175,18 @@ class Host:
             self.run(f"date -s @{time.time():.3f} >/dev/null")
         self._settle([f"/dev/disk/by-id/virtio-{name}" for name in self._plugged])
         self.start_s = time.monotonic() - self._began
+
+    def _boot(self) -> Machine:
+        """Wait for a boot from power-off; a second one where the emulator failed (docs/design/lab.md)."""
+        try:
+            self.machine.wait_ready()
+        except LabError:
+            if not self.machine.broke():
+                raise
+            say(f"{self.name}'s emulator failed amid the boot: once more")
+            self._launch(None)
+            self.machine.wait_ready()
+        return self.machine
 
     def _plug(self, name: str) -> None:
         path, read_only, shared = self._plugged[name]

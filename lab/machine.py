@@ -166,6 +166,10 @@ class Machine:
         """Whether QEMU runs."""
         return self.process.poll() is None
 
+    def broke(self) -> bool:
+        """Whether QEMU ended by a fault of its own, which it found itself."""
+        return not self.alive() and "Assertion `" in tail(self._log, 3)
+
     def forget_ready(self) -> None:
         """The next `wait_ready` waits for a boot that begins after this."""
         self._serial_start = self.serial_log.stat().st_size

@@ -17,6 +17,7 @@ struct nic {
 	struct net_tap *tap; /* one of the two is there */
 	struct net_passt *passt;
 	struct netvsp *device;
+	uint8_t mac[6];
 };
 
 /* The VM's first NIC; the others differ in their last byte. */
@@ -143,6 +144,7 @@ static int open_nic(struct network *n, unsigned number, const struct config_port
 		close_nic(nic);
 		return r;
 	}
+	memcpy(nic->mac, c->mac, sizeof(nic->mac));
 	n->nic[number] = nic;
 	return 0;
 }
@@ -217,9 +219,12 @@ int network_set_link(struct network *n, unsigned number, bool up, struct failure
 static json_t *nic_statistics(unsigned number, const struct nic *nic)
 {
 	const struct netvsp_stats *s = netvsp_get_stats(nic->device);
+	const uint8_t *m = nic->mac;
 
 	return json_pack(
-		"{s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "number", (int)number,
+		"{s:i, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "number",
+		(int)number, "mac",
+		json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]),
 		"type", nic->tap ? "tap" : "user", "link", netvsp_link(nic->device),
 		"received_frames", (json_int_t)s->received_frames, "received_bytes",
 		(json_int_t)s->received_bytes, "received_dropped", (json_int_t)s->received_dropped,

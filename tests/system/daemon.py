@@ -50,9 +50,12 @@ def free_port():
 class Daemon:
     """One oyad with folders of its own in the place of a test; may be started anew there."""
 
-    def __init__(self, place, *options):
+    def __init__(self, place, *options, alone=False):
+        """alone: with a network namespace of its own, which ends with its last process."""
         self.place = place
         self.options = options
+        self.holder = None  # of the namespace
+        self.before = ["nsenter", f"--net={self._namespace()}"] if alone else []
         self.state, self.run = place.path("state"), place.path("run")
         self.api = os.path.join(self.run, "api")
         self.errors_path = place.path("oyad.log")
@@ -60,11 +63,19 @@ class Daemon:
         self.start()
 
     def start(self):
-        command = [Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
+        command = [*self.before, Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
         command += self.options
         with open(self.errors_path, "ab") as errors:
             self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
         wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")
+
+    def _namespace(self):
+        command = ["unshare", "--net", "sleep", "600"]
+        self.holder = self.place.spawn(command, stdin=subprocess.DEVNULL)
+        own = os.readlink("/proc/self/ns/net")
+        path = f"/proc/{self.holder.pid}/ns/net"
+        wait_for(lambda: os.readlink(path) != own, "no namespace is made")
+        return path
 
     def _listens(self):
         check(self.process.poll() is None, f"oyad has ended: {self.errors()[-400:]}")
@@ -85,6 +96,9 @@ class Daemon:
         self.process.terminate()
         status = self.process.wait(10 * SLOWNESS)
         check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
+        if self.holder:
+            self.holder.kill()
+            self.holder.wait()
 
     def ask(self, method, path, body=None, headers=None, connection=None):
         """Status, headers, and the JSON of the answer; on the Unix socket unless there is a connection."""

@@ -245,7 +245,7 @@ def _(place):
         return output if status == 0 else errors
 
     kernel = ("--kernel", Paths.guest, "--append", "test=halted", "--memory", "64M")
-    oya("vm", "create", "web", *kernel, "--disk", "1M", "--start")
+    oya("vm", "create", "web", *kernel, "--disk", "1M", "--net", "none", "--start")
     check("running" in oya("vm", "list"), oya("vm", "list"))
     check(json.loads(oya("vm", "show", "web", "-o", "json"))["state"] == "running", "not running")
     check("there is no VM 'none'" in oya("vm", "start", "none", status=1), "no sentence")

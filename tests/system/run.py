@@ -21,9 +21,11 @@ import blind_tests  # noqa: E402,F401
 import guest_tests  # noqa: E402,F401
 import host_tests  # noqa: E402,F401
 import life_tests  # noqa: E402,F401
+import network_tests  # noqa: E402,F401
 import sentence_tests  # noqa: E402,F401
 import storage_tests  # noqa: E402,F401
 import terminal_tests  # noqa: E402,F401
+import unit_tests  # noqa: E402,F401
 
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
 

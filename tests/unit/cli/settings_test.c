@@ -53,6 +53,9 @@ static void a_vm_needs_no_more_than_a_name(void **state)
 {
 	(void)state;
 	makes("vm create web --dry-run", "POST /v1/vms\n",
+	      "{\"name\": \"web\", \"boot\": {\"firmware\": \"bios\"}, \"nics\": ["
+	      "{\"type\": \"switch\", \"switch\": \"default\"}]}");
+	makes("vm create web --net none --dry-run", "POST /v1/vms\n",
 	      "{\"name\": \"web\", \"boot\": {\"firmware\": \"bios\"}}");
 }
 
@@ -61,6 +64,7 @@ static void each_option_has_its_setting(void **state)
 	(void)state;
 	makes("vm create web --cpus 2 --memory 2G --disk /srv/a.raw,ro --disk 20G,cache=writeback "
 	      "--dvd /srv/i.iso --dvd empty --net user,forward=tcp:2222:22 --net tap=t0 "
+	      "--net switch=lan,vlan=20 "
 	      "--notes 'our web server' --tag web --tag public --dry-run",
 	      "POST /v1/vms\n",
 	      "{\"name\": \"web\", \"cpus\": 2, \"memory_mib\": 2048,"
@@ -69,14 +73,15 @@ static void each_option_has_its_setting(void **state)
 	      "{\"file\": \"disk1.raw\", \"size_mib\": 20480, \"cache\": \"writeback\"},"
 	      "{\"type\": \"dvd\", \"file\": \"/srv/i.iso\"}, {\"type\": \"dvd\"}],"
 	      " \"nics\": [{\"type\": \"user\", \"forward\": [\"tcp:2222:22\"]},"
-	      "{\"type\": \"tap\", \"ifname\": \"t0\"}],"
+	      "{\"type\": \"tap\", \"ifname\": \"t0\"},"
+	      "{\"type\": \"switch\", \"switch\": \"lan\", \"vlan\": 20}],"
 	      " \"notes\": \"our web server\", \"tags\": [\"web\", \"public\"]}");
 }
 
 static void disks_and_drives_keep_their_order_which_is_that_of_booting(void **state)
 {
 	(void)state;
-	makes("vm create web --dvd /a.iso --disk /b.raw --dry-run", "POST /v1/vms\n",
+	makes("vm create web --dvd /a.iso --disk /b.raw --net none --dry-run", "POST /v1/vms\n",
 	      "{\"name\": \"web\", \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
 	      "{\"type\": \"dvd\", \"file\": \"/a.iso\"}, {\"file\": \"/b.raw\"}]}");
 }
@@ -84,7 +89,7 @@ static void disks_and_drives_keep_their_order_which_is_that_of_booting(void **st
 static void a_kernel_takes_the_place_of_firmware(void **state)
 {
 	(void)state;
-	makes("vm create web --kernel /k --initrd /i --append 'a b' --append c --dry-run",
+	makes("vm create web --kernel /k --initrd /i --append 'a b' --append c --net none --dry-run",
 	      "POST /v1/vms\n",
 	      "{\"name\": \"web\", \"boot\": {\"kernel\": \"/k\", \"initrd\": \"/i\","
 	      " \"append\": \"a b c\"}}");
@@ -100,7 +105,25 @@ static void files_begin_in_the_folder_of_the_command(void **state)
 		 "{\"name\": \"web\", \"boot\": {\"kernel\": \"%s/k\"}, \"disks\": [{\"file\": "
 		 "\"%s/20G\"}]}",
 		 folder, folder);
-	makes("vm create web --kernel k --disk ./20G --dry-run", "POST /v1/vms\n", expected);
+	makes("vm create web --kernel k --disk ./20G --net none --dry-run", "POST /v1/vms\n",
+	      expected);
+}
+
+static void switches_are_made_of_options(void **state)
+{
+	(void)state;
+	makes("switch create lab --dry-run", "POST /v1/switches\n",
+	      "{\"name\": \"lab\", \"kind\": \"nat\"}");
+	makes("switch create lan --nic eno1 --no-host --wait 5 --confirm --dry-run",
+	      "POST /v1/switches\n",
+	      "{\"name\": \"lan\", \"kind\": \"external\", \"nic\": \"eno1\", \"host\": false,"
+	      " \"trial\": {\"wait_s\": 5, \"confirm\": true}}");
+	makes("switch create lab --address 10.1.0.1/24 --dhcp 10.1.0.9-10.1.0.20 --mtu 9000 "
+	      "--dry-run",
+	      "POST /v1/switches\n",
+	      "{\"name\": \"lab\", \"kind\": \"nat\", \"address\": \"10.1.0.1/24\", \"mtu\": 9000,"
+	      " \"dhcp\": {\"first\": \"10.1.0.9\", \"last\": \"10.1.0.20\"}}");
+	refuses("switch create lab --dhcp on", "--dhcp is 'off' or FIRST-LAST, not 'on'");
 }
 
 static void a_start_is_a_call_of_its_own(void **state)
@@ -124,6 +147,7 @@ static void what_is_written_wrongly_is_refused_before_anything_is_done(void **st
 	refuses("vm create web --disk 9999999T", "more than any VM can have");
 	refuses("vm create web --disk ,ro", "the name of a file is empty");
 	refuses("vm create web --net bridge", "a NIC has no option 'bridge'");
+	refuses("vm create web --net none --net user", "'none' is no NIC beside others");
 	refuses("vm create web --append \xff", "the append is not UTF-8 text");
 	refuses("vm create web --colour", "'--colour' is no option");
 	refuses("vm create web --cpus", "'--cpus' lacks its argument");
@@ -196,6 +220,7 @@ int main(void)
 		cmocka_unit_test(disks_and_drives_keep_their_order_which_is_that_of_booting),
 		cmocka_unit_test(a_kernel_takes_the_place_of_firmware),
 		cmocka_unit_test(files_begin_in_the_folder_of_the_command),
+		cmocka_unit_test(switches_are_made_of_options),
 		cmocka_unit_test(a_start_is_a_call_of_its_own),
 		cmocka_unit_test(what_is_written_wrongly_is_refused_before_anything_is_done),
 		cmocka_unit_test(keys_become_members_and_dots_objects),

@@ -8,10 +8,12 @@
 #undef fail /* lib/fail.h has one of its own */
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "host/settings.h"
+#include "host/switch.h"
 
 #define ID "\"version\": 1, \"uuid\": \"6ba7b810-9dad-11d1-80b4-00c04fd430c8\""
 
@@ -127,7 +129,7 @@ static void worker_gets_what_is_its_and_no_more(void **state)
 		"{\"version\": 1, \"name\": \"web\", \"uuid\": "
 		"\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"cpus\": 2, \"boot\": {\"firmware\": "
 		"\"bios\"}, \"disks\": [{\"path\": \"/v/web/d.raw\", \"lun\": 3}, {\"path\": "
-		"\"/dev/sdb\"}, {\"type\": \"dvd\"}], \"nics\": [], \"control\": \"/r/1/control\", "
+		"\"/dev/sdb\"}, {\"type\": \"dvd\"}], \"controllers\": 1, \"nics\": [], \"control\": \"/r/1/control\", "
 		"\"end\": \"/r/1/end\"}",
 		0, NULL);
 
@@ -198,6 +200,102 @@ static void change_merges_sets_and_removes(void **state)
 	json_decref(none);
 }
 
+static void assert_disk(const struct settings *s, size_t i, const char *text)
+{
+	json_t *expected = load(text);
+
+	assert_true(json_equal(json_array_get(json_object_get(s->root, "disks"), i), expected));
+	json_decref(expected);
+}
+
+static void disks_come_and_go_and_the_others_stay_where_they_are(void **state)
+{
+	struct settings *s = decode("{" ID ", \"boot\": {\"firmware\": \"bios\"}, \"disks\": ["
+				    "{\"file\": \"boot\"}, {\"file\": \"a\", \"controller\": 0}, "
+				    "{\"file\": \"b\", \"controller\": 0}, "
+				    "{\"file\": \"c\", \"lun\": 1}]}");
+	json_t *disk = load("{\"file\": \"d\"}"), *got;
+	struct settings *more, *less;
+	struct failure f = {""};
+
+	(void)state;
+	assert_int_equal(settings_add_disk(s, disk, true, &more, &got, &f), 0);
+	assert_disk(more, 4, "{\"file\": \"d\", \"controller\": 0, \"lun\": 3}");
+	json_decref(got);
+	assert_int_equal(settings_remove_disk(more, (struct disk_place){0, 0}, &less, &got, &f), 0);
+	assert_string_equal(json_string_value(json_object_get(got, "file")), "a");
+	assert_disk(less, 0, "{\"file\": \"boot\"}");
+	assert_disk(less, 1, "{\"file\": \"b\", \"controller\": 0, \"lun\": 2}");
+	assert_disk(less, 2, "{\"file\": \"c\", \"controller\": 0, \"lun\": 1}");
+	json_decref(got);
+	settings_free(more);
+	assert_int_equal(settings_remove_disk(less, (struct disk_place){4, 0}, &more, &got, &f), 0);
+	assert_string_equal(json_string_value(json_object_get(got, "file")), "boot");
+	json_decref(got);
+	settings_free(more);
+	assert_int_equal(settings_remove_disk(less, (struct disk_place){0, 9}, &more, &got, &f),
+			 -ENOENT);
+	json_decref(disk);
+	settings_free(less);
+	settings_free(s);
+}
+
+static void nics_on_switches_have_ports(void **state)
+{
+	static const char text[] =
+		"{" ID ", \"nics\": ["
+		"{\"type\": \"switch\", \"switch\": \"lan\", \"mac\": \"00:15:5d:00:00:01\", "
+		"\"vlan\": 7, \"mtu\": 9000}, {\"type\": \"user\"}, "
+		"{\"type\": \"switch\", \"switch\": \"default\", \"mac\": "
+		"\"00:15:5d:00:00:02\", \"spoof_guard\": false, \"queues\": 2}]}";
+	const struct vm_places places = {.name = "web", .folder = "/v/web", .run = "/r/1"};
+	struct settings *s = decode(text);
+	struct port_config *ports;
+	struct failure f = {""};
+	char ifname[IFNAMSIZ];
+	json_t *config, *nics;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(settings_ports(s, &ports, &count, &f), 0);
+	assert_int_equal(count, 2);
+	assert_string_equal(ports[0].switch_name, "lan");
+	assert_int_equal(ports[0].vlan, 7);
+	assert_true(ports[0].spoof_guard);
+	assert_string_equal(ports[1].switch_name, "default");
+	assert_false(ports[1].spoof_guard);
+	assert_string_not_equal(ports[0].id, ports[1].id);
+	assert_true(settings_use_switch(s, "lan"));
+	assert_false(settings_use_switch(s, "la"));
+	config = settings_for_worker(s, &places);
+	nics = json_object_get(config, "nics");
+	port_ifname(ports[0].id, ifname);
+	assert_int_equal(json_object_size(json_array_get(nics, 0)), 4);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(nics, 0), "ifname")),
+			    ifname);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(nics, 1), "type")),
+			    "user");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(nics, 2), "queues")), 2);
+	json_decref(config);
+	free(ports);
+	settings_free(s);
+}
+
+#define NIC(rest) "{" ID ", \"nics\": [{\"type\": \"switch\"" rest "}]}"
+#define MAC ", \"mac\": \"00:15:5d:00:00:01\""
+
+static void wrong_nics_on_switches_are_told(void **state)
+{
+	(void)state;
+	assert_refused(NIC(), "a NIC of the type 'switch' names no 'switch'");
+	assert_refused(NIC(", \"switch\": \"a\""), "a NIC of the type 'switch' has no 'mac'");
+	assert_refused(NIC(", \"switch\": \"a\"" MAC ", \"ifname\": \"x\""),
+		       "a NIC on a switch has no setting 'ifname'");
+	assert_refused(NIC(", \"switch\": \"a\"" MAC "}, {\"type\": \"switch\", \"switch\": "
+			   "\"b\"" MAC),
+		       "two NICs have the 'mac' 00:15:5d:00:00:01");
+}
+
 static void names_are_plain(void **state)
 {
 	char longest[VM_NAME_MAX + 2];
@@ -230,6 +328,9 @@ int main(void)
 		TEST(worker_gets_what_is_its_and_no_more),
 		TEST(identity_and_addresses_are_made_once),
 		TEST(change_merges_sets_and_removes),
+		TEST(disks_come_and_go_and_the_others_stay_where_they_are),
+		TEST(nics_on_switches_have_ports),
+		TEST(wrong_nics_on_switches_are_told),
 		TEST(names_are_plain),
 	};
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Disks and NICs that come and go, while the VM runs or is off. Settings and guest change together:
+ * the worker first, then the file, and what failed on the way is taken back.
+ *
+ * Threads: the loop's; images, files and taps are opened in the pool.
+ */
+#ifndef OYA_HOST_HOTPLUG_H
+#define OYA_HOST_HOTPLUG_H
+
+#include "host/edit.h"
+#include "host/settings.h"
+
+/* A disk as settings have it; with `size_mib` its image is made. 0: done() follows. Else -errno and
+ * the sentence. */
+int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void *ctx,
+		     struct failure *f);
+/* The guest is not asked; the image stays. */
+int hotplug_remove_disk(struct vm *vm, struct disk_place place, edit_done_fn *done, void *ctx,
+			struct failure *f);
+int hotplug_add_nic(struct vm *vm, const json_t *nic, edit_done_fn *done, void *ctx,
+		    struct failure *f);
+/* By its address. */
+int hotplug_remove_nic(struct vm *vm, const char *mac, edit_done_fn *done, void *ctx,
+		       struct failure *f);
+
+#endif
