@@ -348,6 +348,16 @@ static void exit_unexpected(struct vcpu *c)
 	stop_here(c, VCPU_BROKEN, text);
 }
 
+/* Where the guest was, unless KVM has reset the processor by then. */
+static void exit_triple_fault(struct vcpu *c)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "its processor met a triple fault at RIP %#llx",
+		 (unsigned long long)c->run->s.regs.regs.rip);
+	stop_here(c, VCPU_TRIPLE_FAULT, text);
+}
+
 static void handle_exit(struct vcpu *c)
 {
 	count(&c->stats.exits);
@@ -371,7 +381,7 @@ static void handle_exit(struct vcpu *c)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		stop_here(c, VCPU_TRIPLE_FAULT, "its processor met a triple fault");
+		exit_triple_fault(c);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 	default:
