@@ -69,6 +69,11 @@ static const struct command_option events_options[] = {
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
 	"? lists these, Ctrl-] sends itself."
 
+#define STOP_VMS_TEXT                                                                       \
+	"Each guest is asked to shut down, and its VM switched off after the time of its\n" \
+	"settings ('stop'). A VM that runs is noted as such, so that 'start' does as it\n"  \
+	"says when the host starts again. oya-vms.service does this at the host's end."
+
 /* clang-format off */
 const struct command command_table[] = {
 	{"vm", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, vm_list,
@@ -107,6 +112,8 @@ const struct command command_table[] = {
 	 "wait for the end of a job; fails as the job does", NULL},
 	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
 	 "show this host", NULL},
+	{"host", "stop-vms", "", COMMAND_OUTPUT | COMMAND_JOB, NULL, host_stop_vms,
+	 "stop all VMs as each one's settings say", STOP_VMS_TEXT},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
 	 "print what happens on this host, a line for each event", NULL},
 };

@@ -26,6 +26,7 @@ void job_list(struct command_call *c);
 void job_show(struct command_call *c);
 void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
+void host_stop_vms(struct command_call *c);
 void events_follow(struct command_call *c);
 
 /* ---- shared by them ---- */

@@ -61,7 +61,7 @@ class Table:
         self.verbs = {noun: set() for noun in self.nouns}
         self.options = {noun: set() for noun in self.nouns}
         for noun, verb, flags, options in re.findall(
-            r'\{"(\w+)",\s*(NULL|"\w+"),\s*"[^"]*",\s*([\w |]+),\s*(\w+),', rows
+            r'\{"(\w+)",\s*(NULL|"[\w-]+"),\s*"[^"]*",\s*([\w |]+),\s*(\w+),', rows
         ):
             if verb != "NULL":
                 self.verbs[noun].add(verb.strip('"'))
@@ -148,7 +148,7 @@ class Commands(unittest.TestCase):
 
     def _items(self, page, section):
         text = inside(read(page) + ".SH\n", rf"^\.SH {section}$", r"^\.SH", f"the {section} of {page}")
-        return set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE))
+        return set(re.findall(r"^\.TP\n\.B ([\w-]+)$", text.replace("\\-", "-"), re.MULTILINE))
 
     def _rows(self):
         return inside(read("cli/commands.c"), r"command_table\[\] = \{", r"^\};", "the table of verbs")
