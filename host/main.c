@@ -55,7 +55,17 @@ static gid_t group(void)
 	return found->gr_gid;
 }
 
-/* Members of the group may connect; what they may do is the http's to say. */
+/* Nothing, where there is no such group. */
+static int share(const char *path, mode_t mode, struct failure *f)
+{
+	gid_t gid = group();
+
+	if (gid == (gid_t)-1 || (chown(path, (uid_t)-1, gid) == 0 && chmod(path, mode) == 0))
+		return 0;
+	return fail(f, -errno, "cannot give %s to the group %s: %s", path, GROUP, strerror(errno));
+}
+
+/* Members of the group may reach the socket and connect; what they may do is the http's to say. */
 static int open_socket(struct daemon *d, struct failure *f)
 {
 	char path[PATH_MAX];
@@ -65,10 +75,10 @@ static int open_socket(struct daemon *d, struct failure *f)
 	r = listen_unix(path, "API", &d->listener, f);
 	if (r < 0)
 		return r;
-	if (group() != (gid_t)-1 && (chown(path, (uid_t)-1, group()) < 0 || chmod(path, 0660) < 0))
-		return fail(f, -errno, "cannot give %s to the group %s: %s", path, GROUP,
-			    strerror(errno));
-	return http_listen_unix(d->http, d->listener.fd, f);
+	r = share(d->host.run, 0750, f);
+	if (r == 0)
+		r = share(path, 0660, f);
+	return r < 0 ? r : http_listen_unix(d->http, d->listener.fd, f);
 }
 
 /* Greater than any of before a restart. */
@@ -114,6 +124,8 @@ static int run(const char *state, const char *run_folder, const char *worker)
 		r = sd_event_add_signal(d.event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_signal(d.event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_set_watchdog(d.event, true); /* where the unit has one */
 	if (r >= 0)
 		r = start(&d, state, run_folder, worker, &f);
 	else

@@ -254,6 +254,7 @@ int vm_worker_start(struct vm *vm, struct failure *f)
 	const struct launch_wish wish = {
 		.uuid = vm->uuid,
 		.name = vm->name,
+		.folder = vm->folder,
 		.run = vm->run,
 		.cpu_percent = vm->settings->cpu_percent,
 		.cpu_weight = vm->settings->cpu_weight,
