@@ -256,6 +256,25 @@ class Formats(unittest.TestCase):
         self.assertEqual(told, built)
 
 
+class Packages(unittest.TestCase):
+    def test_packages_have_the_version_of_the_build(self):
+        version = inside(read("meson.build"), r"^  version: '", r"'", "the version")
+        self.assertEqual(re.match(r"oya \((.*?)\)", read("debian/changelog"))[1], version)
+
+    def test_packages_have_all_manual_pages(self):
+        pages = set(re.findall(r"'([\w-]+\.8)'", read("man/meson.build")))
+        installed = read("debian/oya.install") + read("debian/oya-hypervisor.install")
+        self.assertEqual(set(re.findall(r"man8/([\w-]+\.8)", installed)), pages)
+
+    def test_maintainer_scripts_name_the_units_and_never_stop_those_of_vms(self):
+        units = {path.name for path in (ROOT / "packaging" / "systemd").glob("*.service")}
+        scripts = "".join(read(f"debian/oya.{name}") for name in ("postinst", "prerm", "postrm"))
+        self.assertEqual(set(re.findall(r"[\w-]+\.service", scripts)), units)
+        for line in scripts.splitlines():
+            if re.match(r"\s*deb-systemd-invoke stop|\s*systemctl.* stop", line):
+                self.assertNotRegex(line, r"oya-vms|oya-vm-|oya\.slice")
+
+
 class Links(unittest.TestCase):
     def test_relative_links_lead_somewhere(self):
         for path in self._documents():
