@@ -10,6 +10,7 @@ const struct noun command_nouns[] = {
 	{"job", "long work of the host service"},
 	{"host", "this host"},
 	{"events", "what happens on this host, as it happens"},
+	{"doctor", "what of this host stands in the way of its VMs"},
 };
 const size_t command_noun_count = ARRAY_LEN(command_nouns);
 
@@ -55,6 +56,10 @@ static const struct command_option events_options[] = {
 	{"after", "NUMBER", NULL, "also those since this one, as far as they are kept", 0},
 	{0},
 };
+
+#define DOCTOR_TEXT                                                                          \
+	"Each check is ok, a note (worth to know), or wrong, with what to do. Exit status\n" \
+	"0 when nothing is wrong, 1 when something is. Root sees more than others."
 
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
@@ -116,6 +121,8 @@ const struct command command_table[] = {
 	 "stop all VMs as each one's settings say", STOP_VMS_TEXT},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
 	 "print what happens on this host, a line for each event", NULL},
+	{"doctor", NULL, "", COMMAND_OUTPUT, NULL, doctor_look,
+	 "look for what of this host stands in the way of its VMs", DOCTOR_TEXT},
 };
 /* clang-format on */
 const size_t command_count = ARRAY_LEN(command_table);

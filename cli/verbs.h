@@ -28,6 +28,7 @@ void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
 void host_stop_vms(struct command_call *c);
 void events_follow(struct command_call *c);
+void doctor_look(struct command_call *c);
 
 /* ---- shared by them ---- */
 
