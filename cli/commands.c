@@ -10,6 +10,7 @@ const struct noun command_nouns[] = {
 	{"job", "long work of the host service"},
 	{"host", "this host"},
 	{"events", "what happens on this host, as it happens"},
+	{"top", "VMs of this host live, with what they use"},
 	{"doctor", "what of this host stands in the way of its VMs"},
 };
 const size_t command_noun_count = ARRAY_LEN(command_nouns);
@@ -56,6 +57,14 @@ static const struct command_option events_options[] = {
 	{"after", "NUMBER", NULL, "also those since this one, as far as they are kept", 0},
 	{0},
 };
+
+static const struct command_option top_options[] = {
+	{"delay", "SECONDS", NULL, "between two looks, 0.1 to 3600; default 1", 0},
+	{"once", NULL, NULL, "two looks and one table, as where there is no terminal", 0},
+	{0},
+};
+
+#define TOP_TEXT "Keys: s sorts by another column, q ends."
 
 #define DOCTOR_TEXT                                                                          \
 	"Each check is ok, a note (worth to know), or wrong, with what to do. Exit status\n" \
@@ -121,6 +130,8 @@ const struct command command_table[] = {
 	 "stop all VMs as each one's settings say", STOP_VMS_TEXT},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
 	 "print what happens on this host, a line for each event", NULL},
+	{"top", NULL, "", 0, top_options, top_show,
+	 "show the VMs of this host and what they use, until q", TOP_TEXT},
 	{"doctor", NULL, "", COMMAND_OUTPUT, NULL, doctor_look,
 	 "look for what of this host stands in the way of its VMs", DOCTOR_TEXT},
 };

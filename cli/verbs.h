@@ -29,6 +29,7 @@ void host_show(struct command_call *c);
 void host_stop_vms(struct command_call *c);
 void events_follow(struct command_call *c);
 void doctor_look(struct command_call *c);
+void top_show(struct command_call *c);
 
 /* ---- shared by them ---- */
 
