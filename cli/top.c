@@ -17,6 +17,7 @@
 #include "cli/format.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "lib/loop.h"
 
 #define DELAY_MAX_S 3600.0
 #define LINES_OF_HEAD 3 /* two and the titles */
@@ -91,10 +92,7 @@ static const struct {
 
 static uint64_t now_us(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return loop_now_ns() / 1000;
 }
 
 /* ---- looking ---- */

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/list.h"
 #include "base/util.h"
 #include "host/jobs.h"
 #include "host/vm.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 
 #define US_PER_S UINT64_C(1000000)
 #define TICK_US US_PER_S
@@ -39,10 +39,7 @@ struct part {
 
 static uint64_t now_us(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
+	return loop_now_ns() / 1000;
 }
 
 /* ---- its own end ---- */
@@ -135,7 +132,8 @@ static void switch_off(struct part *p)
 {
 	struct failure f;
 
-	if (p->vm->settings->stop == STOP_SHUTDOWN)
+	/* One that waits for its start has no guest yet. */
+	if (p->vm->settings->stop == STOP_SHUTDOWN && p->vm->life != VM_WAITING)
 		log_line(LOG_LEVEL_WARNING,
 			 "the guest of the VM '%s' has not shut down within %u s (stop.timeout): "
 			 "it is switched off",

@@ -294,11 +294,14 @@ def _(place):
     d.make("cut", stop={"action": "off"})
     d.make("never", stop={"action": "off"}, start={"action": "never"})
     d.make("idle")
+    d.make("later", start={"action": "always", "delay": 3600})
+    _power_cycle(d)
+    check(d.vm("later")["state"] == "waiting", str(d.vm("later")))
     for name in ("asked", "silent", "cut", "never"):
         d.done("POST", f"/v1/vms/{name}/start")
     job = d.good("POST", "/v1/host/stop-vms", None, 202)
     check(d.good("POST", "/v1/host/stop-vms", None, 202)["id"] == job["id"], "another job")
-    for name in ("cut", "never", "asked"):
+    for name in ("cut", "never", "asked", "later"):
         d.wait_state(name, "off")
     check(d.vm("silent")["state"] == "running", "its guest has no time")
     d.refused("POST", "/v1/vms/idle/start", None, 409, "the host ends")
@@ -313,7 +316,8 @@ def _(place):
     for name in ("asked", "silent", "cut"):
         d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
     _power_cycle(d)
-    check(all(vm["state"] == "off" for vm in d.good("GET", "/v1/vms")["vms"]), "one runs again")
+    left = [vm["name"] for vm in d.good("GET", "/v1/vms")["vms"] if vm["state"] != "off"]
+    check(left == ["later"], f"these run again: {left}")
     d.end()
 
 
