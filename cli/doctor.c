@@ -108,12 +108,12 @@ static void ask_clock(struct doctor *d)
 		doctor_clock(d, state, t.status, t.esterror);
 }
 
-/* The first of them that is there and may ask: the kernel's rules are the same. */
+/* nft first: iptables may load modules to tell that it has no rules. */
 static void ask_forward(struct doctor *d)
 {
 	static const char *const asks[][8] = {
-		{"iptables", "-w", "-S", "FORWARD", NULL},
 		{"nft", "list", "chain", "ip", "filter", "FORWARD", NULL},
+		{"iptables", "-w", "-S", "FORWARD", NULL},
 	};
 	char text[16384];
 

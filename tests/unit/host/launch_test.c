@@ -21,6 +21,7 @@
 
 #define MANAGER "org.freedesktop.systemd1.Manager"
 #define UNIT "oya-vm-6ba7b810-9dad-11d1-80b4-00c04fd430c8.service"
+#define WORKER "/usr/libexec/oya/oya-worker"
 #define PATIENCE_US UINT64_C(10000000)
 
 int __wrap_sd_booted(void);
@@ -237,7 +238,7 @@ static void launch(unsigned asks, struct told *ret_told)
 
 	*ret_told = (struct told){0};
 	assert_int_equal(sd_event_new(&event), 0);
-	assert_int_equal(launcher_init(&launcher, event, "/usr/libexec/oya/oya-worker"), 0);
+	assert_int_equal(launcher_init(&launcher, event, WORKER), 0);
 	assert_int_equal(launch_start(&launcher, &wish, &launched, &f), 0);
 	while (!ret_told->times && __atomic_load_n(&fake.asked, __ATOMIC_SEQ_CST) < asks)
 		assert_true(sd_event_run(event, PATIENCE_US) > 0);
@@ -263,8 +264,7 @@ static void a_unit_has_its_slice_limits_and_order(void **state)
 		"Before=oya-vms.service \n",
 		"After=network.target remote-fs.target \n",
 		"RequiresMountsFor=/srv/vms/web \n",
-		"ExecStart=/usr/libexec/oya/oya-worker /usr/libexec/oya/oya-worker --config "
-		"/run/oya/vm/x/worker.json  no  \n",
+		"ExecStart=" WORKER " " WORKER " --config /run/oya/vm/x/worker.json  no  \n",
 	};
 	struct told told;
 
