@@ -14,6 +14,8 @@ const struct noun command_nouns[] = {
 	{"host", "this host"},
 	{"token", "tokens, by which programs and other hosts may use the API"},
 	{"events", "what happens on this host, as it happens"},
+	{"top", "VMs of this host live, with what they use"},
+	{"doctor", "what of this host stands in the way of its VMs"},
 };
 const size_t command_noun_count = ARRAY_LEN(command_nouns);
 
@@ -102,6 +104,18 @@ static const struct command_option trust_options[] = {
 	{0},
 };
 
+static const struct command_option top_options[] = {
+	{"delay", "SECONDS", NULL, "between two looks, 0.1 to 3600; default 1", 0},
+	{"once", NULL, NULL, "two looks and one table, as where there is no terminal", 0},
+	{0},
+};
+
+#define TOP_TEXT "Keys: s sorts by another column, q ends."
+
+#define DOCTOR_TEXT                                                                          \
+	"Each check is ok, a note (worth to know), or wrong, with what to do. Exit status\n" \
+	"0 when nothing is wrong, 1 when something is. Root sees more than others."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -124,6 +138,11 @@ static const struct command_option trust_options[] = {
 	"All keys go to the guest but Ctrl-], which begins a command: s asks the guest to\n" \
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
 	"? lists these, Ctrl-] sends itself."
+
+#define STOP_VMS_TEXT                                                                       \
+	"Each guest is asked to shut down, and its VM switched off after the time of its\n" \
+	"settings ('stop'). A VM that runs is noted as such, so that 'start' does as it\n"  \
+	"says when the host starts again. oya-vms.service does this at the host's end."
 
 /* clang-format off */
 const struct command command_table[] = {
@@ -193,8 +212,15 @@ const struct command command_table[] = {
 	 "make a token, and print it: it is not shown again", NULL},
 	{"token", "delete", "TOKEN", 0, NULL, token_delete,
 	 "take a token back by its name; what is open by it ends", NULL},
+
+	{"host", "stop-vms", "", COMMAND_OUTPUT | COMMAND_JOB, NULL, host_stop_vms,
+	 "stop all VMs as each one's settings say", STOP_VMS_TEXT},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,
 	 "print what happens on this host, a line for each event", NULL},
+	{"top", NULL, "", 0, top_options, top_show,
+	 "show the VMs of this host and what they use, until q", TOP_TEXT},
+	{"doctor", NULL, "", COMMAND_OUTPUT, NULL, doctor_look,
+	 "look for what of this host stands in the way of its VMs", DOCTOR_TEXT},
 };
 /* clang-format on */
 const size_t command_count = ARRAY_LEN(command_table);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -76,24 +75,11 @@ static const struct terminal_key keys[] = {
 	{'o', "switch off", switch_off}, {'q', "leave", leave},
 };
 
-/* Signals that end us are taken at the relay's end, so that the terminal is as before. */
-static int take_signals(sigset_t *ret_before)
-{
-	sigset_t taken;
-
-	sigemptyset(&taken);
-	sigaddset(&taken, SIGTERM);
-	sigaddset(&taken, SIGINT);
-	sigaddset(&taken, SIGHUP);
-	sigprocmask(SIG_BLOCK, &taken, ret_before);
-	return signalfd(-1, &taken, SFD_CLOEXEC);
-}
-
 static void carry(struct console *x)
 {
 	struct http_wire *w = &x->wire;
 	sigset_t before;
-	int stop = take_signals(&before);
+	int stop = terminal_take_signals(&before);
 
 	x->terminal = (struct terminal){
 		.guest = w->fd,
@@ -108,10 +94,7 @@ static void carry(struct console *x)
 		.owner = x,
 	};
 	terminal_relay(&x->terminal);
-	if (stop >= 0)
-		close(stop);
-	/* One that waits ends us now. */
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	terminal_give_signals(stop, &before);
 }
 
 void console_open(struct command_call *c)

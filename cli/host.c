@@ -89,6 +89,14 @@ void host_trust(struct command_call *c)
 		command_fail(c, &f);
 }
 
+void host_stop_vms(struct command_call *c)
+{
+	const struct api_request request = {.method = "POST", .target = "/v1/host/stop-vms"};
+
+	if (job_begin(c, &request, "stopping the VMs of this host") && !c->json && !c->no_wait)
+		fputs("All VMs of this host are off.\n", c->out);
+}
+
 /* ---- events ---- */
 
 /* A word about what the data are about. */

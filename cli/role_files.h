@@ -17,6 +17,7 @@
 #define ROLE_VARIABLE "oya_state" /* in GRUB's environment */
 #define ROLE_MODULE "oya-kvm"     /* as DKMS calls it */
 #define ROLE_SOURCE "/usr/src/" ROLE_MODULE "-" OYA_VERSION
+#define ROLE_PACKAGED "packaged" /* a file there: it belongs to the package oya-parent-dkms */
 
 struct role_output {
 	char *text; /* of standard output, cut to what fits; ends with 0 */

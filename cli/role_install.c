@@ -14,11 +14,12 @@
 #include "cli/role.h"
 #include "cli/role_files.h"
 
-/* Of this version and of those before. */
-#define FORGET_DRIVERS                                                    \
-	"for d in /usr/src/" ROLE_MODULE "-*; do if [ -d \"$d\" ]; then " \
-	"dkms remove -m " ROLE_MODULE " -v \"${d#/usr/src/" ROLE_MODULE   \
-	"-}\" --all >/dev/null 2>&1; "                                    \
+/* Of this version and of those before; that of the package oya-parent-dkms is left to it. */
+#define FORGET_DRIVERS                                                  \
+	"for d in /usr/src/" ROLE_MODULE "-*; do "                      \
+	"if [ -d \"$d\" ] && [ ! -e \"$d/" ROLE_PACKAGED "\" ]; then "  \
+	"dkms remove -m " ROLE_MODULE " -v \"${d#/usr/src/" ROLE_MODULE \
+	"-}\" --all >/dev/null 2>&1; "                                  \
 	"rm -rf \"$d\"; fi; done"
 #define MODULE_AND_VERSION "-m", ROLE_MODULE, "-v", OYA_VERSION
 
@@ -31,6 +32,7 @@ struct step {
 		unsigned mode;
 	} copy;
 	const char *forget;
+	bool own_driver; /* left out where the driver's source is of a package */
 };
 
 static const struct step install_steps[] = {
@@ -38,8 +40,10 @@ static const struct step install_steps[] = {
 	{"copy the hypervisor to " ROLE_HYPERVISOR, .copy = {"oya-hv", ROLE_HYPERVISOR, 0644}},
 	{"note its version", .copy = {"role/version", ROLE_VERSION, 0644}},
 	{"take away earlier copies of the driver", .command = {"sh", "-c", FORGET_DRIVERS}},
-	{"make the folder " ROLE_SOURCE, .command = {"mkdir", "-p", ROLE_SOURCE}},
-	{"copy the driver's source there", .command = {"cp", "-r", "driver/.", ROLE_SOURCE}},
+	{"make the folder " ROLE_SOURCE, .own_driver = true,
+	 .command = {"mkdir", "-p", ROLE_SOURCE}},
+	{"copy the driver's source there", .own_driver = true,
+	 .command = {"cp", "-r", "driver/.", ROLE_SOURCE}},
 	{"build and install the driver for this kernel (DKMS)",
 	 .command = {"dkms", "install", MODULE_AND_VERSION}},
 	{"have " ROLE_UNIT " run at each start",
@@ -102,9 +106,12 @@ static int do_step(const struct step *s, struct failure *f)
 
 static int do_steps(const struct step *steps, size_t count, bool dry, struct failure *f)
 {
+	bool packaged = access(ROLE_SOURCE "/" ROLE_PACKAGED, F_OK) == 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (steps[i].own_driver && packaged)
+			continue;
 		printf("%s%s\n", dry ? "would " : "", steps[i].text);
 		fflush(stdout);
 		if (!dry)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -154,4 +155,34 @@ void terminal_relay(struct terminal *t)
 	if (t->raw)
 		tcsetattr(t->in, TCSANOW, &t->before);
 	t->raw = false;
+}
+
+bool terminal_take_keys(int fd, struct termios *ret_before)
+{
+	struct termios keys;
+
+	if (!isatty(fd) || tcgetattr(fd, ret_before) < 0)
+		return false;
+	keys = *ret_before;
+	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	return tcsetattr(fd, TCSANOW, &keys) == 0;
+}
+
+int terminal_take_signals(sigset_t *ret_before)
+{
+	sigset_t taken;
+
+	sigemptyset(&taken);
+	sigaddset(&taken, SIGTERM);
+	sigaddset(&taken, SIGINT);
+	sigaddset(&taken, SIGHUP);
+	sigprocmask(SIG_BLOCK, &taken, ret_before);
+	return signalfd(-1, &taken, SFD_CLOEXEC);
+}
+
+void terminal_give_signals(int fd, const sigset_t *before)
+{
+	if (fd >= 0)
+		close(fd);
+	sigprocmask(SIG_SETMASK, before, NULL);
 }

@@ -9,6 +9,7 @@
 #ifndef OYA_CLI_TERMINAL_H
 #define OYA_CLI_TERMINAL_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <termios.h>
@@ -42,5 +43,14 @@ struct terminal {
 void terminal_relay(struct terminal *t);
 
 void terminal_leave(struct terminal *t);
+
+/* Keys come one by one, and are not shown; Ctrl-C stays a signal. False: it is no terminal. */
+bool terminal_take_keys(int fd, struct termios *ret_before);
+
+/* Signals that would end us are held back, so that the terminal can be made as before first. The
+ * descriptor becomes readable when one has come; -1: none. */
+int terminal_take_signals(sigset_t *ret_before);
+/* Closes it; one that has come ends us now. */
+void terminal_give_signals(int fd, const sigset_t *before);
 
 #endif

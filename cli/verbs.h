@@ -41,7 +41,10 @@ void switch_show(struct command_call *c);
 void switch_create(struct command_call *c);
 void switch_delete(struct command_call *c);
 void switch_confirm(struct command_call *c);
+void host_stop_vms(struct command_call *c);
 void events_follow(struct command_call *c);
+void doctor_look(struct command_call *c);
+void top_show(struct command_call *c);
 
 /* ---- shared by them ---- */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/ending.h"
 #include "host/events.h"
 #include "host/jobs.h"
 #include "host/vm.h"
@@ -20,6 +21,7 @@
 
 const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_host},
+	{HTTP_POST, "/v1/host/stop-vms", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_stop_vms},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_job},
@@ -226,6 +228,19 @@ void api_host(struct http_request *r, void *owner)
 						(json_int_t)sysconf(_SC_PHYS_PAGES) *
 							sysconf(_SC_PAGESIZE),
 						"certificate", api->certificate)});
+}
+
+void api_stop_vms(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	struct job *job;
+	struct failure f;
+	int code = ending_start(api->host, &job, &f);
+
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
 }
 
 void api_events(struct http_request *r, void *owner)

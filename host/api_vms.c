@@ -14,6 +14,7 @@
 #include "host/edit.h"
 #include "host/jobs.h"
 #include "host/relay.h"
+#include "host/usage.h"
 #include "host/vm.h"
 #include "lib/fields.h"
 
@@ -192,16 +193,35 @@ void api_start_vm(struct http_request *r, void *owner)
 		follow(r, vm, "start", VM_RUNNING);
 }
 
-/* The guest has been asked, or it cannot be: then the job fails at once. */
-struct stop {
+/* What was asked of a VM, which may have gone when the answer comes. */
+struct question {
 	struct api *api;
 	struct http_request *r;
 	char name[VM_NAME_MAX + 1];
 };
 
+/* NULL: no memory, answered by 503. */
+static struct question *question_of(struct api *api, struct http_request *r, const struct vm *vm,
+				    const char *what)
+{
+	struct question *q = calloc(1, sizeof(*q));
+	struct failure f;
+
+	if (!q) {
+		fail(&f, -ENOMEM, "cannot %s the VM '%s': out of memory", what, vm->name);
+		http_fail(r, 503, &f);
+		return NULL;
+	}
+	q->api = api;
+	q->r = r;
+	snprintf(q->name, sizeof(q->name), "%s", vm->name);
+	return q;
+}
+
+/* The guest has been asked, or it cannot be: then the job fails at once. */
 static void on_asked_to_stop(void *ctx, json_t *result, const char *sentence)
 {
-	struct stop *s = ctx;
+	struct question *s = ctx;
 	struct vm *vm = host_find(s->api->host, s->name);
 	struct failure f;
 
@@ -217,18 +237,12 @@ static void on_asked_to_stop(void *ctx, json_t *result, const char *sentence)
 
 static void shut_down(struct api *api, struct http_request *r, struct vm *vm, const char *reason)
 {
-	struct stop *s = calloc(1, sizeof(*s));
+	struct question *s = question_of(api, r, vm, "stop");
 	struct failure f;
 	int code;
 
-	if (!s) {
-		fail(&f, -ENOMEM, "cannot stop the VM '%s': out of memory", vm->name);
-		http_fail(r, 503, &f);
+	if (!s)
 		return;
-	}
-	s->api = api;
-	s->r = r;
-	snprintf(s->name, sizeof(s->name), "%s", vm->name);
 	http_later(r);
 	code = vm_shutdown(vm, false, reason, on_asked_to_stop, s, &f);
 	if (code < 0) {
@@ -295,12 +309,37 @@ void api_ask_vm(struct http_request *r, void *owner)
 		ask(r, vm, verb, strcmp(verb, "nmi") == 0 ? "send an NMI to" : verb);
 }
 
+/* To what the worker counts comes what it costs the host. */
+static void on_statistics(void *ctx, json_t *result, const char *sentence)
+{
+	struct question *q = ctx;
+	const struct vm *vm = host_find(q->api->host, q->name);
+	struct usage usage;
+
+	if (!sentence && vm && vm->pidfd >= 0 && usage_read(vm->pidfd, &usage) == 0)
+		json_object_set_new(result, "worker",
+				    json_pack("{s:I, s:I}", "cpu_usec", (json_int_t)usage.cpu_us,
+					      "resident_bytes", (json_int_t)usage.resident_bytes));
+	on_answer(q->r, result, sentence);
+	free(q);
+}
+
 void api_vm_statistics(struct http_request *r, void *owner)
 {
 	struct vm *vm = api_vm(owner, r);
+	struct question *q = vm ? question_of(owner, r, vm, "read the statistics of") : NULL;
+	struct failure f;
+	int code;
 
-	if (vm)
-		ask(r, vm, "statistics", "read the statistics of");
+	if (!q)
+		return;
+	http_later(r);
+	code = vm_ask(vm, "read the statistics of", json_pack("{s:s}", "verb", "statistics"), -1,
+		      on_statistics, q, &f);
+	if (code < 0) {
+		free(q);
+		api_fail(r, code, &f);
+	}
 }
 
 /* ---- the console ---- */

@@ -13,6 +13,7 @@
 
 struct network;
 struct vm;
+struct ending;
 
 struct host {
 	sd_event *event;
@@ -26,6 +27,7 @@ struct host {
 	struct list jobs; /* oldest first */
 	uint64_t job_last;
 	unsigned jobs_running, jobs_ended;
+	struct ending *ending; /* the host ends; or NULL */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

@@ -42,6 +42,14 @@ static void forget_one(struct host *h)
 	}
 }
 
+void job_progress(struct host *h, struct job *job, unsigned percent)
+{
+	if (percent == job->percent)
+		return;
+	job->percent = percent;
+	host_publish(h, "job", job_show(job));
+}
+
 void job_end(struct host *h, struct job *job, const char *sentence)
 {
 	job->state = sentence ? JOB_FAILED : JOB_DONE;
@@ -67,10 +75,11 @@ struct job *job_find(const struct host *h, uint64_t id)
 
 json_t *job_show(const struct job *j)
 {
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o}", "id", (json_int_t)j->id, "what",
-			 j->what, "vm", j->vm, "state", states[j->state], "problem", j->problem,
-			 "began", (json_int_t)j->began_s, "ended",
-			 j->ended_s ? json_integer(j->ended_s) : json_null());
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:o*}", "id", (json_int_t)j->id,
+			 "what", j->what, "vm", j->vm, "state", states[j->state], "problem",
+			 j->problem, "began", (json_int_t)j->began_s, "ended",
+			 j->ended_s ? json_integer(j->ended_s) : json_null(), "progress",
+			 j->percent ? json_integer(j->percent) : NULL);
 }
 
 void jobs_done(struct host *h)

@@ -27,6 +27,7 @@ struct job {
 	char what[32]; /* "start", ... */
 	char vm[80];   /* its name; or empty */
 	enum job_state state;
+	unsigned percent; /* of it is done; told when it is above 0 */
 	char problem[FAIL_TEXT_MAX];
 	int64_t began_s, ended_s; /* since 1970; 0: not yet */
 };
@@ -34,6 +35,9 @@ struct job {
 /* A job that runs; kept by the host for some time after job_end(). NULL: too many, or no memory.
  */
 struct job *job_new(struct host *h, const char *what, const char *vm);
+
+/* Tells how far it is, 0 to 100. */
+void job_progress(struct host *h, struct job *job, unsigned percent);
 
 /* NULL: done; else why it failed. */
 void job_end(struct host *h, struct job *job, const char *sentence);

@@ -11,19 +11,24 @@
 #ifndef OYA_HOST_LAUNCH_H
 #define OYA_HOST_LAUNCH_H
 
+#include <stdbool.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "base/list.h"
 #include "lib/fail.h"
 
 struct launcher {
 	sd_event *event;
+	bool has_systemd;
 	sd_bus *bus;        /* of the system; NULL: without systemd */
+	struct list units;  /* launches as units, under way */
 	const char *worker; /* path of oya-worker */
 };
 
 struct launch_wish {
 	const char *uuid, *name; /* of the VM */
+	const char *folder;      /* with its disks */
 	const char *run;         /* its folder there: worker.json, and log without systemd */
 	unsigned cpu_percent;    /* 0: no limit */
 	unsigned cpu_weight;

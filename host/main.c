@@ -79,6 +79,8 @@ static int run(const struct places *p)
 	if (r >= 0)
 		r = sd_event_add_signal(d.event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
+		r = sd_event_set_watchdog(d.event, true); /* where the unit has one */
+	if (r >= 0)
 		r = start(&d, p, &f);
 	else
 		fail(&f, r, "cannot make an event loop: %s", strerror(-r));

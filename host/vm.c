@@ -162,8 +162,11 @@ static void free_mark(struct pool_work *w)
 static void mark_running(struct vm *vm, bool running)
 {
 	size_t len = strlen(vm->folder) + 1;
-	struct mark *m = calloc(1, sizeof(*m) + len);
+	struct mark *m;
 
+	if (vm->host_ends && !running)
+		return;
+	m = calloc(1, sizeof(*m) + len);
 	if (!m)
 		return;
 	m->work = (struct pool_work){.work = write_mark, .done = free_mark, .lane = &vm->lane};
@@ -273,7 +276,7 @@ static int begin(struct vm *vm, struct failure *f)
 		return r;
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm->problem[0] = '\0';
-	vm->off_wanted = vm->adopted = false;
+	vm->off_wanted = vm->adopted = vm->host_ends = false;
 	if (count) {
 		r = network_plug(vm->host->network, ports, count, on_plugged, vm, f);
 	} else {
@@ -302,7 +305,10 @@ int vm_start(struct vm *vm, struct failure *f)
 
 	if (vm->edited)
 		return fail(f, -EBUSY, "cannot start the VM '%s': it is being changed", vm->name);
-
+	if (vm->host->ending)
+		return fail(f, -EBUSY,
+			    "cannot start the VM '%s': the host ends, and its VMs with it",
+			    vm->name);
 	if (vm->life != VM_OFF && vm->life != VM_WAITING)
 		return wrong_life(vm, "start", f);
 	vm->crashes = 0;
@@ -332,7 +338,7 @@ static bool may_restart(struct vm *vm)
 	const struct settings *s = vm->settings;
 	uint64_t now = now_us();
 
-	if (s->crash != CRASH_RESTART || vm->off_wanted)
+	if (s->crash != CRASH_RESTART || vm->off_wanted || vm->host_ends)
 		return false;
 	if (!vm->crashes || now - vm->crashes_from > s->crash_within_s * US_PER_S) {
 		vm->crashes = 0;
@@ -387,6 +393,12 @@ int vm_start_later(struct vm *vm, unsigned delay_s)
 	if (r >= 0)
 		vm_move(vm, VM_WAITING);
 	return r < 0 ? r : 0;
+}
+
+void vm_host_ends(struct vm *vm)
+{
+	mark_running(vm, true);
+	vm->host_ends = true;
 }
 
 /* ---- what the worker tells ---- */

@@ -58,10 +58,12 @@ struct vm {
 	sd_event_source *timer; /* the next start by itself, or the end of our patience */
 	sd_event_source *again; /* the next try to connect */
 	unsigned tries;         /* to connect */
+	bool end_told;          /* its worker has closed `end`, and may hold its lock still */
 	bool adopted;           /* its worker was up before we were */
 	bool making, edited;    /* see edit.h */
 	bool plugged;           /* its NICs have ports, or are given some */
 	bool off_wanted;        /* its end is its user's wish */
+	bool host_ends;         /* and with it this run, which goes on when the host starts again */
 	unsigned crashes;       /* since `crashes_from` */
 	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */
 	struct log_limit log;
@@ -84,6 +86,10 @@ int vm_start(struct vm *vm, struct failure *f);
 
 /* At the start of the host. */
 int vm_start_later(struct vm *vm, unsigned delay_s);
+
+/* Before it is stopped since the host ends: it is noted as one that ran, and is not started again
+ * before. */
+void vm_host_ends(struct vm *vm);
 
 /* Asks the guest, by its shutdown service; the answer is the worker's. */
 int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *answer, void *ctx,

@@ -112,6 +112,7 @@ void vm_worker_forget(struct vm *vm)
 	if (vm->pidfd >= 0)
 		close(vm->pidfd);
 	vm->pidfd = -1;
+	vm->end_told = false;
 	json_decref(vm->status);
 	json_decref(vm->guest);
 	vm->status = vm->guest = NULL;
@@ -119,13 +120,7 @@ void vm_worker_forget(struct vm *vm)
 
 /* ---- the connection ---- */
 
-static int on_connect_again(sd_event_source *source, uint64_t us, void *ctx)
-{
-	(void)source;
-	(void)us;
-	vm_worker_connect(ctx);
-	return 0;
-}
+static int on_connect_again(sd_event_source *source, uint64_t us, void *ctx);
 
 static void connect_later(struct vm *vm)
 {
@@ -134,6 +129,22 @@ static void connect_later(struct vm *vm)
 	    sd_event_add_time_relative(vm->host->event, &vm->again, CLOCK_MONOTONIC,
 				       CONNECT_AGAIN_US, 0, on_connect_again, vm) < 0)
 		log_line(LOG_LEVEL_ERROR, "the worker of the VM '%s' does not listen", vm->name);
+}
+
+/* A worker that starts holds no lock yet. */
+static int on_connect_again(sd_event_source *source, uint64_t us, void *ctx)
+{
+	struct vm *vm = ctx;
+
+	(void)source;
+	(void)us;
+	if ((vm->end_told || vm->life != VM_STARTING) && !vm_worker_lives(vm))
+		vm_worker_take_end(vm);
+	else if (vm->end_told)
+		connect_later(vm);
+	else
+		vm_worker_connect(vm);
+	return 0;
 }
 
 static void on_status(void *ctx, json_t *status)
@@ -189,6 +200,18 @@ void vm_worker_connect(struct vm *vm)
 
 /* ---- its files ---- */
 
+/* The kernel tells of it before it takes the lock away. */
+static void on_end_closed(struct vm *vm)
+{
+	if (!vm_worker_lives(vm)) {
+		vm_worker_take_end(vm);
+		return;
+	}
+	vm->end_told = true;
+	vm->tries = 0;
+	connect_later(vm);
+}
+
 static int on_file(sd_event_source *source, const struct inotify_event *e, void *ctx)
 {
 	struct vm *vm = ctx;
@@ -202,9 +225,8 @@ static int on_file(sd_event_source *source, const struct inotify_event *e, void 
 			vm_worker_connect(vm);
 	} else if ((e->mask & IN_CREATE) && strcmp(e->name, "control") == 0) {
 		vm_worker_connect(vm);
-	} else if ((e->mask & IN_CLOSE_WRITE) && strcmp(e->name, "end") == 0 &&
-		   !vm_worker_lives(vm)) {
-		vm_worker_take_end(vm);
+	} else if ((e->mask & IN_CLOSE_WRITE) && strcmp(e->name, "end") == 0) {
+		on_end_closed(vm);
 	}
 	return 0;
 }
@@ -256,6 +278,7 @@ int vm_worker_start(struct vm *vm, struct failure *f)
 	const struct launch_wish wish = {
 		.uuid = vm->uuid,
 		.name = vm->name,
+		.folder = vm->folder,
 		.run = vm->run,
 		.cpu_percent = vm->settings->cpu_percent,
 		.cpu_weight = vm->settings->cpu_weight,

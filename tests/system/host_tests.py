@@ -37,7 +37,8 @@ def _(place):
     vm = d.vm("web")
     check(vm["state"] == "running" and vm["status"]["state"] == "running", str(vm))
     check(d.good("GET", "/v1/vms")["vms"][0]["state"] == "running", "the list says otherwise")
-    check("processors" in d.good("GET", "/v1/vms/web/statistics"), "no statistics")
+    told = d.good("GET", "/v1/vms/web/statistics")
+    check("processors" in told and told["worker"]["resident_bytes"] > 0, str(told))
     d.refused("DELETE", "/v1/vms/web", None, 409, "switch it off first")
     d.refused("POST", "/v1/vms/web/start", None, 409, "it is running")
     d.good("POST", "/v1/vms/web/pause", status=204)
@@ -275,4 +276,62 @@ def _(place):
     check(len(d.good("GET", "/v1/vms")["vms"]) == 1, "both are there")
     check("is left out" in d.errors(), d.errors())
     check(not os.path.exists(os.path.join(vms, ".new-x")), "what was not answered is still there")
+    d.end()
+
+
+def _power_cycle(d):
+    """The host's end and start, as a daemon sees it: nothing is left below its run folder."""
+    d.end()
+    shutil.rmtree(d.run)
+    d.start()
+
+
+@host_test("the_end_of_the_host_stops_each_vm_as_it_says_and_its_start_brings_them_back")
+def _(place):
+    d = Daemon(place)
+    d.make("asked", "shutdown")
+    d.make("silent", stop={"timeout": 3})
+    d.make("cut", stop={"action": "off"})
+    d.make("never", stop={"action": "off"}, start={"action": "never"})
+    d.make("idle")
+    d.make("later", start={"action": "always", "delay": 3600})
+    _power_cycle(d)
+    check(d.vm("later")["state"] == "waiting", str(d.vm("later")))
+    for name in ("asked", "silent", "cut", "never"):
+        d.done("POST", f"/v1/vms/{name}/start")
+    job = d.good("POST", "/v1/host/stop-vms", None, 202)
+    check(d.good("POST", "/v1/host/stop-vms", None, 202)["id"] == job["id"], "another job")
+    for name in ("cut", "never", "asked", "later"):
+        d.wait_state(name, "off")
+    check(d.vm("silent")["state"] == "running", "its guest has no time")
+    d.refused("POST", "/v1/vms/idle/start", None, 409, "the host ends")
+    job = wait_for(lambda: d._ended(job["id"]), "the job does not end")
+    check(job["state"] == "done" and job["progress"] == 100, str(job))
+    check("has not shut down within 3 s" in d.errors(), d.errors())
+    check(d.errors().count("has not shut down") == 1, "more than one was switched off late")
+    _power_cycle(d)
+    for name in ("asked", "silent", "cut"):
+        d.wait_state(name, "running")
+    check([d.vm(name)["state"] for name in ("never", "idle")] == ["off"] * 2, "they run")
+    for name in ("asked", "silent", "cut"):
+        d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
+    _power_cycle(d)
+    left = [vm["name"] for vm in d.good("GET", "/v1/vms")["vms"] if vm["state"] != "off"]
+    check(left == ["later"], f"these run again: {left}")
+    d.end()
+
+
+@host_test("a_daemon_that_ends_while_vms_are_stopped_leaves_them_and_begins_anew")
+def _(place):
+    d = Daemon(place)
+    d.make("silent", stop={"timeout": 60})
+    d.done("POST", "/v1/vms/silent/start")
+    d.good("POST", "/v1/host/stop-vms", None, 202)
+    d.end()
+    d.start()
+    d.wait_state("silent", "running")
+    d.good("PATCH", "/v1/vms/silent", {"stop": {"action": "off"}}, 200)
+    d.done("POST", "/v1/host/stop-vms")
+    check(d.vm("silent")["state"] == "off", "it runs")
+    d.done("POST", "/v1/host/stop-vms")
     d.end()

@@ -61,7 +61,7 @@ class Table:
         self.verbs = {noun: set() for noun in self.nouns}
         self.options = {noun: set() for noun in self.nouns}
         for noun, verb, flags, options in re.findall(
-            r'\{"(\w+)",\s*(NULL|"\w+"),\s*"[^"]*",\s*([\w |]+),\s*(\w+),', rows
+            r'\{"(\w+)",\s*(NULL|"[\w-]+"),\s*"[^"]*",\s*([\w |]+),\s*(\w+),', rows
         ):
             if verb != "NULL":
                 self.verbs[noun].add(verb.strip('"'))
@@ -98,7 +98,7 @@ class Commands(unittest.TestCase):
 
     def test_manual_page_of_each_noun_has_its_verbs_and_options(self):
         table = Table()
-        self.assertEqual(sum(map(len, table.verbs.values())), len(re.findall(r"^\t\{\"", self._rows(), re.MULTILINE)) - 2)
+        self.assertEqual(sum(map(len, table.verbs.values())), len(re.findall(r"^\t\{\"", self._rows(), re.MULTILINE)) - 4)
         for noun in table.nouns:
             page = f"man/oya-{noun}.1"
             self.assertEqual(options_of_manual(page), table.options[noun], page)
@@ -151,7 +151,7 @@ class Commands(unittest.TestCase):
 
     def _items(self, page, section):
         text = inside(read(page) + ".SH\n", rf"^\.SH {section}$", r"^\.SH", f"the {section} of {page}")
-        return set(re.findall(r"^\.TP\n\.B (\w+)$", text, re.MULTILINE))
+        return set(re.findall(r"^\.TP\n\.B ([\w-]+)$", text.replace("\\-", "-"), re.MULTILINE))
 
     def _rows(self):
         return inside(read("cli/commands.c"), r"command_table\[\] = \{", r"^\};", "the table of verbs")
@@ -267,6 +267,25 @@ class Formats(unittest.TestCase):
             self.assertEqual(int(place), len(told), line)
             told += [int(byte, 16) for byte in numbers.split()]
         self.assertEqual(told, built)
+
+
+class Packages(unittest.TestCase):
+    def test_packages_have_the_version_of_the_build(self):
+        version = inside(read("meson.build"), r"^  version: '", r"'", "the version")
+        self.assertEqual(re.match(r"oya \((.*?)\)", read("debian/changelog"))[1], version)
+
+    def test_packages_have_all_manual_pages(self):
+        pages = set(re.findall(r"'([\w-]+\.8)'", read("man/meson.build")))
+        installed = read("debian/oya.install") + read("debian/oya-hypervisor.install")
+        self.assertEqual(set(re.findall(r"man8/([\w-]+\.8)", installed)), pages)
+
+    def test_maintainer_scripts_name_the_units_and_never_stop_those_of_vms(self):
+        units = {path.name for path in (ROOT / "packaging" / "systemd").glob("*.service")}
+        scripts = "".join(read(f"debian/oya.{name}") for name in ("postinst", "prerm", "postrm"))
+        self.assertEqual(set(re.findall(r"[\w-]+\.service", scripts)), units)
+        for line in scripts.splitlines():
+            if re.match(r"\s*deb-systemd-invoke stop|\s*systemctl.* stop", line):
+                self.assertNotRegex(line, r"oya-vms|oya-vm-|oya\.slice")
 
 
 class Links(unittest.TestCase):

@@ -412,6 +412,21 @@ static void a_signal_leaves_the_terminal_as_it_was(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 
+static void the_hosts_vms_are_stopped_by_one_job(void **state)
+{
+	const struct fakeapi_answer answers[] = {
+		{"POST /v1/host/stop-vms ", FAKEAPI_JSON("202 Accepted", JOB("running", "")),
+		 false},
+		{"GET /v1/events ",
+		 FAKEAPI_EVENTS("id: 1\nevent: job\ndata: " JOB("done", "") "\n\n"), true},
+		{"GET /v1/jobs/7 ", FAKEAPI_JSON("200 OK", JOB("running", "")), false},
+	};
+	struct oya_run r = run("host stop-vms --socket %s", answers, ARRAY_LEN(answers));
+
+	(void)state;
+	prints(&r, 0, "All VMs of this host are off.\n", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +446,7 @@ int main(void)
 		cmocka_unit_test(a_vm_is_shown_with_what_its_guest_tells_made_harmless),
 		cmocka_unit_test(counters_are_tables),
 		cmocka_unit_test(an_event_is_a_line),
+		cmocka_unit_test(the_hosts_vms_are_stopped_by_one_job),
 		cmocka_unit_test(the_console_is_carried_and_left_by_a_key),
 		cmocka_unit_test(a_signal_leaves_the_terminal_as_it_was),
 	};
