@@ -58,7 +58,8 @@ static const char *line_of(const char *text, const char *begin)
 		if (strncmp(text, begin, len) == 0)
 			return text + len;
 		text = strchr(text, '\n');
-		text += text != NULL;
+		if (text)
+			text++;
 	}
 	return NULL;
 }

@@ -274,13 +274,13 @@ static int begin(struct vm *vm, struct settings *settings, json_t *member, json_
 int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void *ctx,
 		     struct failure *f)
 {
-	json_t *wanted = json_pack("{s:[O]}", "disks", disk), *images = NULL, *member;
+	json_t *wanted = json_pack("{s:[o]}", "disks", json_deep_copy(disk)), *images = NULL;
+	json_t *member;
 	struct settings *settings;
 	struct hot *h = NULL;
 	bool hot;
 	int r = check_life(vm, &hot, f);
 
-	wanted = wanted ? json_deep_copy(wanted) : NULL;
 	if (r == 0)
 		r = images_take(wanted, &images, f);
 	if (r == 0)
