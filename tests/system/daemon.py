@@ -7,7 +7,10 @@ import os
 import socket
 import subprocess
 
-from harness import SLOWNESS, Paths, check, connected, wait_for
+from description import Description, Wrong
+from harness import SLOWNESS, Failed, Paths, check, connected, wait_for
+
+DESCRIPTION = Description.load()
 
 
 class Connection(http.client.HTTPConnection):
@@ -60,8 +63,8 @@ class Daemon:
         status = self.process.wait(10 * SLOWNESS)
         check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
 
-    def ask(self, method, path, body=None, headers=None):
-        """Status, headers, and the JSON of the answer."""
+    def fetch(self, method, path, body=None, headers=None):
+        """Status, headers and the bytes of the answer, all of which are as the API's description says."""
         c = Connection(self.api)
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         text = None if body is None else json.dumps(body)
@@ -71,7 +74,18 @@ class Daemon:
         answer = c.getresponse()
         content = answer.read()
         c.close()
-        return answer.status, answer.headers, json.loads(content) if content else None
+        try:
+            DESCRIPTION.check_answer(method, path, answer.status, answer.headers, content)
+            if answer.status < 400:
+                DESCRIPTION.check_request(method, path, kind, body)
+        except Wrong as e:
+            raise Failed(f"the API is not as described: {e}") from None
+        return answer.status, answer.headers, content
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers, and the JSON of the answer."""
+        status, got, content = self.fetch(method, path, body, headers)
+        return status, got, json.loads(content) if content else None
 
     def good(self, method, path, body=None, status=None):
         got, _, answer = self.ask(method, path, body)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """oyad with real workers: VMs that it makes, starts, loses sight of and finds again."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
 
-from daemon import Daemon
-from harness import Paths, check, marked, test, wait_for
+from daemon import DESCRIPTION, Connection, Daemon
+from harness import Failed, Paths, check, marked, test, wait_for
 
 
 def host_test(name):
@@ -190,22 +191,56 @@ def _(place):
     d.end()
 
 
+def _listen(d, last=None):
+    """Numbers, types and data of the events from now on, or behind `last`; each is as described."""
+    c = Connection(d.api)
+    c.request("GET", "/v1/events", headers={"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})})
+    stream = c.getresponse()
+    check(stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream", str(stream.headers))
+
+    def events():
+        fields = {}
+        with contextlib.closing(c), stream:
+            for line in stream:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                elif "event" in fields:
+                    data = json.loads(fields["data"])
+                    DESCRIPTION.check_event(fields["event"], data)
+                    yield fields["id"], fields["event"], data
+                    fields = {}
+
+    return events()
+
+
+def _until(events, condition):
+    """The first event of which condition(type, data) is true, and those before it."""
+    seen = []
+    for event in events:
+        seen.append(event)
+        if condition(*event[1:]):
+            return seen
+    raise Failed(f"the events end: {seen}")
+
+
 @host_test("events_tell_what_happens_and_go_on_where_they_broke")
 def _(place):
     d = Daemon(place)
     d.make("web")
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
-    s.connect(d.api)
-    s.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+    events = _listen(d)
     d.done("POST", "/v1/vms/web/start")
-    seen = b""
-    while b'"state":"running"' not in seen.replace(b" ", b"") or b"event: job" not in seen:
-        more = s.recv(65536)
-        check(more, f"it ends: {seen!r}")
-        seen += more
-    s.close()
+    first = next(events)
+    seen = [first, *_until(events, lambda kind, data: kind == "vm" and data["state"] == "running")]
+    check("job" in [kind for _, kind, _ in seen], f"no job: {seen}")
     d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.good("DELETE", "/v1/vms/web", status=204)
+    seen += _until(events, lambda kind, data: kind == "vm-removed")
+    events.close()
+    again = _until(_listen(d, first[0]), lambda kind, data: kind == "vm-removed")
+    check(again == seen[1:], f"{again} is not {seen[1:]}")
+    gap = next(_listen(d, "1"))
+    check(gap[1] == "gap" and gap[2]["next"] > int(seen[-1][0]), f"no gap: {gap}")
     d.end()
 
 
