@@ -21,6 +21,7 @@
 const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, 0, NULL, NULL, api_host},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_STREAMS, NULL, NULL, api_events},
+	{HTTP_GET, "/v1/openapi.json", HTTP_READER, 0, NULL, NULL, api_description},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, 0, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, 0, NULL, NULL, api_get_job},
 	{HTTP_GET, "/v1/vms", HTTP_READER, 0, "limit after", NULL, api_list_vms},

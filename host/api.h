@@ -39,6 +39,7 @@ void api_accept(struct http_request *r, const struct job *job);
 /* Handlers; `owner` is a struct api. */
 void api_host(struct http_request *r, void *owner);
 void api_events(struct http_request *r, void *owner);
+void api_description(struct http_request *r, void *owner);
 void api_list_jobs(struct http_request *r, void *owner);
 void api_get_job(struct http_request *r, void *owner);
 void api_list_vms(struct http_request *r, void *owner);

@@ -176,7 +176,8 @@ struct http_reply {
 /* A GET or HEAD whose If-None-Match names the ETag of a reply of 200 is answered by 304. */
 void http_reply(struct http_request *r, const struct http_reply *reply);
 
-/* A reply of 200 that is not JSON, of a route with HTTP_TEXT. The text is copied. */
+/* A reply of 200 with a text that is there already, which is copied: application/json, or what
+ * another `type` says of a route with HTTP_TEXT. */
 void http_reply_text(struct http_request *r, const char *type, const char *text, size_t len);
 
 /* The sentence as application/problem+json. */

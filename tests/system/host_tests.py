@@ -244,6 +244,14 @@ def _(place):
     d.end()
 
 
+@host_test("the_description_is_served_as_it_is_in_the_tree")
+def _(place):
+    d = Daemon(place)
+    check(d.good("GET", "/v1/openapi.json", status=200) == DESCRIPTION.root, "it is another one")
+    check(d.good("GET", "/v1/host")["vms"] == 0, "VMs from nowhere")
+    d.end()
+
+
 @host_test("images_are_made_with_a_vm_or_not_at_all")
 def _(place):
     d = Daemon(place)
