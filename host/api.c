@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "host/events.h"
 #include "host/jobs.h"
+#include "host/metrics.h"
 #include "host/vm.h"
 #include "lib/fields.h"
 
@@ -22,6 +23,7 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, 0, NULL, NULL, api_host},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/openapi.json", HTTP_READER, 0, NULL, NULL, api_description},
+	{HTTP_GET, "/metrics", HTTP_READER, HTTP_TEXT, NULL, NULL, api_metrics},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, 0, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, 0, NULL, NULL, api_get_job},
 	{HTTP_GET, "/v1/vms", HTTP_READER, 0, "limit after", NULL, api_list_vms},
@@ -196,4 +198,25 @@ void api_events(struct http_request *r, void *owner)
 	struct api *api = owner;
 
 	events_listen(api->events, r);
+}
+
+void api_metrics(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	struct http_load load;
+	uint64_t now_us = 0;
+	struct failure f;
+	size_t len;
+	char *text;
+
+	http_load(r, &load);
+	sd_event_now(api->host->event, CLOCK_MONOTONIC, &now_us);
+	text = metrics_text(api->host, &load, now_us, &len);
+	if (text) {
+		http_reply_text(r, "text/plain; version=0.0.4", text, len);
+		free(text);
+	} else {
+		fail(&f, -ENOMEM, "cannot tell the metrics: out of memory");
+		http_fail(r, 503, &f);
+	}
 }

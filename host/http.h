@@ -163,6 +163,12 @@ void http_later(struct http_request *r);
 /* Whether nobody waits for the answer any more. */
 bool http_gone(const struct http_request *r);
 
+/* What of the service is taken, within a handler. */
+struct http_load {
+	unsigned connections, streams;
+};
+void http_load(const struct http_request *r, struct http_load *ret_load);
+
 /* ---- replies ---- */
 
 struct http_reply {

@@ -81,6 +81,13 @@ bool http_gone(const struct http_request *r)
 	return ((const struct http_exchange *)r)->gone;
 }
 
+void http_load(const struct http_request *r, struct http_load *ret_load)
+{
+	const struct http *h = ((const struct http_exchange *)r)->h;
+
+	*ret_load = (struct http_load){h->count, h->streams};
+}
+
 const char *http_param(const struct http_request *r, const char *name)
 {
 	size_t len = strlen(name);

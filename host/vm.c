@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +116,11 @@ void vm_free(struct vm *vm)
 const char *vm_life_label(const struct vm *vm)
 {
 	return state_label(&lives, vm->life);
+}
+
+const char *vm_life_text(unsigned life)
+{
+	return state_label(&lives, life);
 }
 
 /* Ends those whose goal is reached, and those that it cannot be reached any more. */
@@ -308,25 +314,41 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		return;
 	}
 	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	if (was_up && may_restart(vm) && set_timer(vm, RESTART_DELAY_US, on_restart) >= 0)
+	if (was_up && may_restart(vm) && set_timer(vm, RESTART_DELAY_US, on_restart) >= 0) {
+		vm->restarts++;
 		vm_move(vm, VM_WAITING);
-	else
+	} else {
 		vm_move(vm, VM_OFF);
+	}
+}
+
+/* When the worker began, which made its file empty then. */
+static uint64_t began_us(const struct stat *end)
+{
+	uint64_t now = now_us();
+	struct timespec real;
+	int64_t age_us;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	age_us = (real.tv_sec - end->st_mtim.tv_sec) * (int64_t)US_PER_S +
+		 (real.tv_nsec - end->st_mtim.tv_nsec) / 1000;
+	return age_us < 0 || (uint64_t)age_us >= now ? now : now - (uint64_t)age_us;
 }
 
 bool vm_adopt(struct vm *vm)
 {
-	char end[PATH_MAX];
+	char path[PATH_MAX];
+	struct stat end;
 
-	snprintf(end, sizeof(end), "%s/end", vm->run);
-	if (access(end, F_OK) < 0)
+	snprintf(path, sizeof(path), "%s/end", vm->run);
+	if (stat(path, &end) < 0)
 		return false;
 	if (vm_worker_watch(vm) < 0 || !vm_worker_lives(vm)) {
 		/* It has ended while nobody looked: as if it ended now. */
 		vm_worker_take_end(vm);
 		return false;
 	}
-	vm->started_us = now_us();
+	vm->started_us = began_us(&end);
 	vm->adopted = true;
 	vm_move(vm, VM_STARTING);
 	vm_worker_connect(vm);

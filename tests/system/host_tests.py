@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 
+import exposition
 from daemon import DESCRIPTION, Connection, Daemon
 from harness import Failed, Paths, check, marked, test, wait_for
 
@@ -249,6 +250,59 @@ def _(place):
     d = Daemon(place)
     check(d.good("GET", "/v1/openapi.json", status=200) == DESCRIPTION.root, "it is another one")
     check(d.good("GET", "/v1/host")["vms"] == 0, "VMs from nowhere")
+    d.end()
+
+
+def _metrics(d):
+    """A function that gives the value of a metric with these labels, or None."""
+    _, headers, content = d.fetch("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4;q=0.9,*/*;q=0.1"})
+    check(headers["Content-Type"] == "text/plain; version=0.0.4", str(headers))
+    metrics = exposition.parse(content.decode())
+    return lambda name, **labels: metrics[f"oya_{name}"].get(frozenset(labels.items()))
+
+
+@host_test("metrics_tell_of_the_host_and_its_vms")
+def _(place):
+    d = Daemon(place)
+    d.make("idle", cpus=3)
+    d.make("web")
+    d.done("POST", "/v1/vms/web/start")
+    value = _metrics(d)
+    check(value("vms", state="running") == 1 and value("vms", state="off") == 1, "other counts")
+    check(value("vm_state", vm="web", state="running") == 1, "web does not run")
+    check(value("vm_state", vm="idle", state="running") == 0, "idle runs")
+    check(value("vm_info", vm="web", uuid=d.vm("web")["uuid"]) == 1, "another identity")
+    check(value("vm_cpus", vm="idle") == 3 and value("vm_cpus", vm="web") == 1, "other processors")
+    check(value("vm_memory_bytes", vm="web") == 64 << 20, "another memory")
+    check(value("vm_resets_total", vm="web") == 0 and value("vm_resets_total", vm="idle") is None, "resets")
+    check(value("vm_uptime_seconds", vm="web") < 60 and value("vm_uptime_seconds", vm="idle") is None, "uptime")
+    check(value("jobs_started_total") == 1 and value("jobs_running") == 0, "jobs")
+    check(value("http_connections") >= 1 and value("http_event_streams") == 0, "connections")
+    d.good("POST", "/v1/vms/web/reset", status=204)
+    wait_for(lambda: _metrics(d)("vm_resets_total", vm="web") == 1, "the reset is not counted")
+    pid = _worker(place, d, "web")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: _worker(place, d, "web") not in (None, pid), "it is not started again", 10)
+    d.wait_state("web", "running")
+    check(_metrics(d)("vm_crash_restarts_total", vm="web") == 1, "the restart is not counted")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    check(_metrics(d)("vm_uptime_seconds", vm="web") is None, "it is up while it is off")
+    d.end()
+
+
+@host_test("uptime_of_a_vm_that_is_found_again_counts_from_its_start")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    d.done("POST", "/v1/vms/web/start")
+    end = os.path.join(d.run, "vm", d.vm("web")["uuid"], "end")
+    d.end()
+    began = os.stat(end).st_mtime - 3600
+    os.utime(end, (began, began))
+    d.start()
+    d.wait_state("web", "running")
+    check(3600 <= _metrics(d)("vm_uptime_seconds", vm="web") < 3660, "it counts from elsewhere")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()
 
 
