@@ -44,6 +44,9 @@
 #define HTTP_SEGMENTS_MAX 16u
 #define HTTP_QUERY_MAX 16u
 #define HTTP_VALUE_MAX 255u /* of Idempotency-Key and Last-Event-ID */
+#define HTTP_KEYS_MAX 1024u /* idempotency keys that are kept, the oldest go */
+#define HTTP_KEYS_BYTES_MAX (8u << 20)
+#define HTTP_KEYS_MS UINT64_C(86400000)
 #define HTTP_STREAM_BUFFER_MAX (1u << 20)
 #define HTTP_IDLE_MS 60000u
 #define HTTP_ALIVE_MS 15000u
@@ -131,8 +134,9 @@ struct http_config {
 	enum http_role (*role)(void *owner, const struct http_caller *caller,
 			       const char *authorization);
 	/* 0 takes the figure above; tests have other ones. */
-	unsigned connections_max, user_connections_max;
-	uint64_t idle_ms, alive_ms;
+	unsigned connections_max, user_connections_max, keys_max;
+	size_t keys_bytes_max;
+	uint64_t idle_ms, alive_ms, keys_ms;
 };
 
 /* Root and members of the group are administrators, others strangers. */

@@ -245,6 +245,25 @@ def _(place):
     d.end()
 
 
+@host_test("requests_that_come_again_with_their_key_are_done_once")
+def _(place):
+    d = Daemon(place)
+    body = {"name": "web", "memory_mib": 64, "boot": {"kernel": Paths.guest, "append": "test=halted"}}
+    key = {"Idempotency-Key": "made-by-a-client"}
+    first = d.ask("POST", "/v1/vms", body, key)
+    again = d.ask("POST", "/v1/vms", body, key)
+    check(first[0] == again[0] == 201 and first[2] == again[2], f"{again} is not {first}")
+    check(again[1]["Location"] == "/v1/vms/web" and again[1]["ETag"] == first[1]["ETag"], str(again[1]))
+    d.refused("POST", "/v1/vms", body, 409, "there is a VM 'web' already")
+    status, _, answer = d.ask("POST", "/v1/vms", {**body, "name": "other"}, key)
+    check(status == 422 and "another request" in answer["detail"], f"{status} {answer}")
+    jobs = [d.ask("POST", "/v1/vms/web/start", None, {"Idempotency-Key": "2"}) for _ in range(2)]
+    check([job[0] for job in jobs] == [202, 202] and jobs[0][2] == jobs[1][2], str(jobs))
+    d.wait_state("web", "running")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.end()
+
+
 @host_test("the_description_is_served_as_it_is_in_the_tree")
 def _(place):
     d = Daemon(place)

@@ -128,6 +128,14 @@ class Api(unittest.TestCase):
             for status in ("400", "403", "default"):
                 self.assertIn(status, operation["responses"], row.pattern)
 
+    def test_posts_and_they_alone_take_an_idempotency_key(self):
+        for row, item, operation in self._operations():
+            where = f"{row.method} {row.pattern}"
+            posts = row.method == "post"
+            self.assertEqual("Idempotency-Key" in self._parameters(item, operation, "header"), posts, where)
+            for status in ("409", "422", "503") if posts else ():
+                self.assertIn(status, operation["responses"], where)
+
     def test_operations_have_names_of_their_own(self):
         names = [operation["operationId"] for _, _, operation in self._operations()]
         self.assertEqual(len(names), len(set(names)))
