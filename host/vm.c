@@ -367,12 +367,26 @@ int vm_start_later(struct vm *vm, unsigned delay_s)
 /* ---- what the worker tells ---- */
 
 /* The guest's words: a bounded number of texts. */
+static bool are_facts(json_t *result)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(result) || json_object_size(result) > GUEST_FACTS_MAX)
+		return false;
+	json_object_foreach(result, name, value)
+	{
+		if (!json_is_string(value))
+			return false;
+	}
+	return true;
+}
+
 static void on_guest(void *ctx, json_t *result, const char *sentence)
 {
 	struct vm *vm = ctx;
 
-	if (sentence || !json_is_object(result) || json_object_size(result) > GUEST_FACTS_MAX ||
-	    json_equal(result, vm->guest))
+	if (sentence || !are_facts(result) || json_equal(result, vm->guest))
 		return;
 	json_decref(vm->guest);
 	vm->guest = json_incref(result);
@@ -460,13 +474,13 @@ json_t *vm_show(const struct vm *vm)
 
 json_t *vm_show_short(const struct vm *vm)
 {
-	const json_t *heartbeat =
-		json_object_get(json_object_get(vm->status, "integration"), "heartbeat");
+	const json_t *services = json_object_get(vm->status, "integration");
+	json_t *heartbeat = json_object_get(json_object_get(services, "heartbeat"), "state");
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:O?, s:O?}", "name", vm->name, "uuid",
 			 vm->uuid, "state", vm_life_label(vm), "problem", vm->problem, "cpus",
 			 json_object_get(vm->settings->root, "cpus"), "memory_mib",
 			 json_object_get(vm->settings->root, "memory_mib"), "heartbeat",
-			 json_object_get(heartbeat, "state"), "address",
+			 json_is_string(heartbeat) ? heartbeat : NULL, "address",
 			 json_object_get(vm->guest, "NetworkAddressIPv4"));
 }
