@@ -13,6 +13,7 @@
 #include "host/ending.h"
 #include "host/events.h"
 #include "host/jobs.h"
+#include "host/metrics.h"
 #include "host/vm.h"
 #include "lib/fields.h"
 
@@ -23,6 +24,8 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_host},
 	{HTTP_POST, "/v1/host/stop-vms", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_stop_vms},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
+	{HTTP_GET, "/v1/openapi.json", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_description},
+	{HTTP_GET, "/metrics", HTTP_READER, HTTP_TEXT, NULL, NULL, api_metrics},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_job},
 	{HTTP_GET, "/v1/switches", HTTP_READER, 0, "limit after", NULL, api_list_switches},
@@ -61,7 +64,7 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/vms/{vm}/console", HTTP_OPERATOR, HTTP_SCOPED | HTTP_UPGRADES, NULL,
 	 "oya-console", api_vm_console},
 	{HTTP_GET, "/v1/tokens", HTTP_ADMINISTRATOR, 0, "limit after", NULL, api_list_tokens},
-	{HTTP_POST, "/v1/tokens", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	{HTTP_POST, "/v1/tokens", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
 	 api_create_token},
 	{HTTP_DELETE, "/v1/tokens/{token}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_delete_token},
 };
@@ -248,4 +251,25 @@ void api_events(struct http_request *r, void *owner)
 	struct api *api = owner;
 
 	events_listen(api->events, r);
+}
+
+void api_metrics(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	struct http_load load;
+	uint64_t now_us = 0;
+	struct failure f;
+	size_t len;
+	char *text;
+
+	http_load(r, &load);
+	sd_event_now(api->host->event, CLOCK_MONOTONIC, &now_us);
+	text = metrics_text(api->host, &load, now_us, &len);
+	if (text) {
+		http_reply_text(r, "text/plain; version=0.0.4", text, len);
+		free(text);
+	} else {
+		fail(&f, -ENOMEM, "cannot tell the metrics: out of memory");
+		http_fail(r, 503, &f);
+	}
 }

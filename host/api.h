@@ -62,6 +62,8 @@ void api_accept(struct http_request *r, const struct job *job);
 void api_host(struct http_request *r, void *owner);
 void api_stop_vms(struct http_request *r, void *owner);
 void api_events(struct http_request *r, void *owner);
+void api_description(struct http_request *r, void *owner);
+void api_metrics(struct http_request *r, void *owner);
 void api_list_jobs(struct http_request *r, void *owner);
 void api_get_job(struct http_request *r, void *owner);
 void api_list_switches(struct http_request *r, void *owner);

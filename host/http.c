@@ -513,6 +513,12 @@ static void take_config(struct http *h, const struct http_config *config)
 		c->idle_ms = HTTP_IDLE_MS;
 	if (!c->alive_ms)
 		c->alive_ms = HTTP_ALIVE_MS;
+	if (!c->keys_max)
+		c->keys_max = HTTP_KEYS_MAX;
+	if (!c->keys_bytes_max)
+		c->keys_bytes_max = HTTP_KEYS_BYTES_MAX;
+	if (!c->keys_ms)
+		c->keys_ms = HTTP_KEYS_MS;
 }
 
 int http_new(sd_event *loop, const struct http_config *config, struct http **ret_http,
@@ -528,6 +534,7 @@ int http_new(sd_event *loop, const struct http_config *config, struct http **ret
 	h->clients = h->faults = h->library = limit;
 	list_init(&h->connections);
 	list_init(&h->waiting);
+	list_init(&h->keys);
 	h->loop = sd_event_ref(loop);
 	r = sd_event_add_time(loop, &h->deadline, CLOCK_MONOTONIC, 0, DEADLINE_ACCURACY_US,
 			      on_deadline, h);
@@ -559,6 +566,7 @@ void http_free(struct http *h)
 		h->listener = l->next;
 		listener_free(l);
 	}
+	http_keys_free(h);
 	sd_event_source_disable_unref(h->deadline);
 	sd_event_unref(h->loop);
 	free(h);

@@ -46,6 +46,9 @@
 #define HTTP_SEGMENTS_MAX 16u
 #define HTTP_QUERY_MAX 16u
 #define HTTP_VALUE_MAX 255u /* of Idempotency-Key and Last-Event-ID */
+#define HTTP_KEYS_MAX 1024u /* idempotency keys that are kept, the oldest go */
+#define HTTP_KEYS_BYTES_MAX (8u << 20)
+#define HTTP_KEYS_MS UINT64_C(86400000)
 #define HTTP_STREAM_BUFFER_MAX (1u << 20)
 #define HTTP_IDLE_MS 60000u
 #define HTTP_ALIVE_MS 15000u
@@ -97,7 +100,9 @@ enum http_route_flag {
 	HTTP_STREAMS = 4,   /* answers with events: text/event-stream */
 	HTTP_TEXT = 8,      /* answers with text/plain */
 	HTTP_UPGRADES = 16, /* becomes a stream of bytes: the request has to name `protocol` */
-	HTTP_SCOPED = 32 /* leaves out what a limited caller may not see; others are closed to it */
+	HTTP_SCOPED =
+		32,      /* leaves out what a limited caller may not see; others are closed to it */
+	HTTP_SECRET = 64 /* its answer is not kept */
 };
 
 /* What the owner knows of a caller besides its role. */
@@ -151,8 +156,9 @@ struct http_config {
 	enum http_role (*role)(void *owner, const struct http_caller *caller,
 			       const char *authorization, struct http_identity *ret_identity);
 	/* 0 takes the figure above; tests have other ones. */
-	unsigned connections_max, user_connections_max;
-	uint64_t idle_ms, alive_ms;
+	unsigned connections_max, user_connections_max, keys_max;
+	size_t keys_bytes_max;
+	uint64_t idle_ms, alive_ms, keys_ms;
 };
 
 /* Root and members of the group are administrators, others strangers. */
@@ -189,6 +195,12 @@ void http_later(struct http_request *r);
 /* Whether nobody waits for the answer any more. */
 bool http_gone(const struct http_request *r);
 
+/* What of the service is taken, within a handler. */
+struct http_load {
+	unsigned connections, streams;
+};
+void http_load(const struct http_request *r, struct http_load *ret_load);
+
 /* ---- replies ---- */
 
 struct http_reply {
@@ -202,7 +214,8 @@ struct http_reply {
 /* A GET or HEAD whose If-None-Match names the ETag of a reply of 200 is answered by 304. */
 void http_reply(struct http_request *r, const struct http_reply *reply);
 
-/* A reply of 200 that is not JSON, of a route with HTTP_TEXT. The text is copied. */
+/* A reply of 200 with a text that is there already, which is copied: application/json, or what
+ * another `type` says of a route with HTTP_TEXT. */
 void http_reply_text(struct http_request *r, const char *type, const char *text, size_t len);
 
 /* The sentence as application/problem+json. */

@@ -36,6 +36,7 @@ struct http_exchange *http_exchange_new(struct http_connection *c, const char *t
 
 static void exchange_free(struct http_exchange *x)
 {
+	http_key_end(x);
 	json_decref(x->r.body);
 	free(x->target);
 	free(x->values);
@@ -87,6 +88,13 @@ bool http_gone(const struct http_request *r)
 	return ((const struct http_exchange *)r)->gone;
 }
 
+void http_load(const struct http_request *r, struct http_load *ret_load)
+{
+	const struct http *h = ((const struct http_exchange *)r)->h;
+
+	*ret_load = (struct http_load){h->count, h->streams};
+}
+
 const char *http_param(const struct http_request *r, const char *name)
 {
 	size_t len = strlen(name);
@@ -131,6 +139,7 @@ static enum MHD_Result on_field(void *owner, enum MHD_ValueKind kind, const char
 
 void http_answer(struct http_exchange *x, unsigned status, struct MHD_Response *response)
 {
+	http_key_end(x);
 	if (!x->c || x->gone) {
 		if (response)
 			MHD_destroy_response(response);
@@ -266,7 +275,7 @@ static void call_handler(struct http_exchange *x)
 
 	x->called = true;
 	http_await(x->c, false);
-	if (refuse_body(x))
+	if (refuse_body(x) || http_key_begin(x))
 		return;
 	x->r.route->handle(&x->r, config->owner);
 	if (!x->answer && !x->held && !x->gone) {

@@ -35,7 +35,10 @@ struct http {
 	struct list connections, waiting;
 	unsigned count, streams;
 	bool ending;
-	size_t bodies; /* bytes of bodies that are being received */
+	size_t bodies;    /* bytes of bodies that are being received */
+	struct list keys; /* idempotency keys, the oldest first */
+	unsigned key_count;
+	size_t key_bytes;
 	sd_event_source *deadline;
 	struct log_limit clients, faults, library; /* what clients cause; our troubles; its words */
 };
@@ -86,6 +89,7 @@ struct http_exchange {
 	unsigned status;
 	struct http_stream *stream;
 	struct http_raw *raw;
+	struct http_key *key; /* its idempotency key, until it is answered; NULL */
 };
 
 /* ---- http.c ---- */
@@ -147,6 +151,25 @@ void http_refuse(struct http_exchange *x, unsigned status, const struct http_lin
 		 const struct failure *f);
 /* Adds a line to a response; false when memory is short or the value cannot be one. */
 bool http_add_line(struct MHD_Response *response, const char *name, const char *value);
+
+/* An answer that is kept; `type` is a constant, the others are NULL where there is none. */
+struct http_kept {
+	unsigned status;
+	const char *type;
+	char *text, *etag, *location;
+};
+void http_reply_kept(struct http_exchange *x, const struct http_kept *answer);
+
+/* ---- http_idempotency.c ---- */
+
+/* True when the request's key has answered or refused it; else the handler is to be called. */
+bool http_key_begin(struct http_exchange *x);
+/* Keeps the answer for those who come with the key again. `reply`, for its lines, may be NULL. */
+void http_key_keep(struct http_exchange *x, unsigned status, const char *type, const json_t *body,
+		   const struct http_reply *reply);
+/* The request has been answered: a key whose answer was not kept is free again. */
+void http_key_end(struct http_exchange *x);
+void http_keys_free(struct http *h);
 
 /* ---- http_stream.c, http_upgrade.c ---- */
 

@@ -68,8 +68,11 @@ void http_refuse(struct http_exchange *x, unsigned status, const struct http_lin
 {
 	json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title",
 				    title_of(status), "status", (int)status, "detail", sentence(f));
-	struct MHD_Response *response = make_json(problem, "application/problem+json", false);
+	static const char type[] = "application/problem+json";
+	struct MHD_Response *response = make_json(problem, type, false);
 
+	if (problem)
+		http_key_keep(x, status, type, problem, NULL);
 	json_decref(problem);
 	if (status == 503 && response && !http_add_line(response, "Retry-After", "1")) {
 		MHD_destroy_response(response);
@@ -148,18 +151,34 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
 {
 	bool unchanged = reply->status == 200 && r->method <= HTTP_HEAD && reply->etag &&
 			 r->if_none_match && http_etag_listed(r->if_none_match, reply->etag);
+	static const char type[] = "application/json";
 	struct MHD_Response *response;
 
 	if (unchanged || !reply->body)
 		response = make(NULL, 0, MHD_RESPMEM_PERSISTENT, NULL, reply->etag);
 	else
-		response = make_json(reply->body, "application/json", reply->etag);
+		response = make_json(reply->body, type, reply->etag);
+	http_key_keep((struct http_exchange *)r, reply->status, type, reply->body, reply);
 	json_decref(reply->body);
 	if (response && !add_lines(response, reply)) {
 		MHD_destroy_response(response);
 		response = NULL;
 	}
 	http_answer((struct http_exchange *)r, unchanged ? 304 : reply->status, response);
+}
+
+void http_reply_kept(struct http_exchange *x, const struct http_kept *a)
+{
+	const struct http_reply lines = {.etag = a->etag, .location = a->location};
+	struct MHD_Response *response =
+		make(a->text, a->text ? strlen(a->text) : 0, MHD_RESPMEM_MUST_COPY,
+		     a->text ? a->type : NULL, a->etag);
+
+	if (response && !add_lines(response, &lines)) {
+		MHD_destroy_response(response);
+		response = NULL;
+	}
+	http_answer(x, a->status, response);
 }
 
 void http_reply_text(struct http_request *r, const char *type, const char *text, size_t len)

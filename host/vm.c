@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +117,11 @@ void vm_free(struct vm *vm)
 const char *vm_life_label(const struct vm *vm)
 {
 	return state_label(&lives, vm->life);
+}
+
+const char *vm_life_text(unsigned life)
+{
+	return state_label(&lives, life);
 }
 
 /* Ends those whose goal is reached, and those that it cannot be reached any more. */
@@ -361,25 +367,41 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		return;
 	}
 	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	if (was_up && may_restart(vm) && set_timer(vm, RESTART_DELAY_US, on_restart) >= 0)
+	if (was_up && may_restart(vm) && set_timer(vm, RESTART_DELAY_US, on_restart) >= 0) {
+		vm->restarts++;
 		vm_move(vm, VM_WAITING);
-	else
+	} else {
 		vm_move(vm, VM_OFF);
+	}
+}
+
+/* When the worker began, which made its file empty then. */
+static uint64_t began_us(const struct stat *end)
+{
+	uint64_t now = now_us();
+	struct timespec real;
+	int64_t age_us;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	age_us = (real.tv_sec - end->st_mtim.tv_sec) * (int64_t)US_PER_S +
+		 (real.tv_nsec - end->st_mtim.tv_nsec) / 1000;
+	return age_us < 0 || (uint64_t)age_us >= now ? now : now - (uint64_t)age_us;
 }
 
 bool vm_adopt(struct vm *vm)
 {
-	char end[PATH_MAX];
+	char path[PATH_MAX];
+	struct stat end;
 
-	snprintf(end, sizeof(end), "%s/end", vm->run);
-	if (access(end, F_OK) < 0)
+	snprintf(path, sizeof(path), "%s/end", vm->run);
+	if (stat(path, &end) < 0)
 		return false;
 	if (vm_worker_watch(vm) < 0 || !vm_worker_lives(vm)) {
 		/* It has ended while nobody looked: as if it ended now. */
 		vm_worker_take_end(vm);
 		return false;
 	}
-	vm->started_us = now_us();
+	vm->started_us = began_us(&end);
 	vm->adopted = true;
 	vm_move(vm, VM_STARTING);
 	vm_worker_connect(vm);
@@ -404,12 +426,26 @@ void vm_host_ends(struct vm *vm)
 /* ---- what the worker tells ---- */
 
 /* The guest's words: a bounded number of texts. */
+static bool are_facts(json_t *result)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(result) || json_object_size(result) > GUEST_FACTS_MAX)
+		return false;
+	json_object_foreach(result, name, value)
+	{
+		if (!json_is_string(value))
+			return false;
+	}
+	return true;
+}
+
 static void on_guest(void *ctx, json_t *result, const char *sentence)
 {
 	struct vm *vm = ctx;
 
-	if (sentence || !json_is_object(result) || json_object_size(result) > GUEST_FACTS_MAX ||
-	    json_equal(result, vm->guest))
+	if (sentence || !are_facts(result) || json_equal(result, vm->guest))
 		return;
 	json_decref(vm->guest);
 	vm->guest = json_incref(result);
@@ -497,13 +533,13 @@ json_t *vm_show(const struct vm *vm)
 
 json_t *vm_show_short(const struct vm *vm)
 {
-	const json_t *heartbeat =
-		json_object_get(json_object_get(vm->status, "integration"), "heartbeat");
+	const json_t *services = json_object_get(vm->status, "integration");
+	json_t *heartbeat = json_object_get(json_object_get(services, "heartbeat"), "state");
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:O?, s:O?}", "name", vm->name, "uuid",
 			 vm->uuid, "state", vm_life_label(vm), "problem", vm->problem, "cpus",
 			 json_object_get(vm->settings->root, "cpus"), "memory_mib",
 			 json_object_get(vm->settings->root, "memory_mib"), "heartbeat",
-			 json_object_get(heartbeat, "state"), "address",
+			 json_is_string(heartbeat) ? heartbeat : NULL, "address",
 			 json_object_get(vm->guest, "NetworkAddressIPv4"));
 }

@@ -34,7 +34,7 @@
 #define VM_FILE "vm.json"
 #define VM_RUNNING_FILE "running" /* in its folder: it is to run when the host starts */
 
-enum vm_life { VM_OFF, VM_WAITING, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_STOPPING };
+enum vm_life { VM_OFF, VM_WAITING, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_STOPPING, VM_LIVES };
 
 struct host;
 struct launch;
@@ -65,6 +65,7 @@ struct vm {
 	bool off_wanted;        /* its end is its user's wish */
 	bool host_ends;         /* and with it this run, which goes on when the host starts again */
 	unsigned crashes;       /* since `crashes_from` */
+	uint64_t restarts;      /* by itself after a crash, since we began */
 	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */
 	struct log_limit log;
 	struct list waiters;
@@ -78,6 +79,7 @@ struct vm *vm_new(struct host *host, const char *name, const char *folder,
 void vm_free(struct vm *vm);
 
 const char *vm_life_label(const struct vm *vm);
+const char *vm_life_text(unsigned life);
 
 /* At the daemon's start: takes over a worker that lives; true when one does. */
 bool vm_adopt(struct vm *vm);

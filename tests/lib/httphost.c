@@ -198,7 +198,7 @@ static enum http_role role_of(void *owner, const struct http_caller *caller,
 
 	ret_identity->limited = s->limited;
 
-	must(caller->uid == getuid() && caller->pid == getpid(), "know who comes");
+	must(caller->uid == s->uid && caller->pid == getpid(), "know who comes");
 	snprintf(s->authorization, sizeof(s->authorization), "%s",
 		 authorization ? authorization : "");
 	return s->role;
@@ -228,6 +228,7 @@ struct httphost *httphost_new(const struct http_config *figures)
 	must(s && sd_event_new(&s->loop) >= 0, "make a loop");
 	s->raw = -1;
 	s->role = HTTP_ADMINISTRATOR;
+	s->uid = getuid();
 	start_listening(s);
 	config.route = routes;
 	config.routes = ARRAY_LEN(routes);

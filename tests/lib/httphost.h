@@ -28,6 +28,7 @@ struct httphost {
 	socklen_t address_len;
 	enum http_role role;    /* of all who come */
 	bool limited;           /* so are they */
+	uid_t uid;              /* of them; the caller's */
 	char authorization[64]; /* that came last */
 	unsigned calls;         /* of handlers */
 	struct http_request *later[HTTPHOST_LATER_MAX];

@@ -8,7 +8,10 @@ import socket
 import ssl
 import subprocess
 
-from harness import SLOWNESS, Paths, check, connected, wait_for
+from description import Description, Wrong
+from harness import SLOWNESS, Failed, Paths, check, connected, wait_for
+
+DESCRIPTION = Description.load()
 
 
 class Connection(http.client.HTTPConnection):
@@ -100,8 +103,11 @@ class Daemon:
             self.holder.kill()
             self.holder.wait()
 
-    def ask(self, method, path, body=None, headers=None, connection=None):
-        """Status, headers, and the JSON of the answer; on the Unix socket unless there is a connection."""
+    def fetch(self, method, path, body=None, headers=None, connection=None):
+        """Status, headers and the bytes of the answer, all of which are as the API's description says.
+
+        On the Unix socket unless there is a connection.
+        """
         c = connection or Connection(self.api)
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         text = None if body is None else json.dumps(body)
@@ -111,7 +117,18 @@ class Daemon:
         answer = c.getresponse()
         content = answer.read()
         c.close()
-        return answer.status, answer.headers, json.loads(content) if content else None
+        try:
+            DESCRIPTION.check_answer(method, path, answer.status, answer.headers, content)
+            if answer.status < 400:
+                DESCRIPTION.check_request(method, path, kind, body)
+        except Wrong as e:
+            raise Failed(f"the API is not as described: {e}") from None
+        return answer.status, answer.headers, content
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        """Status, headers, and the JSON of the answer."""
+        status, got, content = self.fetch(method, path, body, headers, connection)
+        return status, got, json.loads(content) if content else None
 
     def good(self, method, path, body=None, status=None):
         got, _, answer = self.ask(method, path, body)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """oyad with real workers: VMs that it makes, starts, loses sight of and finds again."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
 
-from daemon import Daemon
-from harness import Paths, check, marked, test, wait_for
+import exposition
+from daemon import DESCRIPTION, Connection, Daemon
+from harness import Failed, Paths, check, marked, test, wait_for
 
 
 def host_test(name):
@@ -191,21 +193,135 @@ def _(place):
     d.end()
 
 
+def _listen(d, last=None):
+    """Numbers, types and data of the events from now on, or behind `last`; each is as described."""
+    c = Connection(d.api)
+    c.request("GET", "/v1/events", headers={"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})})
+    stream = c.getresponse()
+    check(stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream", str(stream.headers))
+
+    def events():
+        fields = {}
+        with contextlib.closing(c), stream:
+            for line in stream:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                elif "event" in fields:
+                    data = json.loads(fields["data"])
+                    DESCRIPTION.check_event(fields["event"], data)
+                    yield fields["id"], fields["event"], data
+                    fields = {}
+
+    return events()
+
+
+def _until(events, condition):
+    """The first event of which condition(type, data) is true, and those before it."""
+    seen = []
+    for event in events:
+        seen.append(event)
+        if condition(*event[1:]):
+            return seen
+    raise Failed(f"the events end: {seen}")
+
+
 @host_test("events_tell_what_happens_and_go_on_where_they_broke")
 def _(place):
     d = Daemon(place)
     d.make("web")
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
-    s.connect(d.api)
-    s.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+    events = _listen(d)
     d.done("POST", "/v1/vms/web/start")
-    seen = b""
-    while b'"state":"running"' not in seen.replace(b" ", b"") or b"event: job" not in seen:
-        more = s.recv(65536)
-        check(more, f"it ends: {seen!r}")
-        seen += more
-    s.close()
+    first = next(events)
+    seen = [first, *_until(events, lambda kind, data: kind == "vm" and data["state"] == "running")]
+    check("job" in [kind for _, kind, _ in seen], f"no job: {seen}")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.good("DELETE", "/v1/vms/web", status=204)
+    seen += _until(events, lambda kind, data: kind == "vm-removed")
+    events.close()
+    again = _until(_listen(d, first[0]), lambda kind, data: kind == "vm-removed")
+    check(again == seen[1:], f"{again} is not {seen[1:]}")
+    gap = next(_listen(d, "1"))
+    check(gap[1] == "gap" and gap[2]["next"] > int(seen[-1][0]), f"no gap: {gap}")
+    d.end()
+
+
+@host_test("requests_that_come_again_with_their_key_are_done_once")
+def _(place):
+    d = Daemon(place)
+    body = {"name": "web", "memory_mib": 64, "boot": {"kernel": Paths.guest, "append": "test=halted"}}
+    key = {"Idempotency-Key": "made-by-a-client"}
+    first = d.ask("POST", "/v1/vms", body, key)
+    again = d.ask("POST", "/v1/vms", body, key)
+    check(first[0] == again[0] == 201 and first[2] == again[2], f"{again} is not {first}")
+    check(again[1]["Location"] == "/v1/vms/web" and again[1]["ETag"] == first[1]["ETag"], str(again[1]))
+    d.refused("POST", "/v1/vms", body, 409, "there is a VM 'web' already")
+    status, _, answer = d.ask("POST", "/v1/vms", {**body, "name": "other"}, key)
+    check(status == 422 and "another request" in answer["detail"], f"{status} {answer}")
+    jobs = [d.ask("POST", "/v1/vms/web/start", None, {"Idempotency-Key": "2"}) for _ in range(2)]
+    check([job[0] for job in jobs] == [202, 202] and jobs[0][2] == jobs[1][2], str(jobs))
+    d.wait_state("web", "running")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.end()
+
+
+@host_test("the_description_is_served_as_it_is_in_the_tree")
+def _(place):
+    d = Daemon(place)
+    check(d.good("GET", "/v1/openapi.json", status=200) == DESCRIPTION.root, "it is another one")
+    check(d.good("GET", "/v1/host")["vms"] == 0, "VMs from nowhere")
+    d.end()
+
+
+def _metrics(d):
+    """A function that gives the value of a metric with these labels, or None."""
+    _, headers, content = d.fetch("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4;q=0.9,*/*;q=0.1"})
+    check(headers["Content-Type"] == "text/plain; version=0.0.4", str(headers))
+    metrics = exposition.parse(content.decode())
+    return lambda name, **labels: metrics[f"oya_{name}"].get(frozenset(labels.items()))
+
+
+@host_test("metrics_tell_of_the_host_and_its_vms")
+def _(place):
+    d = Daemon(place)
+    d.make("idle", cpus=3)
+    d.make("web")
+    d.done("POST", "/v1/vms/web/start")
+    value = _metrics(d)
+    check(value("vms", state="running") == 1 and value("vms", state="off") == 1, "other counts")
+    check(value("vm_state", vm="web", state="running") == 1, "web does not run")
+    check(value("vm_state", vm="idle", state="running") == 0, "idle runs")
+    check(value("vm_info", vm="web", uuid=d.vm("web")["uuid"]) == 1, "another identity")
+    check(value("vm_cpus", vm="idle") == 3 and value("vm_cpus", vm="web") == 1, "other processors")
+    check(value("vm_memory_bytes", vm="web") == 64 << 20, "another memory")
+    check(value("vm_resets_total", vm="web") == 0 and value("vm_resets_total", vm="idle") is None, "resets")
+    check(value("vm_uptime_seconds", vm="web") < 60 and value("vm_uptime_seconds", vm="idle") is None, "uptime")
+    check(value("jobs_started_total") == 1 and value("jobs_running") == 0, "jobs")
+    check(value("http_connections") >= 1 and value("http_event_streams") == 0, "connections")
+    d.good("POST", "/v1/vms/web/reset", status=204)
+    wait_for(lambda: _metrics(d)("vm_resets_total", vm="web") == 1, "the reset is not counted")
+    pid = _worker(place, d, "web")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: _worker(place, d, "web") not in (None, pid), "it is not started again", 10)
+    d.wait_state("web", "running")
+    check(_metrics(d)("vm_crash_restarts_total", vm="web") == 1, "the restart is not counted")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    check(_metrics(d)("vm_uptime_seconds", vm="web") is None, "it is up while it is off")
+    d.end()
+
+
+@host_test("uptime_of_a_vm_that_is_found_again_counts_from_its_start")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    d.done("POST", "/v1/vms/web/start")
+    end = os.path.join(d.run, "vm", d.vm("web")["uuid"], "end")
+    d.end()
+    began = os.stat(end).st_mtime - 3600
+    os.utime(end, (began, began))
+    d.start()
+    d.wait_state("web", "running")
+    check(3600 <= _metrics(d)("vm_uptime_seconds", vm="web") < 3660, "it counts from elsewhere")
     d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()
 

@@ -238,6 +238,18 @@ class Formats(unittest.TestCase):
             named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
             self.assertEqual(named, set(re.findall(r'\{"(\w+)", JSON_', keys)), title)
 
+    def test_document_of_the_metrics_has_them(self):
+        code = re.findall(r'"(oya_[a-z0-9_]+)",', read("host/metrics.c"))
+        self.assertEqual(len(code), len(set(code)))
+        self.assertEqual(re.findall(r"^\| `(\w+)` \|", read("docs/format/metrics.md"), re.MULTILINE), self._in_order(code))
+
+    @staticmethod
+    def _in_order(names):
+        """As they are shown: the host's own first and last, those of each VM between."""
+        own = [name for name in names if not name.startswith("oya_vm")]
+        table = [name for name in names if name.startswith("oya_vm_") and name not in ("oya_vm_info", "oya_vm_state")]
+        return [own[0], "oya_vms", "oya_vm_info", "oya_vm_state", *table, *own[1:]]
+
     def test_document_of_the_configuration_has_its_limits(self):
         text = read("worker/config.h")
         document = read("docs/format/worker-config.md")
