@@ -361,7 +361,7 @@ static void then_dhcp_restarted(struct network_work *w)
 {
 	struct shown *s = network_find(w->network, w->config.name);
 
-	if (w->r < 0)
+	if (w->r < 0 && s) /* else it was removed meanwhile */
 		log_line(LOG_LEVEL_ERROR, "%s", w->f.text);
 	if (s && w->wait_ms && set_timer(s, w->wait_ms * 1000, on_dhcp_due) < 0)
 		log_line(LOG_LEVEL_ERROR, "the DHCP service of '%s' is not started again",
