@@ -93,10 +93,10 @@ static void on_undone(struct pool_work *w)
 /* It failed by h->r and h->f: what was made for it goes. */
 static void take_back(struct hot *h)
 {
-	if (h->plugged)
+	if (h->plugged) {
 		network_unplug(h->vm->host->network, h->port, 1);
-	if (h->plugged)
 		h->port = NULL;
+	}
 	if (!json_array_size(h->images)) {
 		finish(h, h->r, &h->f);
 		return;

@@ -291,6 +291,9 @@ int network_new(struct host *h, struct network **ret, struct failure *f)
 		free(n);
 		return r;
 	}
+	/* Before the kernel has them: requests may name them at once. */
+	for (size_t i = 0; i < n->wanted_count; i++)
+		show(n, &(struct snapshot){n->wanted[i].config, true, -1});
 	*ret = n;
 	return 0;
 }

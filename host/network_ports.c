@@ -40,6 +40,14 @@ static int add_default(struct network *n, struct failure *f)
 	return r < 0 ? r : network_make(n, &config, f);
 }
 
+/* One that is there is left of a VM that ended while a NIC came to it: it is taken. */
+static int plug(struct network *n, const struct port_config *port, struct failure *f)
+{
+	int r = switches_add_port(n->switches, port, f);
+
+	return r == -EEXIST ? switches_change_port(n->switches, port, f) : r;
+}
+
 static int act_plug(struct network_work *w)
 {
 	struct network *n = w->network;
@@ -49,7 +57,7 @@ static int act_plug(struct network_work *w)
 	if (wants_default(w) && !network_find_wanted(n, NETWORK_DEFAULT))
 		r = add_default(n, &w->f);
 	for (; r == 0 && i < w->port_count; i++)
-		r = switches_add_port(n->switches, &w->ports[i], &w->f);
+		r = plug(n, &w->ports[i], &w->f);
 	if (r == 0)
 		return 0;
 	/* The last of them has failed. */

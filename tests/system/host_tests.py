@@ -151,7 +151,8 @@ def _(place):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(pid in marked(place.mark) for pid in pids), "they live")
     d.start()
-    check(d.vm("left")["state"] == "off" and "killed" in d.vm("left")["problem"], "not told")
+    d.wait_state("left", "off")  # its lock may outlive it by a moment
+    check("killed" in d.vm("left")["problem"], str(d.vm("left")))
     d.wait_state("again", "running")
     d.done("POST", "/v1/vms/again/stop", {"off": True})
     d.end()

@@ -97,6 +97,7 @@ def _(place):
     check(net.links().keys() == before.keys(), "interfaces went with the daemon")
     net.run("ip", "link", "del", "oya-lab")
     d.start()
+    check([one["name"] for one in d.good("GET", "/v1/switches")["switches"]] == ["default", "lab"], "")
     wait_for(lambda: net.taps("oya-lab"), f"the port is not plugged in again: {d.errors()}")
     check(_dhcp(d) == service, "another service gives out addresses")
     for name in ("one", "two"):
