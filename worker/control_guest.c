@@ -86,7 +86,7 @@ int control_kvp_get(struct vm *vm, const json_t *arguments, json_t **ret_result,
 	const char *wanted = json_string_value(json_object_get(arguments, "key"));
 	const struct kvp *kvp = vm->integration.kvp;
 	const char *key, *value;
-	enum ic_kvp_pool pool;
+	enum ic_kvp_pool pool = 0;
 	json_t *pairs;
 	int r = take_pool(arguments, &pool, f);
 
@@ -112,7 +112,7 @@ int control_kvp_get(struct vm *vm, const json_t *arguments, json_t **ret_result,
 static int change(struct vm *vm, const json_t *arguments, const char *value, struct failure *f)
 {
 	const char *key = json_string_value(json_object_get(arguments, "key"));
-	enum ic_kvp_pool pool;
+	enum ic_kvp_pool pool = 0;
 	int r = take_pool(arguments, &pool, f);
 
 	if (r < 0)

@@ -250,7 +250,7 @@ static int place(const struct request *r, unsigned *ret_controller, unsigned *re
 
 static int verb_disk_remove(struct request *r, json_t **ret_result, struct failure *f)
 {
-	unsigned controller, lun;
+	unsigned controller = 0, lun = 0;
 	bool done = false;
 	int e = place(r, &controller, &lun, f);
 
