@@ -67,7 +67,7 @@ class Daemon:
 
     def start(self):
         command = [*self.before, Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
-        command += self.options
+        command += ["--importer", Paths.importer, *self.options]
         with open(self.errors_path, "ab") as errors:
             self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
         wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")
