@@ -1,16 +1,14 @@
 """The packages on a host with a real systemd: VMs are units, which outlive oyad and its upgrade, and stop and start with the host."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from lab import Host, images
 from lab import vm as vms
 from lab.runner import Session, timeout
+from lab.service import package
 
-_PROJECT = Path(__file__).resolve().parent.parent.parent
 _END = "/var/log/oya-end"
 _GUEST = "while :; do sleep 60; done"
 # What there is behind the end of its VMs: what was said of them, oyad, and the network.
@@ -19,17 +17,6 @@ ExecStopPost=/bin/sh -c 'journalctl --sync; (journalctl -b -o cat -u oyad -u oya
 """
 # As the lab's other VMs have it (lab/vm.py), also after the host's next start.
 _HUGE_PAGES = f"w {vms.HUGE_PAGES} - - - - advise"
-
-
-def _package(lab: Session) -> Path:
-    """The package oya; built here when there is none of this build."""
-    built = lab.binary("host/oyad").stat().st_mtime
-    folder = _PROJECT / "build" / "packages"
-    found = list(folder.glob("oya_*_amd64.deb"))
-    if not found or found[0].stat().st_mtime < built:
-        subprocess.run([_PROJECT / "tools" / "package", "-j1"], check=True, stdout=subprocess.DEVNULL)
-        found = list(folder.glob("oya_*_amd64.deb"))
-    return found[0]
 
 
 def _wait(what: str, condition: Callable[[], object], seconds: float = 90.0) -> None:
@@ -82,7 +69,7 @@ def _prepare(lab: Session, host: Host) -> None:
 
 
 def _installs(lab: Session, host: Host) -> None:
-    host.put(_package(lab), "/root/oya.deb")
+    host.put(package(lab.binary("host/oyad").parent.parent), "/root/oya.deb")
     host.run("dpkg -i /root/oya.deb", timeout=300)
     host.run("systemctl is-active oyad.service oya-vms.service")
     assert host.run("stat -c '%a %G' /run/oya /run/oya/api").out == "750 oya\n660 oya\n"
