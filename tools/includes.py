@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 _HOSTED = {"abi", "base", "lib", "disk"}
-_PROGRAMS = ("host", "cluster", "volume", "manager", "cli")
+_PROGRAMS = ("host", "cluster", "volume", "manager", "cli", "import")
 
 # Folder -> the folders whose headers it may include. tests/ and fuzz/ may include any of them.
 MAY_INCLUDE: dict[str, set[str]] = {
