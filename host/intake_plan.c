@@ -96,7 +96,9 @@ json_t *intake_plan_settings(const json_t *plan)
 	for (unsigned i = 0; i < ARRAY_LEN(kept); i++) {
 		json_t *value = json_object_get(plan, kept[i]);
 
-		if (value)
+		/* 0 and "": the file says nothing of it. */
+		if (json_integer_value(value) ||
+		    (json_is_string(value) && json_string_length(value)))
 			json_object_set(settings, kept[i], value);
 	}
 	return settings;

@@ -260,7 +260,7 @@ def _(place):
     try:
         d = Daemon(place)
         job = d.job("POST", "/v1/images", {"name": "x", "file": raw})
-        check(job["state"] == "failed" and "No space left" in job["problem"], str(job))
+        check(job["state"] == "failed" and "no space is left" in job["problem"], str(job))
         check(not _left(d) and d.good("GET", "/v1/images")["images"] == [], "something is left")
         d.make("web", disks=[{"file": "first.raw", "size_mib": 1}])
         d.end()
