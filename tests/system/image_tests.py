@@ -262,6 +262,7 @@ def _(place):
         job = d.job("POST", "/v1/images", {"name": "x", "file": raw})
         check(job["state"] == "failed" and "no space is left" in job["problem"], str(job))
         check(not _left(d) and d.good("GET", "/v1/images")["images"] == [], "something is left")
+        wait_for(lambda: os.statvfs(state).f_bfree, "its room is not given back")
         d.make("web", disks=[{"file": "first.raw", "size_mib": 1}])
         d.end()
     finally:
