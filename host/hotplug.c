@@ -111,10 +111,10 @@ static void on_settled(void *ctx, struct vm *vm, int r, const struct failure *f)
 
 	(void)vm;
 	if (r < 0)
-		log_line(LOG_LEVEL_ERROR,
-			 "the VM '%s' runs otherwise than its settings say until it is switched "
-			 "off: %s",
-			 h->vm->name, f->text);
+		log_line_of(LOG_LEVEL_ERROR, h->vm->log_fields,
+			    "the VM '%s' runs otherwise than its settings say until it is switched "
+			    "off: %s",
+			    h->vm->name, f->text);
 	finish(h, r, f);
 }
 

@@ -90,6 +90,26 @@ def _starts_as_a_unit(host: Host) -> _Tiny:
     return tiny
 
 
+def _is_found_in_the_journal(host: Host, tiny: _Tiny) -> None:
+    """By its name: what oyad says of it, and its worker."""
+    told = host.run("journalctl --sync; journalctl -o json OYA_VM=tiny").out
+    lines = [json.loads(line) for line in told.splitlines()]
+    units = {line["_SYSTEMD_UNIT"] for line in lines}
+    assert units == {"oyad.service", tiny.unit}, units
+    assert "the VM 'tiny' is running" in [line["MESSAGE"] for line in lines], told
+    assert {line["OYA_VM_UUID"] for line in lines} == {tiny.show()["uuid"]}, told
+
+
+def _stands_a_clock_that_jumps(host: Host, tiny: _Tiny) -> None:
+    """A day ahead and back: nothing of the VM is told by the hour."""
+    worker = tiny.pid()
+    for day in ("+1 day", "-1 day"):
+        host.run(f"date -s '{day}' && oya vm list && oya job list")
+        assert tiny.show()["state"] == "running" and tiny.pid() == worker
+    host.run("oya vm pause tiny && oya vm resume tiny")
+    tiny.wait_running()
+
+
 def _begins_anew_at_once(host: Host, tiny: _Tiny) -> None:
     """The unit of the run before may still be there."""
     before = tiny.pid()
@@ -143,6 +163,8 @@ def test_packages_and_vms_live_with_systemd(lab):
         tiny = _starts_as_a_unit(host)
         _begins_anew_at_once(host, tiny)
         tiny.wait_heartbeat()
+        _is_found_in_the_journal(host, tiny)
+        _stands_a_clock_that_jumps(host, tiny)
         _outlives(host, tiny, "systemctl restart oyad")
         _outlives(host, tiny, "kill -9 $(systemctl show -P MainPID oyad)")
         _outlives(host, tiny, "dpkg -i /root/oya.deb")
