@@ -92,7 +92,7 @@ static void run(const char *script, struct seen *s)
 
 static void progress_and_the_last_line_are_told(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 
 	(void)state;
 	run("echo progress 1; echo progress 50; echo done 7", &s);
@@ -104,7 +104,7 @@ static void progress_and_the_last_line_are_told(void **state)
 
 static void progress_that_is_none_is_left_out(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 
 	(void)state;
 	run("echo progress 101; echo progress x; echo progress 5x; echo progress -1; echo 'progress '",
@@ -116,7 +116,7 @@ static void progress_that_is_none_is_left_out(void **state)
 
 static void its_sentence_is_that_of_the_failure(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 
 	(void)state;
 	run("echo 'oya-import: cannot read a: it is torn' >&2; exit 1", &s);
@@ -130,7 +130,7 @@ static void its_sentence_is_that_of_the_failure(void **state)
 
 static void a_line_without_an_end_is_refused(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 
 	(void)state;
 	run("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo done 1", &s);
@@ -145,7 +145,7 @@ static void a_line_without_an_end_is_refused(void **state)
 
 static void one_that_is_cancelled_ends_so(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 	struct importer *i = begin("exec sleep 600", &s);
 
 	(void)state;
@@ -156,7 +156,7 @@ static void one_that_is_cancelled_ends_so(void **state)
 
 static void one_that_is_killed_tells_nothing(void **state)
 {
-	struct seen s;
+	struct seen s = {0};
 	struct importer *i = begin("exec sleep 600", &s);
 
 	(void)state;
