@@ -165,6 +165,8 @@ def _(place):
         if method == "DELETE" and path == "/v1/vms/{vm}":
             d.make("web")  # an administrator may
     check(count > 150, f"only {count} answers")
+    d.ask("POST", "/v1/vms/web/stop", {"off": True})
+    d.wait_state("web", "off")
     d.end()
 
 
