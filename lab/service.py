@@ -22,11 +22,9 @@ _SEED = """users:
   - name: ada
     sudo: ALL=(ALL) NOPASSWD:ALL
     ssh_authorized_keys: [KEY]
-write_files:
-  - path: /srv/www/index.html
-    content: PAGE
-runcmd:
-  - [systemd-run, --unit=web, python3, -m, http.server, -d, /srv/www, "80"]
+bootcmd:
+  - [sh, -c, "mkdir -p /srv/www; echo 'PAGE' >/srv/www/index.html"]
+  - [systemd-run, --no-block, --unit=web, python3, -m, http.server, -d, /srv/www, "80"]
 """
 
 
@@ -87,8 +85,9 @@ class Service:
         return self.host.run("oya vm list").out.strip().splitlines()[-1]
 
     def page(self) -> str:
-        """What its web server answers to the host."""
-        return self.host.run(f"curl -sS --retry 20 --retry-connrefused --retry-delay 3 --max-time 200 http://{self.address}/", timeout=400).out.strip()
+        """What its web server answers to the host, as soon as it does."""
+        command = f"curl -s --retry 150 --retry-connrefused --retry-delay 4 --retry-max-time 600 http://{self.address}/"
+        return self.host.run(command, timeout=700).out.strip()
 
     def guest(self, command: str) -> str:
         """What a command in the guest prints."""
