@@ -134,12 +134,18 @@ void confine_memory(void)
 
 static int lower_limits(unsigned cpu_s)
 {
+	struct rlimit cpu;
 	int r = lower(RLIMIT_CORE, 0);
 
 	if (r == 0)
 		r = lower(RLIMIT_NOFILE, FILES_MAX);
+	/* The soft limit ends a process by a signal of its own, which tells why. */
 	if (r == 0)
-		r = lower(RLIMIT_CPU, cpu_s);
+		r = lower(RLIMIT_CPU, cpu_s + 1);
+	if (r == 0 && getrlimit(RLIMIT_CPU, &cpu) == 0 && cpu.rlim_cur > cpu_s) {
+		cpu.rlim_cur = cpu_s;
+		r = setrlimit(RLIMIT_CPU, &cpu) < 0 ? -errno : 0;
+	}
 	if (r == 0 && !SANITIZED) /* a sanitizer's own memory is larger */
 		r = lower(RLIMIT_AS, MEMORY_MAX);
 	return r;
