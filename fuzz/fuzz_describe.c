@@ -36,7 +36,7 @@ static void check_reference(const char *path)
 	while (path) {
 		must(strncmp(path, "../", 3) != 0 && strcmp(path, "..") != 0);
 		path = strchr(path, '/');
-		path += path != NULL;
+		path = path ? path + 1 : NULL;
 	}
 }
 
