@@ -30,7 +30,7 @@ static size_t utf8_len(const unsigned char *t)
 	return len;
 }
 
-void text_clean(char *text)
+static void clean(char *text, const char *kept)
 {
 	for (unsigned char *t = (unsigned char *)text; *t;) {
 		size_t len = utf8_len(t);
@@ -43,6 +43,11 @@ void text_clean(char *text)
 		}
 		t += len;
 	}
+}
+
+void text_clean(char *text)
+{
+	clean(text, "");
 }
 
 void sentences_add(struct sentences *s, const char *format, ...)
@@ -122,7 +127,7 @@ void plan_set_memory(struct plan *p, uint64_t bytes)
 void plan_set_notes(struct plan *p, const char *text)
 {
 	snprintf(p->notes, sizeof(p->notes), "%s", text);
-	text_clean(p->notes);
+	clean(p->notes, "\n\t");
 }
 
 struct plan_disk *plan_add_disk(struct plan *p, const char *source)
@@ -212,7 +217,7 @@ void plan_check(struct plan *p)
 	name[sizeof(name) - 1] = '\0';
 	plan_set_name(p, name);
 	p->notes[PLAN_NOTES_MAX] = '\0';
-	text_clean(p->notes);
+	clean(p->notes, "\n\t");
 	check_sentences(&p->warnings);
 	check_sentences(&p->refusals);
 	if (p->cpus > PLAN_CPUS_MAX)

@@ -59,7 +59,7 @@ static void ovf_tells_a_whole_vm(void **state)
 							ITEM(35, ""))),
 		0);
 	assert_string_equal(plan.name, "shop");
-	assert_string_equal(plan.notes, "of?mine");
+	assert_string_equal(plan.notes, "of\nmine");
 	assert_int_equal(plan.cpus, 64);
 	assert_int_equal(plan.memory_mib, 4096);
 	assert_int_equal(plan.disk_count, 2);
