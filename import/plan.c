@@ -36,7 +36,7 @@ static void clean(char *text, const char *kept)
 		size_t len = utf8_len(t);
 
 		/* 0xc2 0x80 to 0x9f are control characters as well. */
-		if (len == 0 || *t < 0x20 || *t == 0x7f ||
+		if (len == 0 || (*t < 0x20 && !strchr(kept, *t)) || *t == 0x7f ||
 		    (len == 2 && *t == 0xc2 && t[1] < 0xa0)) {
 			len = len ? len : 1;
 			memset(t, '?', len);

@@ -245,21 +245,28 @@ static bool has_begun(const struct room *r)
 	return false;
 }
 
-static void a_signal_leaves_nothing_and_nobody(void **state)
+/* Much to unpack and little to make, begun. */
+static pid_t start_long_one(const struct room *r)
 {
-	struct room *r = *state;
 	struct call c = {call_convert, "b.qcow2", "out.raw", .format = FORMAT_QCOW2};
-	int status;
 	pid_t pid;
 
 	/* All that is left over would become our child. */
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
-	/* Much to unpack and little to make. */
-	room_sh(r, "yes 'a line that is long enough' | head -c 400000000 >a.raw && "
+	room_sh(r, "yes 'a line that is long enough' | head -c 150000000 >a.raw && "
 		   "qemu-img convert -c -f raw -O qcow2 a.raw b.qcow2 && rm a.raw");
 	pid = room_start(r, &c);
 	assert_true(has_begun(r));
 	assert_true(room_has(r, "out.raw"));
+	return pid;
+}
+
+static void a_signal_leaves_nothing_and_nobody(void **state)
+{
+	struct room *r = *state;
+	pid_t pid = start_long_one(r);
+	int status;
+
 	assert_int_equal(kill(pid, SIGTERM), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
@@ -267,6 +274,19 @@ static void a_signal_leaves_nothing_and_nobody(void **state)
 	assert_false(room_has(r, "out.raw"));
 	room_read(r, "err", r->err, sizeof(r->err));
 	assert_string_equal(r->err, "oya-import: the import was told to end\n");
+}
+
+static void a_kill_leaves_nobody(void **state)
+{
+	struct room *r = *state;
+	pid_t pid = start_long_one(r);
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* The confined process and qemu-img, killed by the kernel. */
+	while (waitpid(-1, &status, 0) > 0)
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 int main(void)
@@ -285,6 +305,7 @@ int main(void)
 		T(a_full_disk_is_told),
 		T(a_limit_of_files_is_told),
 		T(a_signal_leaves_nothing_and_nobody),
+		T(a_kill_leaves_nobody),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
