@@ -186,6 +186,10 @@ void plan_add_nic(struct plan *p, const char *mac)
 			  PLAN_NICS_MAX);
 		return;
 	}
+	plan_warn(
+		p,
+		"NICs become those of Hyper-V: the guest needs the driver hv_netvsc, and may know them "
+		"by other names, such as eth0");
 	nic = &p->nics[p->nic_count++];
 	memset(nic, 0, sizeof(*nic));
 	if (mac && mac_decode(mac, m))

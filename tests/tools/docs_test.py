@@ -311,7 +311,7 @@ class Links(unittest.TestCase):
                 self.assertTrue(there.exists(), f"{path.relative_to(ROOT)} leads to {target}")
 
     def test_every_folder_of_the_tree_has_a_readme(self):
-        named = "abi base lib disk devices worker cli lab tests fuzz docs".split()
+        named = "abi base lib disk devices worker cli import lab tests fuzz docs".split()
         for folder in named + [f"devices/{p.name}" for p in (ROOT / "devices").iterdir() if p.is_dir()]:
             self.assertTrue((ROOT / folder / "README.md").exists(), folder)
 
