@@ -172,7 +172,7 @@ static int told(struct run *r, int status, const char *what, const char *path, s
 			    "cannot %s %s: qemu-img was ended by signal %d; the image is damaged, "
 			    "or made to break it",
 			    what, path, WTERMSIG(status));
-	if (strstr(r->errors, "Failed to get \"") || strstr(r->errors, "Failed to lock"))
+	if (strstr(r->errors, "Failed to get shared") || strstr(r->errors, "Failed to lock"))
 		return fail(f, -EBUSY, "cannot %s %s: it is in use; shut the old VM down first",
 			    what, path);
 	return fail(f, -EIO, "cannot %s %s: %.300s", what, path, *why ? why : "qemu-img failed");

@@ -183,6 +183,26 @@ static void a_damaged_image_leaves_nothing(void **state)
 	assert_false(room_has(r, "out.raw"));
 }
 
+static void an_image_in_use_is_told(void **state)
+{
+	struct room *r = *state;
+	struct call c = {call_convert, "a.raw", "out.raw", .format = FORMAT_RAW};
+
+	make_raw(r);
+	room_sh(r, "{ qemu-io -f raw -c 'sleep 60000' a.raw & echo $! >pid; }");
+	for (unsigned i = 0; i < 100; i++) {
+		room_sh(r, "rm -f out.raw");
+		room_run(r, &c);
+		if (r->status == 1)
+			break;
+		usleep(50000); /* it has not opened it yet */
+	}
+	room_sh(r, "kill $(cat pid)");
+	assert_int_equal(r->status, 1);
+	assert_non_null(strstr(r->err, "a.raw: it is in use; shut the old VM down first"));
+	assert_false(room_has(r, "out.raw"));
+}
+
 /* In a mount namespace of its own: a file system of 2 MiB over the folder "small". */
 static void mount_small(void)
 {
@@ -302,6 +322,7 @@ int main(void)
 		T(what_is_there_is_not_written_over),
 		T(an_image_with_a_backing_file_is_not_converted),
 		T(a_damaged_image_leaves_nothing),
+		T(an_image_in_use_is_told),
 		T(a_full_disk_is_told),
 		T(a_limit_of_files_is_told),
 		T(a_signal_leaves_nothing_and_nobody),
