@@ -62,7 +62,7 @@ static char *image_name(const struct image *i)
 _Noreturn static void start(char *const argv[], const int out[2], const int errors[2], pid_t parent)
 {
 	char *env[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||

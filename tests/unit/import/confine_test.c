@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
 
 #include "base/util.h"
 
@@ -63,9 +65,13 @@ static int try_files(void *ctx, struct failure *f)
 	must(denied(new, O_WRONLY | O_CREAT));
 	must(unlink(good) < 0 && unlink(written) < 0);
 	must(symlink("/", new) < 0 && mkdir(new, 0700) < 0 && rename(good, new) < 0);
-	fd = open(written, O_RDWR | O_TRUNC);
+	must(denied(written, O_RDWR | O_TRUNC));
+	fd = open(written, O_RDWR);
 	must(fd >= 0);
 	close(fd);
+	must(chmod(good, 0666) < 0 && chmod("/etc/passwd", 0644) < 0 && truncate(bad, 0) < 0);
+	must(setxattr(good, "user.a", "b", 1, 0) < 0 && utimes(good, NULL) < 0);
+	must(kill(getppid(), 0) < 0);
 	must(execl("/bin/sh", "sh", "-c", "true", NULL) < 0);
 	return 0;
 }
@@ -84,6 +90,32 @@ static void only_its_own_files_are_there(void **state)
 	room_path(r, "written", written);
 	room_sh(r, "echo 1 >good && echo 1 >bad && echo 1 >written");
 	if (confined_run(&rules, try_files, r, &f) != 0)
+		fail_msg("%s", f.text);
+}
+
+static int try_writing(void *ctx, struct failure *f)
+{
+	const struct room *r = ctx;
+	char good[256], new[256];
+
+	room_path(r, "good", good);
+	room_path(r, "new", new);
+	must(denied(good, O_WRONLY) && denied(good, O_RDWR) && denied(new, O_RDWR | O_CREAT));
+	must(denied("/dev/null", O_WRONLY));
+	must(!denied(good, O_RDONLY));
+	return 0;
+}
+
+static void what_has_no_destination_writes_nothing(void **state)
+{
+	struct room *r = *state;
+	char good[256];
+	struct confine_rules rules = {.read = {good}, .read_count = 1, .cpu_s = 10};
+	struct failure f = {""};
+
+	room_path(r, "good", good);
+	room_sh(r, "echo 1 >good");
+	if (confined_run(&rules, try_writing, r, &f) != 0)
 		fail_msg("%s", f.text);
 }
 
@@ -206,6 +238,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(only_its_own_files_are_there, room_setup,
+						room_teardown),
+		cmocka_unit_test_setup_teardown(what_has_no_destination_writes_nothing, room_setup,
 						room_teardown),
 		cmocka_unit_test(nothing_but_decoding_is_allowed),
 		cmocka_unit_test(what_takes_too_long_is_ended),
