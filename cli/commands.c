@@ -8,6 +8,7 @@ const struct noun command_nouns[] = {
 	{"vm", "virtual machines of this host: made, started, changed, removed"},
 	{"disk", "disks and DVD drives of a VM, also while it runs"},
 	{"nic", "NICs of a VM, also while it runs"},
+	{"image", "images of this host, of which new disks are made"},
 	{"switch", "virtual switches, which connect VMs with each other and the network"},
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
@@ -22,6 +23,11 @@ const size_t command_noun_count = ARRAY_LEN(command_nouns);
 static const struct command_option create_options[] = {
 	{"cpus", "N", NULL, "virtual processors, 1 to 64; default 1", 0},
 	{"memory", "SIZE", NULL, "such as 512M or 4G; default 1G", 0},
+	{"image", "IMAGE", NULL,
+	 "its first disk is made of this image: a name of 'oya\n"
+	 "image list', or a file of any format of 'oya vm import',\nnamed with a slash",
+	 0},
+	{"size", "SIZE", NULL, "that disk becomes this large, such as 20G", 0},
 	{"disk", "FILE|SIZE[,OPTION...]", "@run",
 	 "an image or a block device; or a new, empty disk of a size\n"
 	 "such as 20G. May be given more than once; options are\nthose of 'oya run'",
@@ -59,7 +65,16 @@ static const struct command_option delete_options[] = {
 	{0},
 };
 
+static const struct command_option import_options[] = {
+	{"name", "NAME", NULL, "of the VM; default: the one in the file", 0},
+	{0},
+};
+
 static const struct command_option disk_options[] = {
+	{"copy", NULL, NULL,
+	 "a copy of the file or of an image of 'oya image list' is\n"
+	 "made in the VM's folder, and converted where it must be",
+	 0},
 	{"name", "FILE", NULL, "of a new disk: its image's name in the VM's folder", 0},
 	{"dvd", NULL, NULL, "a DVD-ROM drive, with an ISO image, or 'empty'", 0},
 	{0},
@@ -134,6 +149,11 @@ static const struct command_option top_options[] = {
 	"type user, which needs a VM that is off:\n"                                                 \
 	"  oya nic add web switch=lan,vlan=20"
 
+#define IMPORT_TEXT                                                                                   \
+	"FILE is an OVA or OVF, a domain of libvirt's as XML, or an image: raw, qcow2, VMDK, VHDX\n"  \
+	"or VHD. Disks are converted into the VM's folder, and looked into: what could not boot is\n" \
+	"refused with the reason. The old files stay as they are. NICs are on the switch default."
+
 #define CONSOLE_TEXT                                                                         \
 	"All keys go to the guest but Ctrl-], which begins a command: s asks the guest to\n" \
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
@@ -152,6 +172,8 @@ const struct command command_table[] = {
 	 "show a VM: its settings, its state, what its guest tells", NULL},
 	{"vm", "create", "NAME", COMMAND_OUTPUT | COMMAND_JOB, create_options, vm_create,
 	 "make a VM", NULL},
+	{"vm", "import", "FILE", COMMAND_OUTPUT | COMMAND_JOB, import_options, vm_import,
+	 "take over a VM or an image of another system", IMPORT_TEXT},
 	{"vm", "start", "NAME", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_start,
 	 "start a VM, and wait until it runs", NULL},
 	{"vm", "stop", "NAME", COMMAND_OUTPUT | COMMAND_JOB, stop_options, vm_stop,
@@ -174,16 +196,24 @@ const struct command command_table[] = {
 	 "show counters of a VM's processors, disks, NICs and channels", NULL},
 	{"disk", "list", "NAME", COMMAND_OUTPUT, NULL, disk_list,
 	 "list the disks and drives of a VM with their places", NULL},
-	{"disk", "add", "NAME DISK", COMMAND_OUTPUT, disk_options, disk_add,
+	{"disk", "add", "NAME DISK", COMMAND_OUTPUT | COMMAND_JOB, disk_options, disk_add,
 	 "give a VM a disk: an image or device, or a new one of a size", DISK_TEXT},
 	{"disk", "remove", "NAME PLACE", 0, NULL, disk_remove,
 	 "take a disk from a VM; its image is kept", NULL},
+	{"disk", "resize", "NAME PLACE SIZE", COMMAND_OUTPUT, NULL, disk_resize,
+	 "make a disk of a VM that is off larger", NULL},
 	{"nic", "list", "NAME", COMMAND_OUTPUT, NULL, nic_list,
 	 "list the NICs of a VM with their addresses", NULL},
 	{"nic", "add", "NAME NIC", COMMAND_OUTPUT, NULL, nic_add,
 	 "give a VM a NIC, such as switch=default", NIC_TEXT},
 	{"nic", "remove", "NAME MAC", 0, NULL, nic_remove,
 	 "take a NIC from a VM", NULL},
+	{"image", "list", "", COMMAND_OUTPUT, NULL, image_list,
+	 "list the images of this host", NULL},
+	{"image", "import", "NAME FILE", COMMAND_OUTPUT | COMMAND_JOB, NULL, image_import,
+	 "make an image of a file: raw, qcow2, VMDK, VHDX or VHD", NULL},
+	{"image", "delete", "NAME", 0, NULL, image_delete,
+	 "remove an image; VMs that were made of it stay", NULL},
 	{"switch", "list", "", COMMAND_OUTPUT | COMMAND_WATCH, NULL, switch_list,
 	 "list the virtual switches of this host", NULL},
 	{"switch", "show", "SWITCH", COMMAND_OUTPUT, NULL, switch_show,
@@ -202,6 +232,8 @@ const struct command command_table[] = {
 	 "show a job by its number", NULL},
 	{"job", "wait", "JOB", COMMAND_OUTPUT, NULL, job_wait,
 	 "wait for the end of a job; fails as the job does", NULL},
+	{"job", "cancel", "JOB", 0, NULL, job_cancel,
+	 "end a job early, where that is possible; it undoes what it did", NULL},
 	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
 	 "show this host", NULL},
 	{"host", "trust", "ADDRESS[:PORT]", 0, trust_options, host_trust,

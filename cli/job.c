@@ -118,6 +118,20 @@ static void wait_for_end(struct follow *w, struct api_events *events, json_t **j
 	}
 }
 
+/* What whoever asked for it should know. */
+static void tell_log(struct command_call *c, const json_t *job)
+{
+	json_t *sentence;
+	size_t i;
+
+	json_array_foreach(json_object_get(job, "log"), i, sentence)
+	{
+		fputs("oya: note: ", c->err);
+		format_put(c->err, json_string_value(sentence));
+		fputc('\n', c->err);
+	}
+}
+
 /* Tells how it has ended. */
 static bool ended_well(struct command_call *c, const json_t *job, const char *doing)
 {
@@ -125,6 +139,7 @@ static bool ended_well(struct command_call *c, const json_t *job, const char *do
 	const char *problem = json_string_value(json_object_get(job, "problem"));
 	struct failure f;
 
+	tell_log(c, job);
 	if (state && strcmp(state, "done") == 0)
 		return true;
 	fail(&f, -EIO, "%s failed: %s", doing, problem && *problem ? problem : "nobody knows why");
@@ -222,16 +237,25 @@ void job_list(struct command_call *c)
 	list_watch(c, print_list);
 }
 
-/* The job that the operand names; NULL: told, or a dry run. */
-static json_t *get_operand(struct command_call *c)
+/* The number of a job that the operand is; false: told. */
+static bool take_number(struct command_call *c, json_int_t *ret_id)
 {
 	const char *text = c->operand[0];
 
 	if (strlen(text) > 18 || text[strspn(text, "0123456789")] || !*text) {
 		command_refuse(c, "'%.80s' is no number of a job", text);
-		return NULL;
+		return false;
 	}
-	return get_job(c, strtoll(text, NULL, 10));
+	*ret_id = strtoll(text, NULL, 10);
+	return true;
+}
+
+/* The job that the operand names; NULL: told, or a dry run. */
+static json_t *get_operand(struct command_call *c)
+{
+	json_int_t id;
+
+	return take_number(c, &id) ? get_job(c, id) : NULL;
 }
 
 static void print_job(struct command_call *c, json_t *job)
@@ -268,4 +292,22 @@ void job_wait(struct command_call *c)
 	if (job)
 		print_job(c, job);
 	json_decref(job);
+}
+
+void job_cancel(struct command_call *c)
+{
+	char target[API_TARGET_MAX];
+	const struct api_request request = {.method = "DELETE",
+					    .target = target,
+					    .absent = "'oya job list' shows those that are known"};
+	struct api_answer answer;
+	json_int_t id;
+
+	if (!take_number(c, &id))
+		return;
+	snprintf(target, sizeof(target), "/v1/jobs/%" JSON_INTEGER_FORMAT, id);
+	if (!command_ask(c, &request, &answer))
+		return;
+	json_decref(answer.body);
+	fprintf(c->out, "The job %" JSON_INTEGER_FORMAT " ends.\n", id);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Disks and NICs of a VM, which come and go while it runs. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,12 +115,86 @@ static void add(struct command_call *c, const char *what, json_t *unit, const st
 	json_decref(unit);
 }
 
+/* The name of a copy: that of the file with another end. */
+static void name_copy(const char *of, char *name, size_t room)
+{
+	const char *slash = strrchr(of, '/'), *dot;
+
+	of = slash ? slash + 1 : of;
+	dot = strrchr(of, '.');
+	snprintf(name, room, "%.*s.raw", (int)(dot ? dot - of : (long)strlen(of)), of);
+}
+
+/* A copy of what the disk's file names becomes its image; a job. */
+static void add_copy(struct command_call *c)
+{
+	char target[API_TARGET_MAX], name[256], doing[128];
+	struct api_request request = {.method = "POST", .target = target, .absent = ABSENT};
+	json_t *disk = NULL;
+	struct failure f;
+	int r = value_unit(c->operand[1], false, "file", &disk, &f);
+	char *from = r == 0 ? strdup(json_string_value(json_object_get(disk, "file"))) : NULL;
+
+	if (r == 0 && !from)
+		r = fail(&f, -ENOMEM, "out of memory");
+	if (r == 0) {
+		name_copy(from, name, sizeof(name));
+		r = value_set_text(disk, "file",
+				   command_value(c, "name") ? command_value(c, "name") : name, &f);
+	}
+	if (r == 0)
+		r = command_set_image(c, disk, "from", from, &f);
+	request.body = disk;
+	snprintf(doing, sizeof(doing), "copying a disk for the VM '%.80s'", c->operand[0]);
+	if (r < 0)
+		command_refuse(c, "%s", f.text);
+	else if (command_vm_target(c, "disks", target) && job_begin(c, &request, doing) &&
+		 !c->json && !c->no_wait)
+		fprintf(c->out, "The VM '%s' has it.\n", c->operand[0]);
+	json_decref(disk);
+	free(from);
+}
+
+void disk_resize(struct command_call *c)
+{
+	char target[API_TARGET_MAX], path[API_TARGET_MAX + 8];
+	struct api_request request = {.method = "POST", .target = path, .absent = ABSENT};
+	struct api_answer answer;
+	struct failure f;
+	json_int_t mib;
+
+	if (value_size(c->operand[2], &mib, &f) < 0) {
+		command_refuse(c, "%s", f.text);
+		return;
+	}
+	if (!target_of(c, "disks", target))
+		return;
+	snprintf(path, sizeof(path), "%s/resize", target);
+	request.body = json_pack("{s:I}", "size_mib", mib);
+	if (command_ask(c, &request, &answer)) {
+		if (c->json)
+			command_print_json(c, answer.body, false);
+		else
+			fprintf(c->out,
+				"The disk %s of the VM '%s' has %s now; its guest makes use of it.\n",
+				c->operand[1], c->operand[0], c->operand[2]);
+		json_decref(answer.body);
+	}
+	json_decref((json_t *)(uintptr_t)request.body);
+}
+
 void disk_add(struct command_call *c)
 {
 	bool dvd = command_value(c, "dvd") != NULL;
 	json_t *disk = NULL;
 	struct failure f;
-	int r = value_unit(c->operand[1], dvd, "file", &disk, &f);
+	int r;
+
+	if (command_value(c, "copy")) {
+		add_copy(c);
+		return;
+	}
+	r = value_unit(c->operand[1], dvd, "file", &disk, &f);
 
 	if (r == 0)
 		r = vm_set_image(c, disk, command_value(c, "name"), &f);

@@ -24,6 +24,12 @@ void vm_stat(struct command_call *c);
 void disk_list(struct command_call *c);
 void disk_add(struct command_call *c);
 void disk_remove(struct command_call *c);
+void disk_resize(struct command_call *c);
+void image_list(struct command_call *c);
+void image_import(struct command_call *c);
+void image_delete(struct command_call *c);
+void vm_import(struct command_call *c);
+void job_cancel(struct command_call *c);
 void nic_list(struct command_call *c);
 void nic_add(struct command_call *c);
 void nic_remove(struct command_call *c);
@@ -50,6 +56,14 @@ void top_show(struct command_call *c);
 
 /* The settings that the options of `create` make; NULL: told what is wrong. */
 json_t *vm_settings_of_options(struct command_call *c);
+
+/* A file's whole path, from our folder on, as a member. 0, or -EINVAL and the sentence. */
+int command_set_file(const struct command_call *c, json_t *obj, const char *key, const char *name,
+		     struct failure *f);
+
+/* The same of an image: a name of the store's, or a file, which has a slash. */
+int command_set_image(const struct command_call *c, json_t *obj, const char *key, const char *name,
+		      struct failure *f);
 
 /* A disk's file is an image that is there, from our folder on, or a size: then a new image of that
  * name in the VM's folder. 0, or -EINVAL and the sentence. */

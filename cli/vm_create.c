@@ -15,8 +15,8 @@
 
 /* A name that begins in our folder, which is not that of the host service; on another host there is
  * no such folder. */
-static int set_file(const struct command_call *c, json_t *obj, const char *key, const char *name,
-		    struct failure *f)
+int command_set_file(const struct command_call *c, json_t *obj, const char *key, const char *name,
+		     struct failure *f)
 {
 	char folder[PATH_MAX], *path = NULL;
 	int r;
@@ -40,6 +40,13 @@ static int set_file(const struct command_call *c, json_t *obj, const char *key, 
 	return r;
 }
 
+int command_set_image(const struct command_call *c, json_t *obj, const char *key, const char *name,
+		      struct failure *f)
+{
+	return strchr(name, '/') ? command_set_file(c, obj, key, name, f)
+				 : value_set_text(obj, key, name, f);
+}
+
 int vm_set_image(const struct command_call *c, json_t *disk, const char *new_name,
 		 struct failure *f)
 {
@@ -60,9 +67,29 @@ int vm_set_image(const struct command_call *c, json_t *disk, const char *new_nam
 			       json_object_set_new(disk, "size_mib", json_integer(mib)) < 0))
 			r = fail(f, -ENOMEM, "out of memory");
 	} else {
-		r = set_file(c, disk, "file", name, f);
+		r = command_set_file(c, disk, "file", name, f);
 	}
 	free(name);
+	return r;
+}
+
+/* The first disk, made of --image. */
+static int add_image(const struct command_call *c, json_t *disks, struct failure *f)
+{
+	const char *image = command_value(c, "image"), *size = command_value(c, "size");
+	json_t *disk;
+	json_int_t mib = 0;
+	int r = size ? value_size(size, &mib, f) : 0;
+
+	if (r == 0 && size && !image)
+		return fail(f, -EINVAL, "--size is of --image; --disk SIZE makes an empty disk");
+	if (r < 0 || !image)
+		return r;
+	disk = json_pack("{s:s}", "file", "disk0.raw");
+	r = command_set_image(c, disk, "from", image, f);
+	if (r == 0 && size)
+		json_object_set_new(disk, "size_mib", json_integer(mib));
+	json_array_append_new(disks, disk);
 	return r;
 }
 
@@ -70,7 +97,7 @@ int vm_set_image(const struct command_call *c, json_t *disk, const char *new_nam
 static int add_disks(const struct command_call *c, json_t *settings, struct failure *f)
 {
 	json_t *disks = json_array();
-	int r = 0;
+	int r = add_image(c, disks, f);
 
 	for (unsigned i = 0; r == 0 && i < c->givens; i++) {
 		const char *option = c->given[i].option->name;
@@ -152,9 +179,9 @@ static int add_boot(const struct command_call *c, json_t *settings, struct failu
 	int r = 0;
 
 	if (kernel)
-		r = set_file(c, boot, "kernel", kernel, f);
+		r = command_set_file(c, boot, "kernel", kernel, f);
 	if (r == 0 && initrd)
-		r = set_file(c, boot, "initrd", initrd, f);
+		r = command_set_file(c, boot, "initrd", initrd, f);
 	if (r == 0 && (firmware || !kernel))
 		r = value_set_text(boot, "firmware", firmware ? firmware : "bios", f);
 	if (r == 0)
@@ -224,16 +251,24 @@ void vm_create(struct command_call *c)
 	json_t *settings = vm_settings_of_options(c);
 	const struct api_request request = {
 		.method = "POST", .target = "/v1/vms", .body = settings};
-	bool start = command_value(c, "start") != NULL, made;
+	bool start = command_value(c, "start") != NULL, made, later = false;
 	struct api_answer answer = {0};
+	char doing[128];
 
 	if (!settings)
 		return;
-	made = command_ask(c, &request, &answer);
+	if (command_value(c, "image")) {
+		snprintf(doing, sizeof(doing), "making the VM '%.80s'", c->operand[0]);
+		made = job_begin(c, &request, doing);
+		later = c->no_wait;
+		start = start && !later;
+	} else {
+		made = command_ask(c, &request, &answer);
+	}
 	json_decref(settings);
-	if (made && c->json && !start)
+	if (made && answer.body && c->json && !start)
 		command_print_json(c, answer.body, false);
-	else if (made && !start)
+	else if (made && !c->json && !later && !start)
 		fprintf(c->out, "The VM '%s' is made; 'oya vm start %s' starts it.\n",
 			c->operand[0], c->operand[0]);
 	json_decref(answer.body);

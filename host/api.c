@@ -28,6 +28,12 @@ const struct http_route api_routes[] = {
 	{HTTP_GET, "/metrics", HTTP_READER, HTTP_TEXT, NULL, NULL, api_metrics},
 	{HTTP_GET, "/v1/jobs", HTTP_READER, HTTP_SCOPED, "limit after", NULL, api_list_jobs},
 	{HTTP_GET, "/v1/jobs/{job}", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_get_job},
+	{HTTP_DELETE, "/v1/jobs/{job}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_cancel_job},
+	{HTTP_GET, "/v1/images", HTTP_READER, 0, NULL, NULL, api_list_images},
+	{HTTP_POST, "/v1/images", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_create_image},
+	{HTTP_DELETE, "/v1/images/{image}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_remove_image},
+	{HTTP_POST, "/v1/import", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_import_vm},
 	{HTTP_GET, "/v1/switches", HTTP_READER, 0, "limit after", NULL, api_list_switches},
 	{HTTP_POST, "/v1/switches", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_create_switch},
@@ -48,6 +54,8 @@ const struct http_route api_routes[] = {
 	 api_add_disk},
 	{HTTP_DELETE, "/v1/vms/{vm}/disks/{disk}", HTTP_ADMINISTRATOR, 0, NULL, NULL,
 	 api_remove_disk},
+	{HTTP_POST, "/v1/vms/{vm}/disks/{disk}/resize", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL,
+	 NULL, api_resize_disk},
 	{HTTP_POST, "/v1/vms/{vm}/nics", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_add_nic},
 	{HTTP_DELETE, "/v1/vms/{vm}/nics/{nic}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_remove_nic},
@@ -192,19 +200,43 @@ void api_list_jobs(struct http_request *r, void *owner)
 	api_reply_list(r, "jobs", list, more ? json_sprintf("%" PRIu64, last) : json_null());
 }
 
-void api_get_job(struct http_request *r, void *owner)
+/* The job that the path names; NULL: answered by 404. */
+static struct job *job_of(struct api *api, struct http_request *r)
 {
-	struct api *api = owner;
 	const char *text = http_param(r, "job");
 	struct job *job = job_find(api->host, strtoull(text, NULL, 10));
 	struct failure f;
 
-	if (job && api_sees(api, r, job->vm)) {
-		http_reply(r, &(struct http_reply){.status = 200, .body = job_show(job)});
-		return;
-	}
+	if (job && api_sees(api, r, job->vm))
+		return job;
 	fail(&f, -ENOENT, "there is no job '%.32s' any more, or there never was", text);
 	http_fail(r, 404, &f);
+	return NULL;
+}
+
+void api_get_job(struct http_request *r, void *owner)
+{
+	struct job *job = job_of(owner, r);
+
+	if (job)
+		http_reply(r, &(struct http_reply){.status = 200, .body = job_show(job)});
+}
+
+void api_cancel_job(struct http_request *r, void *owner)
+{
+	struct job *job = job_of(owner, r);
+	struct failure f;
+
+	if (!job)
+		return;
+	if (job->cancel) {
+		job->cancel(job->ctx);
+		http_reply(r, &(struct http_reply){.status = 204});
+		return;
+	}
+	fail(&f, -EBUSY, "the job %" PRIu64 " cannot be cancelled%s", job->id,
+	     job->state == JOB_RUNNING ? "" : ": it has ended");
+	http_fail(r, 409, &f);
 }
 
 static unsigned count_vms(const struct api *api, const struct http_request *r)

@@ -58,6 +58,10 @@ void api_reply_list(struct http_request *r, const char *name, json_t *list, json
 struct job;
 void api_accept(struct http_request *r, const struct job *job);
 
+/* Begins it, and answers 202 with its job. */
+struct intake_wish;
+void api_take_in(struct api *api, struct http_request *r, const struct intake_wish *w);
+
 /* Handlers; `owner` is a struct api. */
 void api_host(struct http_request *r, void *owner);
 void api_stop_vms(struct http_request *r, void *owner);
@@ -87,6 +91,12 @@ void api_stop_vm(struct http_request *r, void *owner);
 void api_ask_vm(struct http_request *r, void *owner);
 void api_vm_statistics(struct http_request *r, void *owner);
 void api_vm_console(struct http_request *r, void *owner);
+void api_resize_disk(struct http_request *r, void *owner);
+void api_cancel_job(struct http_request *r, void *owner);
+void api_list_images(struct http_request *r, void *owner);
+void api_create_image(struct http_request *r, void *owner);
+void api_remove_image(struct http_request *r, void *owner);
+void api_import_vm(struct http_request *r, void *owner);
 void api_list_tokens(struct http_request *r, void *owner);
 void api_create_token(struct http_request *r, void *owner);
 void api_delete_token(struct http_request *r, void *owner);

@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/util.h"
 #include "host/api.h"
 #include "host/hotplug.h"
+#include "host/images.h"
+#include "host/intake.h"
+#include "host/resize.h"
 #include "host/vm.h"
+#include "lib/fields.h"
 
 /* All of them answer with the VM as it is then. */
 static void on_changed(void *ctx, struct vm *vm, int code, const struct failure *f)
@@ -58,11 +63,19 @@ static void end(struct http_request *r, int code, const struct failure *f)
 
 void api_add_disk(struct http_request *r, void *owner)
 {
-	struct vm *vm = begin(r, owner);
+	struct vm *vm = api_vm(owner, r);
 	struct failure f;
 
-	if (vm)
-		end(r, hotplug_add_disk(vm, r->body, on_changed, r, &f), &f);
+	if (!vm || !api_is_current(r, vm))
+		return;
+	if (json_object_get(r->body, "from")) {
+		api_take_in(owner, r,
+			    &(struct intake_wish){
+				    .kind = INTAKE_DISK, .name = vm->name, .settings = r->body});
+		return;
+	}
+	http_later(r);
+	end(r, hotplug_add_disk(vm, r->body, NULL, on_changed, r, &f), &f);
 }
 
 /* "CONTROLLER:LUN". */
@@ -90,6 +103,29 @@ void api_remove_disk(struct http_request *r, void *owner)
 		return;
 	code = parse_place(http_param(r, "disk"), &place, &f);
 	end(r, code < 0 ? code : hotplug_remove_disk(vm, place, on_changed, r, &f), &f);
+}
+
+void api_resize_disk(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"size_mib", JSON_INTEGER}};
+	struct vm *vm = api_vm(owner, r);
+	struct disk_place place;
+	struct failure f;
+	uint64_t mib = 0;
+	int code;
+
+	if (!vm || !api_is_current(r, vm) || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	code = parse_place(http_param(r, "disk"), &place, &f);
+	if (code == 0)
+		code = field_number(r->body, "size_mib", 1, IMAGE_MIB_MAX, &mib, &f);
+	if (code == 0 && !mib)
+		code = fail(&f, -EINVAL, "the request has no number 'size_mib'");
+	if (code == 0) {
+		http_later(r);
+		code = resize_disk(vm, place, mib, on_changed, r, &f);
+	}
+	end(r, code, &f);
 }
 
 void api_add_nic(struct http_request *r, void *owner)

@@ -12,6 +12,8 @@
 #include "base/util.h"
 #include "host/api.h"
 #include "host/edit.h"
+#include "host/images.h"
+#include "host/intake.h"
 #include "host/jobs.h"
 #include "host/relay.h"
 #include "host/usage.h"
@@ -55,6 +57,22 @@ static void on_created(void *ctx, struct vm *vm, int code, const struct failure 
 		api_reply_vm(ctx, vm, 201);
 }
 
+/* At once; or as a job, when it needs images from elsewhere. */
+static int create(struct api *api, struct http_request *r, const char *name, const json_t *settings,
+		  struct failure *f)
+{
+	if (images_are_brought(settings)) {
+		api_take_in(api, r,
+			    &(struct intake_wish){
+				    .kind = INTAKE_VM, .name = name, .settings = settings});
+		return 0;
+	}
+	if (intake_makes(api->host, name))
+		return fail(f, -EEXIST, "a VM '%s' is being made already", name);
+	http_later(r);
+	return edit_create(api->host, name, settings, NULL, on_created, r, f);
+}
+
 void api_create_vm(struct http_request *r, void *owner)
 {
 	struct api *api = owner;
@@ -70,8 +88,7 @@ void api_create_vm(struct http_request *r, void *owner)
 
 		snprintf(copy, sizeof(copy), "%s", name);
 		(void)json_object_del(settings, "name");
-		http_later(r);
-		code = edit_create(api->host, copy, settings, on_created, r, &f);
+		code = create(api, r, copy, settings, &f);
 	}
 	json_decref(settings);
 	if (code < 0)

@@ -198,14 +198,13 @@ int edit_check_switches(const struct host *h, const struct settings *s, struct f
 	return r;
 }
 
-int edit_create(struct host *h, const char *name, const json_t *object, edit_done_fn *fn, void *ctx,
-		struct failure *f)
+/* The settings and images that a client wants of a new VM. */
+static int take_wish(const struct host *h, const char *name, const json_t *object,
+		     const char *brought, struct settings **ret_settings, json_t **ret_images,
+		     struct failure *f)
 {
 	struct settings *settings;
 	json_t *wanted, *images = NULL;
-	char folder[PATH_MAX];
-	struct edit *e;
-	struct vm *vm;
 	int r;
 
 	if (!vm_name_allowed(name))
@@ -216,7 +215,7 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 	if (host_find(h, name))
 		return fail(f, -EEXIST, "there is a VM '%s' already", name);
 	wanted = json_deep_copy(object);
-	r = images_take(wanted, &images, f);
+	r = images_take(wanted, brought, &images, f);
 	if (r == 0)
 		r = settings_make(wanted, &settings, f);
 	json_decref(wanted);
@@ -229,6 +228,36 @@ int edit_create(struct host *h, const char *name, const json_t *object, edit_don
 		json_decref(images);
 		return r;
 	}
+	*ret_settings = settings;
+	*ret_images = images;
+	return 0;
+}
+
+int edit_check_new(const struct host *h, const char *name, const json_t *object, struct failure *f)
+{
+	struct settings *settings;
+	json_t *images;
+	int r = take_wish(h, name, object, "", &settings, &images, f);
+
+	if (r < 0)
+		return r;
+	settings_free(settings);
+	json_decref(images);
+	return 0;
+}
+
+int edit_create(struct host *h, const char *name, const json_t *object, const char *brought,
+		edit_done_fn *fn, void *ctx, struct failure *f)
+{
+	struct settings *settings;
+	json_t *images;
+	char folder[PATH_MAX];
+	struct edit *e;
+	struct vm *vm;
+	int r = take_wish(h, name, object, brought, &settings, &images, f);
+
+	if (r < 0)
+		return r;
 	snprintf(folder, sizeof(folder), "%s/vms/%s", h->state, name);
 	vm = vm_new(h, name, folder, settings);
 	if (!vm) {
@@ -315,7 +344,7 @@ int edit_change(struct vm *vm, const json_t *patch, edit_done_fn *fn, void *ctx,
 	if (r < 0)
 		return r;
 	wanted = json_deep_copy(patch);
-	r = images_take(wanted, &images, f);
+	r = images_take(wanted, NULL, &images, f);
 	if (r == 0)
 		r = settings_patch(vm->settings, wanted, &settings, f);
 	json_decref(wanted);

@@ -21,8 +21,12 @@ struct host;
 typedef void edit_done_fn(void *ctx, struct vm *vm, int r, const struct failure *f);
 
 /* 0: done() follows. Else -errno and the sentence. */
-int edit_create(struct host *h, const char *name, const json_t *settings, edit_done_fn *done,
-		void *ctx, struct failure *f);
+/* brought: the folder of images that are `from` elsewhere; or NULL (host/images.h). */
+int edit_create(struct host *h, const char *name, const json_t *settings, const char *brought,
+		edit_done_fn *done, void *ctx, struct failure *f);
+/* Whether that would be refused now. 0, or -errno and the sentence. */
+int edit_check_new(const struct host *h, const char *name, const json_t *settings,
+		   struct failure *f);
 int edit_change(struct vm *vm, const json_t *patch, edit_done_fn *done, void *ctx,
 		struct failure *f);
 /* Settings that are made already, and images of theirs; both are taken, also on failure. For who

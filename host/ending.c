@@ -134,10 +134,11 @@ static void switch_off(struct part *p)
 
 	/* One that waits for its start has no guest yet. */
 	if (p->vm->settings->stop == STOP_SHUTDOWN && p->vm->life != VM_WAITING)
-		log_line(LOG_LEVEL_WARNING,
-			 "the guest of the VM '%s' has not shut down within %u s (stop.timeout): "
-			 "it is switched off",
-			 p->vm->name, p->vm->settings->stop_timeout_s);
+		log_line_of(
+			LOG_LEVEL_WARNING, p->vm->log_fields,
+			"the guest of the VM '%s' has not shut down within %u s (stop.timeout): "
+			"it is switched off",
+			p->vm->name, p->vm->settings->stop_timeout_s);
 	(void)vm_off(p->vm, &f);
 }
 

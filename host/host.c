@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/intake.h"
 #include "host/jobs.h"
 #include "host/network.h"
 #include "host/store.h"
@@ -164,25 +165,26 @@ static bool is_first_start(const struct host *h)
 	return mkdir(path, 0700) == 0;
 }
 
-int host_init(struct host *h, const char *state, const char *run, const char *worker,
-	      sd_event *event, struct failure *f)
+int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f)
 {
 	bool first;
 	int r;
 
 	h->event = event;
-	h->state = state;
-	h->run = run;
+	h->state = places->state;
+	h->run = places->run;
+	h->importer = places->importer;
 	list_init(&h->vms);
 	list_init(&h->jobs);
-	if (store_make_folder(state, f) < 0 || store_make_folder(run, f) < 0)
+	list_init(&h->intakes);
+	if (store_make_folder(h->state, f) < 0 || store_make_folder(h->run, f) < 0)
 		return -EIO;
 	first = is_first_start(h);
 	r = pool_new(THREADS, &h->pool);
 	if (r >= 0)
 		r = sd_event_add_io(event, &h->pool_source, pool_fd(h->pool), EPOLLIN, on_work, h);
 	if (r >= 0)
-		r = launcher_init(&h->launcher, event, worker);
+		r = launcher_init(&h->launcher, event, places->worker);
 	if (r < 0)
 		return fail(f, r, "cannot start: %s", strerror(-r));
 	r = network_new(h, &h->network, f);
@@ -204,7 +206,9 @@ void host_done(struct host *h)
 	/* Who waits for a worker may need the pool, and what is under way in it is about VMs. */
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		vm_worker_forget(CONTAINER_OF(at, struct vm, link));
+	intakes_stop(h);
 	pool_free(h->pool);
+	intakes_done(h);
 	while (!list_empty(&h->vms))
 		host_remove(h, CONTAINER_OF(h->vms.next, struct vm, link));
 	network_free(h->network);

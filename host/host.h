@@ -27,6 +27,9 @@ struct host {
 	struct list jobs; /* oldest first */
 	uint64_t job_last;
 	unsigned jobs_running, jobs_ended;
+	const char *importer; /* path of oya-import */
+	struct list intakes;
+	uint64_t intake_last;
 	struct ending *ending; /* the host ends; or NULL */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
@@ -35,8 +38,11 @@ struct host {
 
 /* Reads the folders, takes over workers that live, starts what is to be started. 0, or -errno and
  * the sentence. */
-int host_init(struct host *h, const char *state, const char *run, const char *worker,
-	      sd_event *event, struct failure *f);
+struct host_places {
+	const char *state, *run;       /* folders */
+	const char *worker, *importer; /* programs */
+};
+int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f);
 /* Workers go on. */
 void host_done(struct host *h);
 

@@ -111,10 +111,10 @@ static void on_settled(void *ctx, struct vm *vm, int r, const struct failure *f)
 
 	(void)vm;
 	if (r < 0)
-		log_line(LOG_LEVEL_ERROR,
-			 "the VM '%s' runs otherwise than its settings say until it is switched "
-			 "off: %s",
-			 h->vm->name, f->text);
+		log_line_of(LOG_LEVEL_ERROR, h->vm->log_fields,
+			    "the VM '%s' runs otherwise than its settings say until it is switched "
+			    "off: %s",
+			    h->vm->name, f->text);
 	finish(h, r, f);
 }
 
@@ -271,8 +271,8 @@ static int begin(struct vm *vm, struct settings *settings, json_t *member, json_
 	return 0;
 }
 
-int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void *ctx,
-		     struct failure *f)
+int hotplug_add_disk(struct vm *vm, const json_t *disk, const char *brought, edit_done_fn *done,
+		     void *ctx, struct failure *f)
 {
 	json_t *wanted = json_pack("{s:[o]}", "disks", json_deep_copy(disk)), *images = NULL;
 	json_t *member;
@@ -282,7 +282,7 @@ int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void
 	int r = check_life(vm, &hot, f);
 
 	if (r == 0)
-		r = images_take(wanted, &images, f);
+		r = images_take(wanted, brought, &images, f);
 	if (r == 0)
 		r = settings_add_disk(vm->settings,
 				      json_array_get(json_object_get(wanted, "disks"), 0), hot,

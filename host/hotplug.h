@@ -11,10 +11,11 @@
 #include "host/edit.h"
 #include "host/settings.h"
 
-/* A disk as settings have it; with `size_mib` its image is made. 0: done() follows. Else -errno and
- * the sentence. */
-int hotplug_add_disk(struct vm *vm, const json_t *disk, edit_done_fn *done, void *ctx,
-		     struct failure *f);
+/* A disk as settings have it; its image is made with `size_mib`, or, `from` elsewhere, moved from
+ * the folder `brought`, else NULL (host/images.h). 0: done() follows. Else -errno and the
+ * sentence. */
+int hotplug_add_disk(struct vm *vm, const json_t *disk, const char *brought, edit_done_fn *done,
+		     void *ctx, struct failure *f);
 /* The guest is not asked; the image stays. */
 int hotplug_remove_disk(struct vm *vm, struct disk_place place, edit_done_fn *done, void *ctx,
 			struct failure *f);

@@ -27,6 +27,12 @@ struct job *job_new(struct host *h, const char *what, const char *vm)
 	return j;
 }
 
+static void job_free(struct job *j)
+{
+	json_decref(j->log);
+	free(j);
+}
+
 /* The oldest of those that have ended. */
 static void forget_one(struct host *h)
 {
@@ -36,7 +42,7 @@ static void forget_one(struct host *h)
 		if (j->state == JOB_RUNNING)
 			continue;
 		list_remove(at);
-		free(j);
+		job_free(j);
 		h->jobs_ended--;
 		return;
 	}
@@ -50,10 +56,21 @@ void job_progress(struct host *h, struct job *job, unsigned percent)
 	host_publish(h, "job", job_show(job));
 }
 
+void job_log(struct host *h, struct job *job, const char *sentence)
+{
+	if (!job->log)
+		job->log = json_array();
+	if (json_array_size(job->log) >= JOB_LOG_MAX)
+		return;
+	json_array_append_new(job->log, json_string(sentence));
+	host_publish(h, "job", job_show(job));
+}
+
 void job_end(struct host *h, struct job *job, const char *sentence)
 {
 	job->state = sentence ? JOB_FAILED : JOB_DONE;
 	job->ended_s = time(NULL);
+	job->cancel = NULL;
 	snprintf(job->problem, sizeof(job->problem), "%s", sentence ? sentence : "");
 	h->jobs_running--;
 	h->jobs_ended++;
@@ -75,11 +92,11 @@ struct job *job_find(const struct host *h, uint64_t id)
 
 json_t *job_show(const struct job *j)
 {
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:o*}", "id", (json_int_t)j->id,
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:o*, s:O*}", "id", (json_int_t)j->id,
 			 "what", j->what, "vm", j->vm, "state", states[j->state], "problem",
 			 j->problem, "began", (json_int_t)j->began_s, "ended",
 			 j->ended_s ? json_integer(j->ended_s) : json_null(), "progress",
-			 j->percent ? json_integer(j->percent) : NULL);
+			 j->percent ? json_integer(j->percent) : NULL, "log", j->log);
 }
 
 void jobs_done(struct host *h)
@@ -87,5 +104,5 @@ void jobs_done(struct host *h)
 	struct list *first;
 
 	while ((first = list_pop(&h->jobs)))
-		free(CONTAINER_OF(first, struct job, link));
+		job_free(CONTAINER_OF(first, struct job, link));
 }

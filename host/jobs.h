@@ -16,6 +16,7 @@
 
 #define JOBS_ENDED_MAX 256u /* that are remembered */
 #define JOBS_RUNNING_MAX 4096u
+#define JOB_LOG_MAX 64u /* sentences */
 
 struct host;
 
@@ -30,6 +31,10 @@ struct job {
 	unsigned percent; /* of it is done; told when it is above 0 */
 	char problem[FAIL_TEXT_MAX];
 	int64_t began_s, ended_s; /* since 1970; 0: not yet */
+	json_t *log;              /* sentences; or NULL */
+	/* Ends it early: job_end() follows. NULL: it cannot be cancelled. */
+	void (*cancel)(void *ctx);
+	void *ctx;
 };
 
 /* A job that runs; kept by the host for some time after job_end(). NULL: too many, or no memory.
@@ -38,6 +43,9 @@ struct job *job_new(struct host *h, const char *what, const char *vm);
 
 /* Tells how far it is, 0 to 100. */
 void job_progress(struct host *h, struct job *job, unsigned percent);
+
+/* A sentence that whoever asked for it should read. */
+void job_log(struct host *h, struct job *job, const char *sentence);
 
 /* NULL: done; else why it failed. */
 void job_end(struct host *h, struct job *job, const char *sentence);

@@ -270,6 +270,29 @@ static int append_limits(sd_bus_message *m, const struct launch_wish *w)
 	return r;
 }
 
+/* What the worker says is found by its VM: journalctl OYA_VM=NAME. */
+static int append_log_fields(sd_bus_message *m, const struct launch_wish *w)
+{
+	char name[128], uuid[128];
+	int r = sd_bus_message_open_container(m, 'r', "sv");
+
+	snprintf(name, sizeof(name), "OYA_VM=%s", w->name);
+	snprintf(uuid, sizeof(uuid), "OYA_VM_UUID=%s", w->uuid);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "LogExtraFields");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "aay");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "ay");
+	if (r >= 0)
+		r = sd_bus_message_append_array(m, 'y', name, strlen(name));
+	if (r >= 0)
+		r = sd_bus_message_append_array(m, 'y', uuid, strlen(uuid));
+	for (int i = 0; r >= 0 && i < 3; i++)
+		r = sd_bus_message_close_container(m);
+	return r;
+}
+
 static int append_properties(sd_bus_message *m, const struct launch_wish *w, const char *worker,
 			     const char *config)
 {
@@ -288,6 +311,8 @@ static int append_properties(sd_bus_message *m, const struct launch_wish *w, con
 		r = append_order(m, w);
 	if (r >= 0)
 		r = append_limits(m, w);
+	if (r >= 0)
+		r = append_log_fields(m, w);
 	if (r >= 0)
 		r = append_exec(m, worker, config);
 	return r < 0 ? r : sd_bus_message_close_container(m);

@@ -21,16 +21,21 @@
 #include "host/host.h"
 #include "lib/log.h"
 
+#ifndef OYA_IMPORT
+#define OYA_IMPORT "/usr/libexec/oya/oya-import"
+#endif
 #ifndef OYA_WORKER
 #define OYA_WORKER "/usr/libexec/oya/oya-worker"
 #endif
 
 static const char usage[] =
-	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--listen ADDRESS:PORT]\n"
+	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--importer FILE]\n"
+	"            [--listen ADDRESS:PORT]\n"
 	"       oyad --version\n";
 
 struct places {
-	const char *state, *run, *worker, *listen;
+	struct host_places host;
+	const char *listen;
 };
 
 struct daemon {
@@ -64,7 +69,7 @@ static int start(struct daemon *d, const struct places *p, struct failure *f)
 	d->host.publish_ctx = d->api.events;
 	d->api.host = &d->host;
 	list_init(&d->api.consoles);
-	r = host_init(&d->host, p->state, p->run, p->worker, d->event, f);
+	r = host_init(&d->host, &p->host, d->event, f);
 	return r < 0 ? r : door_open(&d->door, &d->api, p->listen, f);
 }
 
@@ -86,7 +91,7 @@ static int run(const struct places *p)
 		fail(&f, r, "cannot make an event loop: %s", strerror(-r));
 	if (r == 0) {
 		log_line(LOG_LEVEL_INFO, "version " OYA_VERSION ", %u VMs, listening on %s/api",
-			 d.host.vm_count, p->run);
+			 d.host.vm_count, p->host.run);
 		sd_notify(0, "READY=1");
 		r = sd_event_loop(d.event);
 		if (r < 0)
@@ -123,24 +128,31 @@ int main(int argc, char **argv)
 		{"state", required_argument, NULL, 's'},
 		{"run", required_argument, NULL, 'r'},
 		{"worker", required_argument, NULL, 'w'},
+		{"importer", required_argument, NULL, 'i'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{"listen", required_argument, NULL, 'l'},
 		{0},
 	};
-	struct places places = {.state = "/var/lib/oya", .run = "/run/oya", .worker = OYA_WORKER};
+	struct places places = {.host = {.state = "/var/lib/oya",
+					 .run = "/run/oya",
+					 .worker = OYA_WORKER,
+					 .importer = OYA_IMPORT}};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:r:w:l:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:r:w:i:l:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
-			places.state = optarg;
+			places.host.state = optarg;
 			break;
 		case 'r':
-			places.run = optarg;
+			places.host.run = optarg;
 			break;
 		case 'w':
-			places.worker = optarg;
+			places.host.worker = optarg;
+			break;
+		case 'i':
+			places.host.importer = optarg;
 			break;
 		case 'l':
 			places.listen = optarg;

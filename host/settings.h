@@ -92,6 +92,9 @@ int settings_add_nic(const struct settings *s, const struct json_t *nic,
 int settings_remove_nic(const struct settings *s, const char *mac, struct settings **ret_settings,
 			struct json_t **ret_nic, struct failure *f);
 
+/* As the settings have it; NULL: there is none. Theirs. */
+struct json_t *settings_disk_at(const struct settings *s, struct disk_place place);
+
 /* Copies of its disks, each with its `place`, "CONTROLLER:LUN"; NULL: no memory. */
 struct json_t *settings_show_disks(const struct settings *s);
 

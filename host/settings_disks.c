@@ -195,19 +195,39 @@ static int stay(json_t *list, const struct disk_place place[DISKS_MAX])
 	return 0;
 }
 
+/* Its number in the list; the list's length when there is none. */
+static size_t index_of(const struct disk_place place[DISKS_MAX], const json_t *list,
+		       struct disk_place wanted)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(list) &&
+	       (place[i].controller != wanted.controller || place[i].lun != wanted.lun))
+		i++;
+	return i;
+}
+
+json_t *settings_disk_at(const struct settings *s, struct disk_place wanted)
+{
+	json_t *list = json_object_get(s->root, "disks");
+	struct disk_place place[DISKS_MAX];
+	uint64_t taken[CONTROLLERS_MAX];
+
+	find_places(s, list, place, taken);
+	return json_array_get(list, index_of(place, list, wanted));
+}
+
 int settings_remove_disk(const struct settings *s, struct disk_place wanted,
 			 struct settings **ret_settings, json_t **ret_disk, struct failure *f)
 {
 	json_t *list = json_deep_copy(json_object_get(s->root, "disks"));
 	struct disk_place place[DISKS_MAX];
 	uint64_t taken[CONTROLLERS_MAX];
-	size_t i = 0;
+	size_t i;
 	int r;
 
 	find_places(s, list, place, taken);
-	while (i < json_array_size(list) &&
-	       (place[i].controller != wanted.controller || place[i].lun != wanted.lun))
-		i++;
+	i = index_of(place, list, wanted);
 	if (i == json_array_size(list)) {
 		json_decref(list);
 		return fail(f, -ENOENT, "the VM has no disk at %u:%u", wanted.controller,

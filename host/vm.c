@@ -79,6 +79,8 @@ struct vm *vm_new(struct host *host, const char *name, const char *folder,
 	list_init(&vm->waiters);
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	guid_format(&settings->uuid, vm->uuid);
+	snprintf(vm->log_fields, sizeof(vm->log_fields), "OYA_VM=%s\nOYA_VM_UUID=%s", vm->name,
+		 vm->uuid);
 	vm->folder = strdup(folder);
 	if (asprintf(&vm->run, "%s/vm/%s", host->run, vm->uuid) < 0)
 		vm->run = NULL;
@@ -188,13 +190,14 @@ void vm_move(struct vm *vm, enum vm_life life)
 	if (vm->life == (unsigned)life)
 		return;
 	if (state_move(&lives, &vm->life, life) < 0) {
-		log_line(LOG_LEVEL_ERROR, "the VM '%s' is %s and cannot become %s", vm->name,
-			 vm_life_label(vm), state_label(&lives, life));
+		log_line_of(LOG_LEVEL_ERROR, vm->log_fields,
+			    "the VM '%s' is %s and cannot become %s", vm->name, vm_life_label(vm),
+			    state_label(&lives, life));
 		return;
 	}
 	if (log_limit_pass(&vm->log, now_us() * 1000, &suppressed)) /* a worker may flap */
-		log_line(LOG_LEVEL_INFO, "the VM '%s' is %s%s%s", vm->name, vm_life_label(vm),
-			 vm->problem[0] ? ": " : "", vm->problem);
+		log_line_of(LOG_LEVEL_INFO, vm->log_fields, "the VM '%s' is %s%s%s", vm->name,
+			    vm_life_label(vm), vm->problem[0] ? ": " : "", vm->problem);
 	host_publish(vm->host, "vm", vm_show(vm));
 	wake_waiters(vm);
 }
@@ -498,8 +501,8 @@ static int on_patience(sd_event_source *source, uint64_t us, void *ctx)
 
 	(void)source;
 	(void)us;
-	log_line(LOG_LEVEL_WARNING, "the worker of the VM '%s' does not end: it is killed",
-		 vm->name);
+	log_line_of(LOG_LEVEL_WARNING, vm->log_fields,
+		    "the worker of the VM '%s' does not end: it is killed", vm->name);
 	vm_worker_kill(vm);
 	return 0;
 }

@@ -44,6 +44,7 @@ struct vm {
 	struct list link;
 	char name[VM_NAME_MAX + 1];
 	char uuid[GUID_TEXT_LEN];
+	char log_fields[VM_NAME_MAX + 80]; /* for log_line_of() */
 	char *folder, *run;
 	struct settings *settings;
 	uint64_t version;            /* of the settings: grows with each change */

@@ -128,7 +128,8 @@ static void connect_later(struct vm *vm)
 	if (vm->tries++ == CONNECT_TRIES ||
 	    sd_event_add_time_relative(vm->host->event, &vm->again, CLOCK_MONOTONIC,
 				       CONNECT_AGAIN_US, 0, on_connect_again, vm) < 0)
-		log_line(LOG_LEVEL_ERROR, "the worker of the VM '%s' does not listen", vm->name);
+		log_line_of(LOG_LEVEL_ERROR, vm->log_fields,
+			    "the worker of the VM '%s' does not listen", vm->name);
 }
 
 /* A worker that starts holds no lock yet. */

@@ -1,4 +1,4 @@
-"""The demo: a stock Debian in a VM of ours, used through its own Hyper-V drivers.
+"""The demo: a stock Debian in a VM of ours, used through its own Hyper-V drivers; then the host service, as its package brings it.
 
 `python3 -m lab.demo [--build DIR] [--emulated] [--hypervisor]`. On a machine whose KVM carries a whole guest the VM runs on the machine
 itself, else inside an emulated host. Exit code 1 when a step failed.
@@ -22,6 +22,8 @@ from .local import LocalHost
 from .machine import accel
 from .parent import install
 from .process import LabError, say
+from .service import PAGE as PAGE_OF_VM
+from .service import Service, package
 
 PROJECT = Path(__file__).resolve().parent.parent
 SUITE = "bookworm"
@@ -139,6 +141,34 @@ def show_guest(host: vm.Place, build: Path, tmp: Path, steps: Steps) -> None:
         machine.end()
 
 
+def show_service(host: Host, build: Path, tmp: Path, steps: Steps) -> None:
+    """The package on a host: a VM of an image, which boots by itself, is used, changed and upgraded under."""
+    service = Service(host)
+    steps.check("the package is installed", True, service.install(package(build)))
+    say("a stock Debian with its own boot loader becomes an image of the host")
+    steps.check("oya image import debian", True, service.import_image())
+    steps.check("oya vm create web --image debian", True, service.make(tmp))
+    say("starting it: firmware, GRUB, Linux; GRUB reads its kernel by an emulated processor, which takes minutes")
+    steps.check("oya vm start web; it has an address", True, service.start())
+    page = service.page()
+    steps.check("curl to its web server", page == PAGE_OF_VM, page)
+    steps.check("a disk is added while it runs", True, service.add_disk())
+    sent, answered, new = service.upgrade()
+    steps.check("oyad is upgraded, without a lost ping", new and sent == answered, f"{answered} of {sent} answered")
+    steps.check("shut down by its guest", service.stop() == "off", "oya vm stop web")
+    left = service.purge()
+    steps.check("removed, and nothing is left", left == "", left or "no process")
+
+
+def show_host(host: vm.Place, build: Path, tmp: Path, steps: Steps) -> None:
+    """All that a host shows; packages are installed in emulated ones only."""
+    show_guest(host, build, tmp, steps)
+    if isinstance(host, Host):
+        show_service(host, build, tmp, steps)
+    else:
+        say("`./demo --emulated` shows the package and its host service too, in an emulated host")
+
+
 def show_role(host: Host, build: Path, tmp: Path, steps: Steps) -> None:
     """A server that boots by itself gets the hypervisor beneath it, runs VMs, and is a plain server again."""
     install(host, build, tmp)
@@ -187,7 +217,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     guest_image(SUITE)
     steps = Steps()
-    show: Callable[..., None] = show_role if args.hypervisor else show_guest
+    show: Callable[..., None] = show_role if args.hypervisor else show_host
     try:
         with _place_of(args) as host, tempfile.TemporaryDirectory() as tmp:
             show(host, args.build, Path(tmp), steps)

@@ -106,6 +106,10 @@ class Host:
         """Whether the host runs."""
         return bool(self._machine and self._machine.alive())
 
+    def broke(self) -> bool:
+        """Whether its emulator has ended by an assertion of its own."""
+        return bool(self._machine and self._machine.broke())
+
     def kill_host(self) -> None:
         """Power loss, at once: nothing is synchronised. `power_on` starts it again from its disk."""
         if self._machine:

@@ -24,7 +24,7 @@ _HOST = _COMMON + (
     "linux-image-cloud-amd64", "initramfs-tools", "lz4", "dbus", "openssh-server", "passt", "nftables",
     "python3-minimal", "qemu-system-x86", "qemu-utils", "seabios",
     "libjansson4", "liburing2", "libsystemd0", "liblzma5", "libzstd1", "zlib1g", "liblz4-1",
-    "libseccomp2", "libcap-ng0", "libmicrohttpd12", "dnsmasq-base",
+    "libseccomp2", "libcap-ng0", "libmicrohttpd12", "dnsmasq-base", "libarchive13", "libexpat1", "libext2fs2",
 )  # fmt: skip
 
 _GUEST = _COMMON + (

@@ -55,10 +55,8 @@ int listen_unix(const char *path, const char *role, struct listener *ret_listene
 	if (fd < 0)
 		return fail(f, -errno, "cannot make the %s socket: %s", role, strerror(errno));
 	r = bind_private(fd, &address);
-	if (r == -EADDRINUSE && stale(&address)) {
-		unlink(path);
-		r = bind_private(fd, &address);
-	}
+	if (r == -EADDRINUSE && stale(&address))
+		r = unlink(path) < 0 && errno != ENOENT ? -errno : bind_private(fd, &address);
 	if (r == 0 && listen(fd, LISTEN_BACKLOG) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -21,6 +21,10 @@ enum log_level {
 /* Program name for the front of each line, and the level up to which lines are written. */
 void log_init(const char *program, enum log_level max);
 
+/* The same with fields for the journal, as lines "NAME=value": what it is about. */
+__attribute__((format(printf, 3, 4))) void log_line_of(enum log_level level, const char *fields,
+						       const char *format, ...);
+
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
 /* Lets at most `burst` events through in each period; what a guest can trigger goes through one

@@ -1,16 +1,14 @@
 """The packages on a host with a real systemd: VMs are units, which outlive oyad and its upgrade, and stop and start with the host."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from lab import Host, images
 from lab import vm as vms
 from lab.runner import Session, timeout
+from lab.service import package
 
-_PROJECT = Path(__file__).resolve().parent.parent.parent
 _END = "/var/log/oya-end"
 _GUEST = "while :; do sleep 60; done"
 # What there is behind the end of its VMs: what was said of them, oyad, and the network.
@@ -19,17 +17,6 @@ ExecStopPost=/bin/sh -c 'journalctl --sync; (journalctl -b -o cat -u oyad -u oya
 """
 # As the lab's other VMs have it (lab/vm.py), also after the host's next start.
 _HUGE_PAGES = f"w {vms.HUGE_PAGES} - - - - advise"
-
-
-def _package(lab: Session) -> Path:
-    """The package oya; built here when there is none of this build."""
-    built = lab.binary("host/oyad").stat().st_mtime
-    folder = _PROJECT / "build" / "packages"
-    found = list(folder.glob("oya_*_amd64.deb"))
-    if not found or found[0].stat().st_mtime < built:
-        subprocess.run([_PROJECT / "tools" / "package", "-j1"], check=True, stdout=subprocess.DEVNULL)
-        found = list(folder.glob("oya_*_amd64.deb"))
-    return found[0]
 
 
 def _wait(what: str, condition: Callable[[], object], seconds: float = 90.0) -> None:
@@ -82,7 +69,7 @@ def _prepare(lab: Session, host: Host) -> None:
 
 
 def _installs(lab: Session, host: Host) -> None:
-    host.put(_package(lab), "/root/oya.deb")
+    host.put(package(lab.binary("host/oyad").parent.parent), "/root/oya.deb")
     host.run("dpkg -i /root/oya.deb", timeout=300)
     host.run("systemctl is-active oyad.service oya-vms.service")
     assert host.run("stat -c '%a %G' /run/oya /run/oya/api").out == "750 oya\n660 oya\n"
@@ -101,6 +88,26 @@ def _starts_as_a_unit(host: Host) -> _Tiny:
     assert host.run(f"cat {group}/cpu.max {group}/cpu.weight").out == "150000 100000\n200\n"
     assert f"{tiny.pid()}\n" in host.run(f"cat {group}/cgroup.procs").out
     return tiny
+
+
+def _is_found_in_the_journal(host: Host, tiny: _Tiny) -> None:
+    """By its name: what oyad says of it, and its worker."""
+    told = host.run("journalctl --sync; journalctl -o json OYA_VM=tiny").out
+    lines = [json.loads(line) for line in told.splitlines()]
+    units = {line["_SYSTEMD_UNIT"] for line in lines}
+    assert units == {"oyad.service", tiny.unit}, units
+    assert "the VM 'tiny' is running" in [line["MESSAGE"] for line in lines], told
+    assert {line["OYA_VM_UUID"] for line in lines} == {tiny.show()["uuid"]}, told
+
+
+def _stands_a_clock_that_jumps(host: Host, tiny: _Tiny) -> None:
+    """A day ahead and back: nothing of the VM is told by the hour."""
+    worker = tiny.pid()
+    for day in ("+1 day", "-1 day"):
+        host.run(f"date -s '{day}' && oya vm list && oya job list")
+        assert tiny.show()["state"] == "running" and tiny.pid() == worker
+    host.run("oya vm pause tiny && oya vm resume tiny")
+    tiny.wait_running()
 
 
 def _begins_anew_at_once(host: Host, tiny: _Tiny) -> None:
@@ -156,6 +163,8 @@ def test_packages_and_vms_live_with_systemd(lab):
         tiny = _starts_as_a_unit(host)
         _begins_anew_at_once(host, tiny)
         tiny.wait_heartbeat()
+        _is_found_in_the_journal(host, tiny)
+        _stands_a_clock_that_jumps(host, tiny)
         _outlives(host, tiny, "systemctl restart oyad")
         _outlives(host, tiny, "kill -9 $(systemctl show -P MainPID oyad)")
         _outlives(host, tiny, "dpkg -i /root/oya.deb")

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import time
 
-from daemon import Daemon, Remote, context, free_port
+from daemon import DESCRIPTION, Daemon, Remote, context, free_port
 from harness import SLOWNESS, Paths, Skipped, check, test, wait_for
 
 WRONG = "oya_" + "0" * 64
@@ -113,6 +113,60 @@ def _(place):
     with open(os.path.join(d.state, "access.json"), encoding="utf-8") as f:
         check(reader[4:] not in f.read(), "the token is kept")
     check(os.stat(os.path.join(d.state, "tls-key.pem")).st_mode & 0o777 == 0o600, "others read the key")
+    d.end()
+
+
+ROLES = ["reader", "operator", "administrator"]
+PLACES = {"vm": "web", "job": "999999", "switch": "none", "disk": "0:9", "nic": "02:00:00:00:00:01", "token": "none", "image": "none"}
+
+
+def _answer_of(daemon, token, method, path, body):
+    """The status alone: some of these are streams without an end."""
+    text = b"" if body is None else json.dumps(body).encode()
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    lines = [f"Content-Type: {kind}", f"Content-Length: {len(text)}"] if text else []
+    if method in ("POST", "DELETE", "PATCH") and not text:
+        lines.append("Content-Length: 0")
+    s = daemon.raw(request(method, path, token, *lines, "Connection: close") + text)
+    try:
+        return int(until(s, b"\r\n").split()[1])
+    finally:
+        s.close()
+
+
+@access_test("every_route_is_held_to_its_role_by_every_role")
+def _(place):
+    """Each route of the description, by nobody, and by each role for all VMs and for another VM alone."""
+    d = Reached(place)
+    d.make("web")
+    d.make("other")
+    tokens = [d.token(role, role) for role in ROLES]
+    strangers = [d.token(f"one-{role}", role, vms=["other"]) for role in ROLES[:2]]
+    count = 0
+    operations = sorted(DESCRIPTION.operations(), key=lambda o: "stop-vms" in o[1])  # that one ends all of them
+    for method, path, operation in operations:
+        least = ROLES.index(operation["x-oya-role"])
+        target = path
+        for name, value in PLACES.items():
+            target = target.replace("{" + name + "}", value)
+        body = {"of": "nobody"} if operation.get("requestBody", {}).get("required") else None
+        status = _answer_of(d, WRONG, method, target, body)
+        check(status in (401, 429), f"{method} {path} without a role: {status}")  # 429: too often
+        for number, token in enumerate(tokens):
+            status = _answer_of(d, token, method, target, body)
+            check((status == 403) == (number < least), f"{method} {path} as {ROLES[number]}: {status}")
+            check(status != 401, f"{method} {path} as {ROLES[number]}: {status}")
+            count += 1
+        if "{vm}" in path:
+            for role, token in zip(ROLES, strangers):
+                status = _answer_of(d, token, method, target, body)
+                check(status in (403, 404, 426), f"{method} {path} as {role} of another VM: {status}")
+                count += 1
+        if method == "DELETE" and path == "/v1/vms/{vm}":
+            d.make("web")  # an administrator may
+    check(count > 150, f"only {count} answers")
+    d.ask("POST", "/v1/vms/web/stop", {"off": True})
+    d.wait_state("web", "off")
     d.end()
 
 

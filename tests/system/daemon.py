@@ -9,7 +9,7 @@ import ssl
 import subprocess
 
 from description import Description, Wrong
-from harness import SLOWNESS, Failed, Paths, check, connected, wait_for
+from harness import SLOWNESS, Failed, Paths, check, connected, marked, wait_for
 
 DESCRIPTION = Description.load()
 
@@ -67,7 +67,7 @@ class Daemon:
 
     def start(self):
         command = [*self.before, Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
-        command += self.options
+        command += ["--importer", Paths.importer, *self.options]
         with open(self.errors_path, "ab") as errors:
             self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
         wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")
@@ -169,3 +169,13 @@ class Daemon:
             f"{name} does not become {state}: {self.errors()[-600:]}",
             seconds,
         )
+
+
+def worker_of(place, daemon, name):
+    """The pid of a VM's worker."""
+    run = os.path.join(daemon.run, "vm", daemon.vm(name)["uuid"])
+    for pid in marked(place.mark):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            if run.encode() in f.read():
+                return pid
+    return None

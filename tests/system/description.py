@@ -59,6 +59,11 @@ class Description:
             node = place
         return node
 
+    def operations(self):
+        """(method, template of the path, operation) of each."""
+        methods = ("get", "post", "put", "patch", "delete")
+        return [(m.upper(), t, o) for t, node in self.root["paths"].items() for m, o in node.items() if m in methods]
+
     def operation(self, method, path):
         """The operation of a request's path, which may have a query."""
         path = path.partition("?")[0]

@@ -9,22 +9,12 @@ import signal
 import socket
 
 import exposition
-from daemon import DESCRIPTION, Connection, Daemon
+from daemon import DESCRIPTION, Connection, Daemon, worker_of
 from harness import Failed, Paths, check, marked, test, wait_for
 
 
 def host_test(name):
     return test(name, suite="host")
-
-
-def _worker(place, daemon, name):
-    """The pid of a VM's worker."""
-    run = os.path.join(daemon.run, "vm", daemon.vm(name)["uuid"])
-    for pid in marked(place.mark):
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            if run.encode() in f.read():
-                return pid
-    return None
 
 
 @host_test("a_vm_is_made_started_shown_stopped_and_deleted")
@@ -102,13 +92,13 @@ def _(place):
     for name in ("one", "two"):
         d.make(name)
         d.done("POST", f"/v1/vms/{name}/start")
-    pids = [_worker(place, d, name) for name in ("one", "two")]
+    pids = [worker_of(place, d, name) for name in ("one", "two")]
     d.kill()
     check(all(pid in marked(place.mark) for pid in pids), "a worker went with the daemon")
     d.start()
     for name, pid in zip(("one", "two"), pids):
         d.wait_state(name, "running")
-        check(_worker(place, d, name) == pid, "it is another worker")
+        check(worker_of(place, d, name) == pid, "it is another worker")
         d.refused("POST", f"/v1/vms/{name}/start", None, 409, "it is running")
     d.end()
     check(all(pid in marked(place.mark) for pid in pids), "a worker went with the daemon's end")
@@ -125,14 +115,14 @@ def _(place):
     d.make("web", crash={"most": 2, "within": 600})
     d.done("POST", "/v1/vms/web/start")
     for _ in range(2):
-        pid = _worker(place, d, "web")
+        pid = worker_of(place, d, "web")
         os.kill(pid, signal.SIGKILL)
         wait_for(
-            lambda: d.vm("web")["state"] == "running" and _worker(place, d, "web") not in (None, pid),
+            lambda: d.vm("web")["state"] == "running" and worker_of(place, d, "web") not in (None, pid),
             "it is not started again",
             10,
         )
-    os.kill(_worker(place, d, "web"), signal.SIGKILL)
+    os.kill(worker_of(place, d, "web"), signal.SIGKILL)
     d.wait_state("web", "off")
     check("killed" in d.vm("web")["problem"], str(d.vm("web")))
     d.end()
@@ -145,7 +135,7 @@ def _(place):
     d.make("again")
     for name in ("left", "again"):
         d.done("POST", f"/v1/vms/{name}/start")
-    pids = [_worker(place, d, name) for name in ("left", "again")]
+    pids = [worker_of(place, d, name) for name in ("left", "again")]
     d.kill()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -301,9 +291,9 @@ def _(place):
     check(value("http_connections") >= 1 and value("http_event_streams") == 0, "connections")
     d.good("POST", "/v1/vms/web/reset", status=204)
     wait_for(lambda: _metrics(d)("vm_resets_total", vm="web") == 1, "the reset is not counted")
-    pid = _worker(place, d, "web")
+    pid = worker_of(place, d, "web")
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: _worker(place, d, "web") not in (None, pid), "it is not started again", 10)
+    wait_for(lambda: worker_of(place, d, "web") not in (None, pid), "it is not started again", 10)
     d.wait_state("web", "running")
     check(_metrics(d)("vm_crash_restarts_total", vm="web") == 1, "the restart is not counted")
     d.done("POST", "/v1/vms/web/stop", {"off": True})

@@ -18,8 +18,10 @@ sys.dont_write_bytecode = True
 import harness  # noqa: E402
 import access_tests  # noqa: E402,F401
 import blind_tests  # noqa: E402,F401
+import crash_tests  # noqa: E402,F401
 import guest_tests  # noqa: E402,F401
 import host_tests  # noqa: E402,F401
+import image_tests  # noqa: E402,F401
 import life_tests  # noqa: E402,F401
 import network_tests  # noqa: E402,F401
 import sentence_tests  # noqa: E402,F401
@@ -81,6 +83,8 @@ def main():
     harness.Paths.oya = os.path.join(build, "cli", "oya")
     harness.Paths.oyad = os.path.join(build, "host", "oyad")
     harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
+    harness.Paths.importer = os.path.join(build, "import", "oya-import")
+    harness.Paths.die_at = os.path.join(build, "tests", "system", "libdie-at.so")
     harness.Paths.guest = os.path.abspath(
         options.guest or os.path.join(build, "tests", "system", "oya-test-guest")
     )

@@ -26,7 +26,7 @@ OBJECTS = {
     "Node": ("worker/config_layout.c", r"^static int decode_node\("),
 }
 OF_NICS = {"switch", "vlan", "trunk", "dhcp_guard", "isolated", "send_kbit", "receive_kbit"}  # of a port's
-OF_DISKS = {"file", "size_mib"}  # the daemon's own, in place of the worker's "path"
+OF_DISKS = {"from", "file", "size_mib"}  # the daemon's own, in place of the worker's "path"
 
 
 class Row:

@@ -57,6 +57,7 @@ static void note_value(sd_bus_message *m)
 {
 	const char *contents, *text;
 	char type, number[32];
+	uint8_t byte;
 	uint64_t n;
 	int flag;
 
@@ -68,13 +69,17 @@ static void note_value(sd_bus_message *m)
 		sd_bus_message_read_basic(m, type, &n);
 		snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
 		note(number);
+	} else if (type == 'y') {
+		sd_bus_message_read_basic(m, type, &byte);
+		snprintf(number, sizeof(number), "%c", byte);
+		note(number);
 	} else if (type == 'b') {
 		sd_bus_message_read_basic(m, type, &flag);
 		note(flag ? "yes" : "no");
 	} else if (sd_bus_message_enter_container(m, type, contents) > 0) {
 		while (sd_bus_message_at_end(m, 0) == 0) {
 			note_value(m);
-			if (type == 'a' || type == 'r')
+			if ((type == 'a' || type == 'r') && strcmp(contents, "y") != 0)
 				note(" ");
 		}
 		sd_bus_message_exit_container(m);
@@ -264,6 +269,7 @@ static void a_unit_has_its_slice_limits_and_order(void **state)
 		"Before=oya-vms.service \n",
 		"After=network.target remote-fs.target \n",
 		"RequiresMountsFor=/srv/vms/web \n",
+		"LogExtraFields=OYA_VM=web OYA_VM_UUID=6ba7b810-9dad-11d1-80b4-00c04fd430c8 \n",
 		"ExecStart=" WORKER " " WORKER " --config /run/oya/vm/x/worker.json  no  \n",
 	};
 	struct told told;
