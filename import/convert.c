@@ -91,6 +91,7 @@ static int check(const struct task *t, uint64_t *ret_bytes, struct failure *f)
 			: fail(f, -ENOMEM, "cannot convert %s: out of memory", c->image.path);
 
 	free(scratch);
+	/* It also notices, by its locks, that a VM still uses the image; a clone would not. */
 	if (r == 0)
 		r = qemu_img_info(&c->image, ret_bytes, f);
 	if (r == 0 && *ret_bytes > BYTES_MAX)

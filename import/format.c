@@ -156,7 +156,7 @@ static int qcow2_inspect(const struct source *s, const char *name, struct inspec
 
 static int vpc_inspect(const struct source *s, const char *name, struct failure *f)
 {
-	uint8_t footer[VPC_FOOTER_BYTES];
+	uint8_t footer[VPC_FOOTER_BYTES] = {0};
 	int r = -EINVAL;
 
 	if (s->size >= sizeof(footer))

@@ -181,7 +181,7 @@ static int take_packed(struct reader *r, struct drivers *d)
 	return code;
 }
 
-static int look(struct reader *r, struct drivers *d)
+static int look(struct reader *r, struct drivers *d, bool packed)
 {
 	for (bool any = false;; any = true) {
 		const uint8_t *h;
@@ -193,14 +193,14 @@ static int look(struct reader *r, struct drivers *d)
 		if (!h)
 			return r->error < 0 ? r->error : any ? 0 : -ENOTSUP;
 		if (memcmp(h, "070701", 6) != 0 && memcmp(h, "070702", 6) != 0)
-			return take_packed(r, d);
+			return packed ? take_packed(r, d) : -ENOTSUP;
 		code = take_plain(r, d);
 		if (code < 0)
 			return r->error < 0 ? r->error : code;
 	}
 }
 
-int initrd_look(const struct stream *s, struct drivers *ret_drivers)
+static int read_all(const struct stream *s, bool packed, struct drivers *ret_drivers)
 {
 	struct reader *r = calloc(1, sizeof(*r));
 	struct drivers d = {0};
@@ -209,9 +209,19 @@ int initrd_look(const struct stream *s, struct drivers *ret_drivers)
 	if (!r)
 		return -ENOMEM;
 	r->s = s;
-	code = look(r, &d);
+	code = look(r, &d, packed);
 	free(r);
 	if (code == 0)
 		*ret_drivers = d;
 	return code;
+}
+
+int initrd_look(const struct stream *s, struct drivers *ret_drivers)
+{
+	return read_all(s, true, ret_drivers);
+}
+
+int initrd_look_plain(const struct stream *s, struct drivers *ret_drivers)
+{
+	return read_all(s, false, ret_drivers);
 }

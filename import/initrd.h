@@ -30,5 +30,7 @@ struct stream {
 /* What of them is in it. 0; -ENOTSUP: no archive that is known; -EFBIG: longer than is looked at;
  * -EBADMSG; -ENOMEM. */
 int initrd_look(const struct stream *s, struct drivers *ret_drivers);
+/* The same with nothing unpacked, by our own decoder alone: what is compressed is -ENOTSUP. */
+int initrd_look_plain(const struct stream *s, struct drivers *ret_drivers);
 
 #endif

@@ -22,7 +22,6 @@ struct look {
 	struct partitions parts;
 	struct linux_disk newest; /* the newest kernel of all file systems */
 	struct sentences warnings, refusals;
-	unsigned unseen; /* file systems that were not looked into */
 };
 
 enum file_system { FS_NONE, FS_EXT, FS_OTHER };
@@ -73,8 +72,15 @@ static void look_at(struct look *l, uint64_t offset, uint64_t length, unsigned n
 
 	if (fs == FS_NONE)
 		return;
+	if (fs == FS_OTHER && strcmp(name, "NTFS") == 0) {
+		sentences_add(
+			&l->warnings,
+			"partition %u has a file system of Windows (NTFS): guests with Windows were "
+			"not tried",
+			number);
+		return;
+	}
 	if (fs == FS_OTHER) {
-		l->unseen++;
 		sentences_add(
 			&l->warnings,
 			"partition %u (%s) could not be looked into: see on the old system that its "
@@ -83,7 +89,6 @@ static void look_at(struct look *l, uint64_t offset, uint64_t length, unsigned n
 		return;
 	}
 	if (linux_disk_look(l->path, offset, &d) < 0) {
-		l->unseen++;
 		sentences_add(
 			&l->warnings,
 			"the file system of partition %u is damaged or newer than is known: look "

@@ -30,19 +30,24 @@ static size_t utf8_len(const unsigned char *t)
 	return len;
 }
 
-void text_clean(char *text)
+static void clean(char *text, const char *kept)
 {
 	for (unsigned char *t = (unsigned char *)text; *t;) {
 		size_t len = utf8_len(t);
 
 		/* 0xc2 0x80 to 0x9f are control characters as well. */
-		if (len == 0 || *t < 0x20 || *t == 0x7f ||
+		if (len == 0 || (*t < 0x20 && !strchr(kept, *t)) || *t == 0x7f ||
 		    (len == 2 && *t == 0xc2 && t[1] < 0xa0)) {
 			len = len ? len : 1;
 			memset(t, '?', len);
 		}
 		t += len;
 	}
+}
+
+void text_clean(char *text)
+{
+	clean(text, "");
 }
 
 void sentences_add(struct sentences *s, const char *format, ...)
@@ -122,7 +127,7 @@ void plan_set_memory(struct plan *p, uint64_t bytes)
 void plan_set_notes(struct plan *p, const char *text)
 {
 	snprintf(p->notes, sizeof(p->notes), "%s", text);
-	text_clean(p->notes);
+	clean(p->notes, "\n\t");
 }
 
 struct plan_disk *plan_add_disk(struct plan *p, const char *source)
@@ -181,6 +186,10 @@ void plan_add_nic(struct plan *p, const char *mac)
 			  PLAN_NICS_MAX);
 		return;
 	}
+	plan_warn(
+		p,
+		"NICs become those of Hyper-V: the guest needs the driver hv_netvsc, and may know them "
+		"by other names, such as eth0");
 	nic = &p->nics[p->nic_count++];
 	memset(nic, 0, sizeof(*nic));
 	if (mac && mac_decode(mac, m))
@@ -212,7 +221,7 @@ void plan_check(struct plan *p)
 	name[sizeof(name) - 1] = '\0';
 	plan_set_name(p, name);
 	p->notes[PLAN_NOTES_MAX] = '\0';
-	text_clean(p->notes);
+	clean(p->notes, "\n\t");
 	check_sentences(&p->warnings);
 	check_sentences(&p->refusals);
 	if (p->cpus > PLAN_CPUS_MAX)

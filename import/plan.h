@@ -5,7 +5,7 @@
  * by shared memory, and is hostile until plan_check() has gone over it.
  *
  * Invariants, which plan_check() makes true: texts end within their fields and are UTF-8 without
- * control characters; counts are within their limits.
+ * control characters, but for lines and tabs in notes; counts are within their limits.
  */
 #ifndef OYA_IMPORT_PLAN_H
 #define OYA_IMPORT_PLAN_H

@@ -62,7 +62,7 @@ static char *image_name(const struct image *i)
 _Noreturn static void start(char *const argv[], const int out[2], const int errors[2], pid_t parent)
 {
 	char *env[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
@@ -172,7 +172,7 @@ static int told(struct run *r, int status, const char *what, const char *path, s
 			    "cannot %s %s: qemu-img was ended by signal %d; the image is damaged, "
 			    "or made to break it",
 			    what, path, WTERMSIG(status));
-	if (strstr(r->errors, "Failed to get \"") || strstr(r->errors, "Failed to lock"))
+	if (strstr(r->errors, "Failed to get shared") || strstr(r->errors, "Failed to lock"))
 		return fail(f, -EBUSY, "cannot %s %s: it is in use; shut the old VM down first",
 			    what, path);
 	return fail(f, -EIO, "cannot %s %s: %.300s", what, path, *why ? why : "qemu-img failed");

@@ -300,6 +300,25 @@ class Packages(unittest.TestCase):
                 self.assertNotRegex(line, r"oya-vms|oya-vm-|oya\.slice")
 
 
+class Import(unittest.TestCase):
+    text = read("docs/format/import.md")
+
+    def test_options_and_formats_are_those_of_the_program(self):
+        options = set(re.findall(r'\{"(\w+)", required_argument', read("import/main.c")))
+        self.assertEqual(set(re.findall(r"\[?--(\w+) ", self.text.partition("```\n\n")[0])), options)
+        words = inside(read("import/format.c"), r"words\[\] = \{", r"^\};", "the words of formats")
+        table = inside(self.text, r"^\| format \| what \|$", r"^$", "the table of formats")
+        self.assertEqual(set(re.findall(r'"(\w+)"', words)) | {"vhd"}, set(re.findall(r"`(\w+)`", table)) - {"plan"})
+
+    def test_members_of_results_are_described(self):
+        for name in ("import/plan.c", "import/look.c"):
+            calls = " ".join(re.findall(r"json_pack\((.*?)\);", read(name), re.DOTALL))
+            members = set(re.findall(r'"(\w+)"', calls))
+            self.assertGreaterEqual(members, {"refusals", "warnings"}, name)
+            for member in members:
+                self.assertIn(f"`{member}`", self.text, f"{name}: {member}")
+
+
 class Links(unittest.TestCase):
     def test_relative_links_lead_somewhere(self):
         for path in self._documents():
@@ -311,7 +330,7 @@ class Links(unittest.TestCase):
                 self.assertTrue(there.exists(), f"{path.relative_to(ROOT)} leads to {target}")
 
     def test_every_folder_of_the_tree_has_a_readme(self):
-        named = "abi base lib disk devices worker cli lab tests fuzz docs".split()
+        named = "abi base lib disk devices worker cli import lab tests fuzz docs".split()
         for folder in named + [f"devices/{p.name}" for p in (ROOT / "devices").iterdir() if p.is_dir()]:
             self.assertTrue((ROOT / folder / "README.md").exists(), folder)
 

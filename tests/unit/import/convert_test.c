@@ -183,6 +183,26 @@ static void a_damaged_image_leaves_nothing(void **state)
 	assert_false(room_has(r, "out.raw"));
 }
 
+static void an_image_in_use_is_told(void **state)
+{
+	struct room *r = *state;
+	struct call c = {call_convert, "a.raw", "out.raw", .format = FORMAT_RAW};
+
+	make_raw(r);
+	room_sh(r, "{ qemu-io -f raw -c 'sleep 60000' a.raw & echo $! >pid; }");
+	for (unsigned i = 0; i < 100; i++) {
+		room_sh(r, "rm -f out.raw");
+		room_run(r, &c);
+		if (r->status == 1)
+			break;
+		usleep(50000); /* it has not opened it yet */
+	}
+	room_sh(r, "kill $(cat pid)");
+	assert_int_equal(r->status, 1);
+	assert_non_null(strstr(r->err, "a.raw: it is in use; shut the old VM down first"));
+	assert_false(room_has(r, "out.raw"));
+}
+
 /* In a mount namespace of its own: a file system of 2 MiB over the folder "small". */
 static void mount_small(void)
 {
@@ -245,21 +265,28 @@ static bool has_begun(const struct room *r)
 	return false;
 }
 
-static void a_signal_leaves_nothing_and_nobody(void **state)
+/* Much to unpack and little to make, begun. */
+static pid_t start_long_one(const struct room *r)
 {
-	struct room *r = *state;
 	struct call c = {call_convert, "b.qcow2", "out.raw", .format = FORMAT_QCOW2};
-	int status;
 	pid_t pid;
 
 	/* All that is left over would become our child. */
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
-	/* Much to unpack and little to make. */
-	room_sh(r, "yes 'a line that is long enough' | head -c 400000000 >a.raw && "
+	room_sh(r, "yes 'a line that is long enough' | head -c 150000000 >a.raw && "
 		   "qemu-img convert -c -f raw -O qcow2 a.raw b.qcow2 && rm a.raw");
 	pid = room_start(r, &c);
 	assert_true(has_begun(r));
 	assert_true(room_has(r, "out.raw"));
+	return pid;
+}
+
+static void a_signal_leaves_nothing_and_nobody(void **state)
+{
+	struct room *r = *state;
+	pid_t pid = start_long_one(r);
+	int status;
+
 	assert_int_equal(kill(pid, SIGTERM), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
@@ -267,6 +294,19 @@ static void a_signal_leaves_nothing_and_nobody(void **state)
 	assert_false(room_has(r, "out.raw"));
 	room_read(r, "err", r->err, sizeof(r->err));
 	assert_string_equal(r->err, "oya-import: the import was told to end\n");
+}
+
+static void a_kill_leaves_nobody(void **state)
+{
+	struct room *r = *state;
+	pid_t pid = start_long_one(r);
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* The confined process and qemu-img, killed by the kernel. */
+	while (waitpid(-1, &status, 0) > 0)
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 int main(void)
@@ -282,9 +322,11 @@ int main(void)
 		T(what_is_there_is_not_written_over),
 		T(an_image_with_a_backing_file_is_not_converted),
 		T(a_damaged_image_leaves_nothing),
+		T(an_image_in_use_is_told),
 		T(a_full_disk_is_told),
 		T(a_limit_of_files_is_told),
 		T(a_signal_leaves_nothing_and_nobody),
+		T(a_kill_leaves_nobody),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

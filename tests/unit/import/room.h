@@ -35,21 +35,18 @@ struct room {
 __attribute__((format(printf, 2, 3))) static inline void room_sh(const struct room *r,
 								 const char *format, ...)
 {
-	char line[4096], *command;
+	char line[4096], command[4608];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	assert_true(asprintf(&command,
-			     "cd %s && PATH=$PATH:/usr/sbin:/sbin && export LC_ALL=C && { %s; } "
-			     ">tools.log 2>&1",
-			     r->folder, line) > 0);
-	if (system(command) != 0) {
-		free(command);
+	snprintf(
+		command, sizeof(command),
+		"cd %s && PATH=$PATH:/usr/sbin:/sbin && export LC_ALL=C && { %s; } >tools.log 2>&1",
+		r->folder, line);
+	if (system(command) != 0)
 		fail_msg("a tool failed: %s", line);
-	}
-	free(command);
 }
 
 static inline void room_path(const struct room *r, const char *name, char path[256])
