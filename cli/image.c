@@ -83,10 +83,7 @@ void image_import(struct command_call *c)
 void image_delete(struct command_call *c)
 {
 	char name[API_TARGET_MAX / 2], target[API_TARGET_MAX];
-	const struct api_request request = {.method = "DELETE",
-					    .target = target,
-					    .absent =
-						    "'oya image list' shows those that there are"};
+	const struct api_request request = {.method = "DELETE", .target = target};
 	struct api_answer answer;
 
 	if (!http_encode(c->operand[0], name, sizeof(name))) {

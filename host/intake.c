@@ -222,12 +222,18 @@ static void log_all(struct intake *i, const json_t *sentences)
 static void on_looked(void *ctx, int r, const char *line, const struct failure *f)
 {
 	struct intake *i = ctx;
+	const char *boots;
 	json_t *found;
 
 	if (!went_well(i, r, f))
 		return;
 	found = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 	log_all(i, json_object_get(found, "warnings"));
+	boots = json_string_value(json_object_get(found, "boots"));
+	if (boots && strcmp(boots, "no") == 0)
+		job_log(i->host, i->job,
+			"nothing on its first disk starts an operating system: a VM needs a DVD or "
+			"a kernel to start from");
 	if (i->kind == INTAKE_IMAGE)
 		log_all(i, json_object_get(found, "refusals"));
 	json_decref(found);

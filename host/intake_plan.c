@@ -55,11 +55,18 @@ int intake_plan_disk(const json_t *plan, size_t n, struct intake_source *source,
 	return 0;
 }
 
-/* With the addresses that the guest knows its NICs by. */
+/* With the addresses that the guest knows its NICs by. A file that says nothing of a machine is an
+ * image alone, whose VM has one as every new VM. */
 static json_t *nics_of(const json_t *plan)
 {
+	bool image = !json_integer_value(json_object_get(plan, "cpus")) &&
+		     !json_integer_value(json_object_get(plan, "memory_mib"));
 	json_t *list = json_array(), *nic;
 	size_t i;
+
+	if (image)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s}", "type", "switch", "switch", "default"));
 
 	json_array_foreach(json_object_get(plan, "nics"), i, nic)
 	{

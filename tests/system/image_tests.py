@@ -243,8 +243,11 @@ def _(place):
     check(_digest(os.path.join(d.state, "vms", "shop", "disk0.raw")) == digest, "another content")
     job = d.job("POST", "/v1/import", {"file": ova})
     check(job["state"] == "failed" and "there is a VM 'shop' already" in job["problem"], str(job))
-    d.done("POST", "/v1/import", {"file": raw, "name": "plain"})
-    check(d.vm("plain")["settings"]["disks"] == [{"file": "disk0.raw"}] and not _left(d), str(_left(d)))
+    job = d.job("POST", "/v1/import", {"file": raw, "name": "plain"})
+    check(job["state"] == "done" and "nothing on its first disk" in " ".join(job["log"]), str(job))
+    plain = d.vm("plain")["settings"]
+    check(plain["disks"] == [{"file": "disk0.raw"}] and not _left(d), str(_left(d)))
+    check([nic["switch"] for nic in plain["nics"]] == ["default"], str(plain))
     d.end()
 
 
