@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "host/process.h"
 
 /* The configuration as a file of no folder, at its begin. */
 static int config_file(const json_t *config)
@@ -25,26 +26,6 @@ static int config_file(const json_t *config)
 		return -EIO;
 	}
 	return fd;
-}
-
-/* Starts it with its configuration as standard input and `out` as standard error. */
-static int start(const char *worker, int in, int out, pid_t *ret_pid)
-{
-	char *argv[] = {(char *)(uintptr_t)worker, (char *)(uintptr_t) "--check",
-			(char *)(uintptr_t) "--config", (char *)(uintptr_t) "-", NULL};
-	char *env[] = {NULL}; /* no journal: a plain sentence */
-	posix_spawn_file_actions_t files;
-	int r = -posix_spawn_file_actions_init(&files);
-
-	if (r < 0)
-		return r;
-	r = -posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
-	if (r == 0)
-		r = -posix_spawn(ret_pid, worker, &files, NULL, argv, env);
-	posix_spawn_file_actions_destroy(&files);
-	return r;
 }
 
 /* The first line, without who says it. */
@@ -73,14 +54,20 @@ static int wait_for(pid_t pid)
 
 int check_config(const char *worker, const json_t *config, struct failure *f)
 {
+	static const char *const arguments[] = {"--check", "--config", "-", NULL};
+	static const char *const environment[] = {NULL}; /* no journal: a plain sentence */
+	struct process_wish child = {
+		.program = worker, .arguments = arguments, .environment = environment, .out = -1};
 	int in = config_file(config), pair[2] = {-1, -1}, r = in < 0 ? in : 0;
 	char text[FAIL_TEXT_MAX] = "";
 	pid_t pid;
 
 	if (r == 0 && pipe2(pair, O_CLOEXEC) < 0)
 		r = -errno;
+	child.in = in;
+	child.errors = pair[1];
 	if (r == 0)
-		r = start(worker, in, pair[1], &pid);
+		r = process_start(&child, &pid);
 	if (pair[1] >= 0)
 		close(pair[1]);
 	if (r == 0) {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define ARGUMENTS_MAX 16u
+#include "host/process.h"
+
 #define PROGRESS "progress "
 
 struct importer {
@@ -151,44 +151,10 @@ void importer_kill(struct importer *i)
 
 /* ---- its begin ---- */
 
-static int spawn(const char *program, const char *const *arguments, int out, int errors,
-		 pid_t *ret_pid)
-{
-	const char *argv[ARGUMENTS_MAX] = {program};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int r;
-
-	for (unsigned n = 0; arguments[n] && n + 2 < ARGUMENTS_MAX; n++)
-		argv[n + 1] = arguments[n];
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawnattr_init(&attr) != 0)
-		return -ENOMEM;
-	if (posix_spawn_file_actions_init(&files) != 0) {
-		posix_spawnattr_destroy(&attr);
-		return -ENOMEM;
-	}
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	r = -posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
-	if (r == 0)
-		r = -posix_spawn(ret_pid, program, &files, &attr, (char **)(uintptr_t)argv,
-				 environ);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	return r;
-}
-
 static int start(struct importer *i, sd_event *event, const char *program,
 		 const char *const *arguments)
 {
+	struct process_wish child = {.program = program, .arguments = arguments, .in = -1};
 	int out[2] = {-1, -1}, errors[2] = {-1, -1}, r = 0;
 
 	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0 || pipe2(errors, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -200,8 +166,10 @@ static int start(struct importer *i, sd_event *event, const char *program,
 		r = -errno;
 	if (r == 0)
 		r = sd_event_add_io(event, &i->output, i->out, EPOLLIN, on_output, i);
+	child.out = out[1];
+	child.errors = errors[1];
 	if (r >= 0)
-		r = spawn(program, arguments, out[1], errors[1], &i->pid);
+		r = process_start(&child, &i->pid);
 	if (out[1] >= 0)
 		close(out[1]);
 	if (errors[1] >= 0)

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/process.h"
 #include "lib/log.h"
 
 #define USEC_PER_S UINT64_C(1000000)
@@ -79,55 +79,25 @@ static int reap(struct launcher *s, struct launch *launch, pid_t pid)
 	return 0;
 }
 
-static int prepare(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, const char *log)
-{
-	sigset_t none, all;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	r = -posix_spawnattr_init(attr);
-	if (r == 0)
-		r = -posix_spawn_file_actions_init(files);
-	if (r == 0)
-		r = -posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-							    POSIX_SPAWN_SETSIGDEF);
-	if (r == 0)
-		r = -posix_spawnattr_setsigmask(attr, &none);
-	if (r == 0)
-		r = -posix_spawnattr_setsigdefault(attr, &all);
-	if (r == 0)
-		r = -posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = -posix_spawn_file_actions_addopen(files, 1, log, O_WRONLY | O_CREAT | O_APPEND,
-						      0600);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(files, 1, 2);
-	return r;
-}
-
 static int start_process(struct launch *launch)
 {
 	struct launcher *s = launch->launcher;
-	char config[PATH_MAX];
-	char *argv[] = {(char *)(uintptr_t)s->worker, (char *)(uintptr_t) "--config",
-			(char *)(uintptr_t)config, NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	char log[PATH_MAX];
+	char config[PATH_MAX], log[PATH_MAX];
+	const char *const arguments[] = {"--config", config, NULL};
+	struct process_wish child = {
+		.program = s->worker, .arguments = arguments, .in = -1, .session = true};
 	pid_t pid;
 	int r;
 
 	config_path(&launch->wish, config);
 	snprintf(log, sizeof(log), "%s/log", launch->wish.run);
-	r = prepare(&attr, &files, log);
-	if (r == 0)
-		r = -posix_spawn(&pid, s->worker, &files, &attr, argv, environ);
-	if (r == 0)
-		r = reap(s, launch, pid);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	return r < 0 ? r : 0;
+	child.out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (child.out < 0)
+		return -errno;
+	child.errors = child.out;
+	r = process_start(&child, &pid);
+	close(child.out);
+	return r < 0 ? r : reap(s, launch, pid);
 }
 
 /* ---- as a unit ---- */

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/process.h"
 #include "host/switch_priv.h"
 
 #define START_WAIT_MS 150 /* within which a service that cannot work has ended */
@@ -199,35 +199,24 @@ static void end_process(int pidfd)
 static int spawn_service(const struct switches_options *o, const char *conf, const char *errors,
 			 pid_t *ret_pid)
 {
+	static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin", NULL};
 	char argument[SWITCH_PATH_MAX + 16];
-	char *argv[] = {(char *)(uintptr_t)o->dnsmasq, (char *)(uintptr_t) "--keep-in-foreground",
-			argument, NULL};
-	char *environment[] = {(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin", NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
+	const char *const arguments[] = {"--keep-in-foreground", argument, NULL};
+	struct process_wish child = {.program = o->dnsmasq,
+				     .arguments = arguments,
+				     .environment = environment,
+				     .in = -1,
+				     .out = -1,
+				     .session = true};
 	int r;
 
 	snprintf(argument, sizeof(argument), "--conf-file=%s", conf);
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return -ENOMEM;
-	if (posix_spawnattr_init(&attributes) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return -ENOMEM;
-	}
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	r = posix_spawn(ret_pid, o->dnsmasq, &actions, &attributes, argv, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return -r;
+	child.errors = open(errors, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (child.errors < 0)
+		return -errno;
+	r = process_start(&child, ret_pid);
+	close(child.errors);
+	return r;
 }
 
 static uint64_t now_ms(void)
