@@ -87,16 +87,16 @@ static int start_process(struct launch *launch)
 	struct process_wish child = {
 		.program = s->worker, .arguments = arguments, .in = -1, .session = true};
 	pid_t pid;
-	int r;
+	int fd, r;
 
 	config_path(&launch->wish, config);
 	snprintf(log, sizeof(log), "%s/log", launch->wish.run);
-	child.out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (child.out < 0)
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return -errno;
-	child.errors = child.out;
+	child.out = child.errors = fd;
 	r = process_start(&child, &pid);
-	close(child.out);
+	close(fd);
 	return r < 0 ? r : reap(s, launch, pid);
 }
 
