@@ -208,14 +208,15 @@ static int spawn_service(const struct switches_options *o, const char *conf, con
 				     .in = -1,
 				     .out = -1,
 				     .session = true};
-	int r;
+	int fd, r;
 
 	snprintf(argument, sizeof(argument), "--conf-file=%s", conf);
-	child.errors = open(errors, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (child.errors < 0)
+	fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return -errno;
+	child.errors = fd;
 	r = process_start(&child, ret_pid);
-	close(child.errors);
+	close(fd);
 	return r;
 }
 
