@@ -26,6 +26,8 @@ void confined_prepare(void)
 	/* What a confined process leaves behind when it is killed comes to us, to be awaited. */
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	/* Without oyad nobody takes what is made. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 }
 
 const sigset_t *confined_mask(void)
