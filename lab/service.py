@@ -35,9 +35,9 @@ def package(build: Path) -> Path:
     found = list(folder.glob("oya_*_amd64.deb"))
     if not found or found[0].stat().st_mtime < built:
         say("making the packages")
-        done = run([str(_PROJECT / "tools" / "package"), "-j2"], timeout=900)
+        done = run([str(_PROJECT / "package"), "-j2"], timeout=900)
         if done.returncode:
-            raise LabError(f"tools/package: {(done.stdout + done.stderr).decode(errors='replace')[-800:]}")
+            raise LabError(f"package: {(done.stdout + done.stderr).decode(errors='replace')[-800:]}")
         found = list(folder.glob("oya_*_amd64.deb"))
     return found[0]
 
