@@ -28,8 +28,8 @@ bootcmd:
 """
 
 
-def package(build: Path) -> Path:
-    """The package oya; made when there is none of this build."""
+def packages(build: Path) -> list[Path]:
+    """The packages, `oya` first; made when there are none of this build."""
     built = (build / "host" / "oyad").stat().st_mtime
     folder = _PROJECT / "build" / "packages"
     found = list(folder.glob("oya_*_amd64.deb"))
@@ -39,7 +39,7 @@ def package(build: Path) -> Path:
         if done.returncode:
             raise LabError(f"package: {(done.stdout + done.stderr).decode(errors='replace')[-800:]}")
         found = list(folder.glob("oya_*_amd64.deb"))
-    return found[0]
+    return found + sorted(folder.glob("oya-hypervisor_*.deb")) + sorted(folder.glob("oya-parent-dkms_*.deb"))
 
 
 class Service:

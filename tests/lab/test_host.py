@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lab import Host, images
 from lab import vm as vms
 from lab.runner import Session, timeout
-from lab.service import package
+from lab.service import packages
 
 _END = "/var/log/oya-end"
 _GUEST = "while :; do sleep 60; done"
@@ -69,7 +69,7 @@ def _prepare(lab: Session, host: Host) -> None:
 
 
 def _installs(lab: Session, host: Host) -> None:
-    host.put(package(lab.binary("host/oyad").parent.parent), "/root/oya.deb")
+    host.put(packages(lab.binary("host/oyad").parent.parent)[0], "/root/oya.deb")
     host.run("dpkg -i /root/oya.deb", timeout=300)
     host.run("systemctl is-active oyad.service oya-vms.service")
     assert host.run("stat -c '%a %G' /run/oya /run/oya/api").out == "750 oya\n660 oya\n"

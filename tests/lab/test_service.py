@@ -1,12 +1,12 @@
 """The host service as its package brings it: a VM of an image, over the switch that is there by itself, used and upgraded under."""
 
 from lab.runner import timeout
-from lab.service import PAGE, Service, package
+from lab.service import PAGE, Service, packages
 
 
 @timeout(2700)
 def test_a_vm_of_an_image_serves_a_page_gets_a_disk_and_loses_no_ping_to_an_upgrade(lab):
-    deb = package(lab.binary("host/oyad").parent.parent)
+    deb = packages(lab.binary("host/oyad").parent.parent)[0]
     with lab.hosts(memory_mib=3072) as hosts:
         web = Service(hosts[0])
         assert web.install(deb).startswith("active")
