@@ -4,7 +4,7 @@ import re
 
 from lab.parent import CALM, load_driver, nothing_left, numbers
 from lab.runner import PROJECT, timeout
-from lab.vm import HUGE_PAGES
+from lab.vm import HUGE_PAGES, kernel
 
 
 @timeout(1500)
@@ -50,3 +50,24 @@ def test_stock_guests_under_load_run_side_by_side_and_a_killed_worker_leaves_not
         assert greedy.rc == 1 and "too little free memory" in greedy.log, greedy
         nothing_left(before, numbers(host))
         assert host.run(CALM).out == "", host.run("dmesg | tail -50").out
+
+
+@timeout(600)
+def test_a_vm_that_outgrows_its_cgroup_as_it_starts_ends_alone(lab):
+    with lab.hosts(memory_mib=3072, hypervisor=lab.binary("hypervisor/oya-hv")) as hosts:
+        host, cgroup = hosts[0], "/sys/fs/cgroup/oya-test"
+        load_driver(host, lab.tmp)
+        neighbour = lab.vm("n=0; while :; do n=$((n + 1)); echo ALIVE-$n; sleep 1; done", host=host, name="neighbour", memory="128M")
+        neighbour.wait_for("ALIVE-1")
+        vmlinuz, _ = kernel(host, "bookworm")
+        host.run(f"mkdir {cgroup} && echo 64M >{cgroup}/memory.max && echo 0 >{cgroup}/memory.swap.max")
+        before = numbers(host)
+        run = f"{host.home}/oya run --memory 512M --kernel {vmlinuz} --append console=ttyS0"
+        done = host.run(f"(echo $BASHPID >{cgroup}/cgroup.procs; exec {run}) </dev/null 2>&1", check=False)
+        assert done.rc == 1 and "if the host ran out of memory, the kernel's log tells" in done.out, done
+        assert "oom_kill 1" in host.run(f"cat {cgroup}/memory.events").out
+        nothing_left(before, numbers(host))
+        alive = neighbour.console().count("ALIVE")
+        neighbour.wait_for(f"ALIVE-{alive + 3}")
+        neighbour.control("stop")
+        assert neighbour.finish().rc == 0
