@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fuzz/harness.h"
@@ -33,16 +34,22 @@ static void check_disks(const json_t *plan, size_t count)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *line = strndup((const char *)data, size);
+	char *line = malloc(size + 1);
 	struct failure f = {""};
 	json_t *plan = NULL, *settings;
 	size_t count;
-	int r = line ? intake_plan_decode(line, &plan, &f) : 0;
+	int r;
 
+	if (!line)
+		return 0;
+	if (size)
+		memcpy(line, data, size);
+	line[size] = '\0';
+	r = intake_plan_decode(line, &plan, &f);
 	if (r < 0) {
 		must((r == -EPROTO || r == -EINVAL) && f.text[0]);
 		must(!plan);
-	} else if (plan) {
+	} else {
 		count = json_array_size(json_object_get(plan, "disks"));
 		check_disks(plan, count);
 		settings = intake_plan_settings(plan);

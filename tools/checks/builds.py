@@ -97,7 +97,7 @@ def make_release(run: Run) -> None:
     targets = [
         str(Path(name).relative_to(RELEASE.folder))
         for target in _introspect(RELEASE, "--targets")
-        if target["type"] == "executable" and not _TEST_PROGRAM.match(target["name"])
+        if target["type"] in ("executable", "shared library") and not _TEST_PROGRAM.match(target["name"])
         for name in target["filename"]
     ]
     made = make(RELEASE, run, targets)

@@ -101,7 +101,7 @@ static void verbs_and_options_are_completed(void **state)
 {
 	(void)state;
 	offers("oya vm st", "word start\nword stop\nword stat\n");
-	offers("oya job ", "word list\nword show\nword wait\nword --help\n");
+	offers("oya job ", "word list\nword show\nword wait\nword cancel\nword --help\n");
 	offers("oya vm stop web --o", "word --off\nword --output\n");
 	offers("oya vm list -o ", "word table\nword json\n");
 	offers("oya vm list --output j", "word json\n");
@@ -111,12 +111,13 @@ static void verbs_and_options_are_completed(void **state)
 	offers("oya --host a vm st", "word start\nword stop\nword stat\n");
 	offers("oya --host a ho", "word host\n");
 	offers("oya token create ci --role o", "word operator\n");
-	offers("oya vm create ", "word --cpus\nword --memory\nword --disk\nword --dvd\nword --net\n"
-				 "word --firmware\nword --kernel\nword --initrd\nword --append\n"
-				 "word --notes\nword --tag\nword --start\nword --no-wait\n"
-				 "word --output\nword --dry-run\nword --show-api\nword --socket\n"
-				 "word --host\n"
-				 "word --help\n");
+	offers("oya vm create ",
+	       "word --cpus\nword --memory\nword --image\nword --size\nword --disk\nword --dvd\nword --net\n"
+	       "word --firmware\nword --kernel\nword --initrd\nword --append\n"
+	       "word --notes\nword --tag\nword --start\nword --no-wait\n"
+	       "word --output\nword --dry-run\nword --show-api\nword --socket\n"
+	       "word --host\n"
+	       "word --help\n");
 	offers("oya vm set web start.", "part start.action=\npart start.delay=\n");
 	offers("oya vm dance ", "");
 	offers("oya", "");

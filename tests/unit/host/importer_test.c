@@ -191,5 +191,6 @@ int main(void)
 		cmocka_unit_test(a_program_that_is_not_there_is_told),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
