@@ -50,7 +50,8 @@ int intake_plan_disk(const json_t *plan, size_t n, struct intake_source *source,
 		return not_understood(f);
 	if (field_number(disk, "offset", 0, INT64_MAX, &source->offset, &ignored) < 0 ||
 	    field_number(disk, "length", 0, INT64_MAX, &source->length, &ignored) < 0 ||
-	    field_number(disk, "bytes", 1, BYTES_MAX, &source->bytes, &ignored) < 0)
+	    field_number(disk, "bytes", 1, BYTES_MAX, &source->bytes, &ignored) < 0 ||
+	    !source->bytes)
 		return not_understood(f);
 	return 0;
 }
