@@ -556,19 +556,24 @@ static bool is_offer(const uint8_t *frame, size_t len)
 }
 
 /* Whether somebody offers an address; *ret: which. */
+/* As clients do, it asks again: a service that has just begun may not listen yet. */
 static bool discover(const struct netns_vm *vm, uint32_t *ret)
 {
 	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	static const uint8_t end[] = {0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255};
 	uint8_t frame[2048], bootp[300] = {1, 1, 6, 0, 1, 2, 3, 4};
+	bool offered = false;
 	size_t len;
 
 	bootp[10] = 0x80; /* answer to all */
 	memcpy(bootp + 28, vm->mac, 6);
 	memcpy(bootp + 236, end, sizeof(end));
-	len = netns_udp(frame, all, vm->mac, 0, 0xffffffff, 68, 67, bootp, sizeof(bootp));
-	netns_send_frame(vm, frame, len);
-	if (!netns_receive_frame(vm, 2 * ARRIVES_MS, frame, is_offer))
+	for (unsigned tries = 0; !offered && tries < 4; tries++) {
+		len = netns_udp(frame, all, vm->mac, 0, 0xffffffff, 68, 67, bootp, sizeof(bootp));
+		netns_send_frame(vm, frame, len);
+		offered = netns_receive_frame(vm, ARRIVES_MS, frame, is_offer);
+	}
+	if (!offered)
 		return false;
 	*ret = (uint32_t)frame[58] << 24 | (uint32_t)frame[59] << 16 | (uint32_t)frame[60] << 8 |
 	       frame[61];
