@@ -47,8 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	line[size] = '\0';
 	r = intake_plan_decode(line, &plan, &f);
 	if (r < 0) {
-		must((r == -EPROTO || r == -EINVAL) && f.text[0]);
+		must(r == -EPROTO && f.text[0]);
 		must(!plan);
+	} else if (intake_plan_refused(plan, &f) < 0) {
+		must(f.text[0]);
 	} else {
 		count = json_array_size(json_object_get(plan, "disks"));
 		check_disks(plan, count);

@@ -91,16 +91,23 @@ void api_remove_image(struct http_request *r, void *owner)
 	visit(owner, r, http_param(r, "image"), remove_one, on_removed);
 }
 
+static void on_begun(void *ctx, struct job *job, int code, const struct failure *f)
+{
+	if (job)
+		api_accept(ctx, job);
+	else
+		api_fail(ctx, code, f);
+}
+
 void api_take_in(struct api *api, struct http_request *r, const struct intake_wish *w)
 {
 	struct failure f;
-	struct job *job;
-	int code = intake_start(api->host, w, &job, &f);
+	int code;
 
+	http_later(r);
+	code = intake_start(api->host, w, on_begun, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
-	else
-		api_accept(r, job);
 }
 
 void api_create_image(struct http_request *r, void *owner)

@@ -20,8 +20,8 @@ struct host;
  * there any more. */
 typedef void edit_done_fn(void *ctx, struct vm *vm, int r, const struct failure *f);
 
-/* 0: done() follows. Else -errno and the sentence. */
-/* brought: the folder of images that are `from` elsewhere; or NULL (host/images.h). */
+/* brought: the folder of images that are `from` elsewhere; or NULL (host/images.h). 0: done()
+ * follows. Else -errno and the sentence. */
 int edit_create(struct host *h, const char *name, const json_t *settings, const char *brought,
 		edit_done_fn *done, void *ctx, struct failure *f);
 /* Whether that would be refused now. 0, or -errno and the sentence. */

@@ -271,27 +271,55 @@ static int begin(struct vm *vm, struct settings *settings, json_t *member, json_
 	return 0;
 }
 
-int hotplug_add_disk(struct vm *vm, const json_t *disk, const char *brought, edit_done_fn *done,
-		     void *ctx, struct failure *f)
+/* The settings with one disk more, and the images that are to be made; hot: for a guest that runs.
+ */
+static int take_disk(const struct vm *vm, const json_t *disk, const char *brought, bool *ret_hot,
+		     struct settings **ret_settings, json_t **ret_member, json_t **ret_images,
+		     struct failure *f)
 {
 	json_t *wanted = json_pack("{s:[o]}", "disks", json_deep_copy(disk)), *images = NULL;
-	json_t *member;
-	struct settings *settings;
-	struct hot *h = NULL;
-	bool hot;
-	int r = check_life(vm, &hot, f);
+	int r = check_life(vm, ret_hot, f);
 
 	if (r == 0)
 		r = images_take(wanted, brought, &images, f);
 	if (r == 0)
 		r = settings_add_disk(vm->settings,
-				      json_array_get(json_object_get(wanted, "disks"), 0), hot,
-				      &settings, &member, f);
+				      json_array_get(json_object_get(wanted, "disks"), 0), *ret_hot,
+				      ret_settings, ret_member, f);
 	json_decref(wanted);
-	if (r < 0) {
+	if (r < 0)
 		json_decref(images);
+	else
+		*ret_images = images;
+	return r;
+}
+
+int hotplug_check_disk(const struct vm *vm, const json_t *disk, struct failure *f)
+{
+	json_t *images, *member;
+	struct settings *settings;
+	bool hot;
+	int r = take_disk(vm, disk, "", &hot, &settings, &member, &images, f);
+
+	if (r < 0)
 		return r;
-	}
+	settings_free(settings);
+	json_decref(member);
+	json_decref(images);
+	return 0;
+}
+
+int hotplug_add_disk(struct vm *vm, const json_t *disk, const char *brought, edit_done_fn *done,
+		     void *ctx, struct failure *f)
+{
+	json_t *images, *member;
+	struct settings *settings;
+	struct hot *h = NULL;
+	bool hot;
+	int r = take_disk(vm, disk, brought, &hot, &settings, &member, &images, f);
+
+	if (r < 0)
+		return r;
 	r = begin(vm, settings, member, images, hot, done, ctx, &h, f);
 	if (r < 0 || !h)
 		return r;

@@ -16,6 +16,8 @@
  * sentence. */
 int hotplug_add_disk(struct vm *vm, const json_t *disk, const char *brought, edit_done_fn *done,
 		     void *ctx, struct failure *f);
+/* Whether that would be refused now, `from` elsewhere. 0, or -errno and the sentence. */
+int hotplug_check_disk(const struct vm *vm, const json_t *disk, struct failure *f);
 /* The guest is not asked; the image stays. */
 int hotplug_remove_disk(struct vm *vm, struct disk_place place, edit_done_fn *done, void *ctx,
 			struct failure *f);

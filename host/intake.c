@@ -26,10 +26,13 @@
 struct intake {
 	struct list link;
 	struct host *host;
-	struct job *job;
+	struct job *job; /* NULL: not yet */
+	intake_begun_fn *begun;
+	void *ctx;
 	enum intake_kind kind;
 	char name[VM_NAME_MAX + 1]; /* of the VM or the image; empty: not known yet */
 	char file[PATH_MAX];        /* INTAKE_IMPORT */
+	char taken[PATH_MAX];       /* what must not be there yet; or empty */
 	char folder[PATH_MAX];
 	json_t *settings;
 	struct intake_source *source;
@@ -223,11 +226,11 @@ static void on_looked(void *ctx, int r, const char *line, const struct failure *
 {
 	struct intake *i = ctx;
 	const char *boots;
-	json_t *found;
+	json_t *found = NULL;
 
 	if (!went_well(i, r, f))
 		return;
-	found = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+	i->r = intake_plan_decode(line, &found, &i->f);
 	log_all(i, json_object_get(found, "warnings"));
 	boots = json_string_value(json_object_get(found, "boots"));
 	if (boots && strcmp(boots, "no") == 0)
@@ -236,12 +239,9 @@ static void on_looked(void *ctx, int r, const char *line, const struct failure *
 			"a kernel to start from");
 	if (i->kind == INTAKE_IMAGE)
 		log_all(i, json_object_get(found, "refusals"));
+	else if (i->r == 0)
+		i->r = intake_plan_refused(found, &i->f);
 	json_decref(found);
-	if (i->kind == INTAKE_IMPORT) {
-		i->r = intake_plan_decode(line, &found, &i->f);
-		if (i->r == 0)
-			json_decref(found);
-	}
 	if (goes_on(i))
 		hand_over(i);
 }
@@ -342,6 +342,16 @@ static void on_folder(struct pool_work *w)
 
 static void plan(struct intake *i);
 
+/* *ret_found is the caller's to free, also on failure. */
+static int decode_plan(struct intake *i, const char *line, json_t **ret_found)
+{
+	int r = intake_plan_decode(line, ret_found, &i->f);
+
+	if (r == 0)
+		log_all(i, json_object_get(*ret_found, "warnings"));
+	return r < 0 ? r : intake_plan_refused(*ret_found, &i->f);
+}
+
 static void on_planned(void *ctx, int r, const char *line, const struct failure *f)
 {
 	struct intake *i = ctx;
@@ -349,15 +359,13 @@ static void on_planned(void *ctx, int r, const char *line, const struct failure 
 
 	if (!went_well(i, r, f))
 		return;
-	i->r = intake_plan_decode(line, &found, &i->f);
+	i->r = decode_plan(i, line, &found);
 	if (i->r == 0 && json_array_size(json_object_get(found, "disks")) != 1)
 		i->r = fail(&i->f, -EINVAL,
 			    "%s is not an image of one disk; 'oya vm import' takes whole VMs",
 			    i->source[i->at].path);
-	if (i->r == 0) {
-		log_all(i, json_object_get(found, "warnings"));
+	if (i->r == 0)
 		i->r = intake_plan_disk(found, 0, &i->source[i->at], &i->f);
-	}
 	json_decref(found);
 	if (goes_on(i)) {
 		i->at++;
@@ -378,6 +386,14 @@ static void plan(struct intake *i)
 	}
 	arguments[1] = i->source[i->at].path;
 	run(i, arguments, no_progress, on_planned);
+}
+
+static int no_image(const char *name, struct failure *f)
+{
+	return fail(f, -ENOENT,
+		    "there is no image '%.80s'; 'oya image list' names them, and a file is named "
+		    "by its whole path",
+		    name);
 }
 
 /* Sources for each disk of the settings that is `from` elsewhere: an image's name, or a path. */
@@ -401,12 +417,8 @@ static int take_sources(struct intake *i, struct failure *f)
 			return fail(f, -EINVAL, "more than %u images at once", INTAKE_SOURCES_MAX);
 		s->grow = (uint64_t)json_integer_value(json_object_get(disk, "size_mib")) << 20;
 		if (store && (!image_name_allowed(from) ||
-			      image_path(i->host->state, from, s->path, sizeof(s->path)) < 0 ||
-			      access(s->path, F_OK) < 0))
-			return fail(f, -ENOENT,
-				    "there is no image '%.80s'; 'oya image list' names them, and a "
-				    "file is named by its whole path",
-				    from);
+			      image_path(i->host->state, from, s->path, sizeof(s->path)) < 0))
+			return no_image(from, f);
 		if (store)
 			snprintf(s->format, sizeof(s->format), "raw");
 		else if ((size_t)snprintf(s->path, sizeof(s->path), "%s", from) >= sizeof(s->path))
@@ -446,11 +458,9 @@ static void on_vm_planned(void *ctx, int r, const char *line, const struct failu
 
 	if (!went_well(i, r, f))
 		return;
-	i->r = intake_plan_decode(line, &found, &i->f);
-	if (i->r == 0) {
-		log_all(i, json_object_get(found, "warnings"));
+	i->r = decode_plan(i, line, &found);
+	if (i->r == 0)
 		i->r = take_plan(i, found, &i->f);
-	}
 	json_decref(found);
 	if (goes_on(i))
 		plan(i);
@@ -475,10 +485,30 @@ bool intake_makes(const struct host *h, const char *name)
 	return find(h, name, false) != NULL;
 }
 
+static int check_image(const struct host *h, const char *name, struct failure *f)
+{
+	if (!image_name_allowed(name))
+		return fail(f, -EINVAL,
+			    "'%.80s' is no name of an image: letters, digits, dots, dashes and "
+			    "underlines, and neither dot nor dash first",
+			    name);
+	return find(h, name, true) ? fail(f, -EEXIST, "the image '%s' is being made already", name)
+				   : 0;
+}
+
+/* A VM of another system, whose name may be in its file only. */
+static int check_import(const struct host *h, const char *name, struct failure *f)
+{
+	if (!name)
+		return 0;
+	if (!vm_name_allowed(name))
+		return fail(f, -EINVAL, "'%.80s' is no name of a VM", name);
+	return host_find(h, name) ? fail(f, -EEXIST, "there is a VM '%s' already", name) : 0;
+}
+
 /* What can be known at once to be in the way. */
 static int check(const struct host *h, const struct intake_wish *w, struct failure *f)
 {
-	char path[PATH_MAX];
 	unsigned count = 0;
 
 	for (struct list *at = h->intakes.next; at != &h->intakes; at = at->next)
@@ -489,29 +519,21 @@ static int check(const struct host *h, const struct intake_wish *w, struct failu
 			    count);
 	if (w->file && w->file[0] != '/')
 		return fail(f, -EINVAL, "'%.200s' is no absolute path of a file", w->file);
-	if (w->kind == INTAKE_IMAGE) {
-		if (!image_name_allowed(w->name) ||
-		    image_path(h->state, w->name, path, sizeof(path)) < 0)
-			return fail(f, -EINVAL,
-				    "'%.80s' is no name of an image: letters, digits, dots, dashes "
-				    "and underlines, and neither dot nor dash first",
-				    w->name);
-		if (access(path, F_OK) == 0 || find(h, w->name, true))
-			return fail(f, -EEXIST, "there is an image '%s' already", w->name);
-	} else if (w->kind != INTAKE_DISK && w->name && intake_makes(h, w->name)) {
+	if (w->kind == INTAKE_IMAGE)
+		return check_image(h, w->name, f);
+	if (w->kind == INTAKE_DISK)
+		return hotplug_check_disk(host_find(h, w->name), w->settings, f);
+	if (w->name && intake_makes(h, w->name))
 		return fail(f, -EEXIST, "a VM '%s' is being made already", w->name);
-	}
-	if (w->kind == INTAKE_VM)
-		return edit_check_new(h, w->name, w->settings, f);
-	if (w->kind == INTAKE_IMPORT && w->name && (!vm_name_allowed(w->name)))
-		return fail(f, -EINVAL, "'%.80s' is no name of a VM", w->name);
-	if (w->kind == INTAKE_IMPORT && w->name && host_find(h, w->name))
-		return fail(f, -EEXIST, "there is a VM '%s' already", w->name);
-	return 0;
+	return w->kind == INTAKE_VM ? edit_check_new(h, w->name, w->settings, f)
+				    : check_import(h, w->name, f);
 }
 
 static int fill(struct intake *i, const struct intake_wish *w, struct failure *f)
 {
+	const char *file = json_string_value(json_object_get(w->settings, "file"));
+	int n = 0;
+
 	if (snprintf(i->folder, sizeof(i->folder), "%s/vms/" FOLDER "%" PRIu64, i->host->state,
 		     ++i->host->intake_last) >= (int)sizeof(i->folder))
 		return fail(f, -ENAMETOOLONG, "the path of %s is too long", i->host->state);
@@ -524,20 +546,73 @@ static int fill(struct intake *i, const struct intake_wish *w, struct failure *f
 		break;
 	case INTAKE_DISK:
 		i->settings = json_pack("{s:[o]}", "disks", json_deep_copy(w->settings));
+		n = snprintf(i->taken, sizeof(i->taken), "%s/%s",
+			     host_find(i->host, w->name)->folder, file);
 		break;
 	case INTAKE_IMAGE:
 		i->settings = json_pack("{s:[{s:s}]}", "disks", "from", w->file);
+		n = image_path(i->host->state, w->name, i->taken, sizeof(i->taken));
 		break;
 	case INTAKE_IMPORT:
 		return 0;
 	}
+	if (!i->settings)
+		return fail(f, -ENOMEM, "cannot begin: out of memory");
+	if (n < 0 || (size_t)n >= sizeof(i->taken))
+		return fail(f, -ENAMETOOLONG, "the path of what is to be made is too long");
 	return take_sources(i, f);
 }
 
-int intake_start(struct host *h, const struct intake_wish *w, struct job **ret_job,
+/* What is there on the disk, before anything is begun. */
+static void survey(struct pool_work *w)
+{
+	struct intake *i = CONTAINER_OF(w, struct intake, work);
+	json_t *disk;
+	size_t n;
+
+	if (i->kind == INTAKE_IMAGE && access(i->taken, F_OK) == 0)
+		i->r = fail(&i->f, -EEXIST, "there is an image '%s' already", i->name);
+	else if (i->taken[0] && access(i->taken, F_OK) == 0)
+		i->r = fail(&i->f, -EEXIST, "there is a file %s already", i->taken);
+	json_array_foreach(json_object_get(i->settings, "disks"), n, disk)
+	{
+		const char *from = json_string_value(json_object_get(disk, "from"));
+		char path[PATH_MAX];
+
+		if (i->r == 0 && from && from[0] != '/' &&
+		    (image_path(i->host->state, from, path, sizeof(path)) < 0 ||
+		     access(path, F_OK) < 0))
+			i->r = no_image(from, &i->f);
+	}
+}
+
+static void on_surveyed(struct pool_work *w)
+{
+	struct intake *i = CONTAINER_OF(w, struct intake, work);
+	const char *arguments[3] = {"plan", i->file};
+
+	if (i->r == 0)
+		i->job = job_new(i->host, whats[i->kind], i->kind == INTAKE_IMAGE ? "" : i->name);
+	if (i->r == 0 && !i->job)
+		i->r = fail(&i->f, -ENOMEM, "cannot begin: out of memory, or too many jobs");
+	i->begun(i->ctx, i->job, i->r, &i->f);
+	if (i->r < 0) {
+		intake_free(i);
+		return;
+	}
+	i->job->cancel = cancel;
+	i->job->ctx = i;
+	if (!goes_on(i)) /* the daemon ends */
+		return;
+	if (i->kind == INTAKE_IMPORT)
+		run(i, arguments, no_progress, on_vm_planned);
+	else
+		plan(i);
+}
+
+int intake_start(struct host *h, const struct intake_wish *w, intake_begun_fn *begun, void *ctx,
 		 struct failure *f)
 {
-	const char *arguments[3] = {"plan", w->file};
 	struct intake *i;
 	int r = check(h, w, f);
 
@@ -548,25 +623,15 @@ int intake_start(struct host *h, const struct intake_wish *w, struct job **ret_j
 		return fail(f, -ENOMEM, "cannot begin: out of memory");
 	i->host = h;
 	i->kind = w->kind;
+	i->begun = begun;
+	i->ctx = ctx;
 	list_append(&h->intakes, &i->link);
 	r = fill(i, w, f);
-	if (r == 0) {
-		i->job = job_new(h, whats[w->kind], w->kind == INTAKE_IMAGE ? "" : i->name);
-		if (!i->job)
-			r = fail(f, -ENOMEM, "cannot begin: out of memory, or too many jobs");
-	}
-	if (r < 0) {
+	if (r < 0)
 		intake_free(i);
-		return r;
-	}
-	i->job->cancel = cancel;
-	i->job->ctx = i;
-	*ret_job = i->job;
-	if (w->kind == INTAKE_IMPORT)
-		run(i, arguments, no_progress, on_vm_planned);
 	else
-		plan(i);
-	return 0;
+		in_pool(i, survey, on_surveyed);
+	return r;
 }
 
 void intakes_stop(struct host *h)

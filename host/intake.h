@@ -4,7 +4,8 @@
  * a job that brings all of it into a folder of its own, beside the VMs' folders; only then a VM or
  * the store of images has it, in one step.
  *
- *	plan (what is in the file) -> folder -> convert each image -> look -> hand over -> clean
+ *	survey -> plan (what is in the file) -> folder -> convert each image -> look -> hand over ->
+ *	clean
  *
  * Threads: the loop's; folders are made in the pool, images by oya-import.
  *
@@ -41,8 +42,11 @@ struct intake_wish {
 	const char *file;
 };
 
-/* 0 and a job; -errno and the sentence: nothing was begun. */
-int intake_start(struct host *h, const struct intake_wish *w, struct job **ret_job,
+/* Told once: its job; or NULL, -errno and the sentence, and nothing was begun. */
+typedef void intake_begun_fn(void *ctx, struct job *job, int r, const struct failure *f);
+
+/* 0: begun() follows. Else -errno and the sentence. */
+int intake_start(struct host *h, const struct intake_wish *w, intake_begun_fn *begun, void *ctx,
 		 struct failure *f);
 
 /* Whether a VM of that name is under way. */

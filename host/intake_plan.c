@@ -18,21 +18,27 @@ static int not_understood(struct failure *f)
 
 int intake_plan_decode(const char *line, json_t **ret_plan, struct failure *f)
 {
-	json_t *plan = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+	json_t *plan = json_loads(line, JSON_REJECT_DUPLICATES, NULL), *one;
 	json_t *refusals = json_object_get(plan, "refusals");
-	const char *first = json_string_value(json_array_get(refusals, 0));
-	int r = 0;
+	bool good = json_is_array(refusals);
+	size_t i;
 
-	if (!json_is_object(plan) || !json_is_array(refusals))
-		r = not_understood(f);
-	else if (json_array_size(refusals))
-		r = first ? fail(f, -EINVAL, "%s", first) : not_understood(f);
-	if (r < 0) {
+	json_array_foreach(refusals, i, one) good = good && json_string_length(one) > 0;
+	if (!good) {
 		json_decref(plan);
-		return r;
+		return not_understood(f);
 	}
 	*ret_plan = plan;
 	return 0;
+}
+
+int intake_plan_refused(const json_t *plan, struct failure *f)
+{
+	const json_t *refusals = json_object_get(plan, "refusals");
+
+	return json_array_size(refusals)
+		       ? fail(f, -EINVAL, "%s", json_string_value(json_array_get(refusals, 0)))
+		       : 0;
 }
 
 int intake_plan_disk(const json_t *plan, size_t n, struct intake_source *source, struct failure *f)

@@ -25,9 +25,11 @@ struct intake_source {
 	uint64_t grow;           /* to these bytes at least; 0: as it is */
 };
 
-/* Its object. 0 and *ret_plan, or -EPROTO and the sentence; -EINVAL with the first of its refusals
- * when it has any. */
+/* Its object. 0 and *ret_plan, or -EPROTO and the sentence. */
 int intake_plan_decode(const char *line, json_t **ret_plan, struct failure *f);
+
+/* 0, or -EINVAL and the first of its refusals. */
+int intake_plan_refused(const json_t *plan, struct failure *f);
 
 /* The nth disk of a plan; `grow` of it stays. 0, or -EPROTO and the sentence. */
 int intake_plan_disk(const json_t *plan, size_t n, struct intake_source *source, struct failure *f);

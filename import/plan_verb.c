@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 struct task {
 	char file[PATH_MAX], folder[PATH_MAX]; /* absolute */
 	enum format format;
+	bool any_path; /* it may name any file of this host: somebody said that it is libvirt's */
 	struct plan *plan;
 };
 
@@ -196,6 +198,27 @@ static int resolve(const struct task *t, struct plan_disk *d)
 		       : -EINVAL;
 }
 
+/* By what the first process says it is, which may be hostile. An OVF that is one of libvirt's, or
+ * that has taken its decoder over, reaches no file but by the name that it was given. */
+static int check_kind(const struct task *t, struct failure *f)
+{
+	switch (t->plan->kind) {
+	case PLAN_IMAGE:
+	case PLAN_OVA:
+	case PLAN_OVF:
+		return 0;
+	case PLAN_LIBVIRT:
+		break;
+	default:
+		return fail(f, -EIO, "%s broke its decoder", t->file);
+	}
+	return t->any_path ? 0
+			   : fail(f, -EINVAL,
+				  "%s is a domain of libvirt's, which may name any file of this "
+				  "host: if it comes from whom you trust, let its name end in .xml",
+				  t->file);
+}
+
 static void resolve_all(struct task *t)
 {
 	struct plan *p = t->plan;
@@ -258,6 +281,8 @@ static int run(struct task *t, struct plan *shared, struct failure *f)
 	r = confined_run(&first, read_description, t, f);
 	memcpy(own, shared, sizeof(*own));
 	t->plan = own;
+	if (r == 0)
+		r = check_kind(t, f);
 	if (r == 0) {
 		plan_check(own);
 		resolve_all(t);
@@ -281,6 +306,8 @@ int verb_plan(const char *file, enum format format, struct failure *f)
 		return fail(f, -errno, "cannot find %s: %s", file, strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return fail(f, -EINVAL, "%s is neither a file nor a block device", file);
+	t.any_path = format == FORMAT_LIBVIRT ||
+		     (strlen(t.file) > 4 && strcasecmp(t.file + strlen(t.file) - 4, ".xml") == 0);
 	strcpy(t.folder, t.file);
 	strrchr(t.folder, '/')[strrchr(t.folder, '/') == t.folder] = '\0';
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -8,7 +8,7 @@ import os
 import subprocess
 
 from daemon import Daemon, worker_of
-from harness import Failed, Paths, Skipped, check, marked, test
+from harness import Failed, Paths, Skipped, check, marked, test, wait_for
 
 MIB = 1 << 20
 STEPS_MAX = 60
@@ -33,16 +33,17 @@ class Mortal(Daemon):
         super().start()
 
     def dies_at(self, step, method, path, body, until=None):
-        """Whether it died of it; the answer, or None."""
+        """Whether it died of it, and whether what was asked for was acknowledged."""
         with open(self.die + ".new", "w", encoding="utf-8") as f:
             f.write(str(step))
         os.rename(self.die + ".new", self.die)
-        answer = None
+        acknowledged = False
         try:
             status, _, answer = self.ask(method, path, body)
             check(status < 400, f"{method} {path}: {status} {answer}")
             if until:
                 until(self, answer)
+            acknowledged = True
         except (OSError, http.client.HTTPException):
             pass
         died = False
@@ -53,7 +54,7 @@ class Mortal(Daemon):
             os.unlink(self.die)
         if died:
             self.start()
-        return died, answer
+        return died, acknowledged
 
 
 def _files(daemon):
@@ -71,7 +72,7 @@ def _vms(daemon):
 
 
 def _sweep(place, prepare, request, judge, until=None, prefix="vm"):
-    """Each step in turn, until it comes to its end alive. judge(daemon, answer, before): what has to hold."""
+    """Each step in turn, until it comes to its end alive. judge(daemon, name, acknowledged, before): what has to hold."""
     steps = 0
     d = Mortal(place)
     while True:
@@ -80,9 +81,10 @@ def _sweep(place, prepare, request, judge, until=None, prefix="vm"):
         name = f"{prefix}{steps}"
         prepare(d, name)
         before = (_vms(d), _files(d))
-        died, answer = d.dies_at(steps, *request(name), until)
+        died, acknowledged = d.dies_at(steps, *request(name), until)
+        check(died or acknowledged, "it lives, and has acknowledged nothing")
         try:
-            judge(d, name, answer if not died or answer else None, before)
+            judge(d, name, acknowledged, before)
         except Failed as e:
             raise Failed(f"killed at step {steps}: {e}") from None
         check(not [n for n in os.listdir(os.path.join(d.state, "vms")) if n.startswith(".new-")], "something is left")
@@ -109,9 +111,9 @@ def _(place):
         disks = [{"file": "a.raw", "size_mib": 3}, {"file": "b.raw", "size_mib": 1}]
         return "POST", "/v1/vms", {"name": name, "boot": _boot(), "disks": disks}
 
-    def judge(d, name, answer, before):
+    def judge(d, name, acknowledged, before):
         there = name in _vms(d)
-        check(there or not answer, "what was acknowledged is gone")
+        check(there or not acknowledged, "what was acknowledged is gone")
         new = {path: size for path, size in _files(d).items() if path not in before[1]}
         if there:
             check(_json(d, name) == d.vm(name)["settings"], "the file is another one")
@@ -124,11 +126,11 @@ def _(place):
 
 @crash_test("settings_are_the_old_or_the_new_ones_wherever_the_daemon_is_killed")
 def _(place):
-    def judge(d, name, answer, before):
+    def judge(d, name, acknowledged, before):
         now = d.vm(name)["settings"]
         old = before[0][name]
         check(now in (old, {**old, "cpus": 7, "notes": "new"}), str(now))
-        check(now != old or not answer, "what was acknowledged is gone")
+        check(now != old or not acknowledged, "what was acknowledged is gone")
         check(_json(d, name) == now, "the file is another one")
 
     _sweep(
@@ -141,9 +143,9 @@ def _(place):
 
 @crash_test("a_disk_is_added_with_its_image_or_not_at_all_wherever_the_daemon_is_killed")
 def _(place):
-    def judge(d, name, answer, before):
+    def judge(d, name, acknowledged, before):
         disks = d.vm(name)["settings"].get("disks", [])
-        check(disks or not answer, "what was acknowledged is gone")
+        check(disks or not acknowledged, "what was acknowledged is gone")
         if disks:
             check(_files(d)[f"vms/{name}/a.raw"] == 2 * MIB, "its image is another one")
 
@@ -157,8 +159,8 @@ def _(place):
 
 @crash_test("a_vm_is_removed_or_there_wherever_the_daemon_is_killed")
 def _(place):
-    def judge(d, name, answer, before):
-        check(name not in _vms(d) or not answer, "what was acknowledged is undone")
+    def judge(d, name, acknowledged, before):
+        check(name not in _vms(d) or not acknowledged, "what was acknowledged is undone")
         if name in _vms(d):
             check(_vms(d)[name] == before[0][name], "its settings are other ones")
 
@@ -181,23 +183,22 @@ def _(place):
     with open(raw, "wb") as f:
         f.write(b"base" * (MIB // 4))
 
-    def until(d, answer):
-        d.process.poll()
-        for _ in range(200):
-            job = d.good("GET", f"/v1/jobs/{answer['id']}")
-            if job["state"] != "running":
-                check(job["state"] == "done", str(job))
-                return
+    def until(d, job):
+        ended = wait_for(lambda: d.ended(job["id"]), "the job does not end")
+        check(ended["state"] == "done", str(ended))
 
     def whole(path):
         with open(path, "rb") as f:
             check(f.read() == b"base" * (MIB // 4), "its content is another one")
 
-    def judge_image(d, name, _answer, _before):
-        for image in d.good("GET", "/v1/images")["images"]:
-            whole(os.path.join(d.state, "images", image["name"] + ".raw"))
+    def judge_image(d, name, acknowledged, _before):
+        names = [image["name"] for image in d.good("GET", "/v1/images")["images"]]
+        check(name in names or not acknowledged, "what was acknowledged is gone")
+        for image in names:
+            whole(os.path.join(d.state, "images", image + ".raw"))
 
-    def judge_vm(d, name, _answer, _before):
+    def judge_vm(d, name, acknowledged, _before):
+        check(name in _vms(d) or not acknowledged, "what was acknowledged is gone")
         if name in _vms(d):
             whole(os.path.join(d.state, "vms", name, "d.raw"))
 

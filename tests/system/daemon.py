@@ -144,9 +144,9 @@ class Daemon:
     def job(self, method, path, body=None):
         """Does what takes long, to its end; the job."""
         job = self.good(method, path, body, 202)
-        return wait_for(lambda: self._ended(job["id"]), f"the job {job} does not end", 20)
+        return wait_for(lambda: self.ended(job["id"]), f"the job {job} does not end", 20)
 
-    def _ended(self, number):
+    def ended(self, number):
         job = self.good("GET", f"/v1/jobs/{number}")
         return job if job["state"] != "running" else None
 

@@ -412,7 +412,7 @@ def _(place):
         d.wait_state(name, "off")
     check(d.vm("silent")["state"] == "running", "its guest has no time")
     d.refused("POST", "/v1/vms/idle/start", None, 409, "the host ends")
-    job = wait_for(lambda: d._ended(job["id"]), "the job does not end")
+    job = wait_for(lambda: d.ended(job["id"]), "the job does not end")
     check(job["state"] == "done" and job["progress"] == 100, str(job))
     check("has not shut down within 3 s" in d.errors(), d.errors())
     check(d.errors().count("has not shut down") == 1, "more than one was switched off late")

@@ -102,8 +102,11 @@ def _(place):
     check(_digest(made) == digest, "its content is another one")
     told = d.good("GET", "/v1/vms/web/statistics")["disks"]
     check(made in {disk["path"] for disk in told}, str(told))
-    job = d.job("POST", "/v1/vms/web/disks", {"file": "data.raw", "from": old})
-    check(job["state"] == "failed" and "exists" in job["problem"], str(job))
+    d.refused("POST", "/v1/vms/web/disks", {"file": "data.raw", "from": old}, 409, "there is a file")
+    for wrong, words in (({"size_mib": 0}, "'size_mib' is 0"), ({"file": "a/b"}, "in the VM's folder"), ({"from": 7}, "wrong type")):
+        disk = {"file": "other.raw", "from": old, **wrong}
+        got, _, answer = d.ask("POST", "/v1/vms/web/disks", disk)
+        check(got == 400 and words in answer["detail"], f"{disk}: {got} {answer}")
     check(_digest(made) == digest and not _left(d), "the disk that was there has changed")
     d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()
@@ -150,7 +153,7 @@ def _(place):
     d.refused("POST", "/v1/vms", wish, 409, "is being made already")
     d.refused("POST", "/v1/vms", {**wish, "disks": []}, 409, "is being made already")
     d.good("DELETE", f"/v1/jobs/{job['id']}", status=204)
-    ended = wait_for(lambda: d._ended(job["id"]), "it does not end")
+    ended = wait_for(lambda: d.ended(job["id"]), "it does not end")
     check(ended["state"] == "failed" and "cancelled" in ended["problem"], str(ended))
     d.refused("DELETE", f"/v1/jobs/{job['id']}", None, 409, "it has ended")
     check(not _left(d), f"{_left(d)}")

@@ -262,6 +262,25 @@ static void a_domain_of_libvirt_is_taken(void **state)
 	json_decref(o);
 }
 
+/* It would name any file of the host. */
+static void a_domain_under_another_name_is_refused(void **state)
+{
+	static const char xml[] = "<domain><name>x</name><devices><disk type='file' device='disk'>"
+				  "<source file='/etc/passwd'/></disk></devices></domain>";
+	static const char *const names[] = {"shop.ova", "shop.ovf", "shop.qcow2", "xml"};
+	struct room *r = *state;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct call c = {.verb = call_plan, .file = names[i]};
+
+		room_write(r, names[i], xml, sizeof(xml) - 1);
+		room_run(r, &c);
+		assert_int_equal(r->status, 1);
+		assert_string_equal(r->out, "");
+		assert_non_null(strstr(r->err, "let its name end in .xml"));
+	}
+}
+
 static void names_become_those_of_a_vm(void **state)
 {
 	static const char *const names[][2] = {
@@ -349,6 +368,7 @@ int main(void)
 		T(an_ovf_takes_files_of_its_folder_only),
 		T(a_bomb_of_entities_is_refused),
 		T(a_domain_of_libvirt_is_taken),
+		T(a_domain_under_another_name_is_refused),
 		cmocka_unit_test(names_become_those_of_a_vm),
 		cmocka_unit_test(only_addresses_of_one_nic_are_taken),
 		cmocka_unit_test(a_plan_of_any_bytes_becomes_a_plan),
