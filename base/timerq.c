@@ -29,6 +29,22 @@ void timerq_disarm(struct timer *t)
 		list_remove(&t->link);
 }
 
+uint64_t timerq_left(const struct timer *t, uint64_t now_ns)
+{
+	if (!list_linked(&t->link))
+		return TIMERQ_NEVER;
+	return t->due_ns > now_ns ? t->due_ns - now_ns : 0;
+}
+
+void timerq_arm_left(struct timerq *q, struct timer *t, uint64_t now_ns, uint64_t left_ns)
+{
+	timerq_disarm(t);
+	if (left_ns == TIMERQ_NEVER)
+		return;
+	/* What would wrap is never due either, and still armed. */
+	timerq_arm(q, t, left_ns < TIMERQ_NEVER - 1 - now_ns ? now_ns + left_ns : TIMERQ_NEVER - 1);
+}
+
 uint64_t timerq_next(const struct timerq *q)
 {
 	if (list_empty(&q->sorted))

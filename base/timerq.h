@@ -35,6 +35,11 @@ void timerq_arm(struct timerq *q, struct timer *t, uint64_t due_ns);
 /* Takes t off its queue; nothing happens when it is not armed. */
 void timerq_disarm(struct timer *t);
 
+/* Nanoseconds until t is due, 0 when it is late, TIMERQ_NEVER when it is not armed; and t armed
+ * (or disarmed) by such a number, however large: for states that are saved. */
+uint64_t timerq_left(const struct timer *t, uint64_t now_ns);
+void timerq_arm_left(struct timerq *q, struct timer *t, uint64_t now_ns, uint64_t left_ns);
+
 /* Due time of the first timer, TIMERQ_NEVER when there is none. */
 uint64_t timerq_next(const struct timerq *q);
 

@@ -72,7 +72,7 @@ def _installs(lab: Session, host: Host) -> None:
     host.put(packages(lab.binary("host/oyad").parent.parent)[0], "/root/oya.deb")
     host.run("dpkg -i /root/oya.deb", timeout=300)
     host.run("systemctl is-active oyad.service oya-vms.service")
-    assert host.run("stat -c '%a %G' /run/oya /run/oya/api").out == "750 oya\n660 oya\n"
+    assert host.run("stat -c '%a %G' /run/oya /run/oya/api").out == "711 oya\n660 oya\n"
     # Who is in the group may, others may not.
     host.run("useradd -G oya ann; useradd bob; runuser -u ann -- oya vm list")
     refused = host.run("runuser -u bob -- oya vm list", check=False)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stream that holds the state of a VM: numbers that both ends agree on. Everything is little
+ * endian and encoded field by field.
+ * Spec: docs/format/state.md.
+ */
+#ifndef OYA_ABI_STATE_H
+#define OYA_ABI_STATE_H
+
+#include <stdint.h>
+
+/* ---- the head of a stream ---- */
+/* magic; u32 version, bytes of a page; u64 features; u32 zero, CRC of what is before it */
+#define STATE_HEAD_BYTES 32u
+#define STATE_MAGIC "OYASTATE" /* 8 bytes */
+#define STATE_VERSION 1u
+
+/* ---- the head of a record ---- */
+/* u32 type; u16 version, flags; u32 instance, zero; u64 bytes of its body; u32 CRC of the body, CRC
+ * of what is before it */
+#define STATE_RECORD_BYTES 32u
+#define STATE_ALIGN 8u /* each record begins at a multiple of it, zeros before */
+#define STATE_BODY_MAX (UINT64_C(16) << 20)
+#define STATE_RECORDS_MAX (UINT64_C(1) << 32)
+
+#define STATE_OPTIONAL 1u /* flag: who does not know the type passes it over */
+
+/* Types, in the order in which a stream has them. */
+enum state_type {
+	STATE_END = 0,     /* the last one: count of records and digest of their heads */
+	STATE_MACHINE = 1, /* what the VM must be made of, and its clocks */
+	STATE_MEMORY = 2,  /* some pages */
+	STATE_ALIGNED = 3, /* zeros, so that the pages behind it begin at a page of the file */
+	STATE_HV = 4,      /* the partition's Hyper-V registers */
+	STATE_VMBUS = 5,   /* the bus */
+	STATE_CHANNEL = 6, /* one for each channel that the bus offers: instance is its relid */
+	STATE_IOAPIC = 7,
+	STATE_SERIAL = 8,
+	STATE_RTC = 9,
+	STATE_PC = 10, /* what only a machine with firmware has */
+	STATE_IDE = 11,
+	STATE_SCSI = 12, /* instance: the controller */
+	STATE_NIC = 13,  /* instance: the NIC's number */
+	STATE_HEARTBEAT = 14,
+	STATE_SHUTDOWN = 15,
+	STATE_TIMESYNC = 16,
+	STATE_KVP = 17,
+	STATE_KEYBOARD = 18,
+	STATE_PROCESSOR = 19, /* instance: its index */
+	STATE_TYPES
+};
+
+/* ---- a field ---- */
+/* u8 length of the name, the name, u8 type; the value, before which the types from RECORD_BYTES on
+ * have its length in bytes as a u32 */
+enum record_type {
+	RECORD_U8 = 1,
+	RECORD_U16 = 2,
+	RECORD_U32 = 4,
+	RECORD_U64 = 8,
+	RECORD_BYTES = 16,
+	RECORD_U32S = 20,
+	RECORD_U64S = 24,
+};
+
+#endif
