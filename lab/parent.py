@@ -50,6 +50,15 @@ def load_driver(host: Host, tmp: Path, options: str = "") -> None:
     host.run("mountpoint -q /sys/kernel/debug || mount -t debugfs d /sys/kernel/debug")
 
 
+def keep_driver(host: Host) -> None:
+    """Have the driver that was loaded there again after a reboot, before what the host starts by itself."""
+    host.run(
+        "mkdir -p /lib/modules/$(uname -r)/updates && cp /root/oya*.ko /lib/modules/$(uname -r)/updates/ && depmod && "
+        "basename -s .ko /root/oya*.ko >/etc/modules-load.d/oya-lab.conf",
+        timeout=120,
+    )
+
+
 def numbers(host: Host) -> dict[str, int]:
     """What the hypervisor has left, and the parent; `pinned`: pages of workers that are mapped for children."""
     text = host.run(

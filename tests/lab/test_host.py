@@ -4,9 +4,9 @@ import json
 import time
 from collections.abc import Callable
 
-from lab import Host, images
+from lab import Host, images, parent
 from lab import vm as vms
-from lab.runner import Session, timeout
+from lab.runner import ON_HYPERVISOR, Session, timeout
 from lab.service import packages
 
 _END = "/var/log/oya-end"
@@ -133,6 +133,8 @@ def _outlives(host: Host, tiny: _Tiny, command: str) -> None:
 
 
 def _reboots(host: Host, tiny: _Tiny) -> None:
+    if ON_HYPERVISOR:
+        parent.keep_driver(host)
     host.reboot(timeout=500)
     tiny.wait_running()
     assert tiny.pid()
