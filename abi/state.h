@@ -25,30 +25,33 @@
 
 #define STATE_OPTIONAL 1u /* flag: who does not know the type passes it over */
 
-/* Types, in the order in which a stream has them. */
+/* Types, in the order in which a stream has them; the end is the last. */
 enum state_type {
-	STATE_END = 0,     /* the last one: count of records and digest of their heads */
+	STATE_END = 0,     /* count of records and digest of their heads */
 	STATE_MACHINE = 1, /* what the VM must be made of, and its clocks */
 	STATE_MEMORY = 2,  /* some pages */
-	STATE_ALIGNED = 3, /* zeros, so that the pages behind it begin at a page of the file */
-	STATE_HV = 4,      /* the partition's Hyper-V registers */
-	STATE_VMBUS = 5,   /* the bus */
-	STATE_CHANNEL = 6, /* one for each channel that the bus offers: instance is its relid */
-	STATE_IOAPIC = 7,
-	STATE_SERIAL = 8,
-	STATE_RTC = 9,
-	STATE_PC = 10, /* what only a machine with firmware has */
-	STATE_IDE = 11,
-	STATE_SCSI = 12, /* instance: the controller */
-	STATE_NIC = 13,  /* instance: the NIC's number */
-	STATE_HEARTBEAT = 14,
-	STATE_SHUTDOWN = 15,
-	STATE_TIMESYNC = 16,
-	STATE_KVP = 17,
-	STATE_KEYBOARD = 18,
-	STATE_PROCESSOR = 19, /* instance: its index */
+	STATE_HV = 3,      /* the partition's Hyper-V registers */
+	STATE_IOAPIC = 4,
+	STATE_SERIAL = 5,
+	STATE_RTC = 6,
+	STATE_PC = 7, /* what only a machine with firmware has, as the next */
+	STATE_IDE = 8,
+	STATE_SCSI = 9, /* instance: the controller */
+	STATE_NIC = 10, /* instance: its number */
+	STATE_HEARTBEAT = 11,
+	STATE_SHUTDOWN = 12,
+	STATE_TIMESYNC = 13,
+	STATE_KVP = 14,
+	STATE_KEYBOARD = 15,
+	STATE_VMBUS = 16,
+	STATE_CHANNEL = 17,   /* instance: its relid */
+	STATE_PROCESSOR = 18, /* instance: its index */
 	STATE_TYPES
 };
+
+/* The body of a record of memory: u64 guest's address; u32 pages; u32 zeros that follow, so that
+ * the pages may begin at a page of a file; these zeros; the pages. */
+#define STATE_MEMORY_BYTES 16u
 
 /* ---- a field ---- */
 /* u8 length of the name, the name, u8 type; the value, before which the types from RECORD_BYTES on

@@ -36,6 +36,20 @@ void *gmem_span(const struct gmem *gm, uint64_t gpa, uint64_t len)
 	return NULL;
 }
 
+uint64_t gmem_address(const struct gmem *gm, const uint8_t *hva, uint64_t *ret_len)
+{
+	*ret_len = 0;
+	for (unsigned i = 0; i < gm->count; i++) {
+		const struct gmem_region *r = &gm->region[i];
+
+		if (hva >= r->hva && (uint64_t)(hva - r->hva) < r->len) {
+			*ret_len = r->len - (uint64_t)(hva - r->hva);
+			return r->gpa + (uint64_t)(hva - r->hva);
+		}
+	}
+	return 0;
+}
+
 int gmem_read(const struct gmem *gm, uint64_t gpa, void *dst, uint64_t len)
 {
 	const void *src = gmem_span(gm, gpa, len);

@@ -36,6 +36,9 @@ int gmem_add(struct gmem *gm, uint64_t gpa, uint64_t len, void *hva);
 /* Host address of [gpa, gpa + len) when it lies wholly within one region, else NULL. */
 void *gmem_span(const struct gmem *gm, uint64_t gpa, uint64_t len);
 
+/* The guest's address of a byte within a region, and how many of the region begin there. */
+uint64_t gmem_address(const struct gmem *gm, const uint8_t *hva, uint64_t *ret_len);
+
 /* Copies guest memory in or out; 0, or -EFAULT with nothing copied. */
 int gmem_read(const struct gmem *gm, uint64_t gpa, void *dst, uint64_t len);
 int gmem_write(const struct gmem *gm, uint64_t gpa, const void *src, uint64_t len);

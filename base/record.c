@@ -257,6 +257,14 @@ void record_u64s(struct record *r, const char *name, uint64_t *values, size_t co
 	exact(r, name, RECORD_U64S, values, count * sizeof(*values));
 }
 
+struct record_name record_name_of(const char *part, unsigned number, const char *field)
+{
+	struct record_name name;
+
+	snprintf(name.text, sizeof(name.text), "%s%u_%s", part, number, field);
+	return name;
+}
+
 int record_end(struct record *r)
 {
 	if (r->reads && !r->failed && r->left)

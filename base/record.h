@@ -79,6 +79,12 @@ void record_some_bytes(struct record *r, const char *name, void *bytes, size_t *
 void record_u32s(struct record *r, const char *name, uint32_t *values, size_t count);
 void record_u64s(struct record *r, const char *name, uint64_t *values, size_t count);
 
+/* The name of a field of a part that there are several of: "pit0_load". */
+struct record_name {
+	char text[RECORD_NAME_MAX + 1];
+};
+struct record_name record_name_of(const char *part, unsigned number, const char *field);
+
 /* Reads: there is no field left. 0, or -EBADMSG and `wrong`. Writes: 0, or -ENOSPC. */
 int record_end(struct record *r);
 

@@ -26,7 +26,7 @@ struct loop {
 	pthread_mutex_t *lock;
 	struct timerq timers;
 	int epoll_fd, wake_fd;
-	bool stop, timers_held;
+	bool stop, timers_held, held;
 	struct slot *slot;
 	uint32_t slot_count;
 	void (*woken)(void *owner);
@@ -137,12 +137,18 @@ int loop_add(struct loop *l, struct loop_source *s, int fd, uint32_t events,
 		return r;
 	s->fd = fd;
 	e = event_of(s, events);
-	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+	if (!l->held && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		r = -errno;
 		give_slot_back(s);
 		return r;
 	}
 	return 0;
+}
+
+/* Whether epoll does not know it now. */
+static bool is_held(const struct loop_source *s)
+{
+	return s->loop->held && !s->kept;
 }
 
 int loop_set_events(struct loop_source *s, uint32_t events)
@@ -151,6 +157,10 @@ int loop_set_events(struct loop_source *s, uint32_t events)
 
 	if (s->fd < 0 || s->events == events)
 		return 0;
+	if (is_held(s)) {
+		s->events = events;
+		return 0;
+	}
 	e = event_of(s, events);
 	if (epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_MOD, s->fd, &e) < 0)
 		return -errno;
@@ -162,8 +172,40 @@ void loop_remove(struct loop_source *s)
 {
 	if (!s->loop || s->fd < 0)
 		return;
-	epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+	if (!is_held(s))
+		epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
 	give_slot_back(s);
+}
+
+int loop_keep(struct loop_source *s)
+{
+	bool held = is_held(s);
+	struct epoll_event e = event_of(s, s->events);
+
+	s->kept = true;
+	return held && epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) < 0 ? -errno : 0;
+}
+
+/* A source whose events are only masked would still be reported when its peer is gone, without
+ * end; so it leaves epoll. */
+int loop_hold(struct loop *l, bool hold)
+{
+	int r = 0;
+
+	if (l->held == hold)
+		return 0;
+	l->held = hold;
+	for (uint32_t i = 0; i < l->slot_count; i++) {
+		struct loop_source *s = l->slot[i].source;
+		struct epoll_event e;
+
+		if (!s || s->fd < 0 || s->kept)
+			continue;
+		e = event_of(s, s->events);
+		if (epoll_ctl(l->epoll_fd, hold ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, s->fd, &e) < 0)
+			r = -errno;
+	}
+	return r;
 }
 
 void loop_wake(struct loop *l)
@@ -222,7 +264,7 @@ static void loop_dispatch(struct loop *l, const struct epoll_event *batch, int c
 		if (slot >= l->slot_count || l->slot[slot].generation != key >> 32)
 			continue;
 		s = l->slot[slot].source;
-		if (s)
+		if (s && !is_held(s))
 			s->ready(s->owner, batch[i].events);
 	}
 }

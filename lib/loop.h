@@ -24,6 +24,7 @@ struct loop_source {
 	int fd; /* not owned; -1 when not registered */
 	uint32_t slot;
 	uint32_t events;
+	bool kept;                                   /* served while the others are held */
 	void (*ready)(void *owner, uint32_t events); /* EPOLLIN and so on */
 	void *owner;
 };
@@ -38,6 +39,12 @@ uint64_t loop_now_ns(void);
 
 /* While held, no timer fires; afterwards those that are due fire at once, late. */
 void loop_hold_timers(struct loop *l, bool hold);
+
+/* While held, only sources that loop_keep() was called for are served; what came for the others
+ * meanwhile is served afterwards. Timers have a hold of their own. 0, or -errno and some are not
+ * held, or stay so. */
+int loop_hold(struct loop *l, bool hold);
+int loop_keep(struct loop_source *s);
 
 /* Registers s->fd for `events`; the source must stay where it is until removed. 0 or -errno. An
  * eventfd that only says "again" may be registered with EPOLLET, and need not be read then. */

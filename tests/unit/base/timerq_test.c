@@ -178,6 +178,64 @@ static void timer_due_at_the_end_of_time_ends_the_run(void **state)
 	assert_int_equal(r.count, 1);
 }
 
+static void what_is_left_is_told_and_armed_again(void **state)
+{
+	struct alarm alarm[1];
+	struct record r;
+
+	(void)state;
+	set_up(&r, alarm, 1);
+	assert_true(timerq_left(&alarm[0].timer, 100) == TIMERQ_NEVER);
+	timerq_arm(&r.queue, &alarm[0].timer, 300);
+	assert_int_equal(timerq_left(&alarm[0].timer, 100), 200);
+	assert_int_equal(timerq_left(&alarm[0].timer, 300), 0);
+	assert_int_equal(timerq_left(&alarm[0].timer, 301), 0); /* late */
+	timerq_arm_left(&r.queue, &alarm[0].timer, 1000, 200);
+	assert_int_equal(timerq_next(&r.queue), 1200);
+	assert_int_equal(timerq_left(&alarm[0].timer, 1000), 200);
+	timerq_arm_left(&r.queue, &alarm[0].timer, 1000, 0);
+	timerq_run(&r.queue, 1000);
+	assert_int_equal(r.count, 1);
+}
+
+static void what_is_never_left_disarms(void **state)
+{
+	struct alarm alarm[1];
+	struct record r;
+
+	(void)state;
+	set_up(&r, alarm, 1);
+	timerq_arm_left(&r.queue, &alarm[0].timer, 5, TIMERQ_NEVER);
+	timerq_arm(&r.queue, &alarm[0].timer, 300);
+	timerq_arm_left(&r.queue, &alarm[0].timer, 5, TIMERQ_NEVER);
+	assert_true(timerq_next(&r.queue) == TIMERQ_NEVER);
+	timerq_run(&r.queue, TIMERQ_NEVER);
+	assert_int_equal(r.count, 0);
+}
+
+/* What a hostile state says: still armed, still told, and not due before the end of time. */
+static void what_is_left_for_longer_than_time_lasts_stays_armed(void **state)
+{
+	static const uint64_t left[] = {TIMERQ_NEVER - 1, TIMERQ_NEVER - 2, TIMERQ_NEVER - 1000,
+					TIMERQ_NEVER - 1001, TIMERQ_NEVER - 1002};
+	struct alarm alarm[1];
+	struct record r;
+
+	(void)state;
+	set_up(&r, alarm, 1);
+	for (unsigned i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		timerq_arm_left(&r.queue, &alarm[0].timer, 1000, left[i]);
+		assert_true(timerq_next(&r.queue) >= TIMERQ_NEVER - 2);
+		assert_true(timerq_next(&r.queue) < TIMERQ_NEVER);
+		assert_true(timerq_left(&alarm[0].timer, 1000) <= left[i]);
+		timerq_run(&r.queue, TIMERQ_NEVER - 3);
+		assert_int_equal(r.count, 0);
+	}
+	timerq_arm_left(&r.queue, &alarm[0].timer, TIMERQ_NEVER - 1, 7);
+	timerq_run(&r.queue, TIMERQ_NEVER - 1);
+	assert_int_equal(r.count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +247,9 @@ int main(void)
 		cmocka_unit_test(timer_may_arm_itself_while_it_fires),
 		cmocka_unit_test(timer_may_disarm_another_that_is_due_too),
 		cmocka_unit_test(timer_due_at_the_end_of_time_ends_the_run),
+		cmocka_unit_test(what_is_left_is_told_and_armed_again),
+		cmocka_unit_test(what_is_never_left_disarms),
+		cmocka_unit_test(what_is_left_for_longer_than_time_lasts_stays_armed),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Heads of the stream and of its records. Trust and spec: state_stream.h.
+ *
+ *	head:	0 magic, 8 u32 version, 12 u32 bytes of a page, 16 u64 features, 24 u32 zero, 28 CRC
+ *	record:	0 u32 type, 4 u16 version, 6 u16 flags, 8 u32 instance, 12 u32 zero,
+ *		16 u64 bytes of the body, 24 CRC of the body, 28 CRC of 0 to 27
+ *	end:	0 u64 records before it, 8 u32 digest: CRC of all their heads in turn, 12 u32 zero
+ */
+#include "lib/state_stream.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/util.h"
+
+#define END_BYTES 16u
+
+static const char *const names[STATE_TYPES] = {
+	[STATE_END] = "end",
+	[STATE_MACHINE] = "machine",
+	[STATE_MEMORY] = "memory",
+	[STATE_HV] = "hypervisor",
+	[STATE_VMBUS] = "vmbus",
+	[STATE_CHANNEL] = "channel",
+	[STATE_IOAPIC] = "ioapic",
+	[STATE_SERIAL] = "serial",
+	[STATE_RTC] = "rtc",
+	[STATE_PC] = "pc",
+	[STATE_IDE] = "ide",
+	[STATE_SCSI] = "scsi",
+	[STATE_NIC] = "nic",
+	[STATE_HEARTBEAT] = "heartbeat",
+	[STATE_SHUTDOWN] = "shutdown",
+	[STATE_TIMESYNC] = "timesync",
+	[STATE_KVP] = "kvp",
+	[STATE_KEYBOARD] = "keyboard",
+	[STATE_PROCESSOR] = "processor",
+};
+
+const char *state_type_name(uint32_t type)
+{
+	return type < STATE_TYPES ? names[type] : NULL;
+}
+
+/* ---- writing ---- */
+
+static int write_all(struct state_writer *w, struct iovec *pieces, unsigned count,
+		     struct failure *f)
+{
+	while (count) {
+		ssize_t n = writev(w->fd, pieces, (int)count);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(f, -errno, "cannot write the state of the VM to %s: %s",
+				    w->name, strerror(errno));
+		w->at += (uint64_t)n;
+		for (; count && (size_t)n >= pieces->iov_len; pieces++, count--)
+			n -= (ssize_t)pieces->iov_len;
+		if (count) {
+			pieces->iov_base = (uint8_t *)pieces->iov_base + n;
+			pieces->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int state_write_begin(struct state_writer *w, int fd, const char *name, struct failure *f)
+{
+	uint8_t head[STATE_HEAD_BYTES] = {0};
+	struct iovec piece = {.iov_base = head, .iov_len = sizeof(head)};
+
+	*w = (struct state_writer){.fd = fd, .name = name};
+	memcpy(head, STATE_MAGIC, 8);
+	le32_store(head + 8, STATE_VERSION);
+	le32_store(head + 12, STATE_PAGE);
+	le32_store(head + 28, crc32c(0, head, 28));
+	return write_all(w, &piece, 1, f);
+}
+
+int state_write(struct state_writer *w, const struct state_record *record,
+		const struct iovec *pieces, unsigned count, struct failure *f)
+{
+	static uint8_t zeros[STATE_ALIGN];
+	struct iovec all[STATE_PIECES_MAX];
+	uint8_t head[STATE_RECORD_BYTES] = {0};
+	uint64_t rest = align_up(record->len, STATE_ALIGN) - record->len;
+	uint32_t sum = 0;
+
+	if (count > STATE_PIECES_MAX - 2 || record->len > STATE_BODY_MAX)
+		return fail(f, -EMSGSIZE,
+			    "cannot write the state of the VM to %s: a record of %llu bytes",
+			    w->name, (unsigned long long)record->len);
+	for (unsigned i = 0; i < count; i++)
+		sum = crc32c(sum, pieces[i].iov_base, pieces[i].iov_len);
+	le32_store(head, record->type);
+	le16_store(head + 4, record->version);
+	le16_store(head + 6, record->flags);
+	le32_store(head + 8, record->instance);
+	le64_store(head + 16, record->len);
+	le32_store(head + 24, sum);
+	le32_store(head + 28, crc32c(0, head, 28));
+	if (record->type != STATE_END) {
+		w->records++;
+		w->digest = crc32c(w->digest, head, sizeof(head));
+	}
+	all[0] = (struct iovec){.iov_base = head, .iov_len = sizeof(head)};
+	if (count)
+		memcpy(all + 1, pieces, count * sizeof(*pieces));
+	all[count + 1] = (struct iovec){.iov_base = zeros, .iov_len = rest};
+	return write_all(w, all, count + 2, f);
+}
+
+int state_write_end(struct state_writer *w, struct failure *f)
+{
+	struct state_record end = {.type = STATE_END, .version = 1, .len = END_BYTES};
+	uint8_t body[END_BYTES] = {0};
+	struct iovec piece = {.iov_base = body, .iov_len = sizeof(body)};
+
+	le64_store(body, w->records);
+	le32_store(body + 8, w->digest);
+	return state_write(w, &end, &piece, 1, f);
+}
+
+/* ---- reading ---- */
+
+int state_refuse(const struct state_reader *r, struct failure *f, const char *why, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, why);
+	vsnprintf(text, sizeof(text), why, args);
+	va_end(args);
+	return fail(f, -EBADMSG, "the state in %s cannot be used: %s", r->name, text);
+}
+
+static int read_all(struct state_reader *r, void *to, uint64_t len, struct failure *f)
+{
+	uint8_t *at = to;
+
+	while (len) {
+		ssize_t n = read(r->fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(f, -errno, "cannot read the state in %s: %s", r->name,
+				    strerror(errno));
+		if (n == 0)
+			return state_refuse(r, f, "it ends after %llu bytes, before its end",
+					    (unsigned long long)r->at);
+		at += n;
+		len -= (uint64_t)n;
+		r->at += (uint64_t)n;
+	}
+	return 0;
+}
+
+int state_read_begin(struct state_reader *r, int fd, const char *name, struct failure *f)
+{
+	uint8_t head[STATE_HEAD_BYTES];
+	int e;
+
+	*r = (struct state_reader){.fd = fd, .name = name};
+	e = read_all(r, head, sizeof(head), f);
+	if (e < 0)
+		return e;
+	if (memcmp(head, STATE_MAGIC, 8) != 0)
+		return state_refuse(r, f, "it is no state of a VM");
+	if (le32_load(head + 28) != crc32c(0, head, 28))
+		return state_refuse(r, f, "the sum of its head is wrong: it was damaged");
+	if (le32_load(head + 8) != STATE_VERSION)
+		return state_refuse(r, f, "it has version %u, and this Oya knows version %u",
+				    le32_load(head + 8), STATE_VERSION);
+	if (le32_load(head + 12) != STATE_PAGE || le64_load(head + 16) || le32_load(head + 24))
+		return state_refuse(r, f, "it has features that this Oya does not know");
+	return 0;
+}
+
+static int read_end(struct state_reader *r, const struct state_record *record, struct failure *f)
+{
+	uint64_t records = r->records;
+	uint32_t digest = r->digest;
+	uint8_t body[END_BYTES];
+	int e;
+
+	if (record->len != sizeof(body))
+		return state_refuse(r, f, "its end has another length");
+	e = state_read_some(r, body, sizeof(body), f);
+	if (e == 0)
+		e = state_read_done(r, f);
+	if (e < 0)
+		return e;
+	if (le64_load(body) != records || le32_load(body + 8) != digest || le32_load(body + 12))
+		return state_refuse(r, f, "records of it are missing, or are others");
+	return 0;
+}
+
+int state_read_next(struct state_reader *r, struct state_record *ret_record, struct failure *f)
+{
+	uint8_t head[STATE_RECORD_BYTES];
+	struct state_record record;
+	int e = read_all(r, head, sizeof(head), f);
+
+	if (e < 0)
+		return e;
+	if (le32_load(head + 28) != crc32c(0, head, 28))
+		return state_refuse(r, f, "the sum of a record's head is wrong: it was damaged");
+	record = (struct state_record){
+		.type = le32_load(head),
+		.version = le16_load(head + 4),
+		.flags = le16_load(head + 6),
+		.instance = le32_load(head + 8),
+		.len = le64_load(head + 16),
+	};
+	if (le32_load(head + 12) || record.len > STATE_BODY_MAX || record.flags & ~STATE_OPTIONAL)
+		return state_refuse(r, f, "a record of type %u has a head that cannot be",
+				    record.type);
+	r->left = record.len;
+	r->sum = 0;
+	r->expected = le32_load(head + 24);
+	if (record.type == STATE_END)
+		e = read_end(r, &record, f);
+	if (e < 0)
+		return e;
+	if (record.type != STATE_END) {
+		r->records++;
+		r->digest = crc32c(r->digest, head, sizeof(head));
+	}
+	*ret_record = record;
+	return 0;
+}
+
+int state_read_some(struct state_reader *r, void *to, uint64_t len, struct failure *f)
+{
+	int e;
+
+	if (len > r->left)
+		return state_refuse(r, f, "a record is shorter than what it holds");
+	e = read_all(r, to, len, f);
+	if (e < 0)
+		return e;
+	r->sum = crc32c(r->sum, to, len);
+	r->left -= len;
+	return 0;
+}
+
+int state_read_done(struct state_reader *r, struct failure *f)
+{
+	uint8_t rest[STATE_ALIGN];
+	uint64_t len = align_up(r->at, STATE_ALIGN) - r->at;
+	int e;
+
+	if (r->left)
+		return state_refuse(r, f, "a record is longer than what it holds");
+	if (r->sum != r->expected)
+		return state_refuse(r, f, "the sum of a record is wrong: it was damaged");
+	e = read_all(r, rest, len, f);
+	for (uint64_t i = 0; e == 0 && i < len; i++) {
+		if (rest[i])
+			e = state_refuse(r, f, "there is something between its records");
+	}
+	return e;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stream of a VM's state on a descriptor: a head, records with their sums, an end that tells
+ * how many there were and the digest of their heads. What is in a record is the caller's.
+ *
+ * Threads: none of its own; calls wait for the descriptor.
+ * Trust: a stream that is read is hostile. Lengths are limited before anything is allocated or
+ * read, and nothing counts before its sum was right.
+ * Spec: docs/format/state.md.
+ */
+#ifndef OYA_LIB_STATE_STREAM_H
+#define OYA_LIB_STATE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "abi/state.h"
+#include "lib/fail.h"
+
+#define STATE_PAGE 4096u
+#define STATE_PIECES_MAX 64u /* of one record that is written */
+
+struct state_writer {
+	int fd;
+	const char *name; /* of what is written, for sentences */
+	uint64_t at, records;
+	uint32_t digest;
+};
+
+struct state_record {
+	uint32_t type; /* enum state_type */
+	uint16_t version, flags;
+	uint32_t instance;
+	uint64_t len; /* of its body */
+};
+
+struct state_reader {
+	int fd;
+	const char *name;
+	uint64_t at, records;
+	uint32_t digest;
+	uint32_t sum, expected; /* of the body that is being read */
+	uint64_t left;          /* of it */
+};
+
+/* 0, or -errno and the sentence; so do all below. */
+int state_write_begin(struct state_writer *w, int fd, const char *name, struct failure *f);
+/* A record with a body of up to STATE_PIECES_MAX - 2 pieces; `record->len` is their sum. */
+int state_write(struct state_writer *w, const struct state_record *record,
+		const struct iovec *pieces, unsigned count, struct failure *f);
+int state_write_end(struct state_writer *w, struct failure *f);
+
+int state_read_begin(struct state_reader *r, int fd, const char *name, struct failure *f);
+/* The head of the next record; of the last one (STATE_END) all was checked. */
+int state_read_next(struct state_reader *r, struct state_record *ret_record, struct failure *f);
+/* The next len bytes of its body: as many as it has left, at most. */
+int state_read_some(struct state_reader *r, void *to, uint64_t len, struct failure *f);
+/* The body has been read to its end: whether its sum was right. */
+int state_read_done(struct state_reader *r, struct failure *f);
+
+/* A sentence about what is read. -EBADMSG. */
+__attribute__((format(printf, 3, 4))) int state_refuse(const struct state_reader *r,
+						       struct failure *f, const char *why, ...);
+
+/* Name of a type; NULL: there is none. */
+const char *state_type_name(uint32_t type);
+
+#endif
