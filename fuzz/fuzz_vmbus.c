@@ -185,8 +185,8 @@ static void device_close(void *dev, struct vmbus_channel *ch)
 	d->open = NULL;
 }
 
-static const struct vmbus_device_ops device_ops = {"greedy", device_open, device_ready,
-						   device_close};
+static const struct vmbus_device_ops device_ops = {
+	.name = "greedy", .open = device_open, .ready = device_ready, .close = device_close};
 
 static void step_offer(struct fuzz *f, struct device *d)
 {

@@ -12,6 +12,7 @@
 #define OYA_FUZZ_WHOLE_H
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "abi/machine.h"
@@ -369,6 +370,19 @@ static inline void whole_end(struct whole *w)
 	fuzz_tell(&w->interrupts, sizeof(w->interrupts));
 	memdisk_reset(w->disk);
 	memset(w->ram, 0, WHOLE_RAM);
+}
+
+/* Behind whole_end(): the next machine is made anew. */
+static inline void whole_forget(struct whole *w)
+{
+	storvsp_free(w->sp);
+	serial_free(w->serial);
+	ioapic_free(w->ioapic);
+	vmbus_free(w->bus);
+	hv_free(w->hv);
+	memdisk_free(w->disk);
+	free(w->ram);
+	*w = (struct whole){0};
 }
 
 #endif

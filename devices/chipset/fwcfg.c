@@ -64,8 +64,7 @@ int fwcfg_add_file(struct fwcfg *f, const char *name, const void *bytes, size_t 
 
 void fwcfg_select(struct fwcfg *f, uint16_t key)
 {
-	f->selected = key;
-	f->offset = 0;
+	f->place = (struct fwcfg_place){.key = key};
 }
 
 static uint8_t byte_at(const uint8_t *bytes, uint32_t len, uint32_t at)
@@ -75,17 +74,23 @@ static uint8_t byte_at(const uint8_t *bytes, uint32_t len, uint32_t at)
 
 uint8_t fwcfg_read(struct fwcfg *f)
 {
-	uint32_t at = f->offset;
+	uint32_t at = f->place.offset;
 
 	if (at < UINT32_MAX)
-		f->offset++;
-	if (f->selected == KEY_DIRECTORY)
+		f->place.offset++;
+	if (f->place.key == KEY_DIRECTORY)
 		return byte_at(f->directory, 4 + f->files * ENTRY_BYTES, at);
 	for (unsigned i = 0; i < f->count; i++) {
-		if (f->item[i].key == f->selected)
+		if (f->item[i].key == f->place.key)
 			return byte_at(f->bytes + f->item[i].at, f->item[i].len, at);
 	}
 	return 0;
+}
+
+void fwcfg_fields(struct fwcfg_place *place, struct record *r)
+{
+	record_u16(r, "fwcfg_key", &place->key);
+	record_u32(r, "fwcfg_offset", &place->offset);
 }
 
 void fwcfg_reset(struct fwcfg *f)

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/record.h"
+
 #define FWCFG_FILES_MAX 16u
 #define FWCFG_NAME_MAX 56u
 #define FWCFG_BYTES_MAX 32768u /* of all items together */
@@ -25,14 +27,19 @@ struct fwcfg_item {
 	char name[FWCFG_NAME_MAX]; /* of a file, else empty */
 };
 
+/* What the guest reads next. */
+struct fwcfg_place {
+	uint16_t key;
+	uint32_t offset;
+};
+
 struct fwcfg {
 	unsigned count, files;
 	uint32_t used;
 	struct fwcfg_item item[FWCFG_FILES_MAX + 8];
 	uint8_t directory[4 + FWCFG_FILES_MAX * 64];
 	uint8_t bytes[FWCFG_BYTES_MAX];
-	uint16_t selected;
-	uint32_t offset;
+	struct fwcfg_place place;
 };
 
 /* Numbers of items. */
@@ -48,5 +55,9 @@ int fwcfg_add_file(struct fwcfg *f, const char *name, const void *bytes, size_t 
 
 void fwcfg_select(struct fwcfg *f, uint16_t key);
 uint8_t fwcfg_read(struct fwcfg *f);
+
+/* The fields of a saved state, in the record of the PC: any place will do. Items are no part of it,
+ * they are the worker's. */
+void fwcfg_fields(struct fwcfg_place *place, struct record *r);
 
 #endif

@@ -243,6 +243,48 @@ void ioapic_reset(struct ioapic *ia)
 	}
 }
 
+/* ---- saved state ---- */
+
+static void check_pin(const struct ioapic *ia, unsigned pin, struct record *r)
+{
+	uint64_t entry = ia->entry[pin], address;
+	bool asserted = ia->lines >> pin & 1, waits = entry & ENTRY_REMOTE_IRR;
+	uint32_t data;
+
+	if (entry & ~(ENTRY_WRITABLE | ENTRY_REMOTE_IRR))
+		record_refuse(r, "the entry of pin %u has bits that none has", pin);
+	else if (waits && !is_level(entry))
+		record_refuse(r, "pin %u is an edge and waits for an end of interrupt", pin);
+	else if (asserted && is_level(entry) && !waits && ioapic_route(ia, pin, &address, &data))
+		record_refuse(r, "pin %u is asserted and has sent nothing", pin);
+}
+
+static void fields(struct ioapic *ia, struct record *r)
+{
+	record_u32(r, "id", &ia->id);
+	record_u8(r, "select", &ia->select);
+	record_u32(r, "lines", &ia->lines);
+	record_u64s(r, "entries", ia->entry, MACHINE_IOAPIC_PINS);
+	if (ia->id & ~ID_MASK)
+		record_refuse(r, "the IOAPIC's id is 0x%x", ia->id);
+	if (ia->lines >> MACHINE_IOAPIC_PINS)
+		record_refuse(r, "the IOAPIC has no such pins as 0x%x", ia->lines);
+	for (unsigned pin = 0; pin < MACHINE_IOAPIC_PINS; pin++)
+		check_pin(ia, pin, r);
+}
+
+void ioapic_state(struct ioapic *ia, struct record *r)
+{
+	struct ioapic copy = *ia;
+
+	fields(&copy, r);
+	if (!r->reads || record_end(r) < 0)
+		return;
+	*ia = copy;
+	for (unsigned pin = 0; ia->host.route_changed && pin < MACHINE_IOAPIC_PINS; pin++)
+		ia->host.route_changed(ia->host.ctx, pin);
+}
+
 int ioapic_new(const struct ioapic_host *host, struct ioapic **ret_ioapic)
 {
 	struct ioapic *ia = calloc(1, sizeof(*ia));

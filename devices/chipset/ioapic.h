@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/irq.h"
+#include "base/record.h"
 
 struct ioapic;
 
@@ -51,6 +52,13 @@ void ioapic_set_irq(struct ioapic *ia, unsigned pin, bool level);
 
 /* A CPU ended the interrupt with this vector: level-triggered pins may interrupt again. */
 void ioapic_eoi(struct ioapic *ia, uint8_t vector);
+
+/*
+ * A saved state: registers, the levels of the pins, and which of them wait for an end of interrupt.
+ * Written, or read into an IOAPIC that is new; a record that is refused changes nothing. What was
+ * read is told by route_changed of each pin; no message is sent, since all of them were.
+ */
+void ioapic_state(struct ioapic *ia, struct record *r);
 
 /* The message of a pin; false when the pin is masked or its delivery mode is none. */
 bool ioapic_route(const struct ioapic *ia, unsigned pin, uint64_t *ret_address, uint32_t *ret_data);

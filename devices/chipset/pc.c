@@ -17,6 +17,7 @@
 #define PM_CONTROL 4u
 #define PM_CONTROL_END 6u
 #define PM_CONTROL_ACPI 0x0001u
+#define PM_CONTROL_WRITABLE ((0xFFu & ~MACHINE_SLEEP_ENABLE) << 8)
 #define NS_PER_S 1000000000u
 
 /* ---- interrupts ---- */
@@ -75,11 +76,16 @@ void pc_pin_changed(struct pc *pc)
 
 /* ---- power management ---- */
 
+/* Wraps once in centuries, or when the state that was read says so. */
+static uint64_t pm_now_ns(const struct pc *pc)
+{
+	return pc->host.clock->monotonic_ns(pc->host.clock_ctx) + pc->pm_ahead_ns;
+}
+
 static uint32_t pm_timer(const struct pc *pc)
 {
-	uint64_t now = pc->host.clock->monotonic_ns(pc->host.clock_ctx);
-
-	return (uint32_t)((unsigned __int128)now * PM_TIMER_HZ / NS_PER_S) & PM_TIMER_MASK;
+	return (uint32_t)((unsigned __int128)pm_now_ns(pc) * PM_TIMER_HZ / NS_PER_S) &
+	       PM_TIMER_MASK;
 }
 
 static uint32_t pm_read(const struct pc *pc, unsigned offset, unsigned bytes)
@@ -265,7 +271,59 @@ void pc_reset(struct pc *pc)
 		ide_reset(pc->ide);
 	pc->a20 = A20_ON;
 	pc->pm_enable = pc->pm_control = 0;
+	pc->pm_ahead_ns = 0;
 	look_at_pic(pc);
+}
+
+/* ---- saved state ---- */
+
+struct saved {
+	struct pic pic;
+	struct pit_saved pit;
+	struct pci pci;
+	struct fwcfg_place place;
+	uint16_t pm_enable, pm_control;
+	uint64_t pm_ns;
+};
+
+static void fields(struct saved *s, struct record *r)
+{
+	pic_fields(&s->pic, r);
+	pit_fields(&s->pit, r);
+	pci_fields(&s->pci, r);
+	fwcfg_fields(&s->place, r);
+	record_u16(r, "pm_enable", &s->pm_enable);
+	record_u16(r, "pm_control", &s->pm_control);
+	record_u64(r, "pm_timer_ns", &s->pm_ns);
+	if (s->pm_control & (uint16_t)~PM_CONTROL_WRITABLE)
+		record_refuse(r, "the control of power management is 0x%x", s->pm_control);
+}
+
+/* The port of A20 reads as one value ever. */
+void pc_state(struct pc *pc, struct record *r)
+{
+	struct saved s = {
+		.pic = pc->pic,
+		.pci = pc->pci,
+		.place = pc->fwcfg.place,
+		.pm_enable = pc->pm_enable,
+		.pm_control = pc->pm_control,
+		.pm_ns = pm_now_ns(pc),
+	};
+
+	pit_save(&pc->pit, &s.pit);
+	fields(&s, r);
+	if (!r->reads || record_end(r) < 0)
+		return;
+	pc->pic = s.pic;
+	pit_load(&pc->pit, &s.pit);
+	pc->pci = s.pci;
+	pc->fwcfg.place = s.place;
+	pc->pm_enable = s.pm_enable;
+	pc->pm_control = s.pm_control;
+	pc->pm_ahead_ns += s.pm_ns - pm_now_ns(pc);
+	look_at_pic(pc);
+	pit_wake(&pc->pit);
 }
 
 struct pc *pc_new(const struct pc_host *host)

@@ -49,7 +49,8 @@ struct pc {
 	struct fwcfg fwcfg;
 	uint8_t a20;
 	uint16_t pm_enable, pm_control;
-	uint8_t interrupts; /* atomic: the PIC's output */
+	uint64_t pm_ahead_ns; /* by so much is the PM timer's time ahead of the clock's */
+	uint8_t interrupts;   /* atomic: the PIC's output */
 };
 
 /* NULL when there is no memory. */
@@ -58,6 +59,14 @@ void pc_free(struct pc *pc);
 
 /* As after power-on; what firmware is told is forgotten. */
 void pc_reset(struct pc *pc);
+
+/*
+ * A saved state of all parts but IDE, which has a record of its own: timers go on from where they
+ * stood. Written, or read into a PC that is new and whose fwcfg has been filled; a record that is
+ * refused changes nothing. Then the first processor is told of an interrupt that it has to take;
+ * levels of the IOAPIC's pins are the IOAPIC's to restore, before.
+ */
+void pc_state(struct pc *pc, struct record *r);
 
 /* Accesses of 1, 2 or 4 bytes. False when no part has the port. */
 bool pc_in(struct pc *pc, uint16_t port, unsigned bytes, uint32_t *ret_value);

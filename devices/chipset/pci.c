@@ -109,3 +109,21 @@ void pci_reset(struct pci *p)
 			le32_store(config + REG_PM_BASE, MACHINE_PM_BASE | 1);
 	}
 }
+
+void pci_fields(struct pci *p, struct record *r)
+{
+	struct pci fresh;
+
+	pci_reset(&fresh);
+	record_u32(r, "pci_address", &p->address);
+	record_bytes(r, "pci_config", p->config, sizeof(p->config));
+	if (p->address & ~ADDRESS_WRITABLE)
+		record_refuse(r, "the PCI address is 0x%x", p->address);
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
+		for (unsigned reg = 0; reg < PCI_CONFIG_BYTES; reg++) {
+			if (!is_writable(i, reg) && p->config[i][reg] != fresh.config[i][reg])
+				record_refuse(r, "register 0x%x of PCI function %u is another's",
+					      reg, i);
+		}
+	}
+}

@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#include "base/record.h"
+
 #define PCI_FUNCTIONS 4u
 #define PCI_CONFIG_BYTES 256u
 
@@ -33,5 +35,9 @@ uint32_t pci_read_address(const struct pci *p);
 void pci_write_address(struct pci *p, uint32_t value);
 uint32_t pci_read_data(const struct pci *p, unsigned offset, unsigned bytes);
 void pci_write_data(struct pci *p, unsigned offset, unsigned bytes, uint32_t value);
+
+/* The fields of a saved state, in the record of the PC: read into a copy, which is only good when
+ * the record is. */
+void pci_fields(struct pci *p, struct record *r);
 
 #endif

@@ -16,6 +16,8 @@
 #define OCW3_READ_IN_SERVICE 0x01u
 #define OCW2_END 0x20u
 #define OCW2_SPECIFIC 0x40u
+#define VECTOR_WRITABLE 0xF8u
+#define STEP_LAST 4u
 #define EDGE_FIRST_WRITABLE 0xF8u  /* timer, keyboard and cascade are edges */
 #define EDGE_SECOND_WRITABLE 0xDEu /* so are clock and coprocessor */
 
@@ -129,7 +131,7 @@ static void write_data(struct pic_chip *c, uint8_t value)
 {
 	switch (c->step) {
 	case 2:
-		c->vector = value & 0xF8u;
+		c->vector = value & VECTOR_WRITABLE;
 		c->step = 3;
 		break;
 	case 3: /* where the other chip is: here it can only be in one place */
@@ -174,6 +176,51 @@ void pic_write_edge(struct pic *p, unsigned chip, uint8_t value)
 {
 	p->chip[chip & 1].edge_level =
 		value & (chip & 1 ? EDGE_SECOND_WRITABLE : EDGE_FIRST_WRITABLE);
+}
+
+/* ---- saved state ---- */
+
+static void check(const struct pic *p, unsigned i, struct record *r)
+{
+	const struct pic_chip *c = &p->chip[i];
+
+	if (c->vector & (uint8_t)~VECTOR_WRITABLE)
+		record_refuse(r, "the vectors of PIC %u begin at 0x%x", i, c->vector);
+	if (c->edge_level & (uint8_t) ~(i ? EDGE_SECOND_WRITABLE : EDGE_FIRST_WRITABLE))
+		record_refuse(r, "the level lines of PIC %u are 0x%x", i, c->edge_level);
+	if (c->step == 1 || c->step > STEP_LAST)
+		record_refuse(r, "PIC %u waits for word %u", i, c->step);
+	if (c->requested & (uint8_t)~c->lines)
+		record_refuse(r, "PIC %u is asked for by lines that are low", i);
+}
+
+static void chip_fields(struct pic_chip *c, unsigned i, struct record *r)
+{
+	record_u8(r, record_name_of("pic", i, "lines").text, &c->lines);
+	record_u8(r, record_name_of("pic", i, "requested").text, &c->requested);
+	record_u8(r, record_name_of("pic", i, "in_service").text, &c->in_service);
+	record_u8(r, record_name_of("pic", i, "mask").text, &c->mask);
+	record_u8(r, record_name_of("pic", i, "edge_level").text, &c->edge_level);
+	record_u8(r, record_name_of("pic", i, "vector").text, &c->vector);
+	record_u8(r, record_name_of("pic", i, "step").text, &c->step);
+	record_bool(r, record_name_of("pic", i, "fourth_word").text, &c->fourth_word);
+	record_bool(r, record_name_of("pic", i, "auto_end").text, &c->auto_end);
+	record_bool(r, record_name_of("pic", i, "read_in_service").text, &c->read_in_service);
+}
+
+void pic_fields(struct pic *p, struct record *r)
+{
+	struct pic cascaded;
+
+	for (unsigned i = 0; i < 2; i++) {
+		chip_fields(&p->chip[i], i, r);
+		check(p, i, r);
+	}
+	cascaded = *p;
+	cascade(&cascaded);
+	if (cascaded.chip[0].lines != p->chip[0].lines ||
+	    cascaded.chip[0].requested != p->chip[0].requested)
+		record_refuse(r, "the PICs do not agree on the line between them");
 }
 
 void pic_reset(struct pic *p)

@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/record.h"
+
 #define PIC_LINES 16u
 
 struct pic_chip {
@@ -50,5 +52,9 @@ bool pic_pending(const struct pic *p);
 
 /* The vector of the interrupt that the processor takes; a spurious one when none is pending. */
 uint8_t pic_acknowledge(struct pic *p);
+
+/* The fields of a saved state, in the record of the PC: read into a copy, which is only good when
+ * the record is. */
+void pic_fields(struct pic *p, struct record *r);
 
 #endif

@@ -21,6 +21,9 @@
 #define SPEAKER_OUT 0x20u
 #define REFRESH_NS 15085u
 
+#define LOAD_MAX 0x10000u
+#define MODE_LAST 5u
+
 enum mode { MODE_TERMINAL, MODE_ONE_SHOT, MODE_RATE, MODE_SQUARE };
 
 static uint64_t now_ns(const struct pit *p)
@@ -148,7 +151,7 @@ static void write_counter(struct pit *p, unsigned index, uint8_t value)
 	if (c->access == ACCESS_BOTH)
 		load |= c->write_low;
 	c->write_high = false;
-	c->load = load ? load : 0x10000u;
+	c->load = load ? load : LOAD_MAX;
 	start(p, index);
 }
 
@@ -194,7 +197,7 @@ static void write_mode(struct pit *p, uint8_t value)
 	}
 	c->access = value >> 4 & 3;
 	c->mode = value >> 1 & 7;
-	if (c->mode > 5)
+	if (c->mode > MODE_LAST)
 		c->mode -= 4; /* the upper bit of modes 2 and 3 is not looked at */
 	c->load = 0;
 	c->write_high = c->read_high = c->latched = c->status_latched = false;
@@ -250,6 +253,92 @@ void pit_write_speaker(struct pit *p, uint8_t value)
 	p->speaker = value & SPEAKER_WRITABLE;
 	if (rises)
 		start(p, 2);
+}
+
+/* ---- saved state ---- */
+
+void pit_save(const struct pit *p, struct pit_saved *ret_saved)
+{
+	*ret_saved = (struct pit_saved){
+		.left_ns = p->armed ? timerq_left(&p->timer, now_ns(p)) : TIMERQ_NEVER,
+		.asleep = p->asleep,
+		.speaker = p->speaker,
+	};
+	memcpy(ret_saved->counter, p->counter, sizeof(p->counter));
+	for (unsigned i = 0; i < PIT_COUNTERS; i++)
+		ret_saved->passed_ns[i] =
+			p->counter[i].load ? now_ns(p) - p->counter[i].start_ns : 0;
+}
+
+static void check_counter(const struct pit_counter *c, unsigned i, struct record *r)
+{
+	if (c->mode > MODE_LAST)
+		record_refuse(r, "counter %u has the mode %u", i, c->mode);
+	if (c->access < ACCESS_LOW || c->access > ACCESS_BOTH)
+		record_refuse(r, "counter %u is accessed in the way %u", i, c->access);
+	if (c->load > LOAD_MAX)
+		record_refuse(r, "counter %u counts from %u", i, c->load);
+}
+
+/* Its end of the time is never near: no sum of times wraps. */
+static void check_interrupt(const struct pit_saved *s, struct record *r)
+{
+	const struct pit_counter *c = &s->counter[0];
+	bool comes = s->left_ns != TIMERQ_NEVER;
+
+	if ((comes || s->asleep) && !c->load)
+		record_refuse(r, "the timer interrupts without a count");
+	else if (comes && !is_periodic(c) && c->mode != MODE_TERMINAL)
+		record_refuse(r, "the timer interrupts in the mode %u", c->mode);
+	else if (comes && s->left_ns > period_ns(c))
+		record_refuse(r, "the timer interrupts later than it could");
+	else if (s->asleep && (comes || !is_periodic(c)))
+		record_refuse(r, "the timer sleeps that has no reason to");
+}
+
+static void counter_fields(struct pit_saved *s, unsigned i, struct record *r)
+{
+	struct pit_counter *c = &s->counter[i];
+
+	record_u8(r, record_name_of("pit", i, "mode").text, &c->mode);
+	record_u8(r, record_name_of("pit", i, "access").text, &c->access);
+	record_u32(r, record_name_of("pit", i, "load").text, &c->load);
+	record_u64(r, record_name_of("pit", i, "passed_ns").text, &s->passed_ns[i]);
+	record_bool(r, record_name_of("pit", i, "write_high").text, &c->write_high);
+	record_bool(r, record_name_of("pit", i, "read_high").text, &c->read_high);
+	record_bool(r, record_name_of("pit", i, "latched").text, &c->latched);
+	record_bool(r, record_name_of("pit", i, "status_latched").text, &c->status_latched);
+	record_u8(r, record_name_of("pit", i, "write_low").text, &c->write_low);
+	record_u8(r, record_name_of("pit", i, "status").text, &c->status);
+	record_u16(r, record_name_of("pit", i, "latch").text, &c->latch);
+	check_counter(c, i, r);
+}
+
+void pit_fields(struct pit_saved *s, struct record *r)
+{
+	for (unsigned i = 0; i < PIT_COUNTERS; i++)
+		counter_fields(s, i, r);
+	record_u64(r, "pit_left_ns", &s->left_ns);
+	record_bool(r, "pit_asleep", &s->asleep);
+	record_u8(r, "pit_speaker", &s->speaker);
+	check_interrupt(s, r);
+	if (s->speaker & (uint8_t)~SPEAKER_WRITABLE)
+		record_refuse(r, "the speaker's port is 0x%x", s->speaker);
+}
+
+void pit_load(struct pit *p, const struct pit_saved *s)
+{
+	uint64_t now = now_ns(p);
+
+	disarm(p);
+	memcpy(p->counter, s->counter, sizeof(p->counter));
+	/* Of a host that was up for longer than this one it is below zero, and wraps back. */
+	for (unsigned i = 0; i < PIT_COUNTERS; i++)
+		p->counter[i].start_ns = now - s->passed_ns[i];
+	p->asleep = s->asleep;
+	p->speaker = s->speaker;
+	if (s->left_ns != TIMERQ_NEVER)
+		arm(p, now + s->left_ns);
 }
 
 void pit_reset(struct pit *p)

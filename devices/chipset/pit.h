@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/irq.h"
+#include "base/record.h"
 #include "base/timerq.h"
 
 #define PIT_COUNTERS 3u
@@ -70,5 +71,22 @@ uint8_t pit_read(struct pit *p, unsigned port);
 void pit_write(struct pit *p, unsigned port, uint8_t value);
 uint8_t pit_read_speaker(struct pit *p);
 void pit_write_speaker(struct pit *p, uint8_t value);
+
+/*
+ * What a saved state has of it, in the record of the PC: read into a copy, which is only good when
+ * the record is. When it is loaded, the counters go on from where they stood, and the interrupt
+ * comes when what it had left is over. Whoever loads it then calls pit_wake().
+ */
+struct pit_saved {
+	struct pit_counter counter[PIT_COUNTERS]; /* without start_ns */
+	uint64_t passed_ns[PIT_COUNTERS];         /* since they were loaded */
+	uint64_t left_ns;                         /* TIMERQ_NEVER: no interrupt comes */
+	bool asleep;
+	uint8_t speaker;
+};
+
+void pit_save(const struct pit *p, struct pit_saved *ret_saved);
+void pit_fields(struct pit_saved *s, struct record *r);
+void pit_load(struct pit *p, const struct pit_saved *s);
 
 #endif

@@ -278,6 +278,37 @@ void rtc_set_offset_s(struct rtc *r, int64_t offset_s)
 	r->offset_s = offset_s;
 }
 
+/* ---- saved state ---- */
+
+/* Bytes of the time may be any: a guest can have written any. */
+static void fields(struct rtc *rtc, struct record *r)
+{
+	uint64_t offset = (uint64_t)rtc->offset_s;
+
+	record_u64(r, "offset_s", &offset);
+	record_bool(r, "time_written", &rtc->dirty);
+	record_u8(r, "index", &rtc->index);
+	record_bytes(r, "cmos", rtc->cmos, sizeof(rtc->cmos));
+	rtc->offset_s = (int64_t)offset;
+	if (rtc->offset_s > RTC_OFFSET_MAX_S || rtc->offset_s < -RTC_OFFSET_MAX_S)
+		record_refuse(r, "the clock is %lld s away from the host's",
+			      (long long)rtc->offset_s);
+	if (rtc->index >= RTC_CMOS_BYTES)
+		record_refuse(r, "the clock has no byte %u", rtc->index);
+	if ((rtc->cmos[RTC_A] & A_UPDATING) || !(rtc->cmos[RTC_B] & B_24H))
+		record_refuse(r, "the clock's registers A and B are 0x%x and 0x%x",
+			      rtc->cmos[RTC_A], rtc->cmos[RTC_B]);
+}
+
+void rtc_state(struct rtc *rtc, struct record *r)
+{
+	struct rtc copy = *rtc;
+
+	fields(&copy, r);
+	if (r->reads && record_end(r) == 0)
+		*rtc = copy;
+}
+
 int rtc_new(const struct clock_ops *clock, void *clock_ctx, struct rtc **ret_rtc)
 {
 	struct rtc *r = calloc(1, sizeof(*r));

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/irq.h"
+#include "base/record.h"
 
 struct rtc;
 
@@ -38,7 +39,12 @@ void rtc_write(struct rtc *r, unsigned port, uint8_t value);
 /* A byte of CMOS memory for the firmware to find; -EINVAL for an index that the clock uses. */
 int rtc_set_cmos(struct rtc *r, unsigned index, uint8_t value);
 
-/* Seconds by which the guest's clock is ahead of the host's: what a saved state keeps. */
+/* A saved state: the memory, and by how much the guest's clock is ahead of the host's: it goes on
+ * by the host's, also over the time that it was saved. Written, or read into a clock that is new; a
+ * record that is refused changes nothing. */
+void rtc_state(struct rtc *rtc, struct record *r);
+
+/* Seconds by which the guest's clock is ahead of the host's. */
 int64_t rtc_offset_s(const struct rtc *r);
 void rtc_set_offset_s(struct rtc *r, int64_t offset_s);
 

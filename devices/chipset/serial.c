@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SERIAL_FIFO_BYTES 16u
 
@@ -43,6 +44,7 @@ enum serial_register {
 
 #define FCR_ENABLE 0x01u
 #define FCR_CLEAR_RX 0x02u
+#define FCR_LEVEL 0xC0u /* of input that interrupts */
 
 #define LCR_DLAB 0x80u
 
@@ -148,17 +150,24 @@ static void offer_room(struct serial *s)
 }
 
 /* Modem lines: wired to a peer that is always ready, or in loopback to the outputs. */
+static uint8_t modem_lines(uint8_t mcr)
+{
+	uint8_t lines;
+
+	if (!(mcr & MCR_LOOP))
+		return MSR_CTS | MSR_DSR | MSR_DCD;
+	lines = mcr & MCR_RTS ? MSR_CTS : 0;
+	lines |= mcr & MCR_DTR ? MSR_DSR : 0;
+	lines |= mcr & MCR_OUT1 ? MSR_RI : 0;
+	lines |= mcr & MCR_OUT2 ? MSR_DCD : 0;
+	return lines;
+}
+
 static void update_modem(struct serial *s)
 {
-	uint8_t lines = MSR_CTS | MSR_DSR | MSR_DCD;
+	uint8_t lines = modem_lines(s->mcr);
 	uint8_t changed;
 
-	if (s->mcr & MCR_LOOP) {
-		lines = s->mcr & MCR_RTS ? MSR_CTS : 0;
-		lines |= s->mcr & MCR_DTR ? MSR_DSR : 0;
-		lines |= s->mcr & MCR_OUT1 ? MSR_RI : 0;
-		lines |= s->mcr & MCR_OUT2 ? MSR_DCD : 0;
-	}
 	changed = (s->msr ^ lines) & MSR_LINES;
 	if (lines & MSR_RI)
 		changed &= (uint8_t)~MSR_RI; /* the ring indicator counts when it ends */
@@ -264,7 +273,7 @@ static void write_fcr(struct serial *s, uint8_t value)
 {
 	bool toggled = ((value ^ s->fcr) & FCR_ENABLE) != 0;
 
-	s->fcr = value & FCR_ENABLE ? value & 0xC1 : 0;
+	s->fcr = value & FCR_ENABLE ? value & (FCR_LEVEL | FCR_ENABLE) : 0;
 	if (toggled || (value & FCR_CLEAR_RX))
 		fifo_clear(s);
 	update(s);
@@ -337,6 +346,59 @@ void serial_reset(struct serial *s)
 	s->overrun = false;
 	s->tx_pending = false;
 	fifo_clear(s);
+	update(s);
+	offer_room(s);
+}
+
+/* ---- saved state ---- */
+
+static void check(const struct serial *s, size_t count, struct record *r)
+{
+	if (s->ier & ~IER_MASK)
+		record_refuse(r, "the interrupt enable register is 0x%x", s->ier);
+	if (s->fcr & ~(FCR_LEVEL | FCR_ENABLE) || (s->fcr && !(s->fcr & FCR_ENABLE)))
+		record_refuse(r, "the FIFO control register is 0x%x", s->fcr);
+	if (s->mcr & ~MCR_MASK)
+		record_refuse(r, "the modem control register is 0x%x", s->mcr);
+	if ((s->msr & MSR_LINES) != modem_lines(s->mcr))
+		record_refuse(r, "the modem lines 0x%x are not those of its control 0x%x", s->msr,
+			      s->mcr);
+	if (count > fifo_capacity(s))
+		record_refuse(r, "%zu bytes are more than the FIFO holds", count);
+}
+
+static void fields(struct serial *s, struct record *r)
+{
+	uint8_t bytes[SERIAL_FIFO_BYTES] = {0};
+	size_t count = s->fifo_count;
+
+	for (unsigned i = 0; i < s->fifo_count; i++)
+		bytes[i] = s->fifo[(s->fifo_head + i) % SERIAL_FIFO_BYTES];
+	record_u8(r, "ier", &s->ier);
+	record_u8(r, "fcr", &s->fcr);
+	record_u8(r, "lcr", &s->lcr);
+	record_u8(r, "mcr", &s->mcr);
+	record_u8(r, "msr", &s->msr);
+	record_u8(r, "scr", &s->scr);
+	record_u8(r, "divisor_low", &s->divisor_low);
+	record_u8(r, "divisor_high", &s->divisor_high);
+	record_some_bytes(r, "input", bytes, &count, sizeof(bytes));
+	record_bool(r, "overrun", &s->overrun);
+	record_bool(r, "sent_untold", &s->tx_pending);
+	check(s, count, r);
+	fifo_clear(s);
+	memcpy(s->fifo, bytes, sizeof(bytes));
+	s->fifo_count = (unsigned)count;
+}
+
+void serial_state(struct serial *s, struct record *r)
+{
+	struct serial copy = *s;
+
+	fields(&copy, r);
+	if (!r->reads || record_end(r) < 0)
+		return;
+	*s = copy;
 	update(s);
 	offer_room(s);
 }

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/record.h"
+
 struct serial;
 
 struct serial_host {
@@ -41,6 +43,14 @@ void serial_reset(struct serial *s);
 /* A byte access to register reg, the port's offset 0..7. */
 uint8_t serial_read(struct serial *s, unsigned reg);
 void serial_write(struct serial *s, unsigned reg, uint8_t value);
+
+/*
+ * A saved state: registers, input that the guest has not read, and what it was not told yet; not
+ * what the host has for it. Written, or read into a port that is new, whose own input is lost; a
+ * record that is refused changes nothing. Then the host is told of a line that is high, and of room
+ * that it waits for.
+ */
+void serial_state(struct serial *s, struct record *r);
 
 /* Gives the guest input; returns how many bytes were taken. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t n);

@@ -21,6 +21,7 @@
 #include "base/gmem.h"
 #include "base/guestlog.h"
 #include "base/irq.h"
+#include "base/record.h"
 #include "base/timerq.h"
 
 #define HV_VPS_MAX 64u
@@ -96,6 +97,15 @@ int hv_post(struct hv *hv, unsigned vp, unsigned sint, uint32_t type, const void
 /* Sets an event flag of a VP's SINT and raises it when the flag was clear. 0; -ENXIO; -EINVAL
  * for a SINT or flag out of range. */
 int hv_signal(struct hv *hv, unsigned vp, unsigned sint, unsigned flag);
+
+/* The partition in a saved state. Read into one that no guest has used, with its memory as it was
+ * and the reference counter going on from where it stood: timers run on, the TSC page is written
+ * anew. */
+void hv_state(struct hv *hv, struct record *r);
+
+/* The reference counter moves: it is the guest's TSC, scaled, and this offset from now on. A guest
+ * that is in the middle of reading the TSC page notices. */
+void hv_move_reference(struct hv *hv, uint64_t tsc_offset);
 
 /* What the guest said it is (MSR 4000_0000); 0 before it did. */
 uint64_t hv_guest_os_id(const struct hv *hv);

@@ -37,6 +37,8 @@ bool synic_msr(uint32_t msr);
 int synic_read(const struct hv_vp *vp, uint32_t msr, uint64_t *ret_value);
 int synic_write(struct hv *hv, unsigned vp_index, uint32_t msr, uint64_t value);
 void synic_reset(struct hv_vp *vp);
+/* A value that a source may have. */
+bool sint_allowed(uint64_t value);
 void vp_interrupt(struct hv *hv, unsigned vp, uint8_t vector);
 
 /* stimer.c; reads and writes only of registers for which stimer_msr() is true */
@@ -47,9 +49,18 @@ void stimer_write(struct hv *hv, unsigned vp, uint32_t msr, uint64_t value);
 /* Slots of a VP may be free: delivers the messages that wait. */
 void stimer_slots_free(struct hv *hv, unsigned vp);
 void stimer_reset_all(struct hv *hv);
+/* The timers of a VP in a record; `timers` takes what is read. */
+struct hv_stimer_fields {
+	uint64_t config, count, due_ref;
+	bool pending;
+};
+void stimer_fields(const struct hv *hv, struct record *r, struct hv_stimer_fields *timer);
+void stimer_apply(struct hv_stimer *timer, const struct hv_stimer_fields *fields);
 
 /* pages.c */
 int hypercall_page_fill(const struct hv *hv, uint64_t gpa);
 int reference_tsc_page_fill(const struct hv *hv, uint64_t gpa);
+/* The same for a page that the guest uses already. */
+void reference_tsc_page_renew(const struct hv *hv, uint64_t gpa);
 
 #endif

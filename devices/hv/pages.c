@@ -60,3 +60,18 @@ int reference_tsc_page_fill(const struct hv *hv, uint64_t gpa)
 	gmem_store32(&page->sequence, 1);
 	return 0;
 }
+
+void reference_tsc_page_renew(const struct hv *hv, uint64_t gpa)
+{
+	struct hv_reference_tsc_page *page = gmem_span(hv->config.gmem, gpa, sizeof(*page));
+	uint32_t sequence;
+
+	if (!page)
+		return;
+	sequence = gmem_load32(&page->sequence) + 1;
+	if (sequence == 0 ||
+	    sequence == UINT32_MAX) /* "read the MSR", in old versions the second */
+		sequence = 1;
+	if (reference_tsc_page_fill(hv, gpa) == 0 && hv->config.reference_tsc)
+		gmem_store32(&page->sequence, sequence);
+}

@@ -190,6 +190,44 @@ void stimer_slots_free(struct hv *hv, unsigned vp)
 	}
 }
 
+/* A message waits of a timer that has counted: a one-shot has lost its enable bit by then. */
+static bool may_wait(const struct hv_stimer *t)
+{
+	bool on = t->config & HV_STIMER_ENABLE, periodic = t->config & HV_STIMER_PERIODIC;
+
+	return t->count && !(t->config & HV_STIMER_DIRECT) && has_target(t) && on == periodic;
+}
+
+void stimer_fields(const struct hv *hv, struct record *r, struct hv_stimer_fields *t)
+{
+	struct hv_stimer as;
+
+	record_u64(r, "config", &t->config);
+	record_u64(r, "count", &t->count);
+	record_u64(r, "due", &t->due_ref);
+	record_bool(r, "pending", &t->pending);
+	as = (struct hv_stimer){.config = t->config, .count = t->count};
+	if ((t->config & ~config_kept(hv)) || ((t->config & HV_STIMER_ENABLE) && !has_target(&as)))
+		record_refuse(r, "a synthetic timer has the configuration %#llx",
+			      (unsigned long long)t->config);
+	if (!stimer_offered(hv) && (t->config || t->count))
+		record_refuse(r, "it has synthetic timers, which the VM is not offered");
+	if (t->pending && !may_wait(&as))
+		record_refuse(r, "a message waits of a synthetic timer that sends none");
+}
+
+void stimer_apply(struct hv_stimer *t, const struct hv_stimer_fields *fields)
+{
+	t->config = fields->config;
+	t->count = fields->count;
+	t->due_ref = fields->due_ref;
+	t->pending = fields->pending;
+	if (t->pending || !(t->config & HV_STIMER_ENABLE) || !t->count)
+		return;
+	/* One that was due meanwhile fires from the queue, when the processors run. */
+	arm(t, t->due_ref < reference_now(t->hv) ? t->due_ref : reference_now(t->hv));
+}
+
 void stimer_reset_all(struct hv *hv)
 {
 	for (unsigned vp = 0; vp < hv->config.vp_count; vp++) {

@@ -77,6 +77,12 @@ static void slots_free(struct hv *hv, unsigned vp)
 	stimer_slots_free(hv, vp);
 }
 
+bool sint_allowed(uint64_t value)
+{
+	/* Vectors 0-15 belong to exceptions. */
+	return (value & HV_SINT_MASKED) || (value & HV_SINT_VECTOR_MASK) >= 16;
+}
+
 int synic_write(struct hv *hv, unsigned vp_index, uint32_t msr, uint64_t value)
 {
 	struct hv_vp *vp = &hv->vp[vp_index];
@@ -96,8 +102,8 @@ int synic_write(struct hv *hv, unsigned vp_index, uint32_t msr, uint64_t value)
 	case HV_MSR_EOM:
 		break;
 	default:
-		if (!(value & HV_SINT_MASKED) && (value & HV_SINT_VECTOR_MASK) < 16)
-			return -EPERM; /* vectors 0-15 belong to exceptions */
+		if (!sint_allowed(value))
+			return -EPERM;
 		vp->sint[msr - HV_MSR_SINT0] = value;
 		return 0;
 	}

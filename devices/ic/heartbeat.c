@@ -161,3 +161,37 @@ void heartbeat_state(const struct heartbeat *hb, struct heartbeat_state *ret_sta
 		.application_state = hb->application_state,
 	};
 }
+
+/* Not where it stands on the host's clock, which another host does not share. */
+static uint64_t silent_ns(const struct heartbeat *hb, const struct ic_fields *ic)
+{
+	return ic_agreed(ic) ? min_u64(ic_now_ns(&hb->env) - hb->last_answer_ns, HEARTBEAT_LOST_NS)
+			     : 0;
+}
+
+void heartbeat_record(struct heartbeat *hb, struct record *r)
+{
+	struct ic_fields ic = ic_fields(&hb->ic, r);
+	uint64_t now = ic_now_ns(&hb->env), left = timerq_left(&hb->timer, now);
+	uint64_t silent = silent_ns(hb, &ic), sequence = hb->sequence;
+	uint32_t application = hb->application_state;
+	unsigned health = hb->health;
+
+	record_limited(r, "health", &health, HEARTBEAT_LOST);
+	record_u64(r, "sequence", &sequence);
+	record_u32(r, "application", &application);
+	record_u64(r, "silent_ns", &silent);
+	record_u64(r, "timer_left_ns", &left);
+	if (ic_agreed(&ic) ? left > HEARTBEAT_PERIOD_NS || silent > HEARTBEAT_LOST_NS
+			   : left != TIMERQ_NEVER || silent || health != HEARTBEAT_NO_CONTACT)
+		record_refuse(r, "its beat does not fit its channel");
+	if (record_end(r) < 0 || !r->reads)
+		return;
+	ic_apply(&hb->ic, &ic);
+	hb->sequence = sequence;
+	hb->application_state = application;
+	hb->last_answer_ns = now - silent; /* wraps where the clock is younger: it is subtracted */
+	timerq_arm_left(hb->env.timers, &hb->timer, now, left);
+	if (health != HEARTBEAT_NO_CONTACT)
+		set_health(hb, (enum heartbeat_health)health);
+}

@@ -29,7 +29,8 @@ struct heartbeat_state {
 	const char *label;          /* of health */
 	uint32_t version;           /* IC_VERSION; 0 before it is agreed on */
 	uint64_t answers;           /* since the channel was opened */
-	uint64_t last_answer_ns;    /* monotonic; the time of agreement before the first answer */
+	uint64_t last_answer_ns;    /* monotonic; the time of agreement before the first answer; of
+				     * a saved state perhaps before the clock began: it wraps */
 	uint32_t application_state; /* as the guest tells: 0 unknown, 1 healthy, 2 critical */
 };
 
@@ -40,5 +41,9 @@ int heartbeat_new(const struct ic_env *env,
 void heartbeat_free(struct heartbeat *hb);
 
 void heartbeat_state(const struct heartbeat *hb, struct heartbeat_state *ret_state);
+
+/* In a saved state; read into one whose channel no guest has opened. Of a health that is not
+ * no-contact changed() is called. Time in which the VM stood still is no silence. */
+void heartbeat_record(struct heartbeat *heartbeat, struct record *r);
 
 #endif

@@ -202,9 +202,12 @@ void ic_on_ready(void *dev, struct vmbus_channel *ch)
 int ic_on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
 {
 	struct ic *ic = dev;
-	int r = state_move(&states, &ic->state, IC_OPENED);
+	int r;
 
 	(void)user;
+	if (ic->state != IC_CLOSED) /* a saved state told so of a channel that was not open */
+		ic_on_close(ic, ch);
+	r = state_move(&states, &ic->state, IC_OPENED);
 	if (r < 0)
 		return r;
 	ic->channel = ch;
@@ -220,6 +223,41 @@ void ic_on_close(void *dev, struct vmbus_channel *ch)
 	ic->framework_version = ic->message_version = 0;
 	if (state_move(&states, &ic->state, IC_CLOSED) == 0 && !told)
 		ic->ops->closed(ic->owner);
+}
+
+void ic_on_reopen(void *dev, struct vmbus_channel *ch)
+{
+	struct ic *ic = dev;
+
+	ic->channel = ch;
+	if (ic->state == IC_CLOSED || ic->state == IC_FAULTED)
+		vmbus_channel_fault(ch, "its channel was open and the service was not");
+}
+
+struct ic_fields ic_fields(const struct ic *ic, struct record *r)
+{
+	struct ic_fields f = {ic->state, ic->transaction, ic->framework_version,
+			      ic->message_version};
+
+	record_limited(r, "state", &f.state, IC_FAULTED);
+	record_u8(r, "transaction", &f.transaction);
+	record_u32(r, "framework_version", &f.framework_version);
+	record_u32(r, "message_version", &f.message_version);
+	if (ic_agreed(&f) ? !offered(framework_versions, ARRAY_LEN(framework_versions),
+				     f.framework_version) ||
+				    !offered(ic->service->versions, ic->service->version_count,
+					     f.message_version)
+			  : f.framework_version || f.message_version)
+		record_refuse(r, "its versions do not fit its state");
+	return f;
+}
+
+void ic_apply(struct ic *ic, const struct ic_fields *f)
+{
+	ic->state = f->state;
+	ic->transaction = f->transaction;
+	ic->framework_version = f->framework_version;
+	ic->message_version = f->message_version;
 }
 
 int ic_init(struct ic *ic, struct vmbus *bus, const struct ic_service *service,

@@ -26,6 +26,7 @@
 
 #include "abi/ic.h"
 #include "base/irq.h"
+#include "base/record.h"
 #include "base/timerq.h"
 #include "devices/vmbus/vmbus.h"
 
@@ -92,10 +93,12 @@ struct ic {
 int ic_on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user);
 void ic_on_ready(void *dev, struct vmbus_channel *ch);
 void ic_on_close(void *dev, struct vmbus_channel *ch);
+void ic_on_reopen(void *dev, struct vmbus_channel *ch);
 
 #define IC_DEVICE(text)                                                                         \
 	{                                                                                       \
 		.name = (text), .open = ic_on_open, .ready = ic_on_ready, .close = ic_on_close, \
+		.reopen = ic_on_reopen,                                                         \
 	}
 
 /* Offers the service. ops, service and owner are kept by reference. 0, -ENOSPC or -ENOMEM. */
@@ -114,6 +117,22 @@ const char *ic_state_label(const struct ic *ic);
 
 /* IC_VERSION of the service that was agreed on, 0 for none. */
 uint32_t ic_message_version(const struct ic *ic);
+
+/* The service in a saved state: what a component's record begins with. It is read into `fields`,
+ * which the component applies when the rest of its record was right too. */
+struct ic_fields {
+	unsigned state; /* enum ic_state */
+	uint8_t transaction;
+	uint32_t framework_version, message_version;
+};
+struct ic_fields ic_fields(const struct ic *ic, struct record *r);
+void ic_apply(struct ic *ic, const struct ic_fields *fields);
+
+/* Versions are agreed on: requests may be sent, and the component's timers run. */
+static inline bool ic_agreed(const struct ic_fields *fields)
+{
+	return fields->state == IC_IDLE || fields->state == IC_WAITING;
+}
 
 /* Checks the headers of a packet. 0; -EPROTO for lengths that do not fit. Pure. */
 int ic_decode(const uint8_t *payload, size_t len, struct ic_message *ret_msg);

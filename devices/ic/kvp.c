@@ -45,6 +45,7 @@ struct kvp {
 	struct ic_env env;
 	struct timer timer;
 	unsigned walk; /* enum walk_state */
+	bool anew;     /* what was walked is not here: begin it again */
 	unsigned step; /* of the walk: a place in walk_order */
 	uint32_t index;
 	struct kvp_table table[IC_KVP_POOLS + 1];
@@ -201,6 +202,7 @@ static void begin_walk(struct kvp *kvp)
 {
 	if (state_move(&states, &kvp->walk, KVP_WALKING) < 0)
 		return;
+	kvp->anew = false;
 	kvp->step = 0;
 	ask_pool(kvp);
 }
@@ -325,6 +327,12 @@ static int on_answer(void *owner, const struct ic_message *msg)
 			send_change(kvp);
 		else
 			begin_walk(kvp);
+		return 0;
+	}
+	if (kvp->anew && !kvp->changes) {
+		kvp->anew = false;
+		kvp->step = 0;
+		ask_pool(kvp);
 		return 0;
 	}
 	if (!kvp->changes)
@@ -464,4 +472,92 @@ void kvp_state(const struct kvp *kvp, struct kvp_state *ret_state)
 		.changes_made = kvp->changes_made,
 		.changes_failed = kvp->changes_failed,
 	};
+}
+
+/* ---- saved states ---- */
+
+/* `text` takes what is read. */
+static void text_field(struct record *r, const char *name, char **text, char *scratch, size_t room)
+{
+	size_t len = *text ? strlen(*text) : 0;
+
+	if (*text)
+		memcpy(scratch, *text, len);
+	record_some_bytes(r, name, scratch, &len, room - 1);
+	if (!r->reads || !record_ok(r))
+		return;
+	scratch[len] = '\0';
+	if (strlen(scratch) != len || !fits(scratch, (uint32_t)room)) {
+		record_refuse(r, "the %s of a change is none", name);
+		return;
+	}
+	*text = strdup(scratch);
+	if (!*text)
+		record_refuse(r, "there is no memory for the %s of a change", name);
+}
+
+static void change_fields(struct kvp *kvp, struct kvp_change *c, struct record *r)
+{
+	unsigned pool = c->pool;
+	bool sets = c->value != NULL;
+
+	record_limited(r, "pool", &pool, IC_KVP_POOLS - 1);
+	c->pool = (enum ic_kvp_pool)pool;
+	text_field(r, "key", &c->key, kvp->key, IC_KVP_KEY_BYTES);
+	record_bool(r, "sets", &sets);
+	if (sets && record_ok(r))
+		text_field(r, "value", &c->value, kvp->value, IC_KVP_VALUE_BYTES);
+	if (record_ok(r) && (pool == IC_KVP_POOL_AUTO || !*c->key))
+		record_refuse(r, "a change is of a pair that nobody may change");
+}
+
+static void changes_fields(struct kvp *kvp, struct record *r)
+{
+	unsigned count = kvp->changes;
+
+	if (r->reads && count)
+		record_refuse(r, "the service is in use already");
+	record_limited(r, "changes", &count, KVP_CHANGES_MAX);
+	for (unsigned i = 0; i < count && record_ok(r); i++) {
+		if (r->reads)
+			kvp->change[kvp->changes++] = (struct kvp_change){0};
+		change_fields(kvp, &kvp->change[i], r);
+	}
+}
+
+static bool walk_fits(unsigned walk, unsigned changes, const struct ic_fields *ic)
+{
+	switch (walk) {
+	case KVP_OFF:
+		return !ic_agreed(ic) && !changes;
+	case KVP_RESTING:
+		return ic->state == IC_IDLE;
+	case KVP_CHANGING:
+		return ic->state == IC_WAITING && changes;
+	default:
+		return ic->state == IC_WAITING;
+	}
+}
+
+void kvp_record(struct kvp *kvp, struct record *r)
+{
+	struct ic_fields ic = ic_fields(&kvp->ic, r);
+	unsigned walk = kvp->walk, was = kvp->changes;
+
+	record_limited(r, "walk", &walk, KVP_CHANGING);
+	changes_fields(kvp, r);
+	if (!walk_fits(walk, kvp->changes, &ic))
+		record_refuse(r, "its walk does not fit its channel");
+	if (record_end(r) < 0) {
+		while (kvp->changes > was)
+			drop_change(kvp);
+		return;
+	}
+	if (!r->reads)
+		return;
+	ic_apply(&kvp->ic, &ic);
+	kvp->walk = walk;
+	kvp->anew = walk == KVP_WALKING;
+	if (walk == KVP_RESTING)
+		timerq_arm(kvp->env.timers, &kvp->timer, ic_now_ns(&kvp->env));
 }

@@ -73,4 +73,8 @@ void kvp_state(const struct kvp *kvp, struct kvp_state *ret_state);
 #define KVP_VALUE_TEXT_MAX UTF8_BYTES_OF_UTF16(IC_KVP_VALUE_BYTES)
 int kvp_decode(const uint8_t *body, size_t len, char *ret_key, char *ret_value);
 
+/* In a saved state; read into one whose channel no guest has opened. Changes that wait are part of
+ * it, the pairs are not: a walk begins as soon as nothing else is under way. */
+void kvp_record(struct kvp *kvp, struct record *r);
+
 #endif

@@ -140,3 +140,17 @@ void shutdown_state(const struct shutdown *sd, struct shutdown_state *ret_state)
 		.requests = sd->requests,
 	};
 }
+
+void shutdown_record(struct shutdown *sd, struct record *r)
+{
+	struct ic_fields ic = ic_fields(&sd->ic, r);
+	bool pending = sd->pending;
+
+	record_bool(r, "pending", &pending);
+	if (pending != (ic.state == IC_WAITING))
+		record_refuse(r, "the request that waits does not fit its channel");
+	if (record_end(r) < 0 || !r->reads)
+		return;
+	ic_apply(&sd->ic, &ic);
+	sd->pending = pending;
+}

@@ -48,4 +48,8 @@ int shutdown_request(struct shutdown *sd, enum shutdown_kind kind, const char *r
 
 void shutdown_state(const struct shutdown *sd, struct shutdown_state *ret_state);
 
+/* In a saved state; read into one whose channel no guest has opened. A request that waited for its
+ * answer still does: answered() tells of it. */
+void shutdown_record(struct shutdown *shutdown, struct record *r);
+
 #endif

@@ -150,3 +150,17 @@ void timesync_state(const struct timesync *ts, struct timesync_state *ret_state)
 		.samples = ts->samples,
 	};
 }
+
+/* The guest's clock stood still, so an order is due: at once, or behind the answer that it owes. An
+ * order that waited and what the timer had left are of no use then. */
+void timesync_record(struct timesync *ts, struct record *r)
+{
+	struct ic_fields ic = ic_fields(&ts->ic, r);
+
+	if (record_end(r) < 0 || !r->reads)
+		return;
+	ic_apply(&ts->ic, &ic);
+	ts->sync = true;
+	if (ic_agreed(&ic))
+		timerq_arm(ts->env.timers, &ts->timer, ic_now_ns(&ts->env));
+}

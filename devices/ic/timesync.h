@@ -41,4 +41,8 @@ void timesync_sync(struct timesync *ts);
 
 void timesync_state(const struct timesync *ts, struct timesync_state *ret_state);
 
+/* In a saved state; read into one whose channel no guest has opened. The next message is an order,
+ * by a timer that is due at once. */
+void timesync_record(struct timesync *timesync, struct record *r);
+
 #endif

@@ -134,19 +134,6 @@ static void on_ready(void *dev, struct vmbus_channel *ch)
 		handle(k, &packet);
 }
 
-static int on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
-{
-	struct keyboard *k = dev;
-	int r = state_move(&states, &k->phase, KEYBOARD_OPENED);
-
-	(void)user;
-	if (r < 0)
-		return r;
-	k->channel = ch;
-	k->sent = 0;
-	return 0;
-}
-
 static void on_close(void *dev, struct vmbus_channel *ch)
 {
 	struct keyboard *k = dev;
@@ -158,11 +145,37 @@ static void on_close(void *dev, struct vmbus_channel *ch)
 	k->response.type = 0;
 }
 
+static int on_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
+{
+	struct keyboard *k = dev;
+	int r;
+
+	(void)user;
+	if (k->phase != KEYBOARD_CLOSED) /* a saved state told so of a channel that was not open */
+		on_close(k, ch);
+	r = state_move(&states, &k->phase, KEYBOARD_OPENED);
+	if (r < 0)
+		return r;
+	k->channel = ch;
+	k->sent = 0;
+	return 0;
+}
+
+static void on_reopen(void *dev, struct vmbus_channel *ch)
+{
+	struct keyboard *k = dev;
+
+	k->channel = ch;
+	if (k->phase == KEYBOARD_CLOSED)
+		vmbus_channel_fault(ch, "its channel was open and the keyboard was not");
+}
+
 static const struct vmbus_device_ops device = {
 	.name = "keyboard",
 	.open = on_open,
 	.ready = on_ready,
 	.close = on_close,
+	.reopen = on_reopen,
 };
 
 int keyboard_press(struct keyboard *k, const struct keystroke *strokes, unsigned count)
@@ -216,4 +229,47 @@ void keyboard_free(struct keyboard *k)
 		return;
 	vmbus_rescind(k->channel);
 	free(k);
+}
+
+/* What waits is for a guest that drives the keyboard. */
+static bool fits(const struct keyboard *k)
+{
+	const struct keyboard_response *p = &k->response;
+
+	if (p->type ? p->type != KEYBOARD_RESPONSE ||
+			      (p->status != 0 && p->status != KEYBOARD_ACCEPTED) ||
+			      k->phase != KEYBOARD_OPENED
+		    : p->status != 0)
+		return false;
+	return (!k->count || k->phase == KEYBOARD_READY) &&
+	       (!k->leds || k->phase != KEYBOARD_CLOSED);
+}
+
+static void queue_fields(struct keyboard *k, struct record *r)
+{
+	record_limited(r, "keystrokes", &k->count, KEYBOARD_QUEUE);
+	for (unsigned i = 0; i < k->count && record_ok(r); i++) {
+		struct keystroke *s = &k->queue[(k->first + i) % KEYBOARD_QUEUE];
+
+		record_u16(r, "code", &s->code);
+		record_u16(r, "flags", &s->flags);
+	}
+}
+
+void keyboard_record(struct keyboard *k, struct record *r)
+{
+	struct keyboard copy = *k;
+	uint32_t type = k->response.type, status = type ? k->response.status : 0;
+
+	record_limited(r, "phase", &copy.phase, KEYBOARD_READY);
+	record_u16(r, "leds", &copy.leds);
+	record_u32(r, "response_type", &type);
+	record_u32(r, "response_status", &status);
+	copy.response = (struct keyboard_response){.type = type, .status = status};
+	queue_fields(&copy, r);
+	if (!fits(&copy))
+		record_refuse(r, "what waits does not fit its phase '%s'",
+			      state_label(&states, copy.phase));
+	if (record_end(r) == 0 && r->reads)
+		*k = copy;
 }

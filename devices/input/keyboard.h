@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "abi/keyboard.h"
+#include "base/record.h"
 #include "devices/vmbus/vmbus.h"
 
 #define KEYBOARD_QUEUE 1024u
@@ -64,5 +65,9 @@ void keyboard_state(const struct keyboard *k, struct keyboard_state *ret_state);
 /* What a guest sends. 0; -EPROTO for a length that does not fit; -ENOTSUP for a type that is not
  * a guest's. Pure. */
 int keyboard_decode(const uint8_t *payload, size_t len, struct keyboard_message *ret_message);
+
+/* In a saved state, with the keystrokes that wait for room in the ring; read into one whose channel
+ * no guest has opened. */
+void keyboard_record(struct keyboard *keyboard, struct record *r);
 
 #endif

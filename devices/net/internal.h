@@ -14,7 +14,11 @@
  *     in the ring, or answered, or the one that is pending;
  *  5. the last NETVSP_CONTROL_RESERVE sections are for control messages only, so that frames
  *     cannot starve the answers that drivers wait for without a timeout;
- *  6. queue[0] is the primary channel; a sub-channel has an offer only while queue[0] is open.
+ *  6. queue[0] is the primary channel; a sub-channel has an offer only while queue[0] is open, or
+ *     7 holds;
+ *  7. while `kept` is not NETVSP_CLOSED a state has been read and queue[0] was not reopened since:
+ *     the state is CLOSED, and what belongs to `kept` (sections, replies, RNDIS) is there but
+ * rests.
  */
 #ifndef OYA_DEVICES_NET_INTERNAL_H
 #define OYA_DEVICES_NET_INTERNAL_H
@@ -80,6 +84,7 @@ struct netvsp {
 	struct netvsp_queue queue[NETVSP_QUEUES];
 	unsigned queues; /* that are in use: 1, and the sub-channels that the guest asked for */
 	unsigned state;  /* enum netvsp_state */
+	unsigned kept;   /* the state of a record that was read, until queue[0] is reopened */
 	uint32_t message_bytes;
 	uint64_t capabilities; /* of the driver: NVSP_CAPABILITY_... */
 	unsigned accepted;     /* what the back end was told that frames may have */
@@ -131,10 +136,18 @@ uint32_t netvsp_tx_transfer(struct netvsp *nic, const struct vmbus_packet *packe
 
 /* netvsp_sub.c: sub-channels. The guest asks for `wanted` of them: how many are offered. */
 uint32_t netvsp_sub_allocate(struct netvsp *nic, uint32_t wanted);
+/* Offers `wanted`, fewer than the NIC may have queues, where none is offered: how many there are.
+ */
+uint32_t netvsp_sub_offer(struct netvsp *nic, uint32_t wanted);
 /* Takes them all back. */
 void netvsp_sub_rescind(struct netvsp *nic);
 /* One was opened: the guest gets its table once all are. */
 void netvsp_sub_opened(struct netvsp *nic);
+
+/* netvsp_state.c: the channel was open when the state was written that has been read. */
+void netvsp_reopen(void *dev, struct vmbus_channel *ch);
+/* A driver begins: what was kept is none of its. */
+void netvsp_state_forget(struct netvsp *nic);
 
 extern const struct vmbus_device_ops netvsp_ops;
 extern const struct guid netvsp_type;

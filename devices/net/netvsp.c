@@ -297,7 +297,7 @@ static int sub_open(struct netvsp_queue *q, struct vmbus_channel *ch)
 		return -EPROTO;
 	q->ch = ch;
 	q->pending = false;
-	q->batch.count = 0;
+	netvsp_rx_forget(q);
 	netvsp_sub_opened(q->nic);
 	return 0;
 }
@@ -310,6 +310,7 @@ static int netvsp_open(void *dev, struct vmbus_channel *ch, const uint8_t *user)
 	(void)user;
 	if (q != &q->nic->queue[0])
 		return sub_open(q, ch);
+	netvsp_state_forget(q->nic);
 	r = state_move(&states, &q->nic->state, NETVSP_OPEN);
 	if (r < 0)
 		return r;
@@ -331,6 +332,7 @@ static void netvsp_close(void *dev, struct vmbus_channel *ch)
 	if (q != &nic->queue[0]) {
 		netvsp_rx_forget(q);
 		q->ch = NULL;
+		q->pending = false;
 		netvsp_rx_update_want(nic);
 		return;
 	}
@@ -350,6 +352,7 @@ const struct vmbus_device_ops netvsp_ops = {
 	.open = netvsp_open,
 	.ready = netvsp_ready,
 	.close = netvsp_close,
+	.reopen = netvsp_reopen,
 };
 
 static bool config_complete(struct netvsp_config *c)
@@ -457,19 +460,21 @@ void netvsp_free(struct netvsp *nic)
 
 void netvsp_set_link(struct netvsp *nic, bool up)
 {
+	unsigned state = nic->kept ? nic->kept : nic->state;
 	struct netvsp_reply *slot;
 
 	if (nic->rndis.link_up == up)
 		return;
 	nic->rndis.link_up = up;
 	/* A driver that has not come so far asks for the link's state itself. */
-	if (nic->state != NETVSP_RUNNING || nic->rndis.state == RNDIS_UNINITIALIZED)
+	if (state != NETVSP_RUNNING || nic->rndis.state == RNDIS_UNINITIALIZED)
 		return;
 	slot = netvsp_reply_slot(nic);
 	if (!slot)
 		return;
 	netvsp_reply_queue(nic, rndis_link_message(&nic->rndis, slot->bytes));
-	vmbus_channel_flush(nic->queue[0].ch);
+	if (nic->queue[0].ch)
+		vmbus_channel_flush(nic->queue[0].ch);
 }
 
 bool netvsp_link(const struct netvsp *nic)

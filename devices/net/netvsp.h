@@ -16,6 +16,7 @@
 
 #include "base/guid.h"
 #include "base/netport.h"
+#include "base/record.h"
 #include "devices/net/rndis.h"
 #include "devices/vmbus/vmbus.h"
 
@@ -48,5 +49,19 @@ void netvsp_set_link(struct netvsp *nic, bool up);
 bool netvsp_link(const struct netvsp *nic);
 
 const struct netvsp_stats *netvsp_get_stats(const struct netvsp *nic);
+
+/* The NIC in a record of a saved state: its protocols, both buffers, which sections are free or
+ * with the guest, frames and answers that have not gone out, and the link as it was plugged.
+ *
+ * Reading: a NIC that no driver has used, of the same configuration, on a bus whose guest is not
+ * connected yet, since sub-channels are offered again. Until the bus reopens the primary channel
+ * the NIC counts as closed: frames are dropped, and a change of the link is told later. The back
+ * end learns what frames may have once ready() has come. Takes memory of a fixed size for the
+ * call; a record is refused as well when there is none. */
+void netvsp_state(struct netvsp *nic, struct record *r);
+
+/* Before it is read: the instance by which the guest knows the NIC. 0, or -EBUSY once it was used.
+ */
+int netvsp_set_instance(struct netvsp *nic, const struct guid *instance);
 
 #endif

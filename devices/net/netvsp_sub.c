@@ -9,7 +9,7 @@
 #include "base/util.h"
 #include "devices/net/internal.h"
 
-uint32_t netvsp_sub_allocate(struct netvsp *nic, uint32_t wanted)
+uint32_t netvsp_sub_offer(struct netvsp *nic, uint32_t wanted)
 {
 	struct vmbus_offer offer = {
 		.type = netvsp_type,
@@ -19,9 +19,6 @@ uint32_t netvsp_sub_allocate(struct netvsp *nic, uint32_t wanted)
 	};
 	uint32_t n;
 
-	if (nic->state != NETVSP_RUNNING || nic->queues > 1)
-		return 0;
-	wanted = min_u32(wanted, nic->config.queues - 1);
 	for (n = 0; n < wanted; n++) {
 		struct netvsp_queue *q = &nic->queue[n + 1];
 
@@ -32,6 +29,13 @@ uint32_t netvsp_sub_allocate(struct netvsp *nic, uint32_t wanted)
 	}
 	nic->queues = 1 + n;
 	return n;
+}
+
+uint32_t netvsp_sub_allocate(struct netvsp *nic, uint32_t wanted)
+{
+	if (nic->state != NETVSP_RUNNING || nic->queues > 1)
+		return 0;
+	return netvsp_sub_offer(nic, min_u32(wanted, nic->config.queues - 1));
 }
 
 void netvsp_sub_rescind(struct netvsp *nic)

@@ -15,13 +15,11 @@
 #define REG_STATUS 7u /* written: command */
 #define DEVICE_SECOND 0x10u
 #define DEVICE_LBA 0x40u
-#define CONTROL_NO_IRQ 0x02u
 #define CONTROL_RESET 0x04u
 #define CONTROL_PREVIOUS 0x80u /* reads of registers give what was written before */
 #define ERROR_DIAGNOSED 0x01u  /* after a reset: no failure */
 #define SIGNATURE_PACKET_MID 0x14u
 #define SIGNATURE_PACKET_HIGH 0xEBu
-#define PACKET_LIMIT_MAX 0xFFFEu
 
 enum command {
 	COMMAND_DEVICE_RESET = 0x08,
@@ -48,9 +46,9 @@ static struct ide_drive *selected(struct ide_channel *ch)
 	return d->used ? d : NULL;
 }
 
-static void set_line(struct ide_channel *ch, bool level)
+void ide_set_line(struct ide_channel *ch, bool level)
 {
-	level = level && !(ch->control & CONTROL_NO_IRQ);
+	level = level && !(ch->control & IDE_CONTROL_NO_IRQ);
 	if (ch->line == level)
 		return;
 	ch->line = level;
@@ -76,7 +74,7 @@ static void set_signature(struct ide_channel *ch, const struct ide_drive *d)
 
 static void reset_channel(struct ide_channel *ch)
 {
-	set_line(ch, false);
+	ide_set_line(ch, false);
 	ch->status = IDE_STATUS_READY | IDE_STATUS_SEEK;
 	ch->error = ERROR_DIAGNOSED;
 	ch->phase = IDE_IDLE;
@@ -99,7 +97,7 @@ static void end(struct ide_channel *ch, uint8_t status, bool interrupt)
 	ch->status = IDE_STATUS_READY | IDE_STATUS_SEEK | status;
 	if (ch->by_packet)
 		set_reg(ch, IDE_REG_COUNT, IDE_REASON_COMMAND | IDE_REASON_TO_HOST);
-	set_line(ch, interrupt);
+	ide_set_line(ch, interrupt);
 }
 
 void ide_finish(struct ide_channel *ch)
@@ -136,7 +134,7 @@ static void ask(struct ide_channel *ch, bool interrupt)
 		set_reg(ch, IDE_REG_MID, (uint8_t)block);
 		set_reg(ch, IDE_REG_HIGH, (uint8_t)(block >> 8));
 	}
-	set_line(ch, interrupt);
+	ide_set_line(ch, interrupt);
 }
 
 void ide_send(struct ide_channel *ch, uint32_t len)
@@ -339,7 +337,7 @@ static void begin_packet(struct ide_channel *ch)
 {
 	uint32_t limit = ch->reg[IDE_REG_MID][0] | (uint32_t)ch->reg[IDE_REG_HIGH][0] << 8;
 
-	ch->block_max = limit > 1 ? limit & PACKET_LIMIT_MAX : PACKET_LIMIT_MAX;
+	ch->block_max = limit > 1 ? limit & IDE_PACKET_LIMIT_MAX : IDE_PACKET_LIMIT_MAX;
 	ch->by_packet = true;
 	ch->phase = IDE_PACKET;
 	ch->pos = 0;
@@ -379,14 +377,14 @@ static void command(struct ide_channel *ch, uint8_t value)
 
 	if (!d || ch->phase == IDE_BUSY)
 		return;
-	set_line(ch, false);
+	ide_set_line(ch, false);
 	ch->error = 0;
 	ch->by_packet = ch->writes = false;
 	ch->offset = ch->left = 0;
 	ch->served = d;
 	if (value == COMMAND_DIAGNOSTIC) {
 		reset_channel(ch);
-		set_line(ch, true);
+		ide_set_line(ch, true);
 	} else if (d->scsi.kind == SCSI_UNIT_DISK) {
 		disk_command(ch, d, value);
 	} else {
@@ -413,7 +411,7 @@ uint32_t ide_read(struct ide *ide, unsigned channel, unsigned reg, unsigned byte
 	case REG_ERROR:
 		return ch->error;
 	case REG_STATUS:
-		set_line(ch, false);
+		ide_set_line(ch, false);
 		return status(ch);
 	default:
 		return ch->reg[reg & 7][ch->control & CONTROL_PREVIOUS ? 1 : 0];
@@ -485,8 +483,8 @@ void ide_write_control(struct ide *ide, unsigned channel, uint8_t value)
 	bool resets = (ch->control & CONTROL_RESET) && !(value & CONTROL_RESET);
 
 	ch->control = value;
-	if (value & CONTROL_NO_IRQ)
-		set_line(ch, false);
+	if (value & IDE_CONTROL_NO_IRQ)
+		ide_set_line(ch, false);
 	if (value & CONTROL_RESET)
 		ch->status = IDE_STATUS_BUSY;
 	if (resets)

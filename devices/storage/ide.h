@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "base/blockdev.h"
+#include "base/record.h"
 #include "devices/storage/scsi.h"
 
 #define IDE_CHANNELS 2u
@@ -57,6 +58,14 @@ int ide_attach(struct ide *ide, unsigned place, enum scsi_unit_kind kind,
 /* Takes the medium away from a place (NULL) or gives it another; a disk without one is no longer
  * there. 0, also where no unit is; -EBUSY while an operation is at it: call again. */
 int ide_set_medium(struct ide *ide, unsigned place, const struct blockdev *medium);
+
+/*
+ * A saved state: registers, the buffer as far as the guest has yet to take or has given it, and
+ * what a drive has to tell. Written, which fails while an operation is at a medium: wait for it; or
+ * read into channels that are new and have the same units; a record that is refused changes
+ * nothing. Then irq is told of the lines that are high.
+ */
+void ide_state(struct ide *ide, struct record *r);
 
 /* Register 0 (data) to 7 of a channel; bytes: 1, and for the data 2 or 4. */
 uint32_t ide_read(struct ide *ide, unsigned channel, unsigned reg, unsigned bytes);

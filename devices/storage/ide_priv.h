@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of the IDE channels share: ide.c (registers, movement of data, ATA commands) and
- * ide_packet.c (what drives do by packets, and who units say they are). See ide.h. */
+/* What the parts of the IDE channels share: ide.c (registers, movement of data, ATA commands),
+ * ide_packet.c (what drives do by packets, and who units say they are) and ide_state.c (saved
+ * states). See ide.h. */
 #ifndef OYA_DEVICES_STORAGE_IDE_PRIV_H
 #define OYA_DEVICES_STORAGE_IDE_PRIV_H
 
@@ -9,6 +10,7 @@
 #define IDE_BUFFER 32768u
 #define IDE_SECTOR 512u
 #define IDE_PACKET_BYTES 12u
+#define IDE_PACKET_LIMIT_MAX 0xFFFEu
 
 #define IDE_STATUS_BUSY 0x80u
 #define IDE_STATUS_READY 0x40u
@@ -18,6 +20,7 @@
 #define IDE_ERROR_ABORTED 0x04u
 #define IDE_ERROR_NO_SECTOR 0x10u
 #define IDE_ERROR_UNREADABLE 0x40u
+#define IDE_CONTROL_NO_IRQ 0x02u
 
 /* Indices of registers that a command has; the rest is in ide.c. */
 #define IDE_REG_COUNT 2u
@@ -60,6 +63,9 @@ struct ide {
 	struct ide_host host;
 	struct ide_channel channel[IDE_CHANNELS];
 };
+
+/* The interrupt line, as far as the guest lets it through. */
+void ide_set_line(struct ide_channel *ch, bool level);
 
 /* Ends of a command. */
 void ide_finish(struct ide_channel *ch);

@@ -19,36 +19,25 @@
 /* Packets taken in one call of ready(), so that one guest cannot hold the thread. */
 #define BATCH_MAX 256u
 
-enum storvsp_state {
-	STATE_IDLE,
-	STATE_BEGUN,
-	STATE_VERSIONED,
-	STATE_QUERIED,
-	STATE_READY,
-	STATE_COUNT,
+static const char *const state_labels[STORVSP_STATES] = {
+	[STORVSP_IDLE] = "idle",       [STORVSP_BEGUN] = "begun", [STORVSP_VERSIONED] = "versioned",
+	[STORVSP_QUERIED] = "queried", [STORVSP_READY] = "ready",
 };
 
-static const char *const state_labels[STATE_COUNT] = {
-	[STATE_IDLE] = "idle",       [STATE_BEGUN] = "begun", [STATE_VERSIONED] = "versioned",
-	[STATE_QUERIED] = "queried", [STATE_READY] = "ready",
-};
-
-static const uint32_t state_next[STATE_COUNT] = {
-	[STATE_IDLE] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_BEGUN),
-	[STATE_BEGUN] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_VERSIONED),
-	[STATE_VERSIONED] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_QUERIED),
-	[STATE_QUERIED] = STATE_BIT(STATE_IDLE) | STATE_BIT(STATE_READY),
-	[STATE_READY] = STATE_BIT(STATE_IDLE),
+static const uint32_t state_next[STORVSP_STATES] = {
+	[STORVSP_IDLE] = STATE_BIT(STORVSP_IDLE) | STATE_BIT(STORVSP_BEGUN),
+	[STORVSP_BEGUN] = STATE_BIT(STORVSP_IDLE) | STATE_BIT(STORVSP_VERSIONED),
+	[STORVSP_VERSIONED] = STATE_BIT(STORVSP_IDLE) | STATE_BIT(STORVSP_QUERIED),
+	[STORVSP_QUERIED] = STATE_BIT(STORVSP_IDLE) | STATE_BIT(STORVSP_READY),
+	[STORVSP_READY] = STATE_BIT(STORVSP_IDLE),
 };
 
 static const struct state_table states = {
 	.name = "storvsp",
-	.count = STATE_COUNT,
+	.count = STORVSP_STATES,
 	.labels = state_labels,
 	.next = state_next,
 };
-
-static int offer_queue(struct storvsp *sp, unsigned index);
 
 /* --- the channel's protocol ------------------------------------------------------------- */
 
@@ -69,17 +58,17 @@ static uint32_t query_version(struct storvsp *sp, const struct storvsc_packet *i
 {
 	if (len < PACKET_VERSION_MIN)
 		return STORVSC_STATUS_INVALID_PARAMETER;
-	if (!state_allows(&states, sp->state, STATE_VERSIONED))
+	if (!state_allows(&states, sp->state, STORVSP_VERSIONED))
 		return STORVSC_STATUS_INVALID_STATE;
 	reply->version.major_minor = in->version.major_minor;
 	if (!version_supported(in->version.major_minor))
 		return STORVSC_STATUS_REVISION_MISMATCH;
-	return advance(sp, STATE_VERSIONED);
+	return advance(sp, STORVSP_VERSIONED);
 }
 
 static uint32_t query_properties(struct storvsp *sp, struct storvsc_packet *reply)
 {
-	uint32_t status = advance(sp, STATE_QUERIED);
+	uint32_t status = advance(sp, STORVSP_QUERIED);
 
 	if (status != STORVSC_STATUS_OK)
 		return status;
@@ -105,12 +94,12 @@ static void take_back_sub_channels(struct storvsp *sp)
 /* All that were asked for, or none. A driver asks once for each opening of the controller. */
 static uint32_t create_sub_channels(struct storvsp *sp, unsigned count)
 {
-	if (sp->state != STATE_READY || sp->queue[1].offer)
+	if (sp->state != STORVSP_READY || sp->queue[1].offer)
 		return STORVSC_STATUS_INVALID_STATE;
 	if (count == 0 || count > sp->config.sub_channels_max)
 		return STORVSC_STATUS_INVALID_PARAMETER;
 	for (unsigned i = 1; i <= count; i++) {
-		if (offer_queue(sp, i) < 0) {
+		if (storvsp_offer_queue(sp, i) < 0) {
 			take_back_sub_channels(sp);
 			return STORVSC_STATUS_NO_RESOURCES;
 		}
@@ -134,7 +123,7 @@ static void begin_reset(struct storvsp_request *req)
 static bool handle_ready_operation(struct storvsp_request *req, const struct vmbus_packet *packet,
 				   const struct storvsc_packet *in)
 {
-	if (req->sp->state != STATE_READY) {
+	if (req->sp->state != STORVSP_READY) {
 		req->reply.status = STORVSC_STATUS_INVALID_STATE;
 		return false;
 	}
@@ -156,13 +145,13 @@ static uint32_t handle_set_up(struct storvsp *sp, const struct storvsc_packet *i
 {
 	switch (in->operation) {
 	case STORVSC_OP_BEGIN_INITIALIZATION:
-		return advance(sp, STATE_BEGUN);
+		return advance(sp, STORVSP_BEGUN);
 	case STORVSC_OP_QUERY_PROTOCOL_VERSION:
 		return query_version(sp, in, len, reply);
 	case STORVSC_OP_QUERY_PROPERTIES:
 		return query_properties(sp, reply);
 	case STORVSC_OP_END_INITIALIZATION:
-		return advance(sp, STATE_READY);
+		return advance(sp, STORVSP_READY);
 	case STORVSC_OP_CREATE_SUB_CHANNELS:
 		return create_sub_channels(sp, in->sub_channel_count);
 	default:
@@ -313,7 +302,7 @@ static void on_close(void *dev, struct vmbus_channel *ch)
 	(void)ch;
 	if (q == sp->queue) {
 		take_back_sub_channels(sp);
-		(void)state_move(&states, &sp->state, STATE_IDLE); /* allowed from each state */
+		(void)state_move(&states, &sp->state, STORVSP_IDLE); /* allowed from each state */
 	}
 	q->channel = NULL;
 	q->generation++;
@@ -325,14 +314,22 @@ static void on_close(void *dev, struct vmbus_channel *ch)
 	drop_reset(q);
 }
 
+static void on_reopen(void *dev, struct vmbus_channel *ch)
+{
+	struct storvsp_queue *q = dev;
+
+	q->channel = ch;
+}
+
 static const struct vmbus_device_ops storvsp_ops = {
 	.name = "storvsp",
 	.open = on_open,
 	.ready = on_ready,
 	.close = on_close,
+	.reopen = on_reopen,
 };
 
-static int offer_queue(struct storvsp *sp, unsigned index)
+int storvsp_offer_queue(struct storvsp *sp, unsigned index)
 {
 	struct vmbus_offer offer = {
 		.instance = sp->config.instance,
@@ -353,7 +350,7 @@ void storvsp_ask_scan(struct storvsp *sp)
 	struct vmbus_channel *ch = sp->queue[0].channel;
 
 	sp->scan_wanted = false;
-	if (!ch || sp->state != STATE_READY)
+	if (!ch || sp->state != STORVSP_READY)
 		return; /* a driver that sets the controller up looks by itself */
 	sp->scan_wanted = vmbus_channel_send(ch, VMBUS_PACKET_INBAND, false, STORVSC_UNASKED,
 					     &packet, sizeof(packet)) == -EAGAIN;
@@ -377,7 +374,7 @@ struct storvsp *storvsp_new(struct vmbus *bus, const struct storvsp_config *conf
 		sp->queue[i].sp = sp;
 		list_init(&sp->queue[i].unsent);
 	}
-	if (storvsp_requests_init(sp) < 0 || offer_queue(sp, 0) < 0) {
+	if (storvsp_requests_init(sp) < 0 || storvsp_offer_queue(sp, 0) < 0) {
 		storvsp_free(sp);
 		return NULL;
 	}

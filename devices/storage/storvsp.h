@@ -27,6 +27,7 @@
 
 #include "base/blockdev.h"
 #include "base/guid.h"
+#include "base/record.h"
 #include "devices/storage/scsi.h"
 #include "devices/vmbus/vmbus.h"
 
@@ -105,6 +106,11 @@ void storvsp_retry(struct storvsp *sp);
  * error. */
 unsigned storvsp_inflight(const struct storvsp *sp);
 unsigned storvsp_held(const struct storvsp *sp);
+
+/* The controller in a saved state: its units must be those that it had, with the media that it had
+ * at least. Writing is refused while requests are under way or held. What was read offers its
+ * sub-channels, and gives a medium back that the guest had ejected. */
+void storvsp_record(struct storvsp *sp, struct record *r);
 
 /* Counters of a unit since it was attached; NULL when there is none. */
 const struct storvsp_stats *storvsp_unit_stats(const struct storvsp *sp, unsigned target,

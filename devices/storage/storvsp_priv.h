@@ -16,6 +16,15 @@
 #define STORVSP_IOV_LONG (SCSI_TRANSFER_MAX / VMBUS_PAGE + 1)
 #define STORVSP_LONG_MAX 16u /* vectors of STORVSP_IOV_LONG, 32 KiB each */
 
+enum storvsp_state {
+	STORVSP_IDLE,
+	STORVSP_BEGUN,
+	STORVSP_VERSIONED,
+	STORVSP_QUERIED,
+	STORVSP_READY,
+	STORVSP_STATES
+};
+
 struct storvsp_unit {
 	struct scsi_unit scsi;
 	const struct blockdev *blockdev; /* of a drive without a medium NULL */
@@ -80,7 +89,7 @@ struct storvsp_queue {
 struct storvsp {
 	struct vmbus *bus;
 	struct storvsp_config config;
-	unsigned state;
+	unsigned state;   /* enum storvsp_state */
 	bool in_ready;    /* the bus signals the guest when ready() returns */
 	bool scan_wanted; /* the guest is to be told that units have come or gone */
 	bool stalled;     /* packets of some channel may wait for a slot or a long vector */
@@ -96,6 +105,9 @@ struct storvsp {
 	struct iovec *long_free[STORVSP_LONG_MAX];
 	struct storvsp_request slot[STORVSP_SLOTS];
 };
+
+/* Offers the channel of a queue. 0, -ENOSPC or -ENOMEM. */
+int storvsp_offer_queue(struct storvsp *sp, unsigned index);
 
 /* Fills the free list and makes the first long vector; 0 or -ENOMEM. */
 int storvsp_requests_init(struct storvsp *sp);

@@ -58,7 +58,7 @@ int vmbus_new(const struct vmbus_config *config, struct vmbus **ret_bus)
 	return 0;
 }
 
-static void bus_drop_queue(struct vmbus *bus)
+void bus_drop_queue(struct vmbus *bus)
 {
 	struct list *at;
 
@@ -79,7 +79,7 @@ void vmbus_free(struct vmbus *bus)
 	free(bus);
 }
 
-static void bus_post_queued(struct vmbus *bus)
+void bus_post_queued(struct vmbus *bus)
 {
 	while (!list_empty(&bus->queue)) {
 		struct queued_message *m =
@@ -182,18 +182,21 @@ void vmbus_reset(struct vmbus *bus)
 	bus->deferred = false;
 }
 
+bool bus_version_known(const struct vmbus *bus, uint32_t version)
+{
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		if (versions[i] == version)
+			return version <= bus->config.max_version;
+	}
+	return false;
+}
+
 static bool version_offered(const struct vmbus *bus, uint32_t version, uint32_t connection_id)
 {
 	uint32_t expected =
 		version >= VMBUS_VERSION(5, 0) ? VMBUS_CONNECTION_ID_V5 : VMBUS_CONNECTION_ID;
 
-	if (version > bus->config.max_version || connection_id != expected)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
-		if (versions[i] == version)
-			return true;
-	}
-	return false;
+	return connection_id == expected && bus_version_known(bus, version);
 }
 
 static void on_initiate_contact(struct vmbus *bus, uint32_t connection_id,

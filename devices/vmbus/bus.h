@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/record.h"
 #include "devices/vmbus/vmbus.h"
 
 /* Connection id that the guest signals for a channel: this plus the relid. Guest ABI. */
@@ -60,6 +61,15 @@ void vmbus_run_deferred(struct vmbus *bus);
 
 /* The partition is reset: all channels close, the guest is no longer connected. */
 void vmbus_reset(struct vmbus *bus);
+
+/* The bus in a saved state: a record of its own, and one for each channel, whose instance is the
+ * relid. They are read into a bus that no guest has used, in that order, behind those of the
+ * devices, which have offered their sub-channels by then; a channel finds its offer by instance
+ * and index. At the end vmbus_restored(), once the partition is whole: guests that wait are
+ * signalled, and learn of offers that the state did not have. */
+void vmbus_record(struct vmbus *bus, struct record *r);
+void vmbus_channel_record(struct vmbus *bus, uint32_t relid, struct record *r);
+void vmbus_restored(struct vmbus *bus);
 
 struct vmbus_channel_info {
 	uint32_t relid;

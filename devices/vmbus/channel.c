@@ -51,7 +51,7 @@ struct vmbus_channel *channel_by_relid(struct vmbus *bus, uint32_t relid)
 	return relid <= VMBUS_RELID_MAX ? bus->channel[relid] : NULL;
 }
 
-static uint32_t channel_connection(const struct vmbus_channel *ch)
+uint32_t channel_connection(const struct vmbus_channel *ch)
 {
 	return VMBUS_SIGNAL_CONNECTION_BASE + ch->relid;
 }
@@ -105,6 +105,14 @@ int vmbus_offer_channel(struct vmbus *bus, const struct vmbus_offer *offer,
 	if (bus->state == BUS_OFFERED)
 		channel_announce(ch);
 	*ret_channel = ch;
+	return 0;
+}
+
+int vmbus_offer_rename(struct vmbus_channel *ch, const struct guid *instance)
+{
+	if (ch->state != CHANNEL_UNSEEN)
+		return -EBUSY;
+	ch->offer.instance = *instance;
 	return 0;
 }
 

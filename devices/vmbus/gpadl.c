@@ -72,7 +72,7 @@ uint8_t *gpadl_piece(const struct gpadl *g, uint64_t offset, uint64_t max, uint6
 	return g->extent[low].hva + (offset - g->extent[low].offset);
 }
 
-static int gpadl_add_page(const struct vmbus *bus, struct gpadl *g, uint64_t pfn)
+int gpadl_add_page(const struct vmbus *bus, struct gpadl *g, uint64_t pfn)
 {
 	const struct gpadl_extent *last;
 	uint8_t *hva;

@@ -68,6 +68,7 @@ struct vmbus_channel {
 	bool resume;          /* service again when deferred work runs */
 	bool signal_wanted;   /* the guest is to be signalled at the next flush */
 	bool in_ready;
+	bool restored;     /* by its record */
 	uint64_t up_taken; /* bytes taken off the upstream ring since draining began */
 	uint64_t packets_in, packets_out, kicks, signals, ring_full;
 };
@@ -102,6 +103,9 @@ struct vmbus {
 
 /* bus.c */
 void bus_send(struct vmbus *bus, const void *message, size_t len);
+void bus_post_queued(struct vmbus *bus);
+void bus_drop_queue(struct vmbus *bus);
+bool bus_version_known(const struct vmbus *bus, uint32_t version);
 void bus_defer(struct vmbus *bus);
 
 /* channel.c */
@@ -112,6 +116,7 @@ void channel_open(struct vmbus_channel *ch, const struct vmbus_msg_open *msg);
 void channel_close(struct vmbus_channel *ch);
 void channel_release(struct vmbus_channel *ch);
 void channel_service(struct vmbus_channel *ch);
+uint32_t channel_connection(const struct vmbus_channel *ch);
 
 /* gpadl.c */
 struct gpadl *gpadl_find(const struct vmbus *bus, uint32_t relid, uint32_t handle);
@@ -120,6 +125,8 @@ void gpadl_on_header(struct vmbus *bus, const uint8_t *message, size_t len);
 void gpadl_on_body(struct vmbus *bus, const uint8_t *message, size_t len);
 void gpadl_on_teardown(struct vmbus *bus, const struct vmbus_msg_gpadl_teardown *msg);
 void gpadl_free(struct vmbus *bus, struct gpadl *g);
+/* The next page of g; -EFAULT when it is no RAM, -ENOMEM. g has room for it. */
+int gpadl_add_page(const struct vmbus *bus, struct gpadl *g, uint64_t pfn);
 /* The contiguous piece at `offset` of the pages: its address, *ret_len bytes up to max. */
 uint8_t *gpadl_piece(const struct gpadl *g, uint64_t offset, uint64_t max, uint64_t *ret_len);
 

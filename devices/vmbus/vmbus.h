@@ -57,6 +57,8 @@ struct vmbus_device_ops {
 	/* The channel closes (guest's wish, fault is followed by it, unload, reset): the device
 	 * forgets ch before it returns. Work under way may go on; its completion is dropped. */
 	void (*close)(void *dev, struct vmbus_channel *ch);
+	/* The channel was open when the state was written; the device's own state has been read. */
+	void (*reopen)(void *dev, struct vmbus_channel *ch);
 };
 
 struct vmbus_offer {
@@ -75,6 +77,9 @@ struct vmbus_offer {
  * 0 and *ret_channel, or -ENOSPC when no relid is free, -ENOMEM. */
 int vmbus_offer_channel(struct vmbus *bus, const struct vmbus_offer *offer,
 			struct vmbus_channel **ret_channel);
+
+/* Gives an offer that no guest has seen another instance: that of a saved state. 0 or -EBUSY. */
+int vmbus_offer_rename(struct vmbus_channel *ch, const struct guid *instance);
 
 /* Takes the offer back: the device's close() runs when the channel is open, then the guest is
  * told. The channel must not be used by the device afterwards. */

@@ -130,6 +130,49 @@ void vmguest_free(struct vmguest *g)
 	free(g);
 }
 
+#define RECORD_ROOM (256u * 1024)
+
+static void bus_record(struct vmguest *g, struct record *r, uint32_t relid)
+{
+	if (relid)
+		vmbus_channel_record(g->bus, relid, r);
+	else
+		vmbus_record(g->bus, r);
+	must(record_end(r) == 0, r->wrong);
+}
+
+/* The record of the bus, or of a channel. */
+static void move_record(struct vmguest *to, struct vmguest *from, uint32_t relid)
+{
+	uint8_t *bytes = malloc(RECORD_ROOM);
+	struct record r = record_writer(1, bytes, RECORD_ROOM);
+
+	must(bytes != NULL, "no memory");
+	bus_record(from, &r, relid);
+	r = record_reader(1, bytes, r.used);
+	bus_record(to, &r, relid);
+	free(bytes);
+}
+
+void vmguest_go_on(struct vmguest *to, struct vmguest *from)
+{
+	struct vmbus_channel_info info;
+
+	must(to->ram_len == from->ram_len, "guests of different RAM");
+	memcpy(to->ram, from->ram, from->ram_len);
+	to->next_page = from->next_page;
+	to->next_gpadl = from->next_gpadl;
+	memcpy(to->inbox, from->inbox, sizeof(to->inbox));
+	to->inbox_first = from->inbox_first;
+	to->inbox_count = from->inbox_count;
+	to->slot_busy = from->slot_busy;
+	move_record(to, from, 0);
+	for (uint32_t relid = 1; vmbus_channel_info(from->bus, &relid, &info) == 0; relid++)
+		move_record(to, from, relid);
+	vmbus_restored(to->bus);
+	vmguest_run(to);
+}
+
 uint64_t vmguest_alloc(struct vmguest *g, uint64_t bytes)
 {
 	uint64_t gpa = g->next_page;

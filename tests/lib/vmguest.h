@@ -66,6 +66,11 @@ void vmguest_free(struct vmguest *g);
  * than a new guest, for fuzzers. */
 void vmguest_reset(struct vmguest *g);
 
+/* The guest of `from`, which stays as it is, goes on in `to`, which no guest has used: its RAM, the
+ * bus and the channels. Before it, the devices of `to` are read from the records of those of
+ * `from`. */
+void vmguest_go_on(struct vmguest *to, struct vmguest *from);
+
 /* A run of fresh pages; their GPA. */
 uint64_t vmguest_alloc(struct vmguest *g, uint64_t bytes);
 void *vmguest_at(struct vmguest *g, uint64_t gpa);

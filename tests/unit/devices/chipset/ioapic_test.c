@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "devices/chipset/ioapic.h"
+#include "tests/lib/statetest.h"
 
 struct fixture {
 	struct ioapic *ia;
@@ -245,6 +246,105 @@ static void odd_accesses_do_nothing(void **state)
 	assert_int_equal(get(f, 0x10), 0x10000);
 }
 
+/* ---- saved state ---- */
+
+static void device_state(void *device, struct record *r)
+{
+	ioapic_state(device, r);
+}
+
+static void *make(void)
+{
+	static const struct ioapic_host silent = {.irq = &irq_ops};
+	static struct fixture ignored;
+	struct ioapic_host host = silent;
+	struct ioapic *ia;
+
+	host.irq_ctx = &ignored;
+	return ioapic_new(&host, &ia) == 0 ? ia : NULL;
+}
+
+static void drop(void *device)
+{
+	ioapic_free(device);
+}
+
+static void drive(void *device)
+{
+	struct ioapic *ia = device;
+
+	ioapic_read(ia, 0x10, 4);
+	ioapic_write(ia, 0x10, 4, 0x8031);
+	for (unsigned pin = 0; pin < 24; pin++) {
+		ioapic_set_irq(ia, pin, pin & 1);
+		ioapic_set_irq(ia, pin, !(pin & 1));
+	}
+	for (unsigned vector = 0; vector < 256; vector++)
+		ioapic_eoi(ia, (uint8_t)vector);
+	for (unsigned reg = 0; reg < 256; reg++) {
+		ioapic_write(ia, 0, 4, reg);
+		ioapic_write(ia, 0x10, 4, ioapic_read(ia, 0x10, 4) ^ 0x10000);
+	}
+}
+
+/* Pin 3 waits for an end of interrupt and is still asserted, pin 4 is an edge that is high, pin 5
+ * is asserted and masked. */
+static void make_rich(struct fixture *f)
+{
+	put(f, 0x00, 0x05000000);
+	put(f, 0x17, 0x02000000);
+	put(f, 0x16, 0x8033);
+	ioapic_set_irq(f->ia, 3, true);
+	put(f, 0x18, 0x34);
+	ioapic_set_irq(f->ia, 4, true);
+	put(f, 0x1A, 0x18035);
+	ioapic_set_irq(f->ia, 5, true);
+	put(f, 0x3E, 0x0700);
+	ioapic_write(f->ia, 0x00, 4, 0x1A);
+}
+
+static void a_restored_ioapic_goes_on_as_the_saved_one(void **state)
+{
+	struct fixture *f = *state;
+	struct ioapic *saved = f->ia;
+	struct ioapic_host host = {
+		.irq = &irq_ops, .irq_ctx = f, .route_changed = on_route, .ctx = f};
+
+	make_rich(f);
+	assert_int_equal(ioapic_new(&host, &f->ia), 0);
+	f->sent = f->changes = 0;
+	statetest_same(device_state, saved, f->ia);
+	ioapic_free(saved);
+	assert_int_equal(f->changes, 24);
+	assert_int_equal(f->sent, 0);
+	assert_int_equal(ioapic_read(f->ia, 0x10, 4), 0x18035);
+	ioapic_set_irq(f->ia, 3, true);
+	ioapic_set_irq(f->ia, 4, true); /* no edge */
+	assert_int_equal(f->sent, 0);
+	ioapic_eoi(f->ia, 0x33);
+	assert_int_equal(f->sent, 1);
+	assert_int_equal(f->data & 0xFF, 0x33);
+	put(f, 0x1A, 0x8035);
+	assert_int_equal(f->sent, 2);
+}
+
+static void a_wrong_record_of_an_ioapic_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	statetest_cut(device_state, f->ia, make, drop);
+	statetest_more(device_state, f->ia, make, drop);
+	statetest_flip(device_state, f->ia, make, drop, drive);
+	statetest_refuses(device_state, f->ia, make, drop, "id", 3, "\x10", 1, "id is");
+	statetest_refuses(device_state, f->ia, make, drop, "lines", 3, "\x01", 1, "no such pins");
+	statetest_refuses(device_state, f->ia, make, drop, "entries", 3 * 8 + 1, "\xD0", 1, "bits");
+	statetest_refuses(device_state, f->ia, make, drop, "entries", 3 * 8 + 1, "\x40", 1,
+			  "is an edge");
+	statetest_refuses(device_state, f->ia, make, drop, "entries", 3 * 8 + 1, "\x80", 1,
+			  "has sent nothing");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -260,6 +360,8 @@ int main(void)
 		CASE(turn_to_edge_mode_ends_an_interrupt),
 		CASE(route_changes_are_told_once),
 		CASE(odd_accesses_do_nothing),
+		CASE(a_restored_ioapic_goes_on_as_the_saved_one),
+		CASE(a_wrong_record_of_an_ioapic_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

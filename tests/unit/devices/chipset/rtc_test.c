@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "devices/chipset/rtc.h"
+#include "tests/lib/statetest.h"
 
 #define NS UINT64_C(1000000000)
 
@@ -219,6 +220,97 @@ static void host_sets_memory_but_not_the_clock(void **state)
 	assert_int_equal(rtc_set_cmos(f->r, 128, 1), -EINVAL);
 }
 
+/* ---- saved state ---- */
+
+static void device_state(void *device, struct record *r)
+{
+	rtc_state(device, r);
+}
+
+static struct fixture other;
+
+static void *make(void)
+{
+	struct rtc *r;
+
+	other.wall_ns = UINT64_C(1709213696) * NS; /* an hour later */
+	return rtc_new(&clock_ops, &other, &r) == 0 ? r : NULL;
+}
+
+static void drop(void *device)
+{
+	rtc_free(device);
+}
+
+static void drive(void *device)
+{
+	struct rtc *r = device;
+
+	for (unsigned turn = 0; turn < 2; turn++) {
+		rtc_read(r, 1);
+		for (unsigned i = 0; i < 128; i++) {
+			rtc_write(r, 0, (uint8_t)i);
+			rtc_write(r, 1, rtc_read(r, 1) ^ 0x80);
+		}
+		rtc_write(r, 0, 0x0B);
+		rtc_write(r, 1, turn ? 0x02 : 0x86);
+	}
+}
+
+static void a_restored_clock_has_gone_on_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct rtc *fresh = make();
+
+	put(f, 0x04, 0x20); /* 20:34:56 */
+	put(f, 0x5A, 0x99);
+	put(f, 0x0A, 0x25);
+	rtc_write(f->r, 0, 0x5A);
+	statetest_same(device_state, f->r, fresh);
+	rtc_free(f->r);
+	f->r = fresh;
+	assert_int_equal(rtc_read(fresh, 1), 0x99);
+	assert_int_equal(get(f, 0x04), 0x21);
+	assert_int_equal(get(f, 0x00), 0x56);
+	assert_int_equal(get(f, 0x0A), 0x25);
+}
+
+static void a_clock_that_is_being_set_stands_in_its_state(void **state)
+{
+	struct fixture *f = *state;
+	struct rtc *fresh = make();
+
+	put(f, 0x0B, 0x82);
+	put(f, 0x00, 0x11);
+	statetest_same(device_state, f->r, fresh);
+	rtc_free(f->r);
+	f->r = fresh;
+	assert_int_equal(get(f, 0x00), 0x11);
+	assert_int_equal(get(f, 0x04), 0x12);
+	put(f, 0x0B, 0x02);
+	assert_int_equal(get(f, 0x00), 0x11);
+	assert_int_equal(rtc_offset_s(fresh), 11 - 56 - 3600);
+}
+
+static void a_wrong_record_of_a_clock_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, 0x0B, 0x82);
+	put(f, 0x00, 0x11);
+	statetest_cut(device_state, f->r, make, drop);
+	statetest_more(device_state, f->r, make, drop);
+	statetest_flip(device_state, f->r, make, drop, drive);
+	statetest_refuses(device_state, f->r, make, drop, "offset_s", 7, "\x7f", 1, "away from");
+	statetest_refuses(device_state, f->r, make, drop, "offset_s", 7, "\x80", 1, "away from");
+	statetest_refuses(device_state, f->r, make, drop, "index", 0, "\x80", 1, "no byte");
+	statetest_refuses(device_state, f->r, make, drop, "cmos", 10, "\xA6", 1,
+			  "registers A and B");
+	statetest_refuses(device_state, f->r, make, drop, "cmos", 11, "\x00", 1,
+			  "registers A and B");
+	statetest_refuses(device_state, f->r, make, drop, "time_written", 0, "\x02", 1, "neither");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -234,6 +326,9 @@ int main(void)
 		CASE(wild_values_do_no_harm),
 		CASE(memory_and_alarm_hold_what_was_written),
 		CASE(host_sets_memory_but_not_the_clock),
+		CASE(a_restored_clock_has_gone_on_meanwhile),
+		CASE(a_clock_that_is_being_set_stands_in_its_state),
+		CASE(a_wrong_record_of_a_clock_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

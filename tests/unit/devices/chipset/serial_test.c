@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The UART: what drivers probe for, its FIFO, and the edges of its interrupt line. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "devices/chipset/serial.h"
+#include "tests/lib/statetest.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };
 
@@ -274,6 +276,126 @@ static void reset_lowers_the_line(void **state)
 	assert_int_equal(serial_read(f->s, IER), 0);
 }
 
+/* ---- saved state ---- */
+
+static struct fixture ignored;
+
+static void device_state(void *device, struct record *r)
+{
+	serial_state(device, r);
+}
+
+static void *make(void)
+{
+	struct serial *s;
+
+	memset(&ignored, 0, sizeof(ignored));
+	return serial_new(&host, &ignored, &s) == 0 ? s : NULL;
+}
+
+static void drop(void *device)
+{
+	serial_free(device);
+}
+
+static void drive(void *device)
+{
+	struct serial *s = device;
+
+	for (unsigned i = 0; i < 20; i++)
+		serial_read(s, DATA);
+	serial_input(s, (const uint8_t *)"0123456789abcdefgh", 18);
+	for (unsigned reg = 0; reg < 8; reg++)
+		serial_read(s, reg);
+	serial_write(s, LCR, 0);
+	for (unsigned i = 0; i < 20; i++)
+		serial_write(s, DATA, 'x');
+	serial_write(s, MCR, 0x10);
+	serial_write(s, DATA, 'y');
+	serial_write(s, IIR, 0xC7);
+	serial_write(s, IER, 0x0F);
+	serial_reset(s);
+}
+
+/* Input in a FIFO that has turned, an overrun, a modem line that has changed. */
+static void make_rich(struct fixture *f)
+{
+	serial_write(f->s, LCR, 0x83);
+	serial_write(f->s, DATA, 3);
+	serial_write(f->s, IER, 1);
+	serial_write(f->s, LCR, 0x03);
+	serial_write(f->s, IIR, 0x81);
+	serial_input(f->s, (const uint8_t *)"0123456789", 10);
+	for (unsigned i = 0; i < 9; i++)
+		serial_read(f->s, DATA);
+	serial_input(f->s, (const uint8_t *)"abcdefghijklmnopq", 17);
+	serial_write(f->s, MCR, 0x1B);
+	serial_write(f->s, DATA, 'l');
+	serial_write(f->s, MCR, 0x03);
+	serial_write(f->s, SCR, 0x77);
+	serial_write(f->s, IER, 0x07);
+}
+
+static void a_restored_port_goes_on_as_the_saved_one(void **state)
+{
+	struct fixture *f = *state;
+	struct serial *saved = f->s;
+	struct fixture fresh = {0};
+
+	make_rich(f);
+	assert_int_equal(serial_new(&host, &fresh, &fresh.s), 0);
+	statetest_same(device_state, saved, fresh.s);
+	serial_free(saved);
+	f->s = fresh.s;
+	assert_true(fresh.line);
+	assert_int_equal(serial_read(f->s, IIR), 0xC6);
+	assert_int_equal(serial_read(f->s, LSR), 0x63);
+	assert_int_equal(serial_read(f->s, IIR), 0xC4);
+	assert_int_equal(serial_read(f->s, SCR), 0x77);
+	assert_int_equal(serial_read(f->s, MSR) & 0xF0, 0xB0);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(serial_read(f->s, DATA), "9abcdefghijklmno"[i]);
+	assert_int_equal(serial_read(f->s, IIR), 0xC2);
+	assert_false(fresh.line);
+	assert_int_equal(fresh.rooms, 0); /* who waited was the other host's console */
+	assert_int_equal(fresh.out_len, 0);
+}
+
+static void a_restored_port_tells_of_room_that_its_host_waits_for(void **state)
+{
+	struct fixture *f = *state;
+	struct serial *fresh = make();
+	uint8_t bytes[512];
+	size_t len = statetest_write(device_state, f->s, bytes, sizeof(bytes));
+
+	ignored.s = fresh;
+	ignored.more = (const uint8_t *)"b";
+	ignored.more_len = 1;
+	assert_int_equal(serial_input(fresh, (const uint8_t *)"ab", 2), 1);
+	assert_int_equal(statetest_read(device_state, fresh, bytes, len - 1, NULL), -EBADMSG);
+	assert_int_equal(ignored.rooms, 0);
+	assert_int_equal(statetest_read(device_state, fresh, bytes, len, NULL), 0);
+	assert_int_equal(ignored.rooms, 1);
+	assert_int_equal(serial_read(fresh, DATA), 'b');
+	serial_free(fresh);
+}
+
+static void a_wrong_record_of_a_port_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	statetest_cut(device_state, f->s, make, drop);
+	statetest_more(device_state, f->s, make, drop);
+	statetest_flip(device_state, f->s, make, drop, drive);
+	statetest_refuses(device_state, f->s, make, drop, "ier", 0, "\x10", 1, "enable");
+	statetest_refuses(device_state, f->s, make, drop, "fcr", 0, "\x80", 1, "FIFO control");
+	statetest_refuses(device_state, f->s, make, drop, "fcr", 0, "\x00", 1,
+			  "more than the FIFO");
+	statetest_refuses(device_state, f->s, make, drop, "mcr", 0, "\x23", 1, "modem control");
+	statetest_refuses(device_state, f->s, make, drop, "msr", 0, "\x00", 1, "modem lines");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -292,6 +414,9 @@ int main(void)
 		CASE(receive_interrupt_tells_trigger_level_from_timeout),
 		CASE(causes_come_by_priority_each_with_an_edge),
 		CASE(reset_lowers_the_line),
+		CASE(a_restored_port_goes_on_as_the_saved_one),
+		CASE(a_restored_port_tells_of_room_that_its_host_waits_for),
+		CASE(a_wrong_record_of_a_port_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -54,7 +54,7 @@ static inline void icguest_init(struct icguest *i)
 	};
 
 	memset(i, 0, sizeof(*i));
-	i->g = vmguest_new(UINT64_C(4) << 20, 0);
+	i->g = vmguest_new(UINT64_C(1) << 20, 0);
 	timerq_init(&i->timers);
 	i->now_ns = 1000;
 	i->env = (struct ic_env){
@@ -155,6 +155,42 @@ static inline void icguest_negotiate(struct icguest *i, uint32_t framework, uint
 	le16_store(i->body + 12, (uint16_t)(version >> 16));
 	le16_store(i->body + 14, (uint16_t)version);
 	icguest_answer(i, 0);
+}
+
+/* ---- saved states ---- */
+
+/* The guest of `from` goes on in `to`, whose component has been read from its record. */
+static inline void icguest_go_on(struct icguest *to, struct icguest *from)
+{
+	to->relid = from->relid;
+	to->ch = from->ch;
+	to->ch.guest = to->g;
+	vmguest_go_on(to->g, from->g);
+}
+
+/* What a component is driven by whose record may tell anything: it goes on with the guest of
+ * `from`, or the guest sees it for the first time (NULL). In the end the guest opens the channel
+ * anew, and the versions that it knows are agreed on. */
+static inline void icguest_drive(struct icguest *i, struct icguest *from, const struct guid *type,
+				 uint32_t version)
+{
+	unsigned faults;
+
+	if (from)
+		icguest_go_on(i, from);
+	else
+		icguest_connect(i, type);
+	for (unsigned n = 0; n < 4; n++) {
+		while (icguest_take(i))
+			icguest_answer(i, n % 2 ? IC_STATUS_FAIL : IC_STATUS_OK);
+		icguest_pass(i, 10 * IC_NS_PER_S);
+	}
+	vmguest_close(&i->ch);
+	faults = i->g->faults;
+	icguest_open(i);
+	icguest_negotiate(i, IC_VERSION(3, 0), version);
+	icguest_pass(i, 40 * IC_NS_PER_S);
+	assert_int_equal(i->g->faults, faults);
 }
 
 #endif

@@ -8,8 +8,12 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
+#include "abi/state.h"
 #include "devices/ic/kvp.h"
+#include "tests/lib/failheap.h"
+#include "tests/lib/statetest.h"
 #include "tests/unit/devices/ic/icguest.h"
 
 struct fixture {
@@ -437,6 +441,245 @@ static void decoder_turns_numbers_into_text(void **state)
 	assert_int_equal(kvp_decode(body, sizeof(body), key, value), -EPROTO);
 }
 
+/* ---- saved states ---- */
+
+/* The one whose record others read. */
+static struct fixture *saved;
+
+static void record(void *device, struct record *r)
+{
+	kvp_record(((struct fixture *)device)->kvp, r);
+}
+
+/* On a host whose clock stands elsewhere. */
+static void *make(void)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	icguest_init(&f->i);
+	f->i.now_ns = 7 * IC_NS_PER_S;
+	assert_int_equal(kvp_new(&f->i.env, &f->kvp), 0);
+	return f;
+}
+
+static void drop(void *device)
+{
+	struct fixture *f = device;
+
+	kvp_free(f->kvp);
+	assert_int_equal(timerq_next(&f->i.timers), TIMERQ_NEVER);
+	vmguest_free(f->i.g);
+	free(f);
+}
+
+static void drive(void *device)
+{
+	static const struct guid type = IC_KVP_TYPE;
+	static unsigned turn;
+
+	icguest_drive(&((struct fixture *)device)->i, turn++ % 2 ? &saved->i : NULL, &type,
+		      IC_VERSION(4, 0));
+}
+
+/* A walk whose second question is not answered, and changes that wait for it. */
+static void make_rich(struct fixture *f)
+{
+	saved = f;
+	start(f);
+	answer(f, 0, "OSName", "Debian", 0);
+	assert_int_equal(kvp_change(f->kvp, IC_KVP_POOL_EXTERNAL, "a", "1"), 0);
+	assert_int_equal(kvp_change(f->kvp, IC_KVP_POOL_PARAMETERS, "b", ""), 0);
+	assert_int_equal(kvp_change(f->kvp, IC_KVP_POOL_GUEST, "c", NULL), 0);
+}
+
+static void take_the_three(struct fixture *f)
+{
+	take_change(f, IC_KVP_SET, IC_KVP_POOL_EXTERNAL, "a", "1", 0);
+	take_change(f, IC_KVP_SET, IC_KVP_POOL_PARAMETERS, "b", "", 0);
+	take_change(f, IC_KVP_DELETE, IC_KVP_POOL_GUEST, "c", NULL, 0);
+	answer(f, 0, "OSName", "new", 0);
+	answer(f, 1, NULL, NULL, IC_STATUS_NO_MORE_ITEMS);
+	end_walk(f);
+	assert_string_equal(kvp_get(f->kvp, IC_KVP_POOL_AUTO, "OSName"), "new");
+	assert_int_equal(state_of(f).changes_made, 3);
+	assert_int_equal(f->i.g->faults, 0);
+}
+
+static void changes_that_wait_are_made_after_a_restore(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	make_rich(f);
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	assert_int_equal(state_of(to).changes_waiting, 3);
+	answer(to, 1, "Other", "x", 0); /* the question of the walk before */
+	take_the_three(to);
+	drop(to);
+}
+
+static void a_change_that_is_under_way_is_not_made_twice(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	make_rich(f);
+	answer(f, 1, "Other", "x", 0);
+	assert_string_equal(state_of(f).label, "changing");
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	take_the_three(to);
+	drop(to);
+}
+
+static void a_walk_begins_anew_after_a_restore(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	start(f);
+	answer(f, 0, "OSName", "old", 0);
+	answer(f, 1, "Other", "x", 0);
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	answer(to, 2, "Third", "x", 0);
+	answer(to, 0, "OSName", "new", 0);
+	answer(to, 1, NULL, NULL, IC_STATUS_NO_MORE_ITEMS);
+	end_walk(to);
+	assert_int_equal(state_of(to).entries, 1);
+	assert_string_equal(kvp_get(to->kvp, IC_KVP_POOL_AUTO, "OSName"), "new");
+	icguest_pass(&to->i, KVP_PERIOD_NS);
+	answer(to, 0, NULL, NULL, IC_STATUS_NO_MORE_ITEMS);
+	end_walk(to);
+	drop(to);
+}
+
+static void one_that_rested_walks_at_once_after_a_restore(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	start(f);
+	answer(f, 0, NULL, NULL, IC_STATUS_NO_MORE_ITEMS);
+	end_walk(f);
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	assert_false(icguest_take(&to->i));
+	icguest_pass(&to->i, 0);
+	answer(to, 0, "OSName", "x", 0);
+	answer(to, 1, NULL, NULL, IC_STATUS_NO_MORE_ITEMS);
+	end_walk(to);
+	assert_int_equal(state_of(to).walks, 1);
+	drop(to);
+}
+
+static void the_most_and_longest_changes_come_back(void **state)
+{
+	static char value[1024], key[256];
+	struct fixture *f = *state, *to = make();
+
+	start(f);
+	memset(value, 'v', sizeof(value) - 1);
+	memset(key, 'k', sizeof(key) - 1);
+	for (unsigned i = 0; i < KVP_CHANGES_MAX; i++)
+		assert_int_equal(kvp_change(f->kvp, IC_KVP_POOL_EXTERNAL, key, value), 0);
+	statetest_same(record, f, to);
+	assert_int_equal(kvp_change(to->kvp, IC_KVP_POOL_EXTERNAL, "k", "v"), -ENOSPC);
+	drop(to);
+}
+
+static void a_record_that_is_wrong_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	statetest_cut(record, f, make, drop);
+	statetest_more(record, f, make, drop);
+	statetest_flip(record, f, make, drop, drive);
+	answer(f, 1, "Other", "x", 0); /* and while the changes are under way */
+	statetest_cut(record, f, make, drop);
+	statetest_flip(record, f, make, drop, drive);
+}
+
+static void refuses(const char *field, const char *bytes, size_t len, const char *why)
+{
+	statetest_refuses(record, saved, make, drop, field, 0, bytes, len, why);
+}
+
+static void a_record_that_cannot_be_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	refuses("state", "\3", 1, "walk");
+	refuses("walk", "\0", 1, "walk");
+	refuses("walk", "\1", 1, "walk");
+	refuses("walk", "\4", 1, "'walk' is 4");
+	refuses("changes", "\x11", 1, "'changes' is 17");
+	refuses("pool", "\2", 1, "nobody may change");
+	refuses("pool", "\4", 1, "'pool' is 4");
+	refuses("key", "\0", 1, "key of a change");
+	refuses("value", "\0", 1, "value of a change");
+}
+
+static void a_change_of_no_key_or_a_long_one_is_refused(void **state)
+{
+	static const uint8_t name[] = {3, 'k', 'e', 'y', RECORD_BYTES, 1, 0, 0, 0, 'a'};
+	struct fixture *f = *state;
+	uint8_t bytes[4096], longer[8192];
+	char wrong[RECORD_WRONG_MAX];
+	size_t len, at = 0;
+
+	make_rich(f);
+	len = statetest_write(record, f, bytes, sizeof(bytes));
+	while (memcmp(bytes + at, name, sizeof(name)) != 0)
+		at++;
+	at += sizeof(name);
+	for (unsigned n = 0; n <= 512; n += 256) { /* characters, of which 255 fit */
+		struct fixture *to = make();
+
+		memcpy(longer, bytes, at - 1);
+		le32_store(longer + at - 5, n);
+		memset(longer + at - 1, 'k', n);
+		memcpy(longer + at - 1 + n, bytes + at, len - at);
+		assert_true(statetest_read(record, to, longer, len - 1 + n, wrong) < 0);
+		assert_non_null(strstr(wrong, n == 0     ? "nobody may change"
+					      : n == 256 ? "key of a change"
+							 : "more than 511"));
+		assert_int_equal(state_of(to).changes_waiting, 0);
+		drop(to);
+	}
+}
+
+/* A service that is made, reads the record, and goes. */
+static int read_once(void *ctx)
+{
+	struct fixture *f = ctx;
+	static uint8_t bytes[4096];
+	static size_t len;
+	struct record r;
+	struct kvp *kvp;
+	int e;
+
+	if (!len)
+		len = statetest_write(record, saved, bytes, sizeof(bytes));
+	e = kvp_new(&f->i.env, &kvp);
+	if (e < 0)
+		return e;
+	r = record_reader(1, bytes, len);
+	kvp_record(kvp, &r);
+	kvp_free(kvp);
+	return record_end(&r) < 0 ? -ENOMEM : 0;
+}
+
+static void a_record_without_memory_is_refused(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	make_rich(f);
+	assert_int_equal(read_once(to), 0);
+	assert_true(failheap_sweep(read_once, to) > 5);
+	drop(to);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -459,6 +702,15 @@ int main(void)
 		cmocka_unit_test(decoder_checks_each_length),
 		cmocka_unit_test(decoder_fits_the_longest_texts),
 		cmocka_unit_test(decoder_turns_numbers_into_text),
+		CASE(changes_that_wait_are_made_after_a_restore),
+		CASE(a_change_that_is_under_way_is_not_made_twice),
+		CASE(a_walk_begins_anew_after_a_restore),
+		CASE(one_that_rested_walks_at_once_after_a_restore),
+		CASE(the_most_and_longest_changes_come_back),
+		CASE(a_record_that_is_wrong_changes_nothing),
+		CASE(a_record_that_cannot_be_is_refused),
+		CASE(a_change_of_no_key_or_a_long_one_is_refused),
+		CASE(a_record_without_memory_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

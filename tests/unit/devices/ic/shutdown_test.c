@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "devices/ic/shutdown.h"
+#include "tests/lib/statetest.h"
 #include "tests/unit/devices/ic/icguest.h"
 
 struct fixture {
@@ -161,6 +163,124 @@ static void a_long_reason_is_cut(void **state)
 	assert_int_equal(le16_load(f->i.body + 12 + 2046), 0);
 }
 
+/* ---- saved states ---- */
+
+/* The one whose record others read. */
+static struct fixture *saved;
+
+static void record(void *device, struct record *r)
+{
+	shutdown_record(((struct fixture *)device)->sd, r);
+}
+
+/* On a host whose clock stands elsewhere. */
+static void *make(void)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	icguest_init(&f->i);
+	f->i.now_ns = 7 * IC_NS_PER_S;
+	assert_int_equal(shutdown_new(&f->i.env, &host, f, &f->sd), 0);
+	return f;
+}
+
+static void drop(void *device)
+{
+	struct fixture *f = device;
+
+	shutdown_free(f->sd);
+	assert_int_equal(timerq_next(&f->i.timers), TIMERQ_NEVER);
+	vmguest_free(f->i.g);
+	free(f);
+}
+
+static void drive(void *device)
+{
+	static const struct guid type = IC_SHUTDOWN_TYPE;
+	static unsigned turn;
+
+	icguest_drive(&((struct fixture *)device)->i, turn++ % 2 ? &saved->i : NULL, &type,
+		      IC_VERSION(3, 2));
+}
+
+static void make_rich(struct fixture *f)
+{
+	saved = f;
+	icguest_negotiate(&f->i, IC_VERSION(3, 0), IC_VERSION(3, 2));
+	assert_int_equal(shutdown_request(f->sd, SHUTDOWN_REBOOT, "Bye", false), 0);
+}
+
+static void a_request_that_waits_is_answered_after_a_restore(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	make_rich(f);
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	assert_int_equal(to->answers, 0);
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_OFF, NULL, false), -EBUSY);
+	assert_true(icguest_take(&to->i));
+	assert_int_equal(le32_load(to->i.body + 8), IC_SHUTDOWN_REBOOT);
+	icguest_answer(&to->i, IC_STATUS_FAIL);
+	assert_int_equal(to->answers, 1);
+	assert_int_equal(to->result, -ECANCELED);
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_HIBERNATE, NULL, false), 0);
+	assert_true(icguest_take(&to->i));
+	icguest_answer(&to->i, 0);
+	assert_int_equal(to->answers, 2);
+	assert_int_equal(to->i.g->faults, 0);
+	drop(to);
+}
+
+static void a_service_that_waits_for_a_request_comes_back(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	icguest_negotiate(&f->i, IC_VERSION(1, 0), IC_VERSION(3, 0));
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_REBOOT, NULL, false), -EOPNOTSUPP);
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_OFF, NULL, false), 0);
+	drop(to);
+}
+
+static void a_request_of_a_channel_that_was_not_open_ends(void **state)
+{
+	static const struct guid type = IC_SHUTDOWN_TYPE;
+	struct fixture *f = *state, *to = make();
+
+	make_rich(f);
+	statetest_same(record, f, to);
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_OFF, NULL, false), -EBUSY);
+	icguest_connect(&to->i, &type);
+	assert_int_equal(to->answers, 1);
+	assert_int_equal(to->result, -ECONNRESET);
+	icguest_negotiate(&to->i, IC_VERSION(3, 0), IC_VERSION(3, 2));
+	assert_int_equal(shutdown_request(to->sd, SHUTDOWN_OFF, NULL, false), 0);
+	drop(to);
+}
+
+static void a_record_that_is_wrong_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	statetest_cut(record, f, make, drop);
+	statetest_more(record, f, make, drop);
+	statetest_flip(record, f, make, drop, drive);
+}
+
+static void a_record_that_cannot_be_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_rich(f);
+	statetest_refuses(record, f, make, drop, "state", 0, "\3", 1, "request that waits");
+	statetest_refuses(record, f, make, drop, "pending", 0, "\0", 1, "request that waits");
+	statetest_refuses(record, f, make, drop, "message_version", 0, "\3", 1, "versions");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -173,6 +293,11 @@ int main(void)
 		CASE(a_fault_ends_the_request_once),
 		CASE(a_wild_ring_index_refuses_the_request),
 		CASE(a_long_reason_is_cut),
+		CASE(a_request_that_waits_is_answered_after_a_restore),
+		CASE(a_service_that_waits_for_a_request_comes_back),
+		CASE(a_request_of_a_channel_that_was_not_open_ends),
+		CASE(a_record_that_is_wrong_changes_nothing),
+		CASE(a_record_that_cannot_be_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

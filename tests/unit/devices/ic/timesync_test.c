@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "devices/ic/timesync.h"
+#include "tests/lib/statetest.h"
 #include "tests/unit/devices/ic/icguest.h"
 
 struct fixture {
@@ -125,6 +127,104 @@ static void a_guest_that_does_not_answer_gets_no_more(void **state)
 	assert_int_equal(f->i.body[16], IC_TIMESYNC_SAMPLE);
 }
 
+/* ---- saved states ---- */
+
+/* The one whose record others read. */
+static struct fixture *saved;
+
+static void record(void *device, struct record *r)
+{
+	timesync_record(((struct fixture *)device)->ts, r);
+}
+
+/* On a host whose clock stands elsewhere. */
+static void *make(void)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	icguest_init(&f->i);
+	f->i.now_ns = 7 * IC_NS_PER_S;
+	assert_int_equal(timesync_new(&f->i.env, &host, f, &f->ts), 0);
+	return f;
+}
+
+static void drop(void *device)
+{
+	struct fixture *f = device;
+
+	timesync_free(f->ts);
+	assert_int_equal(timerq_next(&f->i.timers), TIMERQ_NEVER);
+	vmguest_free(f->i.g);
+	free(f);
+}
+
+static void drive(void *device)
+{
+	static const struct guid type = IC_TIMESYNC_TYPE;
+	static unsigned turn;
+
+	icguest_drive(&((struct fixture *)device)->i, turn++ % 2 ? &saved->i : NULL, &type,
+		      IC_VERSION(4, 0));
+}
+
+static void an_order_goes_out_at_once_after_a_restore(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	icguest_negotiate(&f->i, IC_VERSION(3, 0), IC_VERSION(4, 0));
+	take_v4(f, IC_TIMESYNC_SYNC);
+	icguest_answer(&f->i, 0);
+	icguest_pass(&f->i, IC_NS_PER_S);
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	assert_false(icguest_take(&to->i)); /* from the timer, when the processors run */
+	icguest_pass(&to->i, 0);
+	take_v4(to, IC_TIMESYNC_SYNC);
+	icguest_answer(&to->i, 0);
+	icguest_pass(&to->i, TIMESYNC_PERIOD_NS);
+	take_v4(to, IC_TIMESYNC_SAMPLE);
+	assert_int_equal(to->i.g->faults, 0);
+	drop(to);
+}
+
+static void an_order_follows_the_answer_that_is_owed(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	icguest_negotiate(&f->i, IC_VERSION(3, 0), IC_VERSION(4, 0));
+	statetest_same(record, f, to);
+	icguest_go_on(&to->i, &f->i);
+	icguest_pass(&to->i, IC_NS_PER_S);
+	assert_true(icguest_take(&to->i)); /* that of the host before */
+	assert_false(icguest_take(&to->i));
+	icguest_answer(&to->i, 0);
+	take_v4(to, IC_TIMESYNC_SYNC);
+	drop(to);
+}
+
+static void a_closed_service_stays_still(void **state)
+{
+	struct fixture *f = *state, *to = make();
+
+	vmguest_close(&f->i.ch);
+	statetest_same(record, f, to);
+	assert_int_equal(timerq_next(&to->i.timers), TIMERQ_NEVER);
+	drop(to);
+}
+
+static void a_record_that_is_wrong_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	saved = f;
+	icguest_negotiate(&f->i, IC_VERSION(3, 0), IC_VERSION(4, 0));
+	statetest_cut(record, f, make, drop);
+	statetest_more(record, f, make, drop);
+	statetest_flip(record, f, make, drop, drive);
+	statetest_refuses(record, f, make, drop, "message_version", 0, "\1", 1, "versions");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -134,6 +234,10 @@ int main(void)
 		CASE(older_versions_have_their_layout),
 		CASE(an_order_can_be_asked_for),
 		CASE(a_guest_that_does_not_answer_gets_no_more),
+		CASE(an_order_goes_out_at_once_after_a_restore),
+		CASE(an_order_follows_the_answer_that_is_owed),
+		CASE(a_closed_service_stays_still),
+		CASE(a_record_that_is_wrong_changes_nothing),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -92,11 +92,9 @@ static inline void nic_accept(void *ctx, unsigned features)
 static const struct netport_ops nic_port_ops = {
 	.send = nic_send, .want = nic_want, .accept = nic_accept};
 
-/* The guest finds the NIC: its channel is open, buffers are registered but not yet given. */
-static inline void nic_connect(struct nic *n)
+/* The channel is opened, buffers are registered but not yet given. */
+static inline void nic_open(struct nic *n)
 {
-	vmguest_connect(n->guest);
-	n->relid = vmguest_find_offer(n->guest, &nic_guid, 0);
 	if (!vmguest_open(n->guest, n->relid, NIC_RING_PAGES, &n->ch))
 		abort();
 	n->scratch = vmguest_alloc(n->guest, 64u * 4096);
@@ -107,9 +105,17 @@ static inline void nic_connect(struct nic *n)
 	n->transaction = 0x1000;
 }
 
-/* A connected guest, see above. The back end has `features`; what `config` leaves at 0 is
- * filled in. */
-static inline struct nic *nic_new_with(unsigned features, struct netvsp_config config)
+/* The guest finds the NIC, and opens its channel. */
+static inline void nic_connect(struct nic *n)
+{
+	vmguest_connect(n->guest);
+	n->relid = vmguest_find_offer(n->guest, &nic_guid, 0);
+	nic_open(n);
+}
+
+/* A guest that is not connected. The back end has `features`; what `config` leaves at 0 is filled
+ * in. */
+static inline struct nic *nic_new_unused(unsigned features, struct netvsp_config config)
 {
 	struct nic *n = calloc(1, sizeof(*n));
 
@@ -123,6 +129,14 @@ static inline struct nic *nic_new_with(unsigned features, struct netvsp_config c
 	n->dev = netvsp_new(n->guest->bus, &config, &n->port);
 	if (!n->dev)
 		abort();
+	return n;
+}
+
+/* The same with a connected guest. */
+static inline struct nic *nic_new_with(unsigned features, struct netvsp_config config)
+{
+	struct nic *n = nic_new_unused(features, config);
+
 	nic_connect(n);
 	return n;
 }

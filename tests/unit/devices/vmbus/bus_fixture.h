@@ -80,7 +80,8 @@ static inline void echo_close(void *dev, struct vmbus_channel *ch)
 	e->closes++;
 }
 
-static const struct vmbus_device_ops echo_ops = {"echo", echo_open, echo_ready, echo_close};
+static const struct vmbus_device_ops echo_ops = {
+	.name = "echo", .open = echo_open, .ready = echo_ready, .close = echo_close};
 
 struct fixture {
 	struct vmguest *g;

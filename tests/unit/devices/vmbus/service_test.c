@@ -80,7 +80,8 @@ static void sink_close(void *dev, struct vmbus_channel *ch)
 	f->closed++;
 }
 
-static const struct vmbus_device_ops sink_ops = {"sink", sink_open, sink_ready, sink_close};
+static const struct vmbus_device_ops sink_ops = {
+	.name = "sink", .open = sink_open, .ready = sink_ready, .close = sink_close};
 
 static int set_up(void **state)
 {
