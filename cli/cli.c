@@ -10,7 +10,7 @@
 #include "cli/command.h"
 #include "lib/log.h"
 
-static const struct cli_verb *const verbs[] = {&cli_verb_role, &cli_verb_run};
+static const struct cli_verb *const verbs[] = {&cli_verb_role, &cli_verb_run, &cli_verb_state};
 
 static void help(FILE *to)
 {

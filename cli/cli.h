@@ -15,7 +15,7 @@ struct cli_verb {
 	int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_verb_role, cli_verb_run;
+extern const struct cli_verb cli_verb_role, cli_verb_run, cli_verb_state;
 
 /* The whole command: the exit status. */
 int cli_main(int argc, char **argv);

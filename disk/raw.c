@@ -534,6 +534,14 @@ uint64_t raw_completed(const struct raw_disk *disk)
 	return disk->completed;
 }
 
+int raw_sync(struct raw_disk *disk)
+{
+	/* The kernel tells of an error once. */
+	if (!disk->dev.read_only && !disk->flush_error && fdatasync(disk->fd) < 0)
+		disk->flush_error = -errno;
+	return disk->flush_error;
+}
+
 unsigned raw_inflight(const struct raw_disk *disk)
 {
 	return disk->inflight;

@@ -63,6 +63,10 @@ const struct blockdev *raw_blockdev(const struct raw_disk *disk);
 /* Whether it goes past the page cache. */
 bool raw_is_direct(const struct raw_disk *disk);
 
+/* Everything that was written is on the disk when it returns 0: waits for it, on any thread while
+ * nothing is in flight. An error is kept, and fails the guest's flushes from then on. */
+int raw_sync(struct raw_disk *disk);
+
 unsigned raw_inflight(const struct raw_disk *disk);
 uint64_t raw_completed(const struct raw_disk *disk); /* since it was opened */
 

@@ -383,6 +383,7 @@ static const struct field root_keys[] = {
 	{"console", JSON_OBJECT},
 	{"control", JSON_STRING},
 	{"end", JSON_STRING},
+	{"restore", JSON_STRING},
 	{"sandbox", JSON_TRUE},
 	{"user", JSON_INTEGER},
 	{"vmbus_max_version", JSON_STRING},
@@ -446,6 +447,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 		r = field_string(root, "control", &c->control_path);
 	if (r == 0)
 		r = field_string(root, "end", &c->end_path);
+	if (r == 0)
+		r = field_string(root, "restore", &c->state_path);
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)
@@ -541,5 +544,6 @@ void config_free(struct config *c)
 	free(c->console_path);
 	free(c->control_path);
 	free(c->end_path);
+	free(c->state_path);
 	free(c);
 }

@@ -193,6 +193,8 @@ static void on_connect(void *owner, uint32_t events)
 		if (loop_add(all->vm->loop, &c->source, fd, EPOLLIN, on_client, c) < 0)
 			break;
 		c->fd = fd;
+		if (loop_keep(&c->source) < 0)
+			drop(c);
 		return;
 	}
 	close(fd);
@@ -215,6 +217,8 @@ int control_new(const char *path, struct vm *vm, struct control **ret_control, s
 		return r;
 	}
 	r = loop_add(vm->loop, &c->source, c->socket.fd, EPOLLIN, on_connect, c);
+	if (r == 0)
+		r = loop_keep(&c->source);
 	if (r < 0) {
 		control_free(c);
 		return fail(f, r, "cannot watch the control socket %s: %s", path, strerror(-r));

@@ -22,7 +22,16 @@ struct verb {
 	const char *name;
 	/* 0 and *ret_result (may stay NULL), or -errno and the sentence. */
 	int (*act)(struct request *r, json_t **ret_result, struct failure *f);
+	bool while_still; /* also while the VM is saving or saved: no device is touched */
 };
+
+static int take_fd(struct request *r)
+{
+	int fd = *r->fd;
+
+	*r->fd = -1;
+	return fd;
+}
 
 static int wrong_state(const struct vm *vm, const char *what, int code, struct failure *f)
 {
@@ -83,14 +92,15 @@ json_t *control_status(const struct vm *vm)
 {
 	const char *pty = console_pty(vm->console);
 
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o}", "version",
-			 CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm),
-			 "reason", vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets,
-			 "crashes", (json_int_t)vm->crashes, "vmbus",
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o}",
+			 "version", CONTROL_VERSION, "name", vm->config->name, "state",
+			 vm_state_label(vm), "reason", vm->reason, "crash", vm->crash, "resets",
+			 (json_int_t)vm->resets, "crashes", (json_int_t)vm->crashes, "vmbus",
 			 version_text(vmbus_version(vm->machine.bus)), "integration", services(vm),
 			 "cpus", (int)vm->config->cpus, "memory_bytes",
 			 (json_int_t)vm->config->memory_bytes, "console",
-			 pty ? json_string(pty) : json_null());
+			 pty ? json_string(pty) : json_null(), "restored", vm->restored, "save",
+			 save_status(vm));
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
@@ -162,6 +172,19 @@ static int verb_stop(struct request *r, json_t **ret_result, struct failure *f)
 		       : 0;
 }
 
+/* The file comes along, opened for writing. */
+static int verb_save(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return save_begin(r->vm, take_fd(r), f);
+}
+
+static int verb_save_cancel(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return save_cancel(r->vm) < 0 ? wrong_state(r->vm, "cancel saving", -EPROTO, f) : 0;
+}
+
 static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
@@ -193,14 +216,6 @@ static int verb_reboot(struct request *r, json_t **ret_result, struct failure *f
 {
 	(void)ret_result;
 	return ask_guest(r, SHUTDOWN_REBOOT, "reboot", f);
-}
-
-static int take_fd(struct request *r)
-{
-	int fd = *r->fd;
-
-	*r->fd = -1;
-	return fd;
 }
 
 /* The request without its verb is a disk as in the configuration. */
@@ -382,30 +397,32 @@ static int verb_kvp_delete(struct request *r, json_t **ret_result, struct failur
 }
 
 static const struct verb verbs[] = {
-	{"status", verb_status},
-	{"watch", verb_watch},
-	{"statistics", verb_statistics},
-	{"guest", verb_guest},
-	{"pause", verb_pause},
-	{"resume", verb_resume},
-	{"reset", verb_reset},
-	{"stop", verb_stop},
-	{"nmi", verb_nmi},
-	{"shutdown", verb_shutdown},
-	{"reboot", verb_reboot},
-	{"console", verb_console},
-	{"disk-add", verb_disk_add},
-	{"disk-remove", verb_disk_remove},
-	{"medium-insert", verb_medium_insert},
-	{"medium-eject", verb_medium_eject},
-	{"key", verb_key},
-	{"type", verb_type},
-	{"kvp-get", verb_kvp_get},
-	{"kvp-set", verb_kvp_set},
-	{"kvp-delete", verb_kvp_delete},
-	{"nic-add", verb_nic_add},
-	{"nic-remove", verb_nic_remove},
-	{"link", verb_link},
+	{"status", verb_status, true},
+	{"watch", verb_watch, true},
+	{"statistics", verb_statistics, true},
+	{"guest", verb_guest, true},
+	{"pause", verb_pause, false},
+	{"resume", verb_resume, false},
+	{"reset", verb_reset, false},
+	{"stop", verb_stop, true},
+	{"save", verb_save, false},
+	{"save-cancel", verb_save_cancel, true},
+	{"nmi", verb_nmi, false},
+	{"shutdown", verb_shutdown, false},
+	{"reboot", verb_reboot, false},
+	{"console", verb_console, false},
+	{"disk-add", verb_disk_add, false},
+	{"disk-remove", verb_disk_remove, false},
+	{"medium-insert", verb_medium_insert, false},
+	{"medium-eject", verb_medium_eject, false},
+	{"key", verb_key, false},
+	{"type", verb_type, false},
+	{"kvp-get", verb_kvp_get, false},
+	{"kvp-set", verb_kvp_set, false},
+	{"kvp-delete", verb_kvp_delete, false},
+	{"nic-add", verb_nic_add, false},
+	{"nic-remove", verb_nic_remove, false},
+	{"link", verb_link, false},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)
@@ -415,8 +432,12 @@ static int act(struct request *r, json_t **ret_result, struct failure *f)
 	if (!name)
 		return fail(f, -EINVAL, "a request is an object with a 'verb'");
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		if (strcmp(verbs[i].name, name) == 0)
-			return verbs[i].act(r, ret_result, f);
+		if (strcmp(verbs[i].name, name) != 0)
+			continue;
+		if (vm_stands_still(r->vm) && !verbs[i].while_still)
+			return fail(f, -EBUSY, "cannot %s the VM '%s': it is %s", verbs[i].name,
+				    r->vm->config->name, vm_state_label(r->vm));
+		return verbs[i].act(r, ret_result, f);
 	}
 	return fail(f, -ENOSYS, "there is no verb '%.32s'", name);
 }

@@ -599,6 +599,17 @@ static int make_hv(struct machine *m, struct failure *f)
 	return 0;
 }
 
+void machine_continue(struct machine *m, uint64_t reference_100ns)
+{
+	struct vcpu_clock clock = vcpus_clock(m->vcpus);
+
+	m->started_ns = loop_now_ns() - reference_100ns * 100;
+	m->tsc_common = clock.common;
+	m->tsc_offset = clock.tsc_offset;
+	m->tsc_base = scaled_tsc(m) - reference_100ns;
+	hv_move_reference(m->hv, 0 - m->tsc_base);
+}
+
 /* Real-mode code at the reset vector: mov $port, %dx; mov $value, %al; out %al, %dx; hlt; and
  * the halt again, should something wake it. */
 static int write_reset_vector(const struct gmem *gmem)

@@ -73,6 +73,8 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 		r = control_new(config->control_path, vm, &control, f);
 	if (r == 0) {
 		r = loop_add(vm->loop, &signals.source, signals.fd, EPOLLIN, on_signal, &signals);
+		if (r == 0)
+			r = loop_keep(&signals.source);
 		if (r < 0)
 			fail(f, r, "cannot take signals: %s", strerror(-r));
 	}

@@ -12,12 +12,16 @@
 #include "worker/net_passt.h"
 #include "worker/net_tap.h"
 
+#define MADE_MAX 0xfeffu /* what two bytes of an instance id hold */
+
 struct nic {
 	struct loop_source source;
 	struct net_tap *tap; /* one of the two is there */
 	struct net_passt *passt;
 	struct netvsp *device;
 	uint8_t mac[6];
+	unsigned made; /* by which its instance id differs */
+	bool restored;
 };
 
 /* The VM's first NIC; the others differ in their last byte. */
@@ -94,12 +98,22 @@ static int open_passt(struct nic *nic, const struct config_port *c, struct failu
 	return r < 0 ? fail(f, r, "%s", err) : 0;
 }
 
+/* An id is never used again: the guest may still be busy with the one that left. */
+static struct guid instance_of(unsigned made)
+{
+	struct guid instance = nic_instance;
+
+	instance.b[14] = (uint8_t)(instance.b[14] + (made >> 8));
+	instance.b[15] = (uint8_t)made;
+	return instance;
+}
+
 /* A NIC's back end is there; now the device. `number` is the VM's for it. */
 static int open_device(struct network *n, struct nic *nic, const struct config_port *c,
 		       unsigned number, struct failure *f)
 {
 	struct netvsp_config device = {
-		.instance = nic_instance,
+		.instance = instance_of(n->made),
 		.mtu = c->mtu,
 		.queues = c->queues ? c->queues : (unsigned)min_u32(n->cpus, CONFIG_QUEUES_MAX),
 		.spoof_guard = c->spoof_guard,
@@ -107,9 +121,7 @@ static int open_device(struct network *n, struct nic *nic, const struct config_p
 	struct netport *port = nic->tap ? net_tap_port(nic->tap) : net_passt_port(nic->passt);
 	int fd = nic->tap ? net_tap_fd(nic->tap) : net_passt_fd(nic->passt), r;
 
-	/* An id is never used again: the guest may still be busy with the one that left. */
-	device.instance.b[14] = (uint8_t)(device.instance.b[14] + (n->made >> 8));
-	device.instance.b[15] = (uint8_t)n->made++;
+	nic->made = n->made++;
 	memcpy(device.mac, c->mac, sizeof(device.mac));
 	nic->device = netvsp_new(n->bus, &device, port);
 	if (!nic->device)
@@ -214,6 +226,45 @@ int network_set_link(struct network *n, unsigned number, bool up, struct failure
 		return -ENOENT;
 	netvsp_set_link(nic->device, up);
 	return 0;
+}
+
+static struct nic *find_by_mac(const struct network *n, const uint8_t mac[6])
+{
+	for (unsigned i = 0; i < CONFIG_NICS_MAX; i++) {
+		if (n->nic[i] && !n->nic[i]->restored &&
+		    memcmp(n->nic[i]->mac, mac, sizeof(n->nic[i]->mac)) == 0)
+			return n->nic[i];
+	}
+	return NULL;
+}
+
+void network_record(struct network *n, unsigned number, struct record *r)
+{
+	struct nic *nic = r->reads ? NULL : n->nic[number];
+	unsigned made = nic ? nic->made : 0;
+	struct guid instance;
+	uint8_t mac[6] = {0};
+
+	if (nic)
+		memcpy(mac, nic->mac, sizeof(mac));
+	record_bytes(r, "mac", mac, sizeof(mac));
+	record_limited(r, "made", &made, MADE_MAX);
+	if (r->reads) {
+		nic = record_ok(r) ? find_by_mac(n, mac) : NULL;
+		instance = instance_of(made);
+		if (!nic || netvsp_set_instance(nic->device, &instance) < 0) {
+			record_refuse(r,
+				      "the VM has no NIC with the address %02x:%02x:%02x:"
+				      "%02x:%02x:%02x",
+				      mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+			return;
+		}
+		nic->restored = true;
+		nic->made = made;
+		if (n->made <= made)
+			n->made = made + 1;
+	}
+	netvsp_state(nic->device, r);
 }
 
 static json_t *nic_statistics(unsigned number, const struct nic *nic)

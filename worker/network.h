@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/record.h"
 #include "devices/net/netvsp.h"
 #include "lib/fail.h"
 #include "lib/loop.h"
@@ -36,6 +37,10 @@ int network_remove(struct network *n, unsigned number, struct failure *f);
 
 /* Plugs the cable in, or pulls it. */
 int network_set_link(struct network *n, unsigned number, bool up, struct failure *f);
+
+/* NIC `number` in a saved state. One that is read goes to the NIC with its address, whatever its
+ * number, which takes up the instance that the guest knows. */
+void network_record(struct network *n, unsigned number, struct record *r);
 
 /* A list of objects, one per NIC. */
 json_t *network_statistics(const struct network *n);

@@ -511,6 +511,42 @@ bool storage_idle(const struct storage *s)
 	return !s->ring || !disk_ring_inflight(s->ring);
 }
 
+bool storage_quiet(const struct storage *s)
+{
+	unsigned inflight = 0;
+
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++)
+		inflight += s->controller[n] ? storvsp_inflight(s->controller[n]->scsi) : 0;
+	return storage_idle(s) && !inflight && !s->unsettled;
+}
+
+unsigned storage_held(const struct storage *s)
+{
+	unsigned held = 0;
+
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++)
+		held += s->controller[n] ? storvsp_held(s->controller[n]->scsi) : 0;
+	return held;
+}
+
+int storage_sync(const struct storage *s, struct failure *f)
+{
+	int r = 0;
+
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
+		for (unsigned lun = 0; r == 0 && s->controller[n] && lun < CONFIG_LUNS_MAX; lun++) {
+			const struct storage_place *p = &s->controller[n]->place[lun];
+
+			if (p->used && p->image)
+				r = raw_sync(p->image);
+			if (r < 0)
+				fail(f, r, "cannot flush the disk %.160s: %s",
+				     storage_name(&p->config), strerror(-r));
+		}
+	}
+	return r;
+}
+
 void storage_drain(struct storage *s)
 {
 	struct pollfd p;

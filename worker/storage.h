@@ -81,6 +81,15 @@ void storage_drain(struct storage *s);
 /* Whether nothing is under way. */
 bool storage_idle(const struct storage *s);
 
+/* Whether nothing is under way in the controllers either, and no unit or medium is leaving; how
+ * many requests are kept after errors. */
+bool storage_quiet(const struct storage *s);
+unsigned storage_held(const struct storage *s);
+
+/* What was written is on the disks when it returns 0; else -errno and the sentence. While the
+ * storage is quiet and stays so, on any thread. */
+int storage_sync(const struct storage *s, struct failure *f);
+
 /* After storage_drain(). */
 void storage_done(struct storage *s);
 

@@ -22,6 +22,7 @@
 #include "abi/machine.h"
 #include "base/util.h"
 #include "worker/sandbox.h"
+#include "worker/vcpu_priv.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define EFER_LME (1u << 8)
@@ -30,33 +31,6 @@
 #define CR4_PAE (1u << 5)
 #define MSR_MTRR_DEFAULT 0x2ffu
 #define MTRR_WRITE_BACK 0x806u /* enabled, all memory write-back */
-
-enum run { RUN_PAUSED, RUN_GOING, RUN_ENDED };
-
-struct vcpu {
-	struct vcpus *all;
-	unsigned index;
-	int fd;
-	struct kvm_run *run;
-	pthread_t thread;
-	bool started, dead; /* dead: stopped for good by its own doing */
-	struct vcpu_stats stats;
-};
-
-struct vcpus {
-	const struct partition *partition;
-	const struct vcpu_ops *ops;
-	void *ctx;
-	struct vcpu_layout layout;
-	struct vcpu_clock clock;
-	pthread_mutex_t run_lock;
-	pthread_cond_t may_go; /* waited for by processors */
-	pthread_cond_t parked; /* waited for by who pauses */
-	unsigned run;          /* enum run; atomic, written under run_lock */
-	unsigned running;      /* threads that do not wait for may_go and have not ended */
-	unsigned count;
-	struct vcpu vcpu[];
-};
 
 static void on_kick(int signal)
 {
@@ -70,7 +44,7 @@ static int install_kick(void)
 	return sigaction(KICK_SIGNAL, &action, NULL) < 0 ? -errno : 0;
 }
 
-static int set_tsc_offset(int fd, uint64_t offset)
+int vcpu_set_tsc_offset(int fd, uint64_t offset)
 {
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
@@ -91,7 +65,7 @@ static void find_clock(struct vcpus *v)
 	v->clock.tsc_offset = 0;
 	v->clock.common = khz > 0;
 	for (unsigned i = 0; i < v->count; i++) {
-		if (set_tsc_offset(v->vcpu[i].fd, v->clock.tsc_offset) < 0)
+		if (vcpu_set_tsc_offset(v->vcpu[i].fd, v->clock.tsc_offset) < 0)
 			v->clock.common = false;
 	}
 }
@@ -158,7 +132,8 @@ struct vcpu_clock vcpus_clock(const struct vcpus *v)
 	return v->clock;
 }
 
-static int set_cpuid(const struct vcpu *c, const struct hv *hv, struct failure *f)
+static int set_cpuid(const struct vcpu *c, const struct hv *hv, struct kvm_cpuid2 **keep,
+		     struct failure *f)
 {
 	struct kvm_cpuid2 *cpuid;
 	struct hv_leaf leaf;
@@ -182,8 +157,22 @@ static int set_cpuid(const struct vcpu *c, const struct hv *hv, struct failure *
 	if (ioctl(c->fd, KVM_SET_CPUID2, cpuid) < 0)
 		r = fail(f, -errno, "cannot set the features of processor %u: %s", c->index,
 			 strerror(errno));
-	free(cpuid);
+	free(*keep);
+	*keep = cpuid;
 	return r;
+}
+
+unsigned vcpus_cpuid(const struct vcpus *v, uint32_t *ret_words, unsigned max)
+{
+	unsigned count = min_u32(v->features->nent, max);
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct kvm_cpuid_entry2 *e = &v->features->entries[i];
+		const uint32_t words[] = {e->function, e->index, e->eax, e->ebx, e->ecx, e->edx};
+
+		memcpy(ret_words + i * ARRAY_LEN(words), words, sizeof(words));
+	}
+	return count;
 }
 
 static struct kvm_segment flat_segment(uint16_t selector, bool code)
@@ -240,8 +229,9 @@ static void set_mtrr(const struct vcpu *c)
 int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *entry,
 		 struct failure *f)
 {
-	for (unsigned i = 0; i < v->count; i++) {
-		int r = set_cpuid(&v->vcpu[i], hv, f);
+	/* From the last to the first, whose features are kept. */
+	for (unsigned i = v->count; i-- > 0;) {
+		int r = set_cpuid(&v->vcpu[i], hv, &v->features, f);
 
 		if (r < 0)
 			return r;
@@ -410,6 +400,17 @@ static int offer_pic(struct vcpu *c)
 	return ioctl(c->fd, KVM_INTERRUPT, &interrupt);
 }
 
+/* What the last exit has read is put into the registers when KVM is entered next. A processor that
+ * is to stand still enters it for that, without running the guest: so its registers are whole. */
+static void complete_exit(struct vcpu *c)
+{
+	__atomic_store_n(&c->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	/* An instruction of several accesses has an exit for each. */
+	while (!c->dead && ioctl(c->fd, KVM_RUN, 0) == 0)
+		handle_exit(c);
+	__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Waits while the processors are paused; false when the thread is to end. */
 static bool may_run(struct vcpu *c)
 {
@@ -419,6 +420,7 @@ static bool may_run(struct vcpu *c)
 	__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&v->run, __ATOMIC_SEQ_CST) == RUN_GOING && !c->dead)
 		return true;
+	complete_exit(c);
 	pthread_mutex_lock(&v->run_lock);
 	v->running--;
 	pthread_cond_signal(&v->parked);
@@ -565,6 +567,7 @@ void vcpus_free(struct vcpus *v)
 	pthread_cond_destroy(&v->may_go);
 	pthread_cond_destroy(&v->parked);
 	pthread_mutex_destroy(&v->run_lock);
+	free(v->features);
 	free(v);
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/record.h"
 #include "devices/hv/hv.h"
 #include "lib/fail.h"
 #include "worker/boot.h"
@@ -84,6 +85,10 @@ void vcpus_kick_first(struct vcpus *v);
 int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *entry,
 		 struct failure *f);
 
+/* The features of the first processor: function, index, EAX, EBX, ECX, EDX for each leaf; how many
+ * there are, at most `max`. After vcpus_set_up(). */
+unsigned vcpus_cpuid(const struct vcpus *v, uint32_t *ret_words, unsigned max);
+
 /* Whether this process may run on the processors that `pin` names; 0, or -errno and the
  * sentence. */
 int vcpu_check_pin(const cpu_set_t *pin, unsigned count, struct failure *f);
@@ -97,6 +102,14 @@ void vcpus_halt(struct vcpus *v);
 
 /* The same, and waits until all have stopped. Not with the lock of the devices held. */
 void vcpus_pause(struct vcpus *v);
+
+/* A processor in a saved state, while it is paused; read before its thread has begun, after
+ * vcpus_set_up() and vcpus_set_tsc(). */
+void vcpu_record(struct vcpus *v, unsigned index, struct record *r);
+
+/* The guest's TSC becomes the host's and this offset, where KVM has offsets; else it goes on from
+ * `tsc`, as near as KVM comes. */
+void vcpus_set_tsc(struct vcpus *v, uint64_t offset, uint64_t tsc);
 
 /* Sum over the processors; may lag behind while they run. */
 struct vcpu_stats vcpus_stats(const struct vcpus *v);

@@ -2,6 +2,7 @@
 #include "worker/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +15,21 @@
 
 static const char *const labels[] = {
 	[VM_BUILT] = "built",         [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
-	[VM_RESETTING] = "resetting", [VM_STOPPED] = "stopped",
+	[VM_RESETTING] = "resetting", [VM_STOPPED] = "stopped", [VM_SAVING] = "saving",
+	[VM_SAVED] = "saved",
 };
 
 static const uint32_t next_states[] = {
 	[VM_BUILT] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
-	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED),
-	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED),
+	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED) |
+		       STATE_BIT(VM_SAVING),
+	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED) |
+		      STATE_BIT(VM_SAVING),
 	[VM_RESETTING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
 	[VM_STOPPED] = 0,
+	/* It stops by way of where it was, once its thread has ended. */
+	[VM_SAVING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_SAVED),
+	[VM_SAVED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPED),
 };
 
 static const struct state_table vm_states = {
@@ -116,7 +123,8 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	int r = c->firmware ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
+	bool boots = !c->firmware && vm->state_fd < 0;
+	int r = !boots ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)
 		r = partition_create(&vm->partition, vm->device_fd, &vm->memory.gmem, f);
@@ -125,10 +133,10 @@ static int begin_run(struct vm *vm, struct failure *f)
 			      f);
 	if (r == 0)
 		r = machine_begin(&vm->machine, c, &vm->partition, vm->vcpus, &source.rsdp, f);
-	if (r == 0 && !c->firmware)
+	if (r == 0 && boots)
 		r = boot_finish(load, source.rsdp, &entry, f);
 	if (r == 0)
-		r = vcpus_set_up(vm->vcpus, vm->machine.hv, c->firmware ? NULL : &entry, f);
+		r = vcpus_set_up(vm->vcpus, vm->machine.hv, boots ? &entry : NULL, f);
 	boot_end(load);
 	return r;
 }
@@ -190,9 +198,35 @@ static void halt_run(struct vm *vm)
 	add_stats(&vm->past, &last);
 }
 
-int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
+static int open_state(struct vm *vm, struct failure *f)
+{
+	vm->state_fd = open(vm->config->state_path, O_RDONLY | O_CLOEXEC);
+	if (vm->state_fd < 0)
+		return fail(f, -errno, "cannot restore the VM '%s': opening %s failed: %s",
+			    vm->config->name, vm->config->state_path, strerror(errno));
+	return 0;
+}
+
+static struct vm *alloc_vm(const struct config *config)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (!vm)
+		return NULL;
+	vm->config = config;
+	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
+	vm->saver.fd = vm->state_fd = -1;
+	vm->files = (struct boot_files){-1, -1};
+	vm->storage.source.fd = -1;
+	vm->crash_limit =
+		(struct log_limit){.period_ns = CRASH_LOG_PERIOD_NS, .burst = CRASH_LOG_BURST};
+	pthread_mutex_init(&vm->lock, NULL);
+	return vm;
+}
+
+int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
+{
+	struct vm *vm = alloc_vm(config);
 	struct machine_host host = {
 		.event = on_machine_event,
 		.crash = on_crash,
@@ -203,16 +237,11 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 
 	if (!vm)
 		return fail(f, -ENOMEM, "cannot make the VM: out of memory");
-	vm->config = config;
-	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
-	vm->files = (struct boot_files){-1, -1};
-	vm->storage.source.fd = -1;
-	vm->crash_limit =
-		(struct log_limit){.period_ns = CRASH_LOG_PERIOD_NS, .burst = CRASH_LOG_BURST};
-	pthread_mutex_init(&vm->lock, NULL);
 	r = loop_new(&vm->lock, &vm->loop);
 	if (r < 0)
 		fail(f, r, "cannot make the event loop: %s", strerror(-r));
+	if (r == 0 && config->state_path)
+		r = open_state(vm, f);
 	if (r == 0)
 		r = partition_open_device(config->device, &vm->device_fd, f);
 	if (r == 0)
@@ -269,6 +298,8 @@ void vm_free(struct vm *vm)
 	firmware_close(&vm->firmware);
 	if (vm->device_fd >= 0)
 		close(vm->device_fd);
+	if (vm->state_fd >= 0)
+		close(vm->state_fd);
 	loop_free(vm->loop);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
@@ -324,6 +355,8 @@ static bool take_wishes(struct run_context *run)
 {
 	struct vm *vm = run->vm;
 
+	if (vm->state == VM_SAVING)
+		return false; /* it goes back first */
 	if (vm->want_pause && !vm->want_stop && !vm->want_reset)
 		pause_for_disk(vm);
 	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {
@@ -371,6 +404,7 @@ static void tell_news(struct vm *vm)
 	now.resets = vm->resets;
 	now.crashes = vm->crashes;
 	now.guest = kvp.walks;
+	now.saves = vm->saver.ended;
 	now.heartbeat = heartbeat.label;
 	now.shutdown = down.label;
 	if (memcmp(&now, &vm->told, sizeof(now)) == 0)
@@ -390,6 +424,7 @@ static void carry_out(void *owner)
 	storage_settle(&vm->storage);
 	machine_run_deferred(&vm->machine);
 	storage_watch(&vm->storage);
+	save_step(vm);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
@@ -411,15 +446,39 @@ static void carry_out(void *owner)
 	}
 }
 
+/* Lays the state over the VM, which then waits to be resumed: who started it sees to it that the
+ * file is not used again. */
+static int restore(struct vm *vm, struct failure *f)
+{
+	int r;
+
+	pthread_mutex_lock(&vm->lock);
+	r = state_load(vm, vm->state_fd, vm->config->state_path, f);
+	pthread_mutex_unlock(&vm->lock);
+	close(vm->state_fd);
+	vm->state_fd = -1;
+	return r;
+}
+
 int vm_run(struct vm *vm, struct failure *f)
 {
 	struct run_context run = {.vm = vm, .f = f};
-	int r = start_processors(vm, f);
+	bool restores = vm->state_fd >= 0;
+	int r = restores ? restore(vm, f) : 0;
 
+	if (r == 0)
+		r = start_processors(vm, f);
 	if (r < 0)
 		return r;
 	state_move(&vm_states, &vm->state, VM_RUNNING);
-	vcpus_resume(vm->vcpus);
+	if (restores) {
+		state_move(&vm_states, &vm->state, VM_PAUSED);
+		note(vm, "its state was restored");
+		vm->restored = true;
+		loop_hold_timers(vm->loop, true);
+	} else {
+		vcpus_resume(vm->vcpus);
+	}
 	r = loop_run(vm->loop, carry_out, &run);
 	if (r < 0)
 		return fail(f, r, "the event loop failed: %s", strerror(-r));
@@ -448,14 +507,60 @@ int vm_resume(struct vm *vm)
 
 	/* A guest that ended itself while it was being paused must not run on. */
 	if (r == 0 && !vm->want_stop && !vm->want_reset) {
-		if (vm->disk_failed)
+		if (vm->disk_failed || vm->restored)
 			note(vm, "");
-		vm->disk_failed = vm->disk_hangs = false;
+		vm->disk_failed = vm->disk_hangs = vm->restored = false;
 		storage_retry(&vm->storage);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}
 	return r;
+}
+
+int vm_freeze(struct vm *vm, unsigned *ret_from, struct failure *f)
+{
+	unsigned from = vm->state;
+
+	if (state_move(&vm_states, &vm->state, VM_SAVING) < 0)
+		return fail(f, -EPROTO, "cannot save the VM '%s': it is %s", vm->config->name,
+			    vm_state_label(vm));
+	*ret_from = from;
+	if (from == VM_PAUSED)
+		return 0;
+	pthread_mutex_unlock(&vm->lock);
+	vcpus_pause(vm->vcpus);
+	pthread_mutex_lock(&vm->lock);
+	console_flush(vm->console);
+	loop_hold_timers(vm->loop, true);
+	return 0;
+}
+
+void vm_thaw(struct vm *vm, unsigned to)
+{
+	int r = loop_hold(vm->loop, false);
+
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR, "a descriptor is lost to the event loop: %s",
+			 strerror(-r));
+	state_move(&vm_states, &vm->state, to);
+	loop_wake(vm->loop);
+	if (to != VM_RUNNING)
+		return;
+	loop_hold_timers(vm->loop, false);
+	/* A guest that ended itself while it was being paused must not run on. */
+	if (!vm->want_stop && !vm->want_reset)
+		vcpus_resume(vm->vcpus);
+}
+
+void vm_saved(struct vm *vm)
+{
+	state_move(&vm_states, &vm->state, VM_SAVED);
+	note(vm, "its state was saved");
+}
+
+bool vm_stands_still(const struct vm *vm)
+{
+	return vm->state == VM_SAVING || vm->state == VM_SAVED;
 }
 
 int vm_request_reset(struct vm *vm, const char *reason)
@@ -470,9 +575,10 @@ int vm_request_reset(struct vm *vm, const char *reason)
 
 int vm_request_stop(struct vm *vm, const char *reason)
 {
-	if (!state_allows(&vm_states, vm->state, VM_STOPPED))
+	if (vm->state != VM_SAVING && !state_allows(&vm_states, vm->state, VM_STOPPED))
 		return -EPROTO;
-	note(vm, reason);
+	if (vm->state != VM_SAVED)
+		note(vm, reason);
 	vm->want_stop = true;
 	loop_wake(vm->loop);
 	return 0;

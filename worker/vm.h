@@ -3,7 +3,9 @@
  * One virtual machine from its configuration to its end.
  *
  * States: built -> running <-> paused; from these two a reset goes through `resetting` back to
- * running, and everything ends in stopped. In both the loop goes on until the disks have done what
+ * running, and everything ends in stopped. A VM whose state is being written is `saving`, and then
+ * `saved`: it stands still until it stops, or goes back to where it was (save.h). One that is made
+ * of a state begins as paused. In both the loop goes on until the disks have done what
  * was under way, however long that takes. The loop's thread owns them; processors and control
  * clients only leave a request, which the loop carries out between two waits.
  */
@@ -21,9 +23,18 @@
 #include "worker/machine.h"
 #include "worker/memory.h"
 #include "worker/network.h"
+#include "worker/save.h"
 #include "worker/storage.h"
 
-enum vm_state { VM_BUILT, VM_RUNNING, VM_PAUSED, VM_RESETTING, VM_STOPPED };
+enum vm_state {
+	VM_BUILT,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_RESETTING,
+	VM_STOPPED,
+	VM_SAVING,
+	VM_SAVED,
+};
 
 /* What changes seldom, and whoever watches the VM wants to hear of. */
 struct vm_news {
@@ -31,6 +42,7 @@ struct vm_news {
 	uint32_t vmbus;
 	uint64_t resets, crashes;
 	uint64_t guest; /* how often what the guest tells of itself was read */
+	uint64_t saves; /* that have ended, for better or worse */
 	const char *heartbeat, *shutdown;
 };
 
@@ -49,6 +61,9 @@ struct vm {
 	struct storage storage;
 	struct network network;
 	struct integration integration;
+	struct saver saver;
+	int state_fd;   /* of the state that it is made of, until that has been read; else -1 */
+	bool restored;  /* it waits to be resumed for the first time */
 	unsigned state; /* enum vm_state */
 	bool want_stop, want_reset, want_pause;
 	bool disk_failed;              /* it is paused for that; reason tells of it */
@@ -78,6 +93,14 @@ int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 int vm_request_reset(struct vm *vm, const char *reason);
 int vm_request_stop(struct vm *vm, const char *reason);
+
+/* For save.c, as the requests above. A VM that runs or is paused stands still, in `saving`; and
+ * goes back to the state that it had; and is saved. */
+int vm_freeze(struct vm *vm, unsigned *ret_from, struct failure *f);
+void vm_thaw(struct vm *vm, unsigned to);
+void vm_saved(struct vm *vm);
+/* Whether it is in one of the two: only verbs that touch no device are allowed. */
+bool vm_stands_still(const struct vm *vm);
 
 /* tell(owner), from the loop's thread with the lock held, soon after each change of the news; NULL:
  * nobody is told. */

@@ -21,8 +21,8 @@ import blind_tests  # noqa: E402,F401
 
 # The files NAME_tests.py of each suite: those of the worker need nothing of the tree but it and themselves.
 FILES = {
-    "system": ["blind", "guest", "life", "sentence", "storage", "terminal"],
-    "host": ["access", "crash", "host", "image", "network", "unit"],
+    "system": ["blind", "guest", "life", "sentence", "state", "storage", "terminal"],
+    "host": ["access", "crash", "host", "image", "network", "save", "unit"],
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
 

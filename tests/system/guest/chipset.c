@@ -184,6 +184,11 @@ const char *test_reset(void)
 	return NULL;
 }
 
+bool console_has_input(void)
+{
+	return input_head != input_tail;
+}
+
 /* Counts for the eyes outside, until a key. */
 const char *test_ticks(void)
 {
@@ -191,7 +196,7 @@ const char *test_ticks(void)
 
 	console_input_on();
 	interrupts_on();
-	for (uint64_t n = 0; input_head == input_tail; n++) {
+	for (uint64_t n = 0; !console_has_input(); n++) {
 		print("TICK %u\n", n);
 		next += UNITS_PER_S / 50;
 		while (reference_time() < next)

@@ -48,6 +48,7 @@ const char *test_disk_load(void);
 const char *test_wild_ring(void);
 const char *test_smp(void);
 const char *test_x2apic(void);
+const char *test_count(void);
 const char *test_rtc(void);
 const char *test_echo(void);
 const char *test_serial(void);
@@ -200,7 +201,9 @@ extern void (*volatile second_work)(void);
 /* ---- chipset.c ---- */
 
 void console_input_on(void); /* by interrupt */
-uint8_t console_read(void);  /* waits */
+/* Whether a key has come since, and was not read. */
+bool console_has_input(void);
+uint8_t console_read(void); /* waits */
 bool console_pending(void);
 void power_off(void) __attribute__((noreturn));
 

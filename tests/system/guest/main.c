@@ -34,6 +34,7 @@ static const struct test {
 	{"wild-ring", test_wild_ring},
 	{"smp", test_smp},
 	{"x2apic", test_x2apic},
+	{"count", test_count},
 	{"rtc", test_rtc},
 	{"echo", test_echo},
 	{"serial", test_serial},

@@ -11,6 +11,7 @@
 #define TRAMPOLINE_AT 0x10000u
 #define PING_VECTOR 0x40u
 #define PONG_VECTOR 0x41u
+#define CR4_OSFXSR (UINT64_C(1) << 9)
 
 extern const uint8_t trampoline[], trampoline_cr3[], trampoline_gdt[], trampoline_end[];
 
@@ -114,5 +115,54 @@ const char *test_x2apic(void)
 	synic_enable(0);
 	REQUIRE(vmbus_connect(VMBUS_VERSION(5, 3), 0), "no version in common");
 	REQUIRE(vmbus_take_offers() > 0, "nothing is offered");
+	return NULL;
+}
+
+static const uint8_t pattern[16] = {0xa5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0x5a};
+
+static void fpu_fill(void)
+{
+	uint64_t cr4;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_OSFXSR));
+	__asm__ volatile("movdqu %0, %%xmm7" : : "m"(pattern));
+}
+
+static bool fpu_is_filled(void)
+{
+	uint8_t now[16];
+
+	__asm__ volatile("movdqu %%xmm7, %0" : "=m"(now));
+	return memcmp(now, pattern, sizeof(now)) == 0;
+}
+
+/* What the eyes outside may stop and let go on at any moment, until a key: two processors that
+ * interrupt each other, a register of the FPU, clocks that never go back. */
+const char *test_count(void)
+{
+	uint64_t reference = reference_time(), tsc = tsc_read(), next = reference;
+
+	hv_identify();
+	REQUIRE(smp_start(), "the second processor did not start");
+	fpu_fill();
+	console_input_on();
+	interrupts_on();
+	for (uint64_t n = 0; !console_has_input(); n++) {
+		uint64_t pongs = trap_count[PONG_VECTOR], was = reference, ticked = tsc;
+
+		apic_send(1, PING_VECTOR);
+		REQUIRE(within_a_second(&trap_count[PONG_VECTOR], pongs + 1),
+			"an interrupt between processors is lost");
+		REQUIRE(fpu_is_filled(), "a register of the FPU has changed");
+		reference = reference_time();
+		tsc = tsc_read();
+		REQUIRE(reference >= was, "the reference counter went back");
+		REQUIRE(tsc >= ticked, "the TSC went back");
+		if (reference < next)
+			continue;
+		print("COUNT %u\n", n);
+		next = reference + UNITS_PER_S / 50;
+	}
 	return NULL;
 }

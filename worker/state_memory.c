@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/state_memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/util.h"
+
+#define RUN_BYTES (UINT64_C(4) << 20) /* of one record */
+#define PROGRESS_BYTES (UINT64_C(16) << 20)
+
+static_assert(RUN_BYTES + STATE_PAGE + STATE_MEMORY_BYTES <= STATE_BODY_MAX,
+	      "a run is no record too long");
+
+struct walk {
+	const struct memory *m;
+	struct state_writer *w;
+	const struct state_progress *progress;
+	struct failure *f;
+	uint64_t done, told;
+};
+
+static bool is_zero(const uint8_t *page)
+{
+	const uint64_t *word = (const uint64_t *)(const void *)page;
+	uint64_t any = 0;
+
+	/* A page of data shows it within its first words, mostly. */
+	for (unsigned i = 0; i < 8; i++)
+		any |= word[i];
+	if (any)
+		return false;
+	for (unsigned i = 8; i < STATE_PAGE / sizeof(*word); i++)
+		any |= word[i];
+	return !any;
+}
+
+static int write_run(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
+{
+	static uint8_t zeros[STATE_PAGE];
+	uint8_t head[STATE_MEMORY_BYTES] = {0};
+	uint64_t begin = k->w->at + STATE_RECORD_BYTES + STATE_MEMORY_BYTES;
+	uint32_t pad = (uint32_t)(align_up(begin, STATE_PAGE) - begin);
+	struct iovec pieces[] = {
+		{.iov_base = head, .iov_len = sizeof(head)},
+		{.iov_base = zeros, .iov_len = pad},
+		{.iov_base = hva, .iov_len = len},
+	};
+	struct state_record record = {
+		.type = STATE_MEMORY, .version = 1, .len = STATE_MEMORY_BYTES + pad + len};
+
+	le64_store(head, gpa);
+	le32_store(head + 8, (uint32_t)(len / STATE_PAGE));
+	le32_store(head + 12, pad);
+	return state_write(k->w, &record, pieces, ARRAY_LEN(pieces), k->f);
+}
+
+static int tell(struct walk *k, uint64_t done)
+{
+	k->done += done;
+	if (!k->progress || k->done - k->told < PROGRESS_BYTES)
+		return 0;
+	k->told = k->done;
+	return k->progress->at(k->progress->ctx, k->done)
+		       ? 0
+		       : fail(k->f, -ECANCELED, "the state of the VM was not written: cancelled");
+}
+
+/* [hva, hva + len) may have been touched. */
+static int write_span(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
+{
+	uint64_t at = 0;
+	int r = 0;
+
+	while (r == 0 && at < len) {
+		uint64_t run = 0, before = at;
+
+		while (at < len && is_zero(hva + at))
+			at += STATE_PAGE;
+		while (at + run < len && run < RUN_BYTES && !is_zero(hva + at + run))
+			run += STATE_PAGE;
+		if (run)
+			r = write_run(k, gpa + at, hva + at, run);
+		at += run;
+		if (r == 0)
+			r = tell(k, at - before);
+	}
+	return r;
+}
+
+/* [from, to) of the file of RAM, from which `gpa` and `hva` count: what of it there is. */
+static int write_file(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t from, uint64_t to)
+{
+	uint64_t at = from;
+	int r = 0;
+
+	while (r == 0 && at < to) {
+		off_t data = lseek(k->m->fd, (off_t)at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO) /* nothing follows */
+			return tell(k, to - at);
+		if (data < 0) /* such pages do not tell */
+			return write_span(k, gpa + (at - from), hva + (at - from), to - at);
+		hole = lseek(k->m->fd, data, SEEK_HOLE);
+		if (hole < 0 || (uint64_t)hole > to)
+			hole = (off_t)to;
+		if ((uint64_t)data >= to)
+			return tell(k, to - at);
+		r = tell(k, (uint64_t)data - at);
+		if (r == 0)
+			r = write_span(k, gpa + ((uint64_t)data - from),
+				       hva + ((uint64_t)data - from), (uint64_t)(hole - data));
+		at = (uint64_t)hole;
+	}
+	return r;
+}
+
+int state_memory_write(const struct memory *m, struct state_writer *w,
+		       const struct state_progress *progress, struct failure *f)
+{
+	struct walk k = {.m = m, .w = w, .progress = progress, .f = f};
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < m->gmem.count; i++) {
+		const struct gmem_region *region = &m->gmem.region[i];
+
+		if (region->hva == m->rom) {
+			r = write_span(&k, region->gpa, region->hva, region->len);
+		} else {
+			uint64_t from = (uint64_t)(region->hva - m->base);
+
+			r = write_file(&k, region->gpa, region->hva, from, from + region->len);
+		}
+	}
+	return r;
+}
+
+int state_memory_read(const struct memory *m, struct state_reader *r,
+		      const struct state_record *record, struct failure *f)
+{
+	uint8_t head[STATE_MEMORY_BYTES], pad[STATE_PAGE];
+	uint64_t gpa, len;
+	uint32_t pad_len;
+	void *to;
+	int e = state_read_some(r, head, sizeof(head), f);
+
+	if (e < 0)
+		return e;
+	gpa = le64_load(head);
+	len = (uint64_t)le32_load(head + 8) * STATE_PAGE;
+	pad_len = le32_load(head + 12);
+	if (pad_len >= STATE_PAGE || record->len != STATE_MEMORY_BYTES + pad_len + len)
+		return state_refuse(r, f, "a record of memory has another length than it says");
+	to = is_aligned(gpa, STATE_PAGE) ? gmem_span(&m->gmem, gpa, len) : NULL;
+	if (!to)
+		return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
+				    (unsigned long long)gpa);
+	e = state_read_some(r, pad, pad_len, f);
+	if (e == 0)
+		e = state_read_some(r, to, len, f);
+	return e < 0 ? e : state_read_done(r, f);
+}

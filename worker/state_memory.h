@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory in the stream of a state: runs of pages that are not zero.
+ *
+ * Pages that were never touched are passed over without touching them, where the host's memory
+ * tells which these are; pages of zeros are left out, and are zeros where they are read.
+ * Threads: any one; the guest stands still.
+ */
+#ifndef OYA_WORKER_STATE_MEMORY_H
+#define OYA_WORKER_STATE_MEMORY_H
+
+#include <stdint.h>
+
+#include "lib/fail.h"
+#include "lib/state_stream.h"
+#include "worker/memory.h"
+
+/* Told how far it is: bytes of RAM that were looked at. False: to be given up. */
+struct state_progress {
+	bool (*at)(void *ctx, uint64_t done_bytes);
+	void *ctx;
+};
+
+/* 0; -ECANCELED when progress says so; -errno; and the sentence. */
+int state_memory_write(const struct memory *m, struct state_writer *w,
+		       const struct state_progress *progress, struct failure *f);
+
+/* One record into memory that has been cleared. */
+int state_memory_read(const struct memory *m, struct state_reader *r,
+		      const struct state_record *record, struct failure *f);
+
+#endif
