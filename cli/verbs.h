@@ -13,6 +13,8 @@ void vm_show(struct command_call *c);
 void vm_create(struct command_call *c);
 void vm_start(struct command_call *c);
 void vm_stop(struct command_call *c);
+void vm_save(struct command_call *c);
+void vm_discard(struct command_call *c);
 void vm_pause(struct command_call *c);
 void vm_resume(struct command_call *c);
 void vm_reset(struct command_call *c);

@@ -130,6 +130,18 @@ void vm_stop(struct command_call *c)
 	json_decref(body);
 }
 
+void vm_save(struct command_call *c)
+{
+	char target[API_TARGET_MAX], doing[DOING_MAX];
+	const struct api_request request = {.method = "POST", .target = target, .absent = ABSENT};
+
+	snprintf(doing, sizeof(doing), "saving the VM '%.80s'", c->operand[0]);
+	if (command_vm_target(c, "save", target) && job_begin(c, &request, doing) && !c->json &&
+	    !c->no_wait)
+		fprintf(c->out, "The VM '%s' is saved; 'oya vm start %s' lets it go on.\n",
+			c->operand[0], c->operand[0]);
+}
+
 /* ---- what is done at once ---- */
 
 static void act(struct command_call *c, const char *what, const char *done)
@@ -167,6 +179,18 @@ void vm_reboot(struct command_call *c)
 void vm_nmi(struct command_call *c)
 {
 	act(c, "nmi", "got an NMI on every processor");
+}
+
+void vm_discard(struct command_call *c)
+{
+	char target[API_TARGET_MAX];
+	const struct api_request request = {.method = "DELETE", .target = target, .absent = ABSENT};
+	struct api_answer answer;
+
+	if (!command_vm_target(c, "state", target) || !command_ask(c, &request, &answer))
+		return;
+	json_decref(answer.body);
+	fprintf(c->out, "The saved state of the VM '%s' is gone; it is off.\n", c->operand[0]);
 }
 
 void vm_delete(struct command_call *c)

@@ -88,6 +88,8 @@ void api_add_nic(struct http_request *r, void *owner);
 void api_remove_nic(struct http_request *r, void *owner);
 void api_start_vm(struct http_request *r, void *owner);
 void api_stop_vm(struct http_request *r, void *owner);
+void api_save_vm(struct http_request *r, void *owner);
+void api_discard_state(struct http_request *r, void *owner);
 void api_ask_vm(struct http_request *r, void *owner);
 void api_vm_statistics(struct http_request *r, void *owner);
 void api_vm_console(struct http_request *r, void *owner);

@@ -289,6 +289,13 @@ int edit_create(struct host *h, const char *name, const json_t *object, const ch
 
 /* Settings that a VM which is not off takes with its next start only; here they are refused, so
  * that nobody takes them for done. */
+/* How it becomes off. */
+static const char *way_off(const struct vm *vm)
+{
+	return vm->life == VM_SAVED ? "start it, or throw its state away ('oya vm discard')"
+				    : "switch it off first";
+}
+
 static int check_running(const struct vm *vm, const json_t *patch, struct failure *f)
 {
 	static const char *const any_time[] = {"notes", "tags", "start", "stop", "crash"};
@@ -302,10 +309,8 @@ static int check_running(const struct vm *vm, const json_t *patch, struct failur
 		while (i < ARRAY_LEN(any_time) && strcmp(any_time[i], name) != 0)
 			i++;
 		if (i == ARRAY_LEN(any_time))
-			return fail(f, -EBUSY,
-				    "cannot change '%.32s' of the VM '%s': it is %s; switch it off "
-				    "first",
-				    name, vm->name, vm_life_label(vm));
+			return fail(f, -EBUSY, "cannot change '%.32s' of the VM '%s': it is %s; %s",
+				    name, vm->name, vm_life_label(vm), way_off(vm));
 	}
 	return 0;
 }
@@ -365,7 +370,7 @@ int edit_remove(struct vm *vm, bool with_disks, edit_done_fn *fn, void *ctx, str
 	int r = check_free(vm, f);
 
 	if (r == 0 && vm->life != VM_OFF)
-		return fail(f, -EBUSY, "cannot delete the VM '%s': it is %s; switch it off first",
-			    vm->name, vm_life_label(vm));
+		return fail(f, -EBUSY, "cannot delete the VM '%s': it is %s; %s", vm->name,
+			    vm_life_label(vm), way_off(vm));
 	return r < 0 ? r : submit(vm, edit_new(vm, with_disks ? REMOVE_ALL : REMOVE, fn, ctx), f);
 }

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/util.h"
 #include "host/jobs.h"
+#include "host/save.h"
 #include "host/vm.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -35,6 +36,7 @@ struct part {
 	uint64_t due_us;
 	unsigned holds;
 	bool asking, agreed; /* its guest, to shut down */
+	bool saves;          /* it is being saved, or that has failed */
 };
 
 static uint64_t now_us(void)
@@ -113,6 +115,15 @@ static void ask(struct part *p)
 	struct vm *vm = p->vm;
 	struct failure f;
 
+	if (vm->settings->stop == STOP_SAVE && !p->saves) {
+		struct job *job;
+
+		p->saves = true;
+		if (save_start(vm, &job, &f) == 0)
+			return;
+	}
+	if (vm->saving)
+		return; /* when that fails, its guest is asked after all */
 	if (vm->life == VM_PAUSED) {
 		(void)vm_ask(vm, "resume", json_pack("{s:s}", "verb", "resume"), -1, NULL, NULL,
 			     &f);
@@ -133,7 +144,7 @@ static void switch_off(struct part *p)
 	struct failure f;
 
 	/* One that waits for its start has no guest yet. */
-	if (p->vm->settings->stop == STOP_SHUTDOWN && p->vm->life != VM_WAITING)
+	if (p->vm->settings->stop != STOP_OFF && p->vm->life != VM_WAITING)
 		log_line_of(
 			LOG_LEVEL_WARNING, p->vm->log_fields,
 			"the guest of the VM '%s' has not shut down within %u s (stop.timeout): "
@@ -158,7 +169,7 @@ static void step(struct part *p, uint64_t now)
 		return;
 	if (now >= p->due_us + WORKER_US)
 		give_up(p);
-	else if (p->vm->life == VM_STOPPING)
+	else if (p->vm->life == VM_STOPPING || (p->vm->life == VM_SAVING && now < p->due_us))
 		return; /* it has been told, and is killed when it does not obey */
 	else if (now >= p->due_us || p->vm->life == VM_WAITING)
 		switch_off(p);
@@ -198,7 +209,7 @@ static int add_part(struct ending *e, struct vm *vm)
 	if (!p)
 		return -ENOMEM;
 	*p = (struct part){.ending = e, .vm = vm, .holds = 1, .due_us = now_us()};
-	if (s->stop == STOP_SHUTDOWN)
+	if (s->stop != STOP_OFF)
 		p->due_us += s->stop_timeout_s * US_PER_S;
 	list_append(&e->parts, &p->link);
 	e->held++;
@@ -220,7 +231,7 @@ static int add_parts(struct ending *e)
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
 		struct vm *vm = CONTAINER_OF(at, struct vm, link);
 
-		if (vm->life != VM_OFF && add_part(e, vm) < 0)
+		if (vm->life != VM_OFF && vm->life != VM_SAVED && add_part(e, vm) < 0)
 			r = -ENOMEM;
 	}
 	return r;

@@ -15,6 +15,7 @@
 #include "host/intake.h"
 #include "host/jobs.h"
 #include "host/network.h"
+#include "host/save.h"
 #include "host/store.h"
 #include "host/vm.h"
 #include "lib/log.h"
@@ -109,6 +110,7 @@ static void load(struct host *h, const char *folder, const char *name)
 		return;
 	}
 	if (vm) {
+		save_clean(folder);
 		host_add(h, vm);
 		return;
 	}
@@ -149,7 +151,7 @@ static void start_by_itself(struct vm *vm)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", vm->folder, VM_RUNNING_FILE);
-	if (vm->life != VM_OFF || s->start == START_NEVER ||
+	if ((vm->life != VM_OFF && vm->life != VM_SAVED) || s->start == START_NEVER ||
 	    (s->start == START_RESTORE && access(path, F_OK) < 0))
 		return;
 	if (vm_start_later(vm, s->start_delay_s) < 0)

@@ -69,6 +69,8 @@ void job_log(struct host *h, struct job *job, const char *sentence)
 void job_end(struct host *h, struct job *job, const char *sentence)
 {
 	job->state = sentence ? JOB_FAILED : JOB_DONE;
+	if (!sentence && job->percent)
+		job->percent = 100;
 	job->ended_s = time(NULL);
 	job->cancel = NULL;
 	snprintf(job->problem, sizeof(job->problem), "%s", sentence ? sentence : "");

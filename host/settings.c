@@ -85,7 +85,8 @@ static int decode_start(json_t *obj, struct settings *s, struct failure *f)
 static int decode_stop(json_t *obj, struct settings *s, struct failure *f)
 {
 	static const struct field known[] = {{"action", JSON_STRING}, {"timeout", JSON_INTEGER}};
-	static const char *const actions[] = {[STOP_SHUTDOWN] = "shutdown", [STOP_OFF] = "off"};
+	static const char *const actions[] = {
+		[STOP_SHUTDOWN] = "shutdown", [STOP_OFF] = "off", [STOP_SAVE] = "save"};
 	unsigned action = STOP_SHUTDOWN;
 	uint64_t timeout = STOP_TIMEOUT_S;
 	int r = obj ? fields_check(obj, "'stop'", known, ARRAY_LEN(known), f) : 0;

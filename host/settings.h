@@ -24,7 +24,7 @@
 struct json_t;
 
 enum start_action { START_NEVER, START_RESTORE, START_ALWAYS }; /* when the host starts */
-enum stop_action { STOP_SHUTDOWN, STOP_OFF };                   /* when the host ends */
+enum stop_action { STOP_SHUTDOWN, STOP_OFF, STOP_SAVE };        /* when the host ends */
 enum crash_action { CRASH_RESTART, CRASH_LEAVE };
 
 struct settings {

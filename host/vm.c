@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "host/host.h"
 #include "host/network.h"
+#include "host/save.h"
 #include "host/store.h"
 #include "lib/log.h"
 
@@ -28,18 +29,21 @@
 static const char *const labels[] = {
 	[VM_OFF] = "off",         [VM_WAITING] = "waiting", [VM_STARTING] = "starting",
 	[VM_RUNNING] = "running", [VM_PAUSED] = "paused",   [VM_STOPPING] = "stopping",
+	[VM_SAVING] = "saving",   [VM_SAVED] = "saved",
 };
 
+#define ENDED (STATE_BIT(VM_OFF) | STATE_BIT(VM_WAITING) | STATE_BIT(VM_SAVED))
+
 static const uint32_t next[] = {
-	[VM_OFF] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_WAITING),
-	[VM_WAITING] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_OFF),
+	[VM_OFF] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_WAITING) | STATE_BIT(VM_SAVED),
+	[VM_WAITING] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_OFF) | STATE_BIT(VM_SAVED),
 	[VM_STARTING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) |
-			STATE_BIT(VM_OFF) | STATE_BIT(VM_WAITING),
-	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) | STATE_BIT(VM_OFF) |
-		       STATE_BIT(VM_WAITING),
-	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPING) | STATE_BIT(VM_OFF) |
-		      STATE_BIT(VM_WAITING),
-	[VM_STOPPING] = STATE_BIT(VM_OFF) | STATE_BIT(VM_WAITING),
+			STATE_BIT(VM_SAVING) | ENDED,
+	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) | STATE_BIT(VM_SAVING) | ENDED,
+	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPING) | STATE_BIT(VM_SAVING) | ENDED,
+	[VM_STOPPING] = ENDED,
+	[VM_SAVING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) | ENDED,
+	[VM_SAVED] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_WAITING) | STATE_BIT(VM_OFF),
 };
 
 static const struct state_table lives = {
@@ -82,6 +86,8 @@ struct vm *vm_new(struct host *host, const char *name, const char *folder,
 	snprintf(vm->log_fields, sizeof(vm->log_fields), "OYA_VM=%s\nOYA_VM_UUID=%s", vm->name,
 		 vm->uuid);
 	vm->folder = strdup(folder);
+	vm->saved = save_exists(folder);
+	vm->life = vm->saved ? VM_SAVED : VM_OFF;
 	if (asprintf(&vm->run, "%s/vm/%s", host->run, vm->uuid) < 0)
 		vm->run = NULL;
 	if (!vm->folder || !vm->run) {
@@ -106,6 +112,7 @@ void vm_free(struct vm *vm)
 	while (!list_empty(&vm->waiters))
 		wake(CONTAINER_OF(vm->waiters.next, struct waiter, link),
 		     "the VM is no longer here");
+	save_forget(vm);
 	vm_worker_forget(vm);
 	sd_event_source_disable_unref(vm->timer);
 	if (list_linked(&vm->link))
@@ -133,7 +140,7 @@ static void wake_waiters(struct vm *vm)
 
 	while (at != &vm->waiters) {
 		struct waiter *w = CONTAINER_OF(at, struct waiter, link);
-		bool over = vm->life == VM_OFF || vm->life == VM_WAITING;
+		bool over = vm->life == VM_OFF || vm->life == VM_WAITING || vm->life == VM_SAVED;
 
 		at = at->next;
 		if (vm->life == (unsigned)w->goal || (over && w->goal == VM_OFF))
@@ -279,7 +286,9 @@ static int begin(struct vm *vm, struct failure *f)
 {
 	struct port_config *ports;
 	size_t count;
-	int r = settings_ports(vm->settings, &ports, &count, f);
+	int r = vm->saving
+			? fail(f, -EBUSY, "cannot start the VM '%s': it is being saved", vm->name)
+			: settings_ports(vm->settings, &ports, &count, f);
 
 	if (r < 0)
 		return r;
@@ -318,13 +327,19 @@ int vm_start(struct vm *vm, struct failure *f)
 		return fail(f, -EBUSY,
 			    "cannot start the VM '%s': the host ends, and its VMs with it",
 			    vm->name);
-	if (vm->life != VM_OFF && vm->life != VM_WAITING)
+	if ((vm->life != VM_OFF && vm->life != VM_WAITING && vm->life != VM_SAVED) || vm->taking)
 		return wrong_life(vm, "start", f);
 	vm->crashes = 0;
 	r = begin(vm, f);
 	if (r == 0)
 		mark_running(vm, true);
 	return r;
+}
+
+/* What it is without a worker. */
+static enum vm_life vm_at_rest(const struct vm *vm)
+{
+	return vm->saved ? VM_SAVED : VM_OFF;
 }
 
 static int on_restart(sd_event_source *source, uint64_t us, void *ctx)
@@ -336,7 +351,7 @@ static int on_restart(sd_event_source *source, uint64_t us, void *ctx)
 	(void)us;
 	if (begin(vm, &f) < 0) {
 		snprintf(vm->problem, sizeof(vm->problem), "%s", f.text);
-		vm_move(vm, VM_OFF);
+		vm_move(vm, vm_at_rest(vm));
 	}
 	return 0;
 }
@@ -366,7 +381,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	vm->started_us = 0;
 	if (!failed || vm->off_wanted) {
 		mark_running(vm, false);
-		vm_move(vm, VM_OFF);
+		vm_move(vm, vm_at_rest(vm));
+		save_ended(vm, why);
 		return;
 	}
 	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
@@ -374,8 +390,9 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		vm->restarts++;
 		vm_move(vm, VM_WAITING);
 	} else {
-		vm_move(vm, VM_OFF);
+		vm_move(vm, vm_at_rest(vm));
 	}
+	save_ended(vm, why);
 }
 
 /* When the worker began, which made its file empty then. */
@@ -462,7 +479,7 @@ void vm_told(struct vm *vm, json_t *status)
 	json_decref(vm->status);
 	vm->status = json_incref(status);
 	(void)link_request(vm->worker, json_pack("{s:s}", "verb", "guest"), -1, on_guest, vm);
-	if (!state || vm->life == VM_STOPPING)
+	if (!state || vm->life == VM_STOPPING || save_told(vm, state, status))
 		return;
 	if (strcmp(state, "running") == 0)
 		vm_move(vm, VM_RUNNING);
@@ -512,10 +529,10 @@ int vm_off(struct vm *vm, struct failure *f)
 	if (vm->life == VM_WAITING) {
 		vm->timer = sd_event_source_disable_unref(vm->timer);
 		mark_running(vm, false);
-		vm_move(vm, VM_OFF);
+		vm_move(vm, vm_at_rest(vm));
 		return 0;
 	}
-	if (vm->life == VM_OFF)
+	if (vm->life == VM_OFF || vm->life == VM_SAVED)
 		return wrong_life(vm, "switch off", f);
 	vm->off_wanted = true;
 	if (!vm->worker ||

@@ -12,7 +12,7 @@
  * Threads: the loop's. Files of the VM's folder are written by the pool, in the VM's lane.
  *
  * Invariants:
- *  1. a worker is started only from VM_OFF and VM_WAITING, in which none lives;
+ *  1. a worker is started only from VM_OFF, VM_WAITING and VM_SAVED, in which none lives;
  *  2. the life leaves VM_STARTING to VM_STOPPING for VM_OFF or VM_WAITING only when the worker's
  *     end is known.
  */
@@ -34,10 +34,21 @@
 #define VM_FILE "vm.json"
 #define VM_RUNNING_FILE "running" /* in its folder: it is to run when the host starts */
 
-enum vm_life { VM_OFF, VM_WAITING, VM_STARTING, VM_RUNNING, VM_PAUSED, VM_STOPPING, VM_LIVES };
+enum vm_life {
+	VM_OFF,
+	VM_WAITING,
+	VM_STARTING,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_STOPPING,
+	VM_SAVING,
+	VM_SAVED, /* off, with a state to go on from */
+	VM_LIVES
+};
 
 struct host;
 struct launch;
+struct saving;
 
 struct vm {
 	struct host *host;
@@ -61,6 +72,9 @@ struct vm {
 	unsigned tries;         /* to connect */
 	bool end_told;          /* its worker has closed `end`, and may hold its lock still */
 	bool adopted;           /* its worker was up before we were */
+	bool saved;             /* its folder has a state that it goes on from */
+	bool taking;            /* the state is being removed */
+	struct saving *saving;  /* or NULL */
 	bool making, edited;    /* see edit.h */
 	bool plugged;           /* its NICs have ports, or are given some */
 	bool off_wanted;        /* its end is its user's wish */

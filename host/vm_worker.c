@@ -21,6 +21,7 @@
 
 #include "base/util.h"
 #include "host/host.h"
+#include "host/save.h"
 #include "host/store.h"
 #include "host/vm.h"
 #include "lib/log.h"
@@ -263,8 +264,13 @@ static int write_config(const struct vm *vm, struct failure *f)
 {
 	const struct vm_places places = {.name = vm->name, .folder = vm->folder, .run = vm->run};
 	json_t *config = settings_for_worker(vm->settings, &places);
-	char *text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+	char *text = NULL;
 	int r;
+
+	if (config &&
+	    (!vm->saved || json_object_set_new(config, "restore",
+					       json_sprintf("%s/%s", vm->folder, SAVE_FILE)) == 0))
+		text = json_dumps(config, JSON_INDENT(2));
 
 	json_decref(config);
 	if (!text)

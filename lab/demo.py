@@ -152,6 +152,7 @@ def show_service(host: Host, build: Path, tmp: Path, steps: Steps) -> None:
     page = service.page()
     steps.check("curl to its web server", page == PAGE_OF_VM, page)
     steps.check("a disk is added while it runs", True, service.add_disk())
+    steps.check("oya vm save web; oya vm start web", True, service.save())
     sent, answered, new = service.upgrade()
     steps.check("oyad is upgraded, without a lost ping", new and sent == answered, f"{answered} of {sent} answered")
     steps.check("shut down by its guest", service.stop() == "off", "oya vm stop web")

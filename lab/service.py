@@ -116,6 +116,35 @@ class Service:
             raise LabError(f"ping told nothing: {self.host.run('tail -n 3 /root/ping').out}")
         return int(found[1]), int(found[2]), self.host.run("systemctl show -P MainPID oyad").out not in (before, "0\n")
 
+    def save(self, seconds: float = 10.0) -> str:
+        """Save it, and let it go on after some seconds: what counts in it over a connection misses no number, and its clock is right."""
+        boot = self.guest("cat /proc/sys/kernel/random/boot_id")
+        count = "for i in $(seq 1 100000); do echo $i; sleep 0.2; done"
+        self.host.run(f"({_SSH} ada@{self.address} '{count}' >/root/count 2>&1 & echo $! >/root/count.pid); sleep 5")
+        self.host.run("oya vm save web", timeout=600)
+        state = str(self._vm()["state"])
+        size = self.host.run("du -m /var/lib/oya/vms/web/saved.state | cut -f1; oya state verify /var/lib/oya/vms/web/saved.state >/dev/null").out.strip()
+        before = self.host.run(f"tail -n1 /root/count; sleep {seconds}").out.strip()
+        self.host.run("oya vm start web", timeout=300)
+        self._wait_for_count(int(before) + 10)
+        numbers = [int(n) for n in self.host.run("kill $(cat /root/count.pid); grep -E '^[0-9]+$' /root/count").out.split()]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise LabError(f"the count in the guest of web has a gap: {numbers[-30:]}")
+        if self.guest("cat /proc/sys/kernel/random/boot_id") != boot:
+            raise LabError("the guest of web has booted anew.")
+        apart = abs(float(self.guest("date +%s.%N")) - float(self.host.run("date +%s.%N").out))
+        if apart > 30:
+            raise LabError(f"the clock of web is {apart:.0f} s apart from the host's.")
+        return f"{state}, {size} MiB; a connection counted on from {before} to {numbers[-1]}"
+
+    def _wait_for_count(self, number: int) -> None:
+        for _ in range(120):
+            told = self.host.run("tail -n1 /root/count").out.strip()
+            if told.isdigit() and int(told) >= number:
+                return
+            time.sleep(1)
+        raise LabError(f"what counts in the guest of web does not go on: {told!r}")
+
     def stop(self) -> str:
         """Its guest shuts down; its state then."""
         self.host.run("oya vm stop web", timeout=400)

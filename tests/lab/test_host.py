@@ -51,6 +51,11 @@ class _Tiny:
 
         _wait("the guest of tiny has no heartbeat", beats, 240)
 
+    def answers(self) -> int:
+        """How often its guest has answered heartbeats since its worker began, as the channel counts now."""
+        told = json.loads(self.host.run("oya vm stat tiny -o json").out)
+        return sum(int(channel["packets_in"]) for channel in told["channels"] if channel["device"] == "heartbeat")
+
     def pid(self) -> int:
         """Of its worker, as systemd knows it; 0: it does not run."""
         return int(self.host.run(f"systemctl show -P MainPID {self.unit}").out)
@@ -98,6 +103,20 @@ def _is_found_in_the_journal(host: Host, tiny: _Tiny) -> None:
     assert units == {"oyad.service", tiny.unit}, units
     assert "the VM 'tiny' is running" in [line["MESSAGE"] for line in lines], told
     assert {line["OYA_VM_UUID"] for line in lines} == {tiny.show()["uuid"]}, told
+
+
+def _is_saved_and_goes_on(host: Host, tiny: _Tiny) -> None:
+    """As a unit, whose folder is the VM's: three times, with its heartbeat each time."""
+    for _ in range(3):
+        before = tiny.pid()
+        host.run("oya vm save tiny", timeout=200)
+        assert tiny.show()["state"] == "saved" and tiny.pid() == 0, tiny.show()
+        host.run("oya state verify /var/lib/oya/vms/tiny/saved.state && oya vm start tiny", timeout=200)
+        assert tiny.pid() not in (0, before)
+        tiny.wait_running()
+        answers = tiny.answers()
+        _wait("the guest of tiny does not go on", lambda: tiny.answers() > answers, 60)
+    assert host.run("test -e /var/lib/oya/vms/tiny/saved.state", check=False).rc == 1
 
 
 def _stands_a_clock_that_jumps(host: Host, tiny: _Tiny) -> None:
@@ -166,6 +185,7 @@ def test_packages_and_vms_live_with_systemd(lab):
         _begins_anew_at_once(host, tiny)
         tiny.wait_heartbeat()
         _is_found_in_the_journal(host, tiny)
+        _is_saved_and_goes_on(host, tiny)
         _stands_a_clock_that_jumps(host, tiny)
         _outlives(host, tiny, "systemctl restart oyad")
         _outlives(host, tiny, "kill -9 $(systemctl show -P MainPID oyad)")

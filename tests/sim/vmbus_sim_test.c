@@ -149,7 +149,8 @@ static void device_close(void *dev, struct vmbus_channel *ch)
 	d->held_count = 0;
 }
 
-static const struct vmbus_device_ops device_ops = {"sim", device_open, device_ready, device_close};
+static const struct vmbus_device_ops device_ops = {
+	.name = "sim", .open = device_open, .ready = device_ready, .close = device_close};
 
 static void host_answers(struct device *d, unsigned leave)
 {

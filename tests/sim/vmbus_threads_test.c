@@ -165,8 +165,8 @@ static void device_close(void *dev, struct vmbus_channel *ch)
 	t->open = NULL;
 }
 
-static const struct vmbus_device_ops device_ops = {"threads", device_open, device_ready,
-						   device_close};
+static const struct vmbus_device_ops device_ops = {
+	.name = "threads", .open = device_open, .ready = device_ready, .close = device_close};
 
 static void host_offers(struct test *t)
 {

@@ -284,3 +284,53 @@ def _begins(place, daemon):
     except subprocess.TimeoutExpired:
         p.terminate()
         p.wait(10)
+
+
+def _ended(d, job):
+    ended = wait_for(lambda: d.ended(job["id"]), "the job does not end")
+    check(ended["state"] == "done", str(ended))
+
+
+def _runs_or_is_saved(d, name, acknowledged_as, acknowledged):
+    """Whatever the daemon met: the one or the other, and the file says the same."""
+    wait_for(lambda: d.vm(name)["state"] in ("running", "saved"), f"it is {d.vm(name)['state']}", 10)
+    state = d.vm(name)["state"]
+    left = os.listdir(os.path.join(d.state, "vms", name))
+    check(("saved.state" in left) == (state == "saved"), f"{state}, with {left}")
+    check(".new-saved.state" not in left, f"something is left: {left}")
+    check(state == acknowledged_as or not acknowledged, f"what was acknowledged is undone: {state}")
+    if state == "running":
+        d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
+    else:
+        d.good("DELETE", f"/v1/vms/{name}/state", status=204)
+
+
+@crash_test("a_vm_is_saved_or_runs_on_wherever_the_daemon_is_killed")
+def _(place):
+    def prepare(d, name):
+        d.make(name)
+        d.done("POST", f"/v1/vms/{name}/start")
+
+    _sweep(
+        place,
+        prepare,
+        lambda name: ("POST", f"/v1/vms/{name}/save", None),
+        lambda d, name, acknowledged, before: _runs_or_is_saved(d, name, "saved", acknowledged),
+        until=_ended,
+    )
+
+
+@crash_test("a_saved_vm_runs_or_is_saved_still_wherever_the_daemon_is_killed")
+def _(place):
+    def prepare(d, name):
+        d.make(name)
+        d.done("POST", f"/v1/vms/{name}/start")
+        d.done("POST", f"/v1/vms/{name}/save")
+
+    _sweep(
+        place,
+        prepare,
+        lambda name: ("POST", f"/v1/vms/{name}/start", None),
+        lambda d, name, acknowledged, before: _runs_or_is_saved(d, name, "running", acknowledged),
+        until=_ended,
+    )
