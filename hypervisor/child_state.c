@@ -11,7 +11,7 @@
 
 #define EFER_CHILD (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define CR4_CHILD \
-	UINT64_C(0x00FF07FF) /* bits that a processor of today may have; it checks them itself */
+	UINT64_C(0x00FF0FFF) /* bits that a processor of today may have; it checks them itself */
 #define RFLAGS_CHILD UINT64_C(0x003F7FD7)
 #define CPUID_EXTENDED_FIRST 0x80000000u
 #define CPUID_1_OSXSAVE (1u << 27)
