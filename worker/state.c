@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/machine.h"
 #include "base/record.h"
 #include "base/util.h"
 #include "worker/vm.h"
@@ -354,13 +353,9 @@ static int read_all_records(struct load *l)
 int state_load(struct vm *vm, int fd, const char *name, struct failure *f)
 {
 	struct load l = {.vm = vm, .f = f};
-	int r = memory_clear(&vm->memory);
+	int r;
 
-	if (r < 0)
-		return fail(f, r, "cannot clear the memory of the VM '%s': %s", vm->config->name,
-			    strerror(-r));
-	if (vm->memory.rom)
-		memset(vm->memory.rom, 0, MACHINE_ROM_BYTES);
+	state_memory_clear(&vm->memory);
 	r = state_read_begin(&l.reader, fd, name, f);
 	if (r == 0)
 		r = read_all_records(&l);

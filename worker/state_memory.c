@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "abi/machine.h"
 #include "base/bytes.h"
 #include "base/util.h"
 
@@ -135,6 +136,37 @@ int state_memory_write(const struct memory *m, struct state_writer *w,
 		}
 	}
 	return r;
+}
+
+static void clear_span(uint8_t *hva, uint64_t len)
+{
+	for (uint64_t at = 0; at < len; at += STATE_PAGE) {
+		if (!is_zero(hva + at))
+			memset(hva + at, 0, STATE_PAGE);
+	}
+}
+
+void state_memory_clear(const struct memory *m)
+{
+	uint64_t at = 0;
+
+	if (m->rom)
+		clear_span(m->rom, MACHINE_ROM_BYTES);
+	while (at < m->bytes) {
+		off_t data = lseek(m->fd, (off_t)at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO) /* nothing follows */
+			return;
+		if (data < 0) { /* such pages do not tell */
+			clear_span(m->base + at, m->bytes - at);
+			return;
+		}
+		hole = lseek(m->fd, data, SEEK_HOLE);
+		if (hole < 0 || (uint64_t)hole > m->bytes)
+			hole = (off_t)m->bytes;
+		clear_span(m->base + data, (uint64_t)(hole - data));
+		at = (uint64_t)hole;
+	}
 }
 
 int state_memory_read(const struct memory *m, struct state_reader *r,

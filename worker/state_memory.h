@@ -25,6 +25,10 @@ struct state_progress {
 int state_memory_write(const struct memory *m, struct state_writer *w,
 		       const struct state_progress *progress, struct failure *f);
 
+/* Zeros in all pages that have anything else, by writing to them: what the hypervisor has mapped
+ * are these very pages, so they must stay where they are. */
+void state_memory_clear(const struct memory *m);
+
 /* One record into memory that has been cleared. */
 int state_memory_read(const struct memory *m, struct state_reader *r,
 		      const struct state_record *record, struct failure *f);
