@@ -33,6 +33,9 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 		     struct failure *f);
 void partition_destroy(struct partition *p);
 
+/* Whether it gives all of its processors' state, and takes it. */
+bool partition_gives_state(const struct partition *p);
+
 /* irq_ops.msi with a struct partition as context. */
 void partition_msi(void *ctx, uint64_t address, uint32_t data);
 

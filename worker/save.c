@@ -54,7 +54,12 @@ int save_begin(struct vm *vm, int fd, struct failure *f)
 	if (fd < 0)
 		return fail(f, -EINVAL, "cannot save the VM '%s': the request came without a file",
 			    vm->config->name);
-	if (vm->disk_failed || vm->want_pause)
+	if (!partition_gives_state(&vm->partition))
+		r = fail(f, -EOPNOTSUPP,
+			 "cannot save the VM '%s': the hypervisor beneath this host does not give "
+			 "all of its state yet; shut it down instead",
+			 vm->config->name);
+	else if (vm->disk_failed || vm->want_pause)
 		r = fail(f, -EBUSY,
 			 "cannot save the VM '%s': a disk of it has failed, and keeps "
 			 "requests of the guest; resume it when the cause is gone",
