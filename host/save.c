@@ -29,6 +29,7 @@ struct saving {
 	struct vm *vm;
 	struct job *job; /* NULL: it has ended */
 	enum step step;
+	bool cancelled; /* what the worker says of it from now on may be from before */
 	int fd, result;
 	struct failure f;
 	sd_event_source *look; /* how far it is */
@@ -229,6 +230,8 @@ static void on_asked(void *ctx, json_t *result, const char *sentence)
 	s->step = SAVE_WRITES;
 	vm_move(vm, VM_SAVING);
 	look_later(s);
+	if (s->cancelled) /* before there was anything to cancel */
+		call_off(vm);
 }
 
 static void on_opened(struct pool_work *w)
@@ -253,8 +256,10 @@ static void on_cancel(void *ctx)
 	struct vm *vm = ctx;
 
 	/* Whoever has the name is saved. */
-	if (vm->saving && vm->saving->step < SAVE_NAMES)
-		call_off(vm);
+	if (!vm->saving || vm->saving->step >= SAVE_NAMES)
+		return;
+	vm->saving->cancelled = true;
+	call_off(vm);
 }
 
 int save_start(struct vm *vm, struct job **ret_job, struct failure *f)
@@ -318,7 +323,8 @@ static void on_saved(struct vm *vm)
 {
 	struct saving *s = vm->saving;
 
-	if (s && s->step == SAVE_WRITES) {
+	/* Of one that was cancelled the file gets no name: its guest may run on already. */
+	if (s && s->step == SAVE_WRITES && !s->cancelled) {
 		s->step = SAVE_NAMES;
 		submit(s, name_file, on_named);
 	} else if (!s && vm->saved) { /* the daemon ended amid it */

@@ -91,29 +91,38 @@ static int write_span(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 	return r;
 }
 
-/* [from, to) of the file of RAM, from which `gpa` and `hva` count: what of it there is. */
-static int write_file(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t from, uint64_t to)
+/* The first piece of [from, to) of the file of RAM that may have been touched; empty: nothing has.
+ */
+struct piece {
+	uint64_t begin, end;
+};
+
+static struct piece touched(const struct memory *m, uint64_t from, uint64_t to)
+{
+	off_t data = lseek(m->fd, (off_t)from, SEEK_DATA), hole;
+
+	if (data < 0 && errno != ENXIO) /* such pages do not tell */
+		return (struct piece){from, to};
+	if (data < 0 || (uint64_t)data >= to)
+		return (struct piece){to, to};
+	hole = lseek(m->fd, data, SEEK_HOLE);
+	return (struct piece){(uint64_t)data, hole < 0 ? to : min_u64((uint64_t)hole, to)};
+}
+
+/* [from, to) of the file of RAM, from which `gpa` counts: what of it there is. */
+static int write_file(struct walk *k, uint64_t gpa, uint64_t from, uint64_t to)
 {
 	uint64_t at = from;
 	int r = 0;
 
 	while (r == 0 && at < to) {
-		off_t data = lseek(k->m->fd, (off_t)at, SEEK_DATA), hole;
+		struct piece p = touched(k->m, at, to);
 
-		if (data < 0 && errno == ENXIO) /* nothing follows */
-			return tell(k, to - at);
-		if (data < 0) /* such pages do not tell */
-			return write_span(k, gpa + (at - from), hva + (at - from), to - at);
-		hole = lseek(k->m->fd, data, SEEK_HOLE);
-		if (hole < 0 || (uint64_t)hole > to)
-			hole = (off_t)to;
-		if ((uint64_t)data >= to)
-			return tell(k, to - at);
-		r = tell(k, (uint64_t)data - at);
+		r = tell(k, p.begin - at);
 		if (r == 0)
-			r = write_span(k, gpa + ((uint64_t)data - from),
-				       hva + ((uint64_t)data - from), (uint64_t)(hole - data));
-		at = (uint64_t)hole;
+			r = write_span(k, gpa + (p.begin - from), k->m->base + p.begin,
+				       p.end - p.begin);
+		at = p.end;
 	}
 	return r;
 }
@@ -132,7 +141,7 @@ int state_memory_write(const struct memory *m, struct state_writer *w,
 		} else {
 			uint64_t from = (uint64_t)(region->hva - m->base);
 
-			r = write_file(&k, region->gpa, region->hva, from, from + region->len);
+			r = write_file(&k, region->gpa, from, from + region->len);
 		}
 	}
 	return r;
@@ -148,24 +157,13 @@ static void clear_span(uint8_t *hva, uint64_t len)
 
 void state_memory_clear(const struct memory *m)
 {
-	uint64_t at = 0;
-
 	if (m->rom)
 		clear_span(m->rom, MACHINE_ROM_BYTES);
-	while (at < m->bytes) {
-		off_t data = lseek(m->fd, (off_t)at, SEEK_DATA), hole;
+	for (uint64_t at = 0; at < m->bytes;) {
+		struct piece p = touched(m, at, m->bytes);
 
-		if (data < 0 && errno == ENXIO) /* nothing follows */
-			return;
-		if (data < 0) { /* such pages do not tell */
-			clear_span(m->base + at, m->bytes - at);
-			return;
-		}
-		hole = lseek(m->fd, data, SEEK_HOLE);
-		if (hole < 0 || (uint64_t)hole > m->bytes)
-			hole = (off_t)m->bytes;
-		clear_span(m->base + data, (uint64_t)(hole - data));
-		at = (uint64_t)hole;
+		clear_span(m->base + p.begin, p.end - p.begin);
+		at = p.end;
 	}
 }
 
