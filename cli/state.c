@@ -16,7 +16,6 @@
 
 #include "base/bytes.h"
 #include "base/record.h"
-#include "base/util.h"
 #include "cli/cli.h"
 #include "lib/state_stream.h"
 
@@ -107,21 +106,17 @@ static int verify_fields(struct verify *v, const struct state_record *record)
 
 static int verify_memory(struct verify *v, const struct state_record *record)
 {
-	uint64_t gpa, pages;
-	uint32_t pad;
+	struct state_run m;
+	int r;
 
 	if (record->len < STATE_MEMORY_BYTES)
 		return state_refuse(&v->reader, v->f, "a record of memory is too short");
-	gpa = le64_load(v->body);
-	pages = le32_load(v->body + 8);
-	pad = le32_load(v->body + 12);
-	if (pad >= STATE_PAGE || record->len != STATE_MEMORY_BYTES + pad + pages * STATE_PAGE ||
-	    !is_aligned(gpa, STATE_PAGE))
-		return state_refuse(&v->reader, v->f,
-				    "a record of memory has another length than it says");
-	v->pages += pages;
+	r = state_run_decode(&v->reader, record, v->body, &m, v->f);
+	if (r < 0)
+		return r;
+	v->pages += m.len / STATE_PAGE;
 	if (v->fields)
-		printf("  memory at %#" PRIx64 ": %" PRIu64 " pages\n", gpa, pages);
+		printf("  memory at %#" PRIx64 ": %" PRIu64 " pages\n", m.gpa, m.len / STATE_PAGE);
 	return 0;
 }
 

@@ -287,8 +287,6 @@ int edit_create(struct host *h, const char *name, const json_t *object, const ch
 	return r;
 }
 
-/* Settings that a VM which is not off takes with its next start only; here they are refused, so
- * that nobody takes them for done. */
 /* How it becomes off. */
 static const char *way_off(const struct vm *vm)
 {
@@ -296,6 +294,8 @@ static const char *way_off(const struct vm *vm)
 				    : "switch it off first";
 }
 
+/* Settings that a VM which is not off takes with its next start only; here they are refused, so
+ * that nobody takes them for done. */
 static int check_running(const struct vm *vm, const json_t *patch, struct failure *f)
 {
 	static const char *const any_time[] = {"notes", "tags", "start", "stop", "crash"};

@@ -121,6 +121,7 @@ static void ask(struct part *p)
 		p->saves = true;
 		if (save_start(vm, &job, &f) == 0)
 			return;
+		log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "%s", f.text);
 	}
 	if (vm->saving)
 		return; /* when that fails, its guest is asked after all */

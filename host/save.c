@@ -58,9 +58,9 @@ void save_clean(const char *folder)
 
 /* ---- its files ---- */
 
-static int path_of(const struct saving *s, const char *name, char path[PATH_MAX])
+static int path_in(const char *folder, const char *name, char path[PATH_MAX])
 {
-	return snprintf(path, PATH_MAX, "%s/%s", s->folder, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
+	return snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
 static void open_file(struct pool_work *w)
@@ -68,7 +68,7 @@ static void open_file(struct pool_work *w)
 	struct saving *s = CONTAINER_OF(w, struct saving, work);
 	char path[PATH_MAX];
 
-	s->result = path_of(s, NEW_FILE, path);
+	s->result = path_in(s->folder, NEW_FILE, path);
 	if (s->result == 0) {
 		/* Whatever is there, a link of somebody's too, is not written to. */
 		(void)unlink(path);
@@ -85,11 +85,15 @@ static void name_file(struct pool_work *w)
 	struct saving *s = CONTAINER_OF(w, struct saving, work);
 	char from[PATH_MAX], to[PATH_MAX];
 
-	s->result = path_of(s, NEW_FILE, from);
+	s->result = path_in(s->folder, NEW_FILE, from);
 	if (s->result == 0)
-		s->result = path_of(s, SAVE_FILE, to);
+		s->result = path_in(s->folder, SAVE_FILE, to);
 	if (s->result == 0)
 		s->result = store_rename(from, to, &s->f);
+	/* What has the name and cannot lose it is saved: a guest that went on would be restored to
+	 * what it was before. */
+	if (s->result < 0 && s->result != -EEXIST && save_exists(s->folder))
+		s->result = 0;
 }
 
 static void drop_file(struct pool_work *w)
@@ -335,7 +339,8 @@ static void on_saved(struct vm *vm)
 	}
 }
 
-/* Its worker has read the state: it may go on once nobody can read it again. */
+/* Its worker has read the state: it may go on once nobody can read it again. What makes a file a
+ * saved state is its name; so that goes first, and comes back when the disk does not take it. */
 struct taking {
 	struct pool_work work;
 	struct vm *vm;
@@ -349,8 +354,24 @@ struct taking {
 static void remove_state(struct pool_work *w)
 {
 	struct taking *t = CONTAINER_OF(w, struct taking, work);
+	char from[PATH_MAX], to[PATH_MAX];
 
-	t->result = store_remove(t->folder, SAVE_FILE, &t->f);
+	t->result = path_in(t->folder, SAVE_FILE, from);
+	if (t->result == 0)
+		t->result = path_in(t->folder, NEW_FILE, to);
+	if (t->result < 0) {
+		fail(&t->f, t->result, "the path of %s is too long", t->folder);
+		return;
+	}
+	(void)unlink(to);
+	t->result = store_rename(from, to, &t->f);
+	if (t->result == -ENOENT) /* somebody has removed it already */
+		t->result = 0;
+	else if (t->result == 0 && unlink(to) < 0)
+		log_line(LOG_LEVEL_WARNING,
+			 "cannot remove %s: %s; it goes when the VM is saved again, or the daemon "
+			 "starts",
+			 to, strerror(errno));
 }
 
 /* A worker that cannot be told is told by who finds it so (save_told()). */

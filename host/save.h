@@ -6,8 +6,8 @@
  * Saving: the file is made under a name of what is not finished; the worker writes it and stands
  * still; it gets its name, for good; the worker is stopped. Up to the name the VM can go on as if
  * nothing had been, and does so when anything fails; from there on it never does.
- * Starting: the worker reads the file and stands still; the file is removed, for good; the worker
- * goes on. What ends before that leaves the VM saved.
+ * Starting: the worker reads the file and stands still; the file loses its name, for good; the
+ * worker goes on. What ends before that leaves the VM saved.
  *
  * Threads: the loop's; files are the pool's, in the VM's lane.
  */

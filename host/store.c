@@ -47,8 +47,11 @@ int store_rename(const char *from, const char *to, struct failure *f)
 {
 	int r = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
 
-	if (r == 0)
+	if (r == 0) {
 		r = flush_parent(to);
+		if (r < 0)
+			(void)renameat2(AT_FDCWD, to, AT_FDCWD, from, RENAME_NOREPLACE);
+	}
 	return r < 0 ? fail(f, r, "cannot rename %s to %s: %s", from, to, strerror(-r)) : 0;
 }
 

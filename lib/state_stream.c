@@ -270,3 +270,31 @@ int state_read_done(struct state_reader *r, struct failure *f)
 	}
 	return e;
 }
+
+/* ---- memory ---- */
+
+void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYTES])
+{
+	le64_store(head, run->gpa);
+	le32_store(head + 8, (uint32_t)(run->len / STATE_PAGE));
+	le32_store(head + 12, run->pad);
+}
+
+int state_run_decode(const struct state_reader *r, const struct state_record *record,
+		     const uint8_t head[STATE_MEMORY_BYTES], struct state_run *ret_run,
+		     struct failure *f)
+{
+	struct state_run m = {
+		.gpa = le64_load(head),
+		.len = (uint64_t)le32_load(head + 8) * STATE_PAGE,
+		.pad = le32_load(head + 12),
+	};
+
+	if (m.pad >= STATE_PAGE || record->len != STATE_MEMORY_BYTES + m.pad + m.len)
+		return state_refuse(r, f, "a record of memory has another length than it says");
+	if (!is_aligned(m.gpa, STATE_PAGE))
+		return state_refuse(r, f, "it has memory at %#llx, where no page begins",
+				    (unsigned long long)m.gpa);
+	*ret_run = m;
+	return 0;
+}

@@ -59,6 +59,17 @@ int state_read_some(struct state_reader *r, void *to, uint64_t len, struct failu
 /* The body has been read to its end: whether its sum was right. */
 int state_read_done(struct state_reader *r, struct failure *f);
 
+/* A record of memory: which pages, and how many zeros come before them. */
+struct state_run {
+	uint64_t gpa, len; /* multiples of STATE_PAGE */
+	uint32_t pad;      /* less than STATE_PAGE */
+};
+void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYTES]);
+/* What a record's body begins with; whether it has the length that it says. */
+int state_run_decode(const struct state_reader *r, const struct state_record *record,
+		     const uint8_t head[STATE_MEMORY_BYTES], struct state_run *ret_run,
+		     struct failure *f);
+
 /* A sentence about what is read. -EBADMSG. */
 __attribute__((format(printf, 3, 4))) int state_refuse(const struct state_reader *r,
 						       struct failure *f, const char *why, ...);

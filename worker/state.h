@@ -3,7 +3,7 @@
  * The whole of a VM as records of a state, and a VM laid over by them: which records there are, and
  * their order (docs/format/state.md).
  *
- * Threads: the loop's with the lock of the devices held, but for state_write(), which any thread
+ * Threads: the loop's with the lock of the devices held, but for state_save(), which any thread
  * may call while the VM stands still.
  * Trust: a stream that is read is hostile; a VM that was laid over by one that was refused is good
  * for nothing but its end.

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "abi/machine.h"
-#include "base/bytes.h"
 #include "base/util.h"
 
 #define RUN_BYTES (UINT64_C(4) << 20) /* of one record */
@@ -41,7 +40,7 @@ static bool is_zero(const uint8_t *page)
 static int write_run(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 {
 	static uint8_t zeros[STATE_PAGE];
-	uint8_t head[STATE_MEMORY_BYTES] = {0};
+	uint8_t head[STATE_MEMORY_BYTES];
 	uint64_t begin = k->w->at + STATE_RECORD_BYTES + STATE_MEMORY_BYTES;
 	uint32_t pad = (uint32_t)(align_up(begin, STATE_PAGE) - begin);
 	struct iovec pieces[] = {
@@ -52,9 +51,7 @@ static int write_run(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 	struct state_record record = {
 		.type = STATE_MEMORY, .version = 1, .len = STATE_MEMORY_BYTES + pad + len};
 
-	le64_store(head, gpa);
-	le32_store(head + 8, (uint32_t)(len / STATE_PAGE));
-	le32_store(head + 12, pad);
+	state_run_encode(&(struct state_run){gpa, len, pad}, head);
 	return state_write(k->w, &record, pieces, ARRAY_LEN(pieces), k->f);
 }
 
@@ -171,24 +168,20 @@ int state_memory_read(const struct memory *m, struct state_reader *r,
 		      const struct state_record *record, struct failure *f)
 {
 	uint8_t head[STATE_MEMORY_BYTES], pad[STATE_PAGE];
-	uint64_t gpa, len;
-	uint32_t pad_len;
+	struct state_run run;
 	void *to;
 	int e = state_read_some(r, head, sizeof(head), f);
 
+	if (e == 0)
+		e = state_run_decode(r, record, head, &run, f);
 	if (e < 0)
 		return e;
-	gpa = le64_load(head);
-	len = (uint64_t)le32_load(head + 8) * STATE_PAGE;
-	pad_len = le32_load(head + 12);
-	if (pad_len >= STATE_PAGE || record->len != STATE_MEMORY_BYTES + pad_len + len)
-		return state_refuse(r, f, "a record of memory has another length than it says");
-	to = is_aligned(gpa, STATE_PAGE) ? gmem_span(&m->gmem, gpa, len) : NULL;
+	to = gmem_span(&m->gmem, run.gpa, run.len);
 	if (!to)
 		return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
-				    (unsigned long long)gpa);
-	e = state_read_some(r, pad, pad_len, f);
+				    (unsigned long long)run.gpa);
+	e = state_read_some(r, pad, run.pad, f);
 	if (e == 0)
-		e = state_read_some(r, to, len, f);
+		e = state_read_some(r, to, run.len, f);
 	return e < 0 ? e : state_read_done(r, f);
 }

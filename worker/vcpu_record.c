@@ -278,38 +278,56 @@ static void set_msrs(const struct vcpu *c, const struct kvm_msrs *msrs, struct r
 		record_refuse(r, "KVM does not take its MSRs: %s", strerror(errno));
 }
 
+static bool is_listed(const struct kvm_msrs *listed, uint32_t index)
+{
+	for (uint32_t i = 0; i < listed->nmsrs; i++) {
+		if (listed->entries[i].index == index)
+			return true;
+	}
+	return false;
+}
+
+/* Those of a record: KVM's own, and the deadline at their end. */
+static void read_msrs(const struct vcpu *c, const uint32_t *index, const uint64_t *value,
+		      unsigned count, struct record *r)
+{
+	struct kvm_msrs *msrs = msrs_alloc(), *listed = msrs_alloc();
+
+	if (!msrs || !listed || add_listed(c, listed) < 0)
+		record_refuse(r, "there is no memory for its MSRs, or KVM does not list them");
+	for (unsigned i = 0; record_ok(r) && i < count; i++) {
+		if (!is_listed(listed, index[i]) && (index[i] != MSR_TSC_DEADLINE || i + 1 < count))
+			record_refuse(r, "its MSR %#x has no place there", index[i]);
+		msrs->entries[msrs->nmsrs++] =
+			(struct kvm_msr_entry){.index = index[i], .data = value[i]};
+	}
+	if (record_ok(r))
+		set_msrs(c, msrs, r);
+	free(msrs);
+	free(listed);
+}
+
 static void msrs_fields(const struct vcpu *c, struct record *r)
 {
 	uint32_t index[MSRS_MAX] = {0};
 	uint64_t value[MSRS_MAX] = {0};
-	struct kvm_msrs *msrs = msrs_alloc();
-	unsigned count;
+	struct kvm_msrs *msrs = r->reads ? NULL : msrs_alloc();
+	unsigned count = 0;
 
-	if (!msrs) {
-		record_refuse(r, "there is no memory for its MSRs");
-		return;
-	}
-	if (!r->reads)
+	if (msrs)
 		write_msrs(c, msrs, r);
-	count = msrs->nmsrs;
-	for (unsigned i = 0; i < count; i++) {
-		index[i] = msrs->entries[i].index;
-		value[i] = msrs->entries[i].data;
+	else if (!r->reads)
+		record_refuse(r, "there is no memory for its MSRs");
+	for (; msrs && count < msrs->nmsrs; count++) {
+		index[count] = msrs->entries[count].index;
+		value[count] = msrs->entries[count].data;
 	}
+	free(msrs);
 	record_limited(r, "msrs", &count, MSRS_MAX);
 	record_u32s(r, "msr_index", index, count);
 	record_u64s(r, "msr_value", value, count);
-	if (r->reads && record_ok(r)) {
-		msrs->nmsrs = count;
-		for (unsigned i = 0; i < count; i++) {
-			if (!is_state(index[i]) && (index[i] != MSR_TSC_DEADLINE || i + 1 < count))
-				record_refuse(r, "its MSR %#x has no place there", index[i]);
-			msrs->entries[i] =
-				(struct kvm_msr_entry){.index = index[i], .data = value[i]};
-		}
-		set_msrs(c, msrs, r);
-	}
-	free(msrs);
+	if (r->reads && record_ok(r))
+		read_msrs(c, index, value, count, r);
 }
 
 /* Hyper-V's MSRs of the local APIC, where KVM has them. */

@@ -43,6 +43,7 @@ static const struct state_table vm_states = {
 #define CRASH_LOG_BURST 3u
 #define CRASH_LOG_PERIOD_NS UINT64_C(60000000000)
 #define MSI_DELIVERY_NMI (4u << 8)
+#define RESTORED "its state was restored"
 
 static void note(struct vm *vm, const char *reason)
 {
@@ -473,7 +474,7 @@ int vm_run(struct vm *vm, struct failure *f)
 	state_move(&vm_states, &vm->state, VM_RUNNING);
 	if (restores) {
 		state_move(&vm_states, &vm->state, VM_PAUSED);
-		note(vm, "its state was restored");
+		note(vm, RESTORED);
 		vm->restored = true;
 		loop_hold_timers(vm->loop, true);
 	} else {
@@ -542,6 +543,8 @@ void vm_thaw(struct vm *vm, unsigned to)
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "a descriptor is lost to the event loop: %s",
 			 strerror(-r));
+	if (vm->state == VM_SAVED)
+		note(vm, vm->restored ? RESTORED : "");
 	state_move(&vm_states, &vm->state, to);
 	loop_wake(vm->loop);
 	if (to != VM_RUNNING)

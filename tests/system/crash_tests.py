@@ -32,11 +32,24 @@ class Mortal(Daemon):
             os.unlink(self.die)
         super().start()
 
+    def _strike(self, what):
+        with open(self.die + ".new", "w", encoding="utf-8") as f:
+            f.write(what)
+        os.rename(self.die + ".new", self.die)
+
+    def fails_at(self, step, method, path):
+        """Whether a step failed of the disk, and whether what was asked for was done all the same."""
+        self._strike(f"fail {step}")
+        status, _, answer = self.ask(method, path)
+        done = status < 400 and wait_for(lambda: self.ended(answer["id"]), "the job does not end")["state"] == "done"
+        failed = not os.path.exists(self.die)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.die)
+        return failed, done
+
     def dies_at(self, step, method, path, body, until=None):
         """Whether it died of it, and whether what was asked for was acknowledged."""
-        with open(self.die + ".new", "w", encoding="utf-8") as f:
-            f.write(str(step))
-        os.rename(self.die + ".new", self.die)
+        self._strike(str(step))
         acknowledged = False
         try:
             status, _, answer = self.ask(method, path, body)
@@ -291,13 +304,13 @@ def _ended(d, job):
     check(ended["state"] == "done", str(ended))
 
 
-def _runs_or_is_saved(d, name, acknowledged_as, acknowledged):
+def _runs_or_is_saved(d, name, acknowledged_as, acknowledged, unfinished=False):
     """Whatever the daemon met: the one or the other, and the file says the same."""
     wait_for(lambda: d.vm(name)["state"] in ("running", "saved"), f"it is {d.vm(name)['state']}", 10)
     state = d.vm(name)["state"]
     left = os.listdir(os.path.join(d.state, "vms", name))
     check(("saved.state" in left) == (state == "saved"), f"{state}, with {left}")
-    check(".new-saved.state" not in left, f"something is left: {left}")
+    check(unfinished or ".new-saved.state" not in left, f"something is left: {left}")
     check(state == acknowledged_as or not acknowledged, f"what was acknowledged is undone: {state}")
     if state == "running":
         d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
@@ -334,3 +347,27 @@ def _(place):
         lambda d, name, acknowledged, before: _runs_or_is_saved(d, name, "running", acknowledged),
         until=_ended,
     )
+
+
+@crash_test("a_vm_is_saved_or_goes_on_as_it_is_told_whichever_step_the_disk_fails")
+def _(place):
+    d = Mortal(place)
+    for verb, was, becomes in (("save", "running", "saved"), ("start", "saved", "running")):
+        for step in range(1, STEPS_MAX):
+            name = f"{verb}{step}"
+            d.make(name)
+            d.done("POST", f"/v1/vms/{name}/start")
+            if was == "saved":
+                d.done("POST", f"/v1/vms/{name}/save")
+            failed, done = d.fails_at(step, "POST", f"/v1/vms/{name}/{verb}")
+            check(failed or done, f"{verb} was refused without a reason")
+            try:
+                # A file that cannot be removed stays, by a name that nobody reads.
+                _runs_or_is_saved(d, name, becomes if done else was, True, unfinished=True)
+            except Failed as e:
+                raise Failed(f"{verb}, failed at step {step}: {e}") from None
+            d.good("DELETE", f"/v1/vms/{name}")
+            if not failed:
+                break
+        check(step > 3, f"only {step} steps of {verb} were met")
+    d.end()

@@ -1,36 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Preloaded into oyad: the process is killed before the nth call that changes a folder or flushes,
- * counted over all threads from when the file OYA_DIE_FILE is there, whose text is n.
+ * counted over all threads from when the file OYA_DIE_FILE is there, whose text is n; or, with the
+ * text "fail n", that call fails with EIO and removes the file.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-static void count(void)
+/* Whether the call is to fail. */
+static bool count(void)
 {
 	static unsigned calls;
 	const char *path = getenv("OYA_DIE_FILE");
 	char text[16] = "";
+	bool fails;
 	int fd;
-	ssize_t n;
 
 	/* Its workers have it too, and go on. */
 	if (!path || strcmp(program_invocation_short_name, "oyad") != 0)
-		return;
+		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	n = read(fd, text, sizeof(text) - 1);
+	if (fd < 0) {
+		__atomic_store_n(&calls, 0, __ATOMIC_SEQ_CST);
+		return false;
+	}
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
 	close(fd);
-	if (n > 0 && __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) == strtoul(text, NULL, 10))
+	fails = strncmp(text, "fail ", 5) == 0;
+	if (__atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) !=
+	    strtoul(text + (fails ? 5 : 0), NULL, 10))
+		return false;
+	if (!fails)
 		kill(getpid(), SIGKILL);
+	syscall(SYS_unlink, path); /* not by the names below */
+	errno = EIO;
+	return true;
 }
 
 #define CALL(name, arguments, ...)                              \
@@ -38,8 +52,7 @@ static void count(void)
 	{                                                       \
 		int(*real) arguments = dlsym(RTLD_NEXT, #name); \
                                                                 \
-		count();                                        \
-		return real(__VA_ARGS__);                       \
+		return count() ? -1 : real(__VA_ARGS__);        \
 	}
 
 CALL(fsync, (int fd), fd)

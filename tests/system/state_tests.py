@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import struct
 import subprocess
 
 from harness import DEVICE, Paths, Skipped, check, connected, one_sentence, test, wait_for
@@ -138,11 +139,14 @@ def instead(place):
     vm.expect("COUNT")
     with open(place.path("state"), "wb") as file:
         vm.result("save", fd=file.fileno())
-    check(saved(vm)["state"] == "saved", "it is not saved")
+    status = saved(vm)
+    check(status["state"] == "saved" and status["reason"] == "its state was saved", status)
     for verb in ("resume", "pause", "reset", "disk-remove"):
         answer = vm.ask(verb, lun=0)
         check(not answer["ok"] and "it is saved" in answer["error"], answer)
     vm.result("save-cancel")
+    status = vm.result("status")
+    check(status["state"] == "running" and status["reason"] == "", status)
     before = last(vm, "COUNT")
     wait_for(lambda: last(vm, "COUNT") != before, "the guest does not go on")
     vm.type("k")
@@ -221,3 +225,56 @@ def damaged(place):
     place.write("damaged", whole[: len(whole) // 2])
     refused(place, place.path("damaged"), "before its end")
     check(os.path.getsize(path) == len(whole), "the state itself has changed")
+
+
+def _crc32c(data, crc=0):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def _forged(whole, kind, change):
+    """A stream with the records of a kind changed, and all of its sums right."""
+    data = bytearray(whole)
+    at, digest = 32, 0
+    while at < len(data):
+        type_, length = struct.unpack_from("<I", data, at)[0], struct.unpack_from("<Q", data, at + 16)[0]
+        body = slice(at + 32, at + 32 + length)
+        if type_ == 0:
+            struct.pack_into("<I", data, at + 32 + 8, digest)
+        elif type_ == kind:
+            data[body] = change(bytes(data[body]))
+        if type_ in (0, kind):
+            struct.pack_into("<I", data, at + 24, _crc32c(data[body]))
+            struct.pack_into("<I", data, at + 28, _crc32c(data[at : at + 28]))
+        digest = _crc32c(data[at : at + 32], digest)
+        at = -(-(at + 32 + length) // 8) * 8
+    return bytes(data)
+
+
+PROCESSOR = 18
+
+
+@test("a_state_with_registers_that_no_guest_has_is_refused_though_its_sums_are_right")
+def forged(place):
+    def first_msr(number):
+        def change(body):
+            at = body.index(b"\x09msr_index") + 10 + 1 + 4
+            return body[:at] + struct.pack("<I", number) + body[at + 4 :]
+
+        return change
+
+    vm = began(place, "halted")
+    vm.expect("READY")
+    path = save(place, vm)
+    with open(path, "rb") as file:
+        whole = file.read()
+    check(_forged(whole, PROCESSOR, lambda body: body) == whole, "a stream that is not changed is another")
+    # The TSC, one of KVM's own, and one that no processor has.
+    for number in (0x10, 0x4B564D01, 0x12345):
+        place.write("forged", _forged(whole, PROCESSOR, first_msr(number)))
+        check(verify(place.path("forged")).returncode == 0, "its sums are wrong")
+        refused(place, place.path("forged"), f"MSR {number:#x} has no place there")

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -169,14 +170,15 @@ static inline void icguest_go_on(struct icguest *to, struct icguest *from)
 }
 
 /* What a component is driven by whose record may tell anything: it goes on with the guest of
- * `from`, or the guest sees it for the first time (NULL). In the end the guest opens the channel
- * anew, and the versions that it knows are agreed on. */
+ * `from`, and in the next turn the guest sees it for the first time. In the end the guest opens the
+ * channel anew, and the versions that it knows are agreed on. */
 static inline void icguest_drive(struct icguest *i, struct icguest *from, const struct guid *type,
 				 uint32_t version)
 {
+	static unsigned turn;
 	unsigned faults;
 
-	if (from)
+	if (turn++ % 2)
 		icguest_go_on(i, from);
 	else
 		icguest_connect(i, type);
@@ -191,6 +193,25 @@ static inline void icguest_drive(struct icguest *i, struct icguest *from, const 
 	icguest_negotiate(i, IC_VERSION(3, 0), version);
 	icguest_pass(i, 40 * IC_NS_PER_S);
 	assert_int_equal(i->g->faults, faults);
+}
+
+/* A test's fixture, whose first member this is, on a host whose clock stands elsewhere. */
+static inline void *icguest_elsewhere(size_t fixture_bytes)
+{
+	struct icguest *i = calloc(1, fixture_bytes);
+
+	assert_non_null(i);
+	icguest_init(i);
+	i->now_ns = 7 * IC_NS_PER_S;
+	return i;
+}
+
+/* Its end, behind that of the component, which has left no timer. */
+static inline void icguest_forget(struct icguest *i)
+{
+	assert_int_equal(timerq_next(&i->timers), TIMERQ_NEVER);
+	vmguest_free(i->g);
+	free(i);
 }
 
 #endif

@@ -133,198 +133,172 @@ static void must_echo(struct vmguest_channel *ch, uint64_t transaction)
 	assert_memory_equal(p.payload, "a packet", 8);
 }
 
+/* The same two devices at another bus, and what is between: the state. */
+struct both {
+	struct before b;
+	struct vmguest *g;
+	struct echo first, echo;
+	struct image *i;
+};
+
+/* The other bus has nothing yet, and the guest has done what a state is written of. */
+static void leave(struct both *t)
+{
+	t->i = save(t->b.g, &t->b.ch);
+	t->g = vmguest_new(SMALL, 0);
+	t->i->ch.guest = t->g;
+}
+
+static void offer_both(struct both *t)
+{
+	offer_of(t->g, &t->first, &other_type, 1);
+	offer_of(t->g, &t->echo, &echo_type, 2);
+}
+
+static int both_set_up(void **state)
+{
+	struct both *t = calloc(1, sizeof(*t));
+
+	assert_non_null(t);
+	begin(&t->b);
+	*state = t;
+	return 0;
+}
+
+static int both_tear_down(void **state)
+{
+	struct both *t = *state;
+
+	if (t->i)
+		drop(t->i);
+	if (t->g)
+		vmguest_free(t->g);
+	vmguest_free(t->b.g);
+	free(t);
+	return 0;
+}
+
 static void an_open_channel_goes_on_in_another_bus(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
-	struct image *i;
+	struct both *t = *state;
 
-	(void)state;
-	begin(&b);
-	must_echo(&b.ch, 7);
-	i = save(b.g, &b.ch);
-	offer_of(g, &first, &other_type, 1);
-	offer_of(g, &echo, &echo_type, 2);
-	assert_null(load(g, i));
-	assert_non_null(echo.open);
-	assert_int_equal(echo.opens, 0);
-	assert_null(first.open);
-	i->ch.guest = g;
+	must_echo(&t->b.ch, 7);
+	leave(t);
+	offer_both(t);
+	assert_null(load(t->g, t->i));
+	assert_non_null(t->echo.open);
+	assert_int_equal(t->echo.opens, 0);
+	assert_null(t->first.open);
 	for (uint64_t n = 0; n < 1000; n++)
-		must_echo(&i->ch, 100 + n);
-	vmguest_close(&i->ch);
-	assert_int_equal(echo.closes, 1);
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+		must_echo(&t->i->ch, 100 + n);
+	vmguest_close(&t->i->ch);
+	assert_int_equal(t->echo.closes, 1);
 }
 
 static void channels_take_the_numbers_that_the_guest_knows(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0}, more = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
+	struct both *t = *state;
+	struct echo more = {0};
 	struct vmguest_message m;
-	struct image *i;
 
-	(void)state;
-	begin(&b);
-	i = save(b.g, &b.ch);
+	leave(t);
 	/* In another order, and one that is new. */
-	offer_of(g, &more, &other_type, 9);
-	offer_of(g, &echo, &echo_type, 2);
-	offer_of(g, &first, &other_type, 1);
-	assert_null(load(g, i));
-	i->ch.guest = g;
-	must_echo(&i->ch, 1);
-	vmguest_expect(g, VMBUS_MSG_OFFER, &m);
+	offer_of(t->g, &more, &other_type, 9);
+	offer_of(t->g, &t->echo, &echo_type, 2);
+	offer_of(t->g, &t->first, &other_type, 1);
+	assert_null(load(t->g, t->i));
+	must_echo(&t->i->ch, 1);
+	vmguest_expect(t->g, VMBUS_MSG_OFFER, &m);
 	assert_int_equal(m.bytes[8 + 16 + 15], 9);
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
 }
 
 static void what_waits_in_a_ring_is_served(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
+	struct both *t = *state;
 	struct vmguest_packet p;
-	struct image *i;
 
-	(void)state;
-	begin(&b);
 	/* Written, and the signal comes to nobody. */
-	b.echo.limit = 1;
-	vmguest_send_inband(&b.ch, 1, "first", 5);
-	vmguest_send_inband(&b.ch, 2, "second", 6);
-	i = save(b.g, &b.ch);
-	offer_of(g, &first, &other_type, 1);
-	offer_of(g, &echo, &echo_type, 2);
-	assert_null(load(g, i));
-	i->ch.guest = g;
-	assert_true(vmguest_receive(&i->ch, &p) && p.transaction == 1);
-	assert_true(vmguest_receive(&i->ch, &p) && p.transaction == 2);
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	t->b.echo.limit = 1;
+	vmguest_send_inband(&t->b.ch, 1, "first", 5);
+	vmguest_send_inband(&t->b.ch, 2, "second", 6);
+	leave(t);
+	offer_both(t);
+	assert_null(load(t->g, t->i));
+	assert_true(vmguest_receive(&t->i->ch, &p) && p.transaction == 1);
+	assert_true(vmguest_receive(&t->i->ch, &p) && p.transaction == 2);
 }
 
 static void messages_that_wait_for_the_guest_still_do(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0}, late = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
+	struct both *t = *state;
+	struct echo late = {0};
 	struct vmguest_message m;
-	struct image *i;
 
-	(void)state;
-	begin(&b);
-	b.g->slot_busy = true;
-	offer_of(b.g, &late, &other_type, 3);
-	i = save(b.g, &b.ch);
-	offer_of(g, &first, &other_type, 1);
-	offer_of(g, &echo, &echo_type, 2);
-	offer_of(g, &late, &other_type, 3);
-	assert_null(load(g, i));
-	vmguest_expect(g, VMBUS_MSG_OFFER, &m);
+	t->b.g->slot_busy = true;
+	offer_of(t->b.g, &late, &other_type, 3);
+	leave(t);
+	offer_both(t);
+	offer_of(t->g, &late, &other_type, 3);
+	assert_null(load(t->g, t->i));
+	vmguest_expect(t->g, VMBUS_MSG_OFFER, &m);
 	assert_int_equal(m.bytes[8 + 16 + 15], 3);
-	assert_false(vmguest_take(g, &m));
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	assert_false(vmguest_take(t->g, &m));
 }
 
 static void a_device_that_left_is_released_by_the_guest(void **state)
 {
-	struct before b;
-	struct echo echo = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
+	struct both *t = *state;
 	struct vmbus_msg_relid release = {.header.type = VMBUS_MSG_RELID_RELEASED};
 	struct vmbus_channel_info info;
-	struct image *i;
 	uint32_t relid = 1;
 
-	(void)state;
-	begin(&b);
-	vmbus_rescind(channel_by_relid(b.g->bus, 1));
-	i = save(b.g, &b.ch);
-	offer_of(g, &echo, &echo_type, 2);
-	assert_null(load(g, i));
-	assert_int_equal(vmbus_channel_info(g->bus, &relid, &info), 0);
+	vmbus_rescind(channel_by_relid(t->b.g->bus, 1));
+	leave(t);
+	offer_of(t->g, &t->echo, &echo_type, 2);
+	assert_null(load(t->g, t->i));
+	assert_int_equal(vmbus_channel_info(t->g->bus, &relid, &info), 0);
 	assert_int_equal(relid, 1);
 	assert_string_equal(info.state, "rescinded");
 	release.relid = 1;
-	assert_int_equal(vmguest_message(g, VMBUS_CONNECTION_ID_V5, &release, sizeof(release)), 0);
-	assert_int_equal(vmbus_channel_info(g->bus, &relid, &info), 0);
+	assert_int_equal(vmguest_message(t->g, VMBUS_CONNECTION_ID_V5, &release, sizeof(release)),
+			 0);
+	assert_int_equal(vmbus_channel_info(t->g->bus, &relid, &info), 0);
 	assert_int_equal(relid, 2);
-	i->ch.guest = g;
-	must_echo(&i->ch, 1);
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	must_echo(&t->i->ch, 1);
 }
 
 static void a_channel_that_was_broken_stays_so(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
-	struct image *i;
+	struct both *t = *state;
 
-	(void)state;
-	begin(&b);
-	vmbus_channel_fault(b.echo.open, "a test");
-	i = save(b.g, &b.ch);
-	offer_of(g, &first, &other_type, 1);
-	offer_of(g, &echo, &echo_type, 2);
-	assert_null(load(g, i));
-	i->ch.guest = g;
-	assert_false(vmbus_channel_is_open(echo.open));
-	vmguest_close(&i->ch);
-	assert_int_equal(echo.closes, 1);
-	assert_true(vmguest_open(g, i->ch.relid, 2, &i->ch));
-	must_echo(&i->ch, 1);
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	vmbus_channel_fault(t->b.echo.open, "a test");
+	leave(t);
+	offer_both(t);
+	assert_null(load(t->g, t->i));
+	assert_false(vmbus_channel_is_open(t->echo.open));
+	vmguest_close(&t->i->ch);
+	assert_int_equal(t->echo.closes, 1);
+	assert_true(vmguest_open(t->g, t->i->ch.relid, 2, &t->i->ch));
+	must_echo(&t->i->ch, 1);
 }
 
 static void a_vm_without_the_device_refuses(void **state)
 {
-	struct before b;
-	struct echo first = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
-	struct image *i;
+	struct both *t = *state;
 
-	(void)state;
-	begin(&b);
-	i = save(b.g, &b.ch);
-	offer_of(g, &first, &other_type, 1);
-	assert_non_null(strstr(load(g, i), "the VM has no device"));
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	leave(t);
+	offer_of(t->g, &t->first, &other_type, 1);
+	assert_non_null(strstr(load(t->g, t->i), "the VM has no device"));
 }
 
 static void two_channels_of_one_number_are_refused(void **state)
 {
-	struct before b;
-	struct echo first = {0}, echo = {0};
-	struct vmguest *g = vmguest_new(SMALL, 0);
-	struct image *i;
+	struct both *t = *state;
 
-	(void)state;
-	begin(&b);
-	i = save(b.g, &b.ch);
-	i->relid[1] = i->relid[0];
-	offer_of(g, &first, &other_type, 1);
-	offer_of(g, &echo, &echo_type, 2);
-	assert_non_null(strstr(load(g, i), "there is no place"));
-	drop(i);
-	vmguest_free(g);
-	vmguest_free(b.g);
+	leave(t);
+	t->i->relid[1] = t->i->relid[0];
+	offer_both(t);
+	assert_non_null(strstr(load(t->g, t->i), "there is no place"));
 }
 
 /* ---- the bus's own record, cut and changed ---- */
@@ -357,65 +331,58 @@ static void drive_bus(void *device)
 
 static void records_of_the_bus_are_cut_and_changed(void **state)
 {
-	struct before b;
+	struct before *b = &((struct both *)*state)->b;
 
-	(void)state;
-	begin(&b);
-	vmguest_gpadl(b.g, b.ch.relid, vmguest_alloc(b.g, 12288), 12288);
-	b.g->slot_busy = true;
-	offer_of(b.g, &b.first, &other_type, 3);
-	statetest_cut(go_bus, b.g->bus, make_bus, drop_bus);
-	statetest_more(go_bus, b.g->bus, make_bus, drop_bus);
-	statetest_flip(go_bus, b.g->bus, make_bus, drop_bus, drive_bus);
-	vmguest_free(b.g);
+	vmguest_gpadl(b->g, b->ch.relid, vmguest_alloc(b->g, 12288), 12288);
+	b->g->slot_busy = true;
+	offer_of(b->g, &b->first, &other_type, 3);
+	statetest_cut(go_bus, b->g->bus, make_bus, drop_bus);
+	statetest_more(go_bus, b->g->bus, make_bus, drop_bus);
+	statetest_flip(go_bus, b->g->bus, make_bus, drop_bus, drive_bus);
 }
 
 static void any_byte_of_a_channels_record_may_be_another(void **state)
 {
 	static const uint8_t values[] = {0, 1, 0x7f, 0xff};
-	struct before b;
-	struct image *i;
+	struct before *b = &((struct both *)*state)->b;
+	struct image *i = save(b->g, &b->ch);
 
-	(void)state;
-	begin(&b);
-	i = save(b.g, &b.ch);
 	for (size_t at = 0; at < i->channel_len[1]; at++) {
 		uint8_t was = i->channel[1][at];
 
 		for (unsigned n = 0; n < ARRAY_LEN(values); n++) {
-			struct echo first = {0}, echo = {0};
-			struct vmguest *g = vmguest_new(SMALL, 0);
+			struct both t = {.i = i, .g = vmguest_new(SMALL, 0)};
 			struct vmguest_channel ch = i->ch;
 
 			i->channel[1][at] = values[n];
-			offer_of(g, &first, &other_type, 1);
-			offer_of(g, &echo, &echo_type, 2);
-			ch.guest = g;
-			if (!load(g, i)) {
+			offer_both(&t);
+			ch.guest = t.g;
+			if (!load(t.g, i)) {
 				vmguest_send_inband(&ch, 1, "x", 1);
-				vmguest_run(g);
+				vmguest_run(t.g);
 			}
-			vmguest_free(g);
+			vmguest_free(t.g);
 		}
 		i->channel[1][at] = was;
 	}
 	drop(i);
-	vmguest_free(b.g);
 }
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, both_set_up, both_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_open_channel_goes_on_in_another_bus),
-		cmocka_unit_test(channels_take_the_numbers_that_the_guest_knows),
-		cmocka_unit_test(what_waits_in_a_ring_is_served),
-		cmocka_unit_test(messages_that_wait_for_the_guest_still_do),
-		cmocka_unit_test(a_device_that_left_is_released_by_the_guest),
-		cmocka_unit_test(a_channel_that_was_broken_stays_so),
-		cmocka_unit_test(a_vm_without_the_device_refuses),
-		cmocka_unit_test(two_channels_of_one_number_are_refused),
-		cmocka_unit_test(records_of_the_bus_are_cut_and_changed),
-		cmocka_unit_test(any_byte_of_a_channels_record_may_be_another),
+		CASE(an_open_channel_goes_on_in_another_bus),
+		CASE(channels_take_the_numbers_that_the_guest_knows),
+		CASE(what_waits_in_a_ring_is_served),
+		CASE(messages_that_wait_for_the_guest_still_do),
+		CASE(a_device_that_left_is_released_by_the_guest),
+		CASE(a_channel_that_was_broken_stays_so),
+		CASE(a_vm_without_the_device_refuses),
+		CASE(two_channels_of_one_number_are_refused),
+		CASE(records_of_the_bus_are_cut_and_changed),
+		CASE(any_byte_of_a_channels_record_may_be_another),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
