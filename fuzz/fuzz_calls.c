@@ -425,6 +425,8 @@ static void unmap(unsigned number, struct cursor *c)
 	if (call(OYA_CALL_UNMAP, &b, guest, bytes, 0) != 0)
 		return;
 	must(bytes <= OYA_CHUNK_BYTES);
+	if (!bytes)
+		return; /* also in the midst of a large page */
 	for (unsigned i = map_count; i-- > 0;) {
 		if (maps[i].partition != number || maps[i].guest >= guest + bytes ||
 		    guest >= maps[i].guest + maps[i].bytes)
