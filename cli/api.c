@@ -71,7 +71,7 @@ static int refused(unsigned status, const json_t *problem, const char *absent, s
 
 /* ---- calls ---- */
 
-static void tell(const struct api *api, const struct http_ask *ask)
+static void tell(const struct api *api, const struct ask *ask)
 {
 	if (!api->told)
 		return;
@@ -88,7 +88,7 @@ static void tell(const struct api *api, const struct http_ask *ask)
 	fflush(api->told);
 }
 
-static int send_request(const struct api *api, struct http_ask *ask, struct http_wire *w,
+static int send_request(const struct api *api, struct ask *ask, struct http_wire *w,
 			struct failure *f)
 {
 	pid_t helper;
@@ -109,8 +109,8 @@ static int send_request(const struct api *api, struct http_ask *ask, struct http
 }
 
 /* 0 and a head; or the sentence. */
-static int send_and_wait(const struct api *api, struct http_ask *ask, struct http_wire *w,
-			 struct http_head *ret_head, struct failure *f)
+static int send_and_wait(const struct api *api, struct ask *ask, struct http_wire *w,
+			 struct ask_head *ret_head, struct failure *f)
 {
 	int r = send_request(api, ask, w, f);
 
@@ -124,7 +124,7 @@ static int send_and_wait(const struct api *api, struct http_ask *ask, struct htt
 }
 
 /* The body of an answer as JSON; NULL in *ret_body: there is none. */
-static int read_json(const struct api *api, struct http_wire *w, const struct http_head *head,
+static int read_json(const struct api *api, struct http_wire *w, const struct ask_head *head,
 		     json_t **ret_body, struct failure *f)
 {
 	char *text;
@@ -140,7 +140,7 @@ static int read_json(const struct api *api, struct http_wire *w, const struct ht
 }
 
 /* Takes an answer that is not what was asked for. */
-static int read_refusal(const struct api *api, struct http_wire *w, const struct http_head *head,
+static int read_refusal(const struct api *api, struct http_wire *w, const struct ask_head *head,
 			const char *absent, struct failure *f)
 {
 	json_t *problem = NULL;
@@ -158,7 +158,7 @@ int api_call(const struct api *api, const struct api_request *request,
 	     struct api_answer *ret_answer, struct failure *f)
 {
 	char *body = request->body ? json_dumps(request->body, JSON_INDENT(2)) : NULL;
-	struct http_ask ask = {
+	struct ask ask = {
 		.method = request->method,
 		.target = request->target,
 		.accept = "application/json, " PROBLEM,
@@ -167,7 +167,7 @@ int api_call(const struct api *api, const struct api_request *request,
 		.body = body,
 	};
 	struct api_answer answer = {0};
-	struct http_head head;
+	struct ask_head head;
 	struct http_wire w;
 	int r = 0;
 
@@ -193,8 +193,8 @@ int api_call(const struct api *api, const struct api_request *request,
 int api_upgrade(const struct api *api, const char *target, const char *protocol,
 		struct http_wire *w, struct failure *f)
 {
-	struct http_ask ask = {.method = "GET", .target = target, .upgrade = protocol};
-	struct http_head head;
+	struct ask ask = {.method = "GET", .target = target, .upgrade = protocol};
+	struct ask_head head;
 	int r;
 
 	w->fd = -1;
@@ -213,13 +213,13 @@ int api_upgrade(const struct api *api, const char *target, const char *protocol,
 
 int api_listen(const struct api *api, const char *after, struct api_events *e, struct failure *f)
 {
-	struct http_ask ask = {
+	struct ask ask = {
 		.method = "GET",
 		.target = "/v1/events",
 		.accept = "text/event-stream",
 		.last_event_id = after,
 	};
-	struct http_head head;
+	struct ask_head head;
 	int r;
 
 	*e = (struct api_events){.wire.fd = -1};

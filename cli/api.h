@@ -16,13 +16,13 @@
 #define API_TARGET_MAX 512u
 #define API_EVENT_MAX (1u << 20)
 
-struct host_entry;
+struct peer;
 
 struct api {
-	const char *socket;      /* of this host */
-	struct host_entry *host; /* another one, in place of it; or NULL */
-	FILE *told;              /* each call is printed to it; or NULL */
-	bool dry;                /* and none is made */
+	const char *socket; /* of this host */
+	struct peer *host;  /* another one, in place of it; or NULL */
+	FILE *told;         /* each call is printed to it; or NULL */
+	bool dry;           /* and none is made */
 };
 
 struct api_request {
@@ -57,7 +57,7 @@ struct api_events {
 	struct http_wire wire;
 	char *text; /* that has come */
 	size_t at, len, room;
-	char id[HTTP_VALUE_MAX], type[HTTP_VALUE_MAX];
+	char id[ASK_VALUE_MAX], type[ASK_VALUE_MAX];
 };
 
 /* Listens; `after` is the number of the last event that is known, or NULL. 0: it listens, or it is

@@ -12,11 +12,11 @@
 
 #define ROOM 16384u
 
-static void keep(const char *value, char to[HTTP_VALUE_MAX])
+static void keep(const char *value, char to[ASK_VALUE_MAX])
 {
 	size_t len = strlen(value);
 
-	if (len >= HTTP_VALUE_MAX)
+	if (len >= ASK_VALUE_MAX)
 		return;
 	memcpy(to, value, len + 1);
 }

@@ -35,7 +35,7 @@ static const struct {
 	{0,
 	 {"host", "ADDRESS[:PORT]", NULL,
 	  "another host, by TLS; default OYA_HOST of the environment;\n"
-	  "the port is " HOSTS_PORT " unless it is given",
+	  "the port is " PEER_PORT " unless it is given",
 	  0}},
 	{0, {"help", NULL, NULL, "this text", 0}},
 };
@@ -191,7 +191,7 @@ bool command_vm_target(struct command_call *c, const char *what, char target[API
 {
 	char name[API_TARGET_MAX / 2];
 
-	if (!http_encode(c->operand[0], name, sizeof(name))) {
+	if (!ask_encode_name(c->operand[0], name, sizeof(name))) {
 		command_refuse(c, "'%.80s' is no name of a VM", c->operand[0]);
 		return false;
 	}

@@ -66,7 +66,7 @@ struct command_call {
 	const struct command *command;
 	FILE *out, *err;
 	struct api api;
-	struct host_entry host; /* of the api, when it is another one */
+	struct peer host; /* of the api, when it is another one */
 	bool json, no_wait, watch;
 	char **operand;
 	unsigned operands;

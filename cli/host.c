@@ -55,7 +55,7 @@ void host_show(struct command_call *c)
 /* ---- other hosts ---- */
 
 /* It is the one that the user has named. */
-static int compare(const struct host_entry *host, const char *found, const char *wanted,
+static int compare(const struct peer *host, const char *found, const char *wanted,
 		   struct failure *f)
 {
 	if (strcmp(found, wanted) == 0)
@@ -67,12 +67,12 @@ static int compare(const struct host_entry *host, const char *found, const char 
 void host_trust(struct command_call *c)
 {
 	const char *given = command_value(c, "fingerprint");
-	char wanted[HOSTS_FINGERPRINT_LEN + 1], found[HOSTS_FINGERPRINT_LEN + 1];
-	struct host_entry host;
+	char wanted[PEER_FINGERPRINT_LEN + 1], found[PEER_FINGERPRINT_LEN + 1];
+	struct peer host;
 	struct failure f;
 	int r;
 
-	if (given && !hosts_decode_fingerprint(given, wanted)) {
+	if (given && !peer_decode_fingerprint(given, wanted)) {
 		command_refuse(c, "'%.80s' is no fingerprint of 64 hexadecimal digits", given);
 		return;
 	}

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
@@ -16,75 +15,6 @@
 
 #define FILE_NAME "hosts.json"
 #define VERSION 1
-
-/* ---- names ---- */
-
-static bool is_port(const char *text)
-{
-	size_t len = strspn(text, "0123456789");
-	long port = len && len <= 5 && !text[len] ? strtol(text, NULL, 10) : 0;
-
-	return port > 0 && port <= 65535;
-}
-
-/* A name or an address, which is handed to the resolver. */
-static bool is_address(const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:%_",
-			    text[i]))
-			return false;
-	}
-	return len && len <= HOSTS_NAME_MAX && text[0] != '-';
-}
-
-int hosts_decode_name(const char *where, struct host_entry *ret_entry, struct failure *f)
-{
-	bool bracket = where[0] == '[';
-	const char *begin = where + bracket, *colon = strrchr(where, ':'), *port = HOSTS_PORT;
-	const char *end = bracket ? strchr(begin, ']') : NULL;
-	struct host_entry e = {.fingerprint = ""};
-	size_t len;
-
-	if (!bracket && colon && strchr(where, ':') == colon)
-		end = colon;
-	len = end ? (size_t)(end - begin) : strlen(begin);
-	if (end)
-		end += bracket;
-	if (end && *end == ':')
-		port = end + 1;
-	else if (end && *end)
-		port = "";
-	if ((bracket && !end) || !is_address(begin, len) || !is_port(port))
-		return fail(f, -EINVAL,
-			    "'%.80s' is no ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT of a host",
-			    where);
-	memcpy(e.address, begin, len);
-	snprintf(e.port, sizeof(e.port), "%s", port);
-	snprintf(e.name, sizeof(e.name), strchr(e.address, ':') ? "[%s]:%s" : "%s:%s", e.address,
-		 e.port);
-	*ret_entry = e;
-	return 0;
-}
-
-bool hosts_decode_fingerprint(const char *text, char ret_text[HOSTS_FINGERPRINT_LEN + 1])
-{
-	size_t len = 0;
-
-	if (strncasecmp(text, "sha256", 6) == 0)
-		text += 6 + strspn(text + 6, ":= ");
-	for (; *text; text++) {
-		if (*text == ':' || *text == ' ')
-			continue;
-		if (len == HOSTS_FINGERPRINT_LEN || !strchr("0123456789abcdefABCDEF", *text))
-			return false;
-		ret_text[len++] = *text >= 'A' && *text <= 'F' ? (char)(*text | 0x20) : *text;
-	}
-	ret_text[len] = '\0';
-	return len == HOSTS_FINGERPRINT_LEN;
-}
-
-/* ---- the file ---- */
 
 static int folder_path(char path[PATH_MAX], struct failure *f)
 {
@@ -176,13 +106,12 @@ static int read_file(const char *folder, json_t **ret_root, struct failure *f)
 	return 0;
 }
 
-static int take(const json_t *entry, struct host_entry *e, struct failure *f)
+static int take(const json_t *entry, const char *given, struct peer *e, struct failure *f)
 {
 	const char *fingerprint = json_string_value(json_object_get(entry, "fingerprint"));
 	const char *token = json_string_value(json_object_get(entry, "token"));
-	const char *given = getenv("OYA_TOKEN");
 
-	if (fingerprint && !hosts_decode_fingerprint(fingerprint, e->fingerprint))
+	if (fingerprint && !peer_decode_fingerprint(fingerprint, e->fingerprint))
 		return fail(f, -EINVAL,
 			    "the fingerprint of %s in " FILE_NAME " is not 64 hexadecimal digits",
 			    e->name);
@@ -190,30 +119,40 @@ static int take(const json_t *entry, struct host_entry *e, struct failure *f)
 		token = given;
 	if (!token)
 		return 0;
-	if (strlen(token) > HOSTS_TOKEN_MAX || strpbrk(token, " \t\r\n"))
+	if (!peer_token_allowed(token))
 		return fail(f, -EINVAL, "the token for %s is none: it has blanks or is too long",
 			    e->name);
 	snprintf(e->token, sizeof(e->token), "%s", token);
 	return 0;
 }
 
-int hosts_find(const char *where, struct host_entry *ret_entry, struct failure *f)
+static int find(const char *where, const char *given, struct peer *ret_entry, struct failure *f)
 {
-	struct host_entry e;
+	struct peer e;
 	char folder[PATH_MAX];
 	json_t *root = NULL;
-	int r = hosts_decode_name(where, &e, f);
+	int r = peer_decode_name(where, &e, f);
 
 	if (r == 0)
 		r = folder_path(folder, f);
 	if (r == 0)
 		r = read_file(folder, &root, f);
 	if (r == 0)
-		r = take(json_object_get(json_object_get(root, "hosts"), e.name), &e, f);
+		r = take(json_object_get(json_object_get(root, "hosts"), e.name), given, &e, f);
 	json_decref(root);
 	if (r == 0)
 		*ret_entry = e;
 	return r;
+}
+
+int hosts_find(const char *where, struct peer *ret_entry, struct failure *f)
+{
+	return find(where, getenv("OYA_TOKEN"), ret_entry, f);
+}
+
+int hosts_find_other(const char *where, struct peer *ret_entry, struct failure *f)
+{
+	return find(where, NULL, ret_entry, f);
 }
 
 /* The folder and the one above it. */
@@ -246,7 +185,7 @@ static int set_fingerprint(json_t *root, const char *name, const char *fingerpri
 										       : 0;
 }
 
-int hosts_pin(const struct host_entry *entry, const char *fingerprint, struct failure *f)
+int hosts_pin(const struct peer *entry, const char *fingerprint, struct failure *f)
 {
 	char folder[PATH_MAX], *text = NULL;
 	json_t *root = NULL;

@@ -12,61 +12,35 @@
 #ifndef OYA_CLI_HTTP_H
 #define OYA_CLI_HTTP_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
-#define HTTP_HEAD_MAX 16384u
-#define HTTP_VALUE_MAX 128u
+#include "lib/ask.h"
 
 /* A connection, and what was read of it and is still to be taken. */
 struct http_wire {
 	int fd;
 	pid_t helper; /* behind it, when it leads to another host; 0 */
 	size_t at, len;
-	char bytes[HTTP_HEAD_MAX];
+	char bytes[ASK_HEAD_MAX];
 };
-
-struct http_ask {
-	const char *method, *target;
-	const char *accept;                   /* the type of a good answer; or NULL */
-	const char *upgrade;                  /* the protocol that it is to become; or NULL */
-	const char *if_match, *last_event_id; /* or NULL */
-	const char *token;                    /* or NULL */
-	const char *type;                     /* of the body */
-	const char *body;                     /* or NULL */
-};
-
-struct http_head {
-	unsigned status;
-	int64_t length; /* of the body; -1: up to the end of the connection */
-	char etag[HTTP_VALUE_MAX];
-	char type[HTTP_VALUE_MAX];
-};
-
-/* Pure. The bytes that the head takes; 0 when it is not whole yet; -EBADMSG. */
-ssize_t http_decode_head(const char *bytes, size_t len, struct http_head *ret_head);
 
 /* Connects and sends. 0, or -errno: -ENAMETOOLONG, or what connect() says. */
-int http_open(struct http_wire *w, const char *socket, const struct http_ask *ask);
+int http_open(struct http_wire *w, const char *socket, const struct ask *ask);
 
 /* The same on a connection that is there, which is taken, also when it fails. */
-int http_send(struct http_wire *w, int fd, pid_t helper, const struct http_ask *ask);
+int http_send(struct http_wire *w, int fd, pid_t helper, const struct ask *ask);
 
 /* 0 and the head; or -EBADMSG, -ECONNRESET, or what recv() says. */
-int http_read_head(struct http_wire *w, struct http_head *ret_head);
+int http_read_head(struct http_wire *w, struct ask_head *ret_head);
 
 /* What comes behind it: the number of bytes, 0 at the end, or -errno. */
 ssize_t http_read(struct http_wire *w, char *to, size_t max);
 
 /* The whole body, with a NUL behind it, to be freed. 0, or -errno: -EFBIG above `max`,
  * -ECONNRESET when it is shorter than its head says. */
-int http_read_body(struct http_wire *w, const struct http_head *head, size_t max, char **ret_body,
+int http_read_body(struct http_wire *w, const struct ask_head *head, size_t max, char **ret_body,
 		   size_t *ret_len);
-
-/* A name as one part of a target; false when it does not fit. */
-bool http_encode(const char *name, char *to, size_t room);
 
 void http_close(struct http_wire *w);
 

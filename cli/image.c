@@ -86,7 +86,7 @@ void image_delete(struct command_call *c)
 	const struct api_request request = {.method = "DELETE", .target = target};
 	struct api_answer answer;
 
-	if (!http_encode(c->operand[0], name, sizeof(name))) {
+	if (!ask_encode_name(c->operand[0], name, sizeof(name))) {
 		command_refuse(c, "'%.80s' is too long", c->operand[0]);
 		return;
 	}

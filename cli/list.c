@@ -47,7 +47,7 @@ bool list_all(struct command_call *c, const char *name, json_t **ret_list)
 		next = NULL;
 		good = add_page(c, name, target, list, &next);
 		text = json_string_value(next);
-		more = text && http_encode(text, after, sizeof(after));
+		more = text && ask_encode_name(text, after, sizeof(after));
 		if (more)
 			snprintf(target, sizeof(target), "/v1/%s?limit=%d&after=%s", name, PAGE,
 				 after);

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +15,6 @@
 #ifndef OYA_LIBEXEC
 #define OYA_LIBEXEC "/usr/libexec/oya"
 #endif
-
-#define STATUS_MAX 1024u
-
-extern char **environ;
 
 /* ---- the program ---- */
 
@@ -40,33 +34,12 @@ static void helper_path(char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/oya-tls", OYA_LIBEXEC);
 }
 
-/* Its plain side is its standard input, its words go to its standard output. */
-static int spawn(const struct host_entry *host, int plain, int words, pid_t *ret_pid,
-		 struct failure *f)
-{
-	char path[PATH_MAX];
-	char *argv[] = {path, (char *)(uintptr_t)host->address, (char *)(uintptr_t)host->port,
-			(char *)(uintptr_t)host->fingerprint, NULL};
-	posix_spawn_file_actions_t actions;
-	int r = posix_spawn_file_actions_init(&actions);
-
-	helper_path(path);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(&actions, plain, STDIN_FILENO);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(&actions, words, STDOUT_FILENO);
-	if (r == 0)
-		r = posix_spawn(ret_pid, path, &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	return r ? fail(f, -r, "cannot start %s: %s", path, strerror(r)) : 0;
-}
-
 /* Its first line, without the line feed. */
-static void read_words(int fd, char text[STATUS_MAX])
+static void read_words(int fd, char text[PEER_WORDS_MAX])
 {
 	size_t len = 0;
 
-	while (len < STATUS_MAX - 1) {
+	while (len < PEER_WORDS_MAX - 1) {
 		ssize_t n = read(fd, text + len, 1);
 
 		if (n < 0 && errno == EINTR)
@@ -86,9 +59,10 @@ void remote_close(int fd, pid_t helper)
 		;
 }
 
-static int start(const struct host_entry *host, int *ret_fd, pid_t *ret_helper,
-		 char words[STATUS_MAX], struct failure *f)
+static int start(const struct peer *host, int *ret_fd, pid_t *ret_helper,
+		 char words[PEER_WORDS_MAX], struct failure *f)
 {
+	char path[PATH_MAX];
 	int pair[2], ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -96,7 +70,8 @@ static int start(const struct host_entry *host, int *ret_fd, pid_t *ret_helper,
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		r = fail(f, -errno, "cannot connect: %s", strerror(errno));
 	} else {
-		r = spawn(host, pair[1], ends[1], ret_helper, f);
+		helper_path(path);
+		r = peer_start(path, host, pair[1], ends[1], ret_helper, f);
 		close(ends[1]);
 		if (r == 0)
 			read_words(ends[0], words);
@@ -110,17 +85,9 @@ static int start(const struct host_entry *host, int *ret_fd, pid_t *ret_helper,
 	return r;
 }
 
-/* What is behind the word, or NULL when it begins with another. */
-static const char *behind(const char *words, const char *word)
-{
-	size_t len = strlen(word);
-
-	return strncmp(words, word, len) == 0 ? words + len : NULL;
-}
-
 /* ---- trust ---- */
 
-int remote_ask_trust(struct host_entry *host, const char *fingerprint, struct failure *f)
+int remote_ask_trust(struct peer *host, const char *fingerprint, struct failure *f)
 {
 	char answer[16] = "";
 
@@ -147,27 +114,11 @@ int remote_ask_trust(struct host_entry *host, const char *fingerprint, struct fa
 	return hosts_pin(host, fingerprint, f);
 }
 
-static int refuse(const struct host_entry *host, const char *words, struct failure *f)
-{
-	const char *rest;
-
-	if ((rest = behind(words, "changed ")))
-		return fail(f, -EPERM,
-			    "the certificate of %s is another one: SHA256 %s in place of %s; "
-			    "somebody may be between you and the host. If it has been made anew, "
-			    "compare them and use 'oya host trust %s'",
-			    host->name, rest, host->fingerprint, host->name);
-	if ((rest = behind(words, "failed ")))
-		return fail(f, -EIO, "cannot connect to %s: %s", host->name, rest);
-	return fail(f, -EIO, "cannot connect to %s: oya-tls has ended without a word", host->name);
-}
-
-int remote_look(const struct host_entry *host, char ret_fingerprint[HOSTS_FINGERPRINT_LEN + 1],
+int remote_look(const struct peer *host, char ret_fingerprint[PEER_FINGERPRINT_LEN + 1],
 		struct failure *f)
 {
-	struct host_entry stranger = *host;
-	char words[STATUS_MAX] = "";
-	const char *rest;
+	struct peer stranger = *host;
+	char words[PEER_WORDS_MAX] = "";
 	pid_t helper;
 	int fd, r;
 
@@ -176,15 +127,14 @@ int remote_look(const struct host_entry *host, char ret_fingerprint[HOSTS_FINGER
 	if (r < 0)
 		return r;
 	remote_close(fd, helper);
-	rest = behind(words, "new ");
-	if (!rest || !hosts_decode_fingerprint(rest, ret_fingerprint))
-		return refuse(host, words, f);
-	return 0;
+	if (peer_decode_new(words, ret_fingerprint))
+		return 0;
+	return peer_decode_words(host, words, f);
 }
 
-int remote_connect(struct host_entry *host, int *ret_fd, pid_t *ret_helper, struct failure *f)
+int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct failure *f)
 {
-	char words[STATUS_MAX] = "", fingerprint[HOSTS_FINGERPRINT_LEN + 1];
+	char words[PEER_WORDS_MAX] = "", fingerprint[PEER_FINGERPRINT_LEN + 1];
 	int r = 0;
 
 	if (!host->fingerprint[0]) {
@@ -194,8 +144,10 @@ int remote_connect(struct host_entry *host, int *ret_fd, pid_t *ret_helper, stru
 	}
 	if (r == 0)
 		r = start(host, ret_fd, ret_helper, words, f);
-	if (r < 0 || strcmp(words, "good") == 0)
+	if (r < 0)
 		return r;
-	remote_close(*ret_fd, *ret_helper);
-	return refuse(host, words, f);
+	r = peer_decode_words(host, words, f);
+	if (r < 0)
+		remote_close(*ret_fd, *ret_helper);
+	return r;
 }

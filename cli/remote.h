@@ -16,15 +16,15 @@
 
 /* Connects, and asks the person at the terminal when the host is new. 0 with a stream socket and
  * the process behind it, for remote_close(); or -errno and the sentence. */
-int remote_connect(struct host_entry *host, int *ret_fd, pid_t *ret_helper, struct failure *f);
+int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct failure *f);
 void remote_close(int fd, pid_t helper);
 
 /* Only looks at its certificate. */
-int remote_look(const struct host_entry *host, char ret_fingerprint[HOSTS_FINGERPRINT_LEN + 1],
+int remote_look(const struct peer *host, char ret_fingerprint[PEER_FINGERPRINT_LEN + 1],
 		struct failure *f);
 
 /* Shows the fingerprint at the terminal, and keeps it when the answer is yes. 0; -EPERM and the
  * sentence when it is not, or when nobody is there to ask. */
-int remote_ask_trust(struct host_entry *host, const char *fingerprint, struct failure *f);
+int remote_ask_trust(struct peer *host, const char *fingerprint, struct failure *f);
 
 #endif

@@ -83,7 +83,7 @@ static bool target_of(struct command_call *c, const char *what, char target[API_
 {
 	char name[API_TARGET_MAX / 2];
 
-	if (!*c->operand[0] || !http_encode(c->operand[0], name, sizeof(name))) {
+	if (!*c->operand[0] || !ask_encode_name(c->operand[0], name, sizeof(name))) {
 		command_refuse(c, "'%.80s' is no name of a switch", c->operand[0]);
 		return false;
 	}

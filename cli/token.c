@@ -119,7 +119,7 @@ void token_delete(struct command_call *c)
 						    "'oya token list' shows those that there are"};
 	struct api_answer answer;
 
-	if (!http_encode(c->operand[0], name, sizeof(name))) {
+	if (!ask_encode_name(c->operand[0], name, sizeof(name))) {
 		command_refuse(c, "'%.80s' is no name of a token", c->operand[0]);
 		return;
 	}

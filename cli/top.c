@@ -144,7 +144,7 @@ static void ask_counters(struct command_call *c, struct row *row)
 	struct failure f;
 
 	if (!state || (strcmp(state, "running") != 0 && strcmp(state, "paused") != 0) ||
-	    !http_encode(row->name, name, sizeof(name)))
+	    !ask_encode_name(row->name, name, sizeof(name)))
 		return;
 	snprintf(target, sizeof(target), "/v1/vms/%s/statistics", name);
 	if (api_call(&c->api, &request, &answer, &f) == 0 && answer.body)

@@ -16,7 +16,7 @@ static bool target_of(struct command_call *c, const char *what, char target[API_
 {
 	char text[API_TARGET_MAX / 2], end[API_TARGET_MAX];
 
-	if (!http_encode(c->operand[1], text, sizeof(text))) {
+	if (!ask_encode_name(c->operand[1], text, sizeof(text))) {
 		command_refuse(c, "'%.80s' is too long", c->operand[1]);
 		return false;
 	}

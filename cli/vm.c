@@ -196,7 +196,7 @@ void vm_discard(struct command_call *c)
 void vm_delete(struct command_call *c)
 {
 	const char *disks = command_value(c, "disks"), *version = command_value(c, "if-match");
-	char path[API_TARGET_MAX], target[API_TARGET_MAX + 32], etag[HTTP_VALUE_MAX];
+	char path[API_TARGET_MAX], target[API_TARGET_MAX + 32], etag[ASK_VALUE_MAX];
 	struct api_request request = {.method = "DELETE", .target = target, .absent = ABSENT};
 	struct api_answer answer;
 	bool all = disks && strcmp(disks, "delete") == 0;

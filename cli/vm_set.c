@@ -191,7 +191,7 @@ void vm_set(struct command_call *c)
 {
 	json_t *patch = vm_patch_of_operands(c, c->operand + 1, c->operands - 1);
 	const char *version = command_value(c, "if-match");
-	char target[API_TARGET_MAX], etag[HTTP_VALUE_MAX];
+	char target[API_TARGET_MAX], etag[ASK_VALUE_MAX];
 	struct api_request request = {.method = "PATCH",
 				      .target = target,
 				      .body = patch,

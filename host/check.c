@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/process.h"
+#include "lib/process.h"
 
 /* The configuration as a file of no folder, at its begin. */
 static int config_file(const json_t *config)

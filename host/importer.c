@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "host/process.h"
+#include "lib/process.h"
 
 #define PROGRESS "progress "
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "host/process.h"
 #include "lib/log.h"
+#include "lib/process.h"
 
 #define USEC_PER_S UINT64_C(1000000)
 #define STOP_USEC (90 * USEC_PER_S)

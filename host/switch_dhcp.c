@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "host/process.h"
 #include "host/switch_priv.h"
+#include "lib/process.h"
 
 #define START_WAIT_MS 150 /* within which a service that cannot work has ended */
 #define STOP_WAIT_MS 2000

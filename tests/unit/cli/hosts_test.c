@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Other hosts: how they are written, and the file that has them. */
+/* The file of the hosts that a user knows. */
 #include "cli/hosts.h"
 
 #include <setjmp.h>
@@ -57,58 +57,9 @@ static void put_file(const char *text, mode_t mode)
 	chmod(path, mode);
 }
 
-static void a_host_is_an_address_with_a_port_or_without(void **state)
-{
-	static const struct {
-		const char *where, *address, *port, *name;
-	} good[] = {
-		{"server", "server", "7443", "server:7443"},
-		{"server:1", "server", "1", "server:1"},
-		{"192.0.2.1:65535", "192.0.2.1", "65535", "192.0.2.1:65535"},
-		{"2001:db8::1", "2001:db8::1", "7443", "[2001:db8::1]:7443"},
-		{"[2001:db8::1]:8", "2001:db8::1", "8", "[2001:db8::1]:8"},
-		{"[fe80::1%eth0]", "fe80::1%eth0", "7443", "[fe80::1%eth0]:7443"},
-	};
-	static const char *const bad[] = {"",     ":1",   "a:",   "a:0",     "a:65536", "a:1x",
-					  "[a",   "[]:1", "[a]1", "[a]:",    "a b",     "a/b",
-					  "-a:1", "a:-1", "a\n",  "a:001000"};
-	struct host_entry e;
-	struct failure f;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-		assert_int_equal(hosts_decode_name(good[i].where, &e, &f), 0);
-		assert_string_equal(e.address, good[i].address);
-		assert_string_equal(e.port, good[i].port);
-		assert_string_equal(e.name, good[i].name);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		if (hosts_decode_name(bad[i], &e, &f) != -EINVAL)
-			fail_msg("'%s' is taken", bad[i]);
-	}
-}
-
-static void a_fingerprint_is_64_digits_however_they_are_written(void **state)
-{
-	char text[HOSTS_FINGERPRINT_LEN + 1];
-
-	(void)state;
-	assert_true(hosts_decode_fingerprint(DIGITS, text));
-	assert_string_equal(text, DIGITS);
-	assert_true(
-		hosts_decode_fingerprint("SHA256:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:"
-					 "01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF",
-					 text));
-	assert_string_equal(text, DIGITS);
-	assert_false(hosts_decode_fingerprint("", text));
-	assert_false(hosts_decode_fingerprint(DIGITS "0", text));
-	assert_false(hosts_decode_fingerprint("g" DIGITS, text));
-	assert_false(hosts_decode_fingerprint(&(DIGITS)[1], text));
-}
-
 static void a_fingerprint_is_kept_and_what_else_is_there_stays(void **state)
 {
-	struct host_entry e;
+	struct peer e;
 	struct failure f;
 
 	(void)state;
@@ -129,7 +80,7 @@ static void a_fingerprint_is_kept_and_what_else_is_there_stays(void **state)
 
 static void the_environments_token_comes_first(void **state)
 {
-	struct host_entry e;
+	struct peer e;
 	struct failure f;
 
 	(void)state;
@@ -137,6 +88,8 @@ static void the_environments_token_comes_first(void **state)
 	setenv("OYA_TOKEN", "oya_c", 1);
 	assert_int_equal(hosts_find("b", &e, &f), 0);
 	assert_string_equal(e.token, "oya_c");
+	assert_int_equal(hosts_find_other("b", &e, &f), 0);
+	assert_string_equal(e.token, "oya_b");
 	setenv("OYA_TOKEN", "oya_c\r\nX: y", 1);
 	assert_int_equal(hosts_find("b", &e, &f), -EINVAL);
 }
@@ -154,7 +107,7 @@ static void a_file_that_is_wrong_or_tells_others_a_token_is_refused(void **state
 		"{\"version\":1,\"hosts\":{\"b:7443\":{\"fingerprint\":\"a\"}}}",
 		"{\"version\":1,\"hosts\":{\"b:7443\":{\"token\":\"a b\"}}}",
 	};
-	struct host_entry e;
+	struct peer e;
 	struct failure f;
 
 	(void)state;
@@ -170,9 +123,6 @@ static void a_file_that_is_wrong_or_tells_others_a_token_is_refused(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_host_is_an_address_with_a_port_or_without, set_up,
-						tear_down),
-		cmocka_unit_test(a_fingerprint_is_64_digits_however_they_are_written),
 		cmocka_unit_test_setup_teardown(a_fingerprint_is_kept_and_what_else_is_there_stays,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_environments_token_comes_first, set_up,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Heads of answers, and names in targets. */
-#include "cli/http.h"
+/* HTTP as a client speaks it: requests, heads of answers, names in targets. */
+#include "lib/ask.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,11 +9,12 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-static ssize_t decode(const char *text, struct http_head *head)
+static ssize_t decode(const char *text, struct ask_head *head)
 {
-	return http_decode_head(text, strlen(text), head);
+	return ask_decode_head(text, strlen(text), head);
 }
 
 static void a_head_tells_status_length_type_and_etag(void **state)
@@ -25,7 +26,7 @@ static void a_head_tells_status_length_type_and_etag(void **state)
 				   "X-Other: a: b\r\n"
 				   "\r\n"
 				   "the body";
-	struct http_head head;
+	struct ask_head head;
 
 	(void)state;
 	assert_int_equal(decode(text, &head), sizeof(text) - 1 - strlen("the body"));
@@ -41,13 +42,13 @@ static void a_head_tells_status_length_type_and_etag(void **state)
 static void a_head_that_is_cut_anywhere_is_not_whole_yet(void **state)
 {
 	static const char text[] = "HTTP/1.0 200 OK\r\nContent-Length: 3\r\nETag: x\r\n\r\n";
-	struct http_head head = {.status = 7};
+	struct ask_head head = {.status = 7};
 
 	(void)state;
 	for (size_t len = 0; len < sizeof(text) - 1; len++)
-		assert_int_equal(http_decode_head(text, len, &head), 0);
+		assert_int_equal(ask_decode_head(text, len, &head), 0);
 	assert_int_equal(head.status, 7);
-	assert_int_equal(http_decode_head(text, sizeof(text) - 1, &head), sizeof(text) - 1);
+	assert_int_equal(ask_decode_head(text, sizeof(text) - 1, &head), sizeof(text) - 1);
 }
 
 static void what_is_no_head_is_refused(void **state)
@@ -66,14 +67,14 @@ static void what_is_no_head_is_refused(void **state)
 		"HTTP/1.0 200 OK\r\nContent-Length: 9999999999999999999\r\n\r\n",
 		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 	};
-	static char endless[HTTP_HEAD_MAX];
-	struct http_head head;
+	static char endless[ASK_HEAD_MAX];
+	struct ask_head head;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(decode(bad[i], &head), -EBADMSG);
 	memset(endless, 'a', sizeof(endless));
-	assert_int_equal(http_decode_head(endless, sizeof(endless), &head), -EBADMSG);
+	assert_int_equal(ask_decode_head(endless, sizeof(endless), &head), -EBADMSG);
 }
 
 static void a_name_cannot_leave_its_part_of_the_target(void **state)
@@ -81,12 +82,41 @@ static void a_name_cannot_leave_its_part_of_the_target(void **state)
 	char to[32];
 
 	(void)state;
-	assert_true(http_encode("web-1_a.b~", to, sizeof(to)));
+	assert_true(ask_encode_name("web-1_a.b~", to, sizeof(to)));
 	assert_string_equal(to, "web-1_a.b~");
-	assert_true(http_encode("a/b?c d\r\n%\xc3", to, sizeof(to)));
+	assert_true(ask_encode_name("a/b?c d\r\n%\xc3", to, sizeof(to)));
 	assert_string_equal(to, "a%2Fb%3Fc%20d%0D%0A%25%C3");
-	assert_false(http_encode("", to, sizeof(to)));
-	assert_false(http_encode("0123456789012345678901234567890123456789", to, sizeof(to)));
+	assert_false(ask_encode_name("", to, sizeof(to)));
+	assert_false(ask_encode_name("0123456789012345678901234567890123456789", to, sizeof(to)));
+}
+
+static void a_request_has_what_was_asked_for_and_no_more(void **state)
+{
+	static const char plain[] = "GET /v1/vms HTTP/1.0\r\nHost: localhost\r\n\r\n";
+	const struct ask short_one = {.method = "GET", .target = "/v1/vms"};
+	const struct ask long_one = {.method = "POST",
+				     .target = "/v1/x",
+				     .accept = "application/json",
+				     .upgrade = "oya-migration",
+				     .token = "oya_1",
+				     .type = "application/json",
+				     .body = "{}"};
+	char *text;
+	size_t len;
+
+	(void)state;
+	text = ask_encode(&short_one, &len);
+	assert_int_equal(len, sizeof(plain) - 1);
+	assert_string_equal(text, plain);
+	free(text);
+	text = ask_encode(&long_one, &len);
+	assert_int_equal(strlen(text), len);
+	assert_string_equal(text, "POST /v1/x HTTP/1.1\r\nHost: localhost\r\n"
+				  "Accept: application/json\r\n"
+				  "Connection: Upgrade\r\nUpgrade: oya-migration\r\n"
+				  "Authorization: Bearer oya_1\r\n"
+				  "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+	free(text);
 }
 
 int main(void)
@@ -95,6 +125,7 @@ int main(void)
 		cmocka_unit_test(a_head_tells_status_length_type_and_etag),
 		cmocka_unit_test(a_head_that_is_cut_anywhere_is_not_whole_yet),
 		cmocka_unit_test(what_is_no_head_is_refused),
+		cmocka_unit_test(a_request_has_what_was_asked_for_and_no_more),
 		cmocka_unit_test(a_name_cannot_leave_its_part_of_the_target),
 	};
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Programs that the daemon runs. They begin as from a shell: no signal blocked or ignored, and of
- * descriptors the first three alone.
+ * Programs that are run as subprocesses. They begin as from a shell: no signal blocked or ignored,
+ * and of descriptors the first three alone.
  *
  * Threads: any.
  */
-#ifndef OYA_HOST_PROCESS_H
-#define OYA_HOST_PROCESS_H
+#ifndef OYA_LIB_PROCESS_H
+#define OYA_LIB_PROCESS_H
 
 #include <stdbool.h>
 #include <sys/types.h>
