@@ -13,6 +13,7 @@
 #include "host/api.h"
 #include "host/edit.h"
 #include "host/images.h"
+#include "host/incoming.h"
 #include "host/intake.h"
 #include "host/jobs.h"
 #include "host/relay.h"
@@ -141,6 +142,18 @@ static void on_removed(void *ctx, struct vm *vm, int code, const struct failure 
 		http_reply(ctx, &(struct http_reply){.status = 204});
 }
 
+static void on_taken_back(void *ctx, const char *sentence)
+{
+	struct failure f;
+
+	if (!sentence) {
+		http_reply(ctx, &(struct http_reply){.status = 204});
+		return;
+	}
+	fail(&f, -EBUSY, "%s", sentence);
+	http_fail(ctx, 409, &f);
+}
+
 void api_remove_vm(struct http_request *r, void *owner)
 {
 	const char *disks = http_query(r, "disks");
@@ -156,6 +169,12 @@ void api_remove_vm(struct http_request *r, void *owner)
 		return;
 	}
 	http_later(r);
+	if (vm->incoming) { /* what is on the disk is the other host's */
+		code = incoming_undo(vm, on_taken_back, r, &f);
+		if (code < 0)
+			api_fail(r, code, &f);
+		return;
+	}
 	code = edit_remove(vm, disks && strcmp(disks, "delete") == 0, on_removed, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);

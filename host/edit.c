@@ -58,6 +58,15 @@ static int fill_folder(struct edit *e, const char *folder)
 	return r;
 }
 
+/* By a VM that runs on another host, or whose file cannot be used. */
+static bool is_taken(const struct edit *e)
+{
+	char path[PATH_MAX + sizeof(VM_FILE)];
+
+	snprintf(path, sizeof(path), "%s/" VM_FILE, e->folder);
+	return access(path, F_OK) == 0;
+}
+
 /* A folder that is left of one that was removed, disks kept, is taken as it is. A new one comes
  * with its file, or not at all. */
 static int make(struct edit *e)
@@ -66,7 +75,11 @@ static int make(struct edit *e)
 	int r;
 
 	if (access(e->folder, F_OK) == 0)
-		return fill_folder(e, e->folder);
+		return is_taken(e) ? fail(&e->f, -EEXIST,
+					  "there is a VM's " VM_FILE " in %s, which this host does "
+					  "not use: move it away",
+					  e->folder)
+				   : fill_folder(e, e->folder);
 	if (snprintf(new, sizeof(new), "%s/" STORE_NEW "%s", e->vms, strrchr(e->folder, '/') + 1) >=
 	    (int)sizeof(new))
 		return fail(&e->f, -ENAMETOOLONG, "the path of %s is too long", e->folder);
@@ -317,6 +330,10 @@ static int check_running(const struct vm *vm, const json_t *patch, struct failur
 
 static int check_free(const struct vm *vm, struct failure *f)
 {
+	if (vm->migration || vm->incoming)
+		return fail(f, -EBUSY,
+			    "cannot change the VM '%s': it is on its way %s another host", vm->name,
+			    vm->migration ? "to" : "from");
 	return vm->edited ? fail(f, -EBUSY, "the VM '%s' is being changed by another request",
 				 vm->name)
 			  : 0;

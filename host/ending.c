@@ -145,7 +145,8 @@ static void switch_off(struct part *p)
 	struct failure f;
 
 	/* One that waits for its start has no guest yet. */
-	if (p->vm->settings->stop != STOP_OFF && p->vm->life != VM_WAITING)
+	if (p->vm->settings->stop != STOP_OFF && p->vm->life != VM_WAITING &&
+	    p->vm->life != VM_INCOMING)
 		log_line_of(
 			LOG_LEVEL_WARNING, p->vm->log_fields,
 			"the guest of the VM '%s' has not shut down within %u s (stop.timeout): "
@@ -172,7 +173,7 @@ static void step(struct part *p, uint64_t now)
 		give_up(p);
 	else if (p->vm->life == VM_STOPPING || (p->vm->life == VM_SAVING && now < p->due_us))
 		return; /* it has been told, and is killed when it does not obey */
-	else if (now >= p->due_us || p->vm->life == VM_WAITING)
+	else if (now >= p->due_us || p->vm->life == VM_WAITING || p->vm->life == VM_INCOMING)
 		switch_off(p);
 	else if (p->vm->life == VM_RUNNING || p->vm->life == VM_PAUSED)
 		ask(p);
@@ -216,7 +217,8 @@ static int add_part(struct ending *e, struct vm *vm)
 	e->held++;
 	e->all++;
 	e->open++;
-	vm_host_ends(vm);
+	if (vm->life != VM_INCOMING)
+		vm_host_ends(vm);
 	if (vm_wait(vm, VM_OFF, on_off, p) == 0)
 		return 0;
 	close_part(p);

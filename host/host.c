@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/incoming.h"
 #include "host/intake.h"
 #include "host/jobs.h"
+#include "host/migrate.h"
+#include "host/moves.h"
 #include "host/network.h"
+#include "host/offer.h"
 #include "host/save.h"
 #include "host/store.h"
 #include "host/vm.h"
@@ -79,12 +83,44 @@ void host_remove(struct host *h, struct vm *vm)
 	vm_free(vm);
 }
 
+/* Whether a VM with these settings is here, and whether it comes or goes. */
+static bool look_at_move(const struct host *h, const struct settings *s, struct move *ret)
+{
+	char uuid[GUID_TEXT_LEN];
+	struct failure f;
+
+	guid_format(&s->uuid, uuid);
+	if (move_read(h->state, uuid, ret, &f) == 0)
+		return ret->state != MOVE_GONE;
+	/* It is not started by itself, as nobody knows where it is. */
+	log_line(LOG_LEVEL_ERROR, "%s", f.text);
+	*ret = (struct move){.state = MOVE_LEAVING, .shared = true, .host = "another host"};
+	return true;
+}
+
+/* What has gone, or has not come, leaves nothing. */
+static void finish_move(void *ctx, const char *uuid, const struct move *m)
+{
+	struct host *h = ctx;
+	struct failure f;
+	int r = 0;
+
+	if (m->state == MOVE_GONE)
+		r = move_let_go(h->state, uuid, m, &f);
+	else if (!host_find_uuid(h, uuid))
+		r = m->state == MOVE_INCOMING ? move_undo(h->state, uuid, m, &f)
+					      : move_drop(h->state, uuid, &f);
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+}
+
 /* A VM whose file cannot be read is told of, and left alone. */
 static void load(struct host *h, const char *folder, const char *name)
 {
 	struct settings *settings = NULL;
 	struct failure f;
 	char path[PATH_MAX], *text;
+	struct move move;
 	struct vm *vm;
 	size_t len;
 	int r;
@@ -101,6 +137,10 @@ static void load(struct host *h, const char *folder, const char *name)
 		log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: %s: %s", name, path, f.text);
 		return;
 	}
+	if (!look_at_move(h, settings, &move)) {
+		settings_free(settings);
+		return;
+	}
 	vm = vm_new(h, name, folder, settings);
 	if (vm && host_find_uuid(h, vm->uuid)) {
 		/* They would share a worker's files, and so a worker. */
@@ -111,6 +151,11 @@ static void load(struct host *h, const char *folder, const char *name)
 	}
 	if (vm) {
 		save_clean(folder);
+		offer_clean(folder, NULL);
+		if (move.state == MOVE_INCOMING)
+			incoming_adopt(vm, &move);
+		else if (move.state == MOVE_LEAVING)
+			migrate_adopt(vm, &move);
 		host_add(h, vm);
 		return;
 	}
@@ -151,11 +196,19 @@ static void start_by_itself(struct vm *vm)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", vm->folder, VM_RUNNING_FILE);
-	if ((vm->life != VM_OFF && vm->life != VM_SAVED) || s->start == START_NEVER ||
-	    (s->start == START_RESTORE && access(path, F_OK) < 0))
+	if ((vm->life != VM_OFF && vm->life != VM_SAVED) || vm->migration ||
+	    s->start == START_NEVER || (s->start == START_RESTORE && access(path, F_OK) < 0))
 		return;
 	if (vm_start_later(vm, s->start_delay_s) < 0)
 		log_line(LOG_LEVEL_ERROR, "cannot start the VM '%s': out of memory", vm->name);
+}
+
+static void adopt(struct vm *vm)
+{
+	if (vm_adopt(vm))
+		return;
+	incoming_look(vm);
+	migrate_look(vm);
 }
 
 /* Whether this is the first start since the host's: /run was empty. */
@@ -176,6 +229,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	h->state = places->state;
 	h->run = places->run;
 	h->importer = places->importer;
+	h->connector = places->connector;
 	list_init(&h->vms);
 	list_init(&h->jobs);
 	list_init(&h->intakes);
@@ -192,11 +246,13 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	r = network_new(h, &h->network, f);
 	if (r == 0)
 		r = load_all(h, f);
+	if (r == 0)
+		moves_each(h->state, finish_move, h);
 	if (r < 0)
 		return r;
 	/* Ports of those that live first: what no VM wants is removed. */
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
-		(void)vm_adopt(CONTAINER_OF(at, struct vm, link));
+		adopt(CONTAINER_OF(at, struct vm, link));
 	network_start(h->network);
 	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next)
 		start_by_itself(CONTAINER_OF(at, struct vm, link));
@@ -205,6 +261,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 
 void host_done(struct host *h)
 {
+	h->ends = true;
 	/* Who waits for a worker may need the pool, and what is under way in it is about VMs. */
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		vm_worker_forget(CONTAINER_OF(at, struct vm, link));

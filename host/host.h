@@ -4,6 +4,7 @@
 #define OYA_HOST_HOST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "base/list.h"
@@ -31,6 +32,8 @@ struct host {
 	struct list intakes;
 	uint64_t intake_last;
 	struct ending *ending; /* the host ends; or NULL */
+	bool ends;             /* the daemon does: nothing more begins */
+	const char *connector; /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;
@@ -39,8 +42,8 @@ struct host {
 /* Reads the folders, takes over workers that live, starts what is to be started. 0, or -errno and
  * the sentence. */
 struct host_places {
-	const char *state, *run;       /* folders */
-	const char *worker, *importer; /* programs */
+	const char *state, *run;                   /* folders */
+	const char *worker, *importer, *connector; /* programs */
 };
 int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f);
 /* Workers go on. */

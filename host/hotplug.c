@@ -59,6 +59,10 @@ static void hot_free(struct hot *h)
 /* Whether it can be changed now, and how: false: by its settings alone. */
 static int check_life(const struct vm *vm, bool *ret_hot, struct failure *f)
 {
+	if (vm->migration)
+		return fail(f, -EBUSY,
+			    "cannot change the VM '%s': it is on its way to another host",
+			    vm->name);
 	if (vm->edited)
 		return fail(f, -EBUSY, "the VM '%s' is being changed by another request", vm->name);
 	*ret_hot = vm->life == VM_RUNNING || vm->life == VM_PAUSED;

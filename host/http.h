@@ -220,6 +220,9 @@ void http_reply_text(struct http_request *r, const char *type, const char *text,
 
 /* The sentence as application/problem+json. */
 void http_fail(struct http_request *r, unsigned status, const struct failure *f);
+/* The same with each of several reasons as a sentence of its own; a list, or NULL. */
+void http_fail_for(struct http_request *r, unsigned status, const struct failure *f,
+		   json_t *reasons);
 
 /* The status that fits a negative errno. */
 unsigned http_status_of(int code);

@@ -63,11 +63,12 @@ static json_t *sentence(const struct failure *f)
 	return json_string(text);
 }
 
-void http_refuse(struct http_exchange *x, unsigned status, const struct http_line *more,
-		 const struct failure *f)
+static void refuse(struct http_exchange *x, unsigned status, const struct http_line *more,
+		   const struct failure *f, json_t *reasons)
 {
-	json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title",
-				    title_of(status), "status", (int)status, "detail", sentence(f));
+	json_t *problem = json_pack("{s:s, s:s, s:i, s:o, s:O*}", "type", "about:blank", "title",
+				    title_of(status), "status", (int)status, "detail", sentence(f),
+				    "reasons", reasons);
 	static const char type[] = "application/problem+json";
 	struct MHD_Response *response = make_json(problem, type, false);
 
@@ -88,6 +89,18 @@ void http_refuse(struct http_exchange *x, unsigned status, const struct http_lin
 		log_line(LOG_LEVEL_WARNING, "http: %s: %u: %s",
 			 x->r.route ? x->r.route->pattern : "a request", status, f->text);
 	http_answer(x, status, response);
+}
+
+void http_refuse(struct http_exchange *x, unsigned status, const struct http_line *more,
+		 const struct failure *f)
+{
+	refuse(x, status, more, f, NULL);
+}
+
+void http_fail_for(struct http_request *r, unsigned status, const struct failure *f,
+		   json_t *reasons)
+{
+	refuse((struct http_exchange *)r, status, NULL, f, reasons);
 }
 
 void http_fail(struct http_request *r, unsigned status, const struct failure *f)

@@ -30,6 +30,7 @@ struct job *job_new(struct host *h, const char *what, const char *vm)
 static void job_free(struct job *j)
 {
 	json_decref(j->log);
+	json_decref(j->details);
 	free(j);
 }
 
@@ -53,6 +54,13 @@ void job_progress(struct host *h, struct job *job, unsigned percent)
 	if (percent == job->percent)
 		return;
 	job->percent = percent;
+	host_publish(h, "job", job_show(job));
+}
+
+void job_details(struct host *h, struct job *job, json_t *details)
+{
+	json_decref(job->details);
+	job->details = details;
 	host_publish(h, "job", job_show(job));
 }
 
@@ -94,11 +102,12 @@ struct job *job_find(const struct host *h, uint64_t id)
 
 json_t *job_show(const struct job *j)
 {
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:o*, s:O*}", "id", (json_int_t)j->id,
-			 "what", j->what, "vm", j->vm, "state", states[j->state], "problem",
-			 j->problem, "began", (json_int_t)j->began_s, "ended",
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:o*, s:O*, s:O*}", "id",
+			 (json_int_t)j->id, "what", j->what, "vm", j->vm, "state", states[j->state],
+			 "problem", j->problem, "began", (json_int_t)j->began_s, "ended",
 			 j->ended_s ? json_integer(j->ended_s) : json_null(), "progress",
-			 j->percent ? json_integer(j->percent) : NULL, "log", j->log);
+			 j->percent ? json_integer(j->percent) : NULL, "log", j->log, "details",
+			 j->details);
 }
 
 void jobs_done(struct host *h)

@@ -32,6 +32,7 @@ struct job {
 	char problem[FAIL_TEXT_MAX];
 	int64_t began_s, ended_s; /* since 1970; 0: not yet */
 	json_t *log;              /* sentences; or NULL */
+	json_t *details;          /* more of how far it is; or NULL */
 	/* Ends it early: job_end() follows. NULL: it cannot be cancelled. */
 	void (*cancel)(void *ctx);
 	void *ctx;
@@ -43,6 +44,9 @@ struct job *job_new(struct host *h, const char *what, const char *vm);
 
 /* Tells how far it is, 0 to 100. */
 void job_progress(struct host *h, struct job *job, unsigned percent);
+
+/* More of how far it is, an object that is taken. */
+void job_details(struct host *h, struct job *job, json_t *details);
 
 /* A sentence that whoever asked for it should read. */
 void job_log(struct host *h, struct job *job, const char *sentence);

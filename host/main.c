@@ -24,13 +24,16 @@
 #ifndef OYA_IMPORT
 #define OYA_IMPORT "/usr/libexec/oya/oya-import"
 #endif
+#ifndef OYA_TLS
+#define OYA_TLS "/usr/libexec/oya/oya-tls"
+#endif
 #ifndef OYA_WORKER
 #define OYA_WORKER "/usr/libexec/oya/oya-worker"
 #endif
 
 static const char usage[] =
 	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--importer FILE]\n"
-	"            [--listen ADDRESS:PORT]\n"
+	"            [--connector FILE] [--listen ADDRESS:PORT]\n"
 	"       oyad --version\n";
 
 struct places {
@@ -129,6 +132,7 @@ int main(int argc, char **argv)
 		{"run", required_argument, NULL, 'r'},
 		{"worker", required_argument, NULL, 'w'},
 		{"importer", required_argument, NULL, 'i'},
+		{"connector", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{"listen", required_argument, NULL, 'l'},
@@ -137,10 +141,11 @@ int main(int argc, char **argv)
 	struct places places = {.host = {.state = "/var/lib/oya",
 					 .run = "/run/oya",
 					 .worker = OYA_WORKER,
-					 .importer = OYA_IMPORT}};
+					 .importer = OYA_IMPORT,
+					 .connector = OYA_TLS}};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:r:w:i:l:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			places.host.state = optarg;
@@ -153,6 +158,9 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			places.host.importer = optarg;
+			break;
+		case 'c':
+			places.host.connector = optarg;
 			break;
 		case 'l':
 			places.listen = optarg;

@@ -271,11 +271,13 @@ int save_start(struct vm *vm, struct job **ret_job, struct failure *f)
 	size_t len = strlen(vm->folder) + 1;
 	struct saving *s;
 
-	if (vm->saving || vm->edited || (vm->life != VM_RUNNING && vm->life != VM_PAUSED))
+	if (vm->saving || vm->edited || vm->migration ||
+	    (vm->life != VM_RUNNING && vm->life != VM_PAUSED))
 		return fail(f, -EBUSY, "cannot save the VM '%s': it is %s", vm->name,
-			    vm->saving   ? "being saved already"
-			    : vm->edited ? "being changed"
-					 : vm_life_label(vm));
+			    vm->saving      ? "being saved already"
+			    : vm->migration ? "on its way to another host"
+			    : vm->edited    ? "being changed"
+					    : vm_life_label(vm));
 	s = calloc(1, sizeof(*s) + len);
 	if (s)
 		s->job = job_new(vm->host, "save", vm->name);

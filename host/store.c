@@ -43,6 +43,13 @@ int store_make_folder(const char *path, struct failure *f)
 		       : 0;
 }
 
+int store_link(const char *target, const char *path, struct failure *f)
+{
+	int r = symlink(target, path) < 0 ? -errno : flush_parent(path);
+
+	return r < 0 ? fail(f, r, "cannot make the link %s: %s", path, strerror(-r)) : 0;
+}
+
 int store_rename(const char *from, const char *to, struct failure *f)
 {
 	int r = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;

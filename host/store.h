@@ -14,6 +14,9 @@
 /* Makes a folder for root alone, unless it is there. */
 int store_make_folder(const char *path, struct failure *f);
 
+/* Makes a symbolic link, for good. -EEXIST when there is something of its name. */
+int store_link(const char *target, const char *path, struct failure *f);
+
 /* Renames within a folder, for good; what has the new name is not replaced. On failure it has the
  * old name, unless the disk does not even take that. */
 int store_rename(const char *from, const char *to, struct failure *f);

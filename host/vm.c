@@ -13,6 +13,8 @@
 #include "base/state.h"
 #include "base/util.h"
 #include "host/host.h"
+#include "host/incoming.h"
+#include "host/migrate.h"
 #include "host/network.h"
 #include "host/save.h"
 #include "host/store.h"
@@ -29,7 +31,7 @@
 static const char *const labels[] = {
 	[VM_OFF] = "off",         [VM_WAITING] = "waiting", [VM_STARTING] = "starting",
 	[VM_RUNNING] = "running", [VM_PAUSED] = "paused",   [VM_STOPPING] = "stopping",
-	[VM_SAVING] = "saving",   [VM_SAVED] = "saved",
+	[VM_SAVING] = "saving",   [VM_SAVED] = "saved",     [VM_INCOMING] = "incoming",
 };
 
 #define ENDED (STATE_BIT(VM_OFF) | STATE_BIT(VM_WAITING) | STATE_BIT(VM_SAVED))
@@ -44,6 +46,8 @@ static const uint32_t next[] = {
 	[VM_STOPPING] = ENDED,
 	[VM_SAVING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) | ENDED,
 	[VM_SAVED] = STATE_BIT(VM_STARTING) | STATE_BIT(VM_WAITING) | STATE_BIT(VM_OFF),
+	[VM_INCOMING] =
+		STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPING) | ENDED,
 };
 
 static const struct state_table lives = {
@@ -113,6 +117,8 @@ void vm_free(struct vm *vm)
 		wake(CONTAINER_OF(vm->waiters.next, struct waiter, link),
 		     "the VM is no longer here");
 	save_forget(vm);
+	incoming_forget(vm);
+	migrate_forget(vm);
 	vm_worker_forget(vm);
 	sd_event_source_disable_unref(vm->timer);
 	if (list_linked(&vm->link))
@@ -190,6 +196,11 @@ static void mark_running(struct vm *vm, bool running)
 	pool_submit(vm->host->pool, &m->work);
 }
 
+void vm_mark_running(struct vm *vm)
+{
+	mark_running(vm, true);
+}
+
 void vm_move(struct vm *vm, enum vm_life life)
 {
 	unsigned suppressed;
@@ -249,7 +260,7 @@ static int on_start_patience(sd_event_source *source, uint64_t us, void *ctx)
 
 	(void)source;
 	(void)us;
-	if (vm->life == VM_STARTING && !vm_worker_lives(vm))
+	if ((vm->life == VM_STARTING || vm->life == VM_INCOMING) && !vm_worker_lives(vm))
 		vm_ended(vm, true, "its worker did not come up; its log tells why");
 	return 0;
 }
@@ -301,9 +312,14 @@ static int begin(struct vm *vm, struct failure *f)
 		free(ports);
 		r = launch_it(vm, f);
 	}
-	if (r == 0)
+	if (r == 0 && vm->life != VM_INCOMING)
 		vm_move(vm, VM_STARTING);
 	return r;
+}
+
+int vm_await(struct vm *vm, struct failure *f)
+{
+	return begin(vm, f);
 }
 
 static void unplug(struct vm *vm)
@@ -329,6 +345,11 @@ int vm_start(struct vm *vm, struct failure *f)
 			    vm->name);
 	if ((vm->life != VM_OFF && vm->life != VM_WAITING && vm->life != VM_SAVED) || vm->taking)
 		return wrong_life(vm, "start", f);
+	r = migrate_settle(vm, f);
+	if (r < 0)
+		return r;
+	if (vm->incoming)
+		incoming_settle(vm);
 	vm->crashes = 0;
 	r = begin(vm, f);
 	if (r == 0)
@@ -373,26 +394,40 @@ static bool may_restart(struct vm *vm)
 
 void vm_ended(struct vm *vm, bool failed, const char *why)
 {
-	bool was_up = vm->life != VM_STARTING || vm->adopted;
+	bool was_up = vm->life != VM_STARTING || vm->adopted, held;
 
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm_worker_forget(vm);
 	unplug(vm);
 	vm->started_us = 0;
+	if (vm->incoming && incoming_ended(vm, failed, why))
+		return;
+	held = migrate_ended(vm, failed, why);
 	if (!failed || vm->off_wanted) {
 		mark_running(vm, false);
 		vm_move(vm, vm_at_rest(vm));
 		save_ended(vm, why);
 		return;
 	}
-	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	if (was_up && may_restart(vm) && set_timer(vm, RESTART_DELAY_US, on_restart) >= 0) {
+	if (!held)
+		snprintf(vm->problem, sizeof(vm->problem), "%s", why);
+	if (was_up && !held && may_restart(vm) &&
+	    set_timer(vm, RESTART_DELAY_US, on_restart) >= 0) {
 		vm->restarts++;
 		vm_move(vm, VM_WAITING);
 	} else {
 		vm_move(vm, vm_at_rest(vm));
 	}
 	save_ended(vm, why);
+}
+
+void vm_gone(struct vm *vm, const json_t *last)
+{
+	vm->timer = sd_event_source_disable_unref(vm->timer);
+	vm_worker_forget(vm);
+	unplug(vm);
+	vm->started_us = 0;
+	migrate_gone(vm, last);
 }
 
 /* When the worker began, which made its file empty then. */
@@ -423,7 +458,8 @@ bool vm_adopt(struct vm *vm)
 	}
 	vm->started_us = began_us(&end);
 	vm->adopted = true;
-	vm_move(vm, VM_STARTING);
+	if (!vm->incoming)
+		vm_move(vm, VM_STARTING);
 	vm_worker_connect(vm);
 	return true;
 }
@@ -479,6 +515,9 @@ void vm_told(struct vm *vm, json_t *status)
 	json_decref(vm->status);
 	vm->status = json_incref(status);
 	(void)link_request(vm->worker, json_pack("{s:s}", "verb", "guest"), -1, on_guest, vm);
+	if (state && vm->incoming && incoming_told(vm, state))
+		return;
+	migrate_told(vm, status);
 	if (!state || vm->life == VM_STOPPING || save_told(vm, state, status))
 		return;
 	if (strcmp(state, "running") == 0)

@@ -12,7 +12,8 @@
  * Threads: the loop's. Files of the VM's folder are written by the pool, in the VM's lane.
  *
  * Invariants:
- *  1. a worker is started only from VM_OFF, VM_WAITING and VM_SAVED, in which none lives;
+ *  1. a worker is started only from VM_OFF, VM_WAITING and VM_SAVED, in which none lives, and
+ *     once from VM_INCOMING, where a VM begins that comes from another host;
  *  2. the life leaves VM_STARTING to VM_STOPPING for VM_OFF or VM_WAITING only when the worker's
  *     end is known.
  */
@@ -42,13 +43,16 @@ enum vm_life {
 	VM_PAUSED,
 	VM_STOPPING,
 	VM_SAVING,
-	VM_SAVED, /* off, with a state to go on from */
+	VM_SAVED,    /* off, with a state to go on from */
+	VM_INCOMING, /* its worker waits for it to come from another host */
 	VM_LIVES
 };
 
 struct host;
 struct launch;
 struct saving;
+struct incoming;
+struct migration;
 
 struct vm {
 	struct host *host;
@@ -66,21 +70,24 @@ struct vm {
 	struct link *worker;         /* NULL: not connected */
 	int pidfd;                   /* of the worker, while connected once; -1 */
 	struct launch *launch;
-	sd_event_source *files; /* changes in `run` */
-	sd_event_source *timer; /* the next start by itself, or the end of our patience */
-	sd_event_source *again; /* the next try to connect */
-	unsigned tries;         /* to connect */
-	bool end_told;          /* its worker has closed `end`, and may hold its lock still */
-	bool adopted;           /* its worker was up before we were */
-	bool saved;             /* its folder has a state that it goes on from */
-	bool taking;            /* the state is being removed */
-	struct saving *saving;  /* or NULL */
-	bool making, edited;    /* see edit.h */
-	bool plugged;           /* its NICs have ports, or are given some */
-	bool off_wanted;        /* its end is its user's wish */
-	bool host_ends;         /* and with it this run, which goes on when the host starts again */
-	unsigned crashes;       /* since `crashes_from` */
-	uint64_t restarts;      /* by itself after a crash, since we began */
+	sd_event_source *files;      /* changes in `run` */
+	sd_event_source *timer;      /* the next start by itself, or the end of our patience */
+	sd_event_source *again;      /* the next try to connect */
+	unsigned tries;              /* to connect */
+	bool end_told;               /* its worker has closed `end`, and may hold its lock still */
+	bool adopted;                /* its worker was up before we were */
+	bool saved;                  /* its folder has a state that it goes on from */
+	bool taking;                 /* the state is being removed */
+	struct saving *saving;       /* or NULL */
+	struct incoming *incoming;   /* it comes from another host; or NULL */
+	struct migration *migration; /* it goes to one; or NULL */
+	bool silent;                 /* its worker ended without a word */
+	bool making, edited;         /* see edit.h */
+	bool plugged;                /* its NICs have ports, or are given some */
+	bool off_wanted;             /* its end is its user's wish */
+	bool host_ends;    /* and with it this run, which goes on when the host starts again */
+	unsigned crashes;  /* since `crashes_from` */
+	uint64_t restarts; /* by itself after a crash, since we began */
 	uint64_t crashes_from, started_us; /* monotonic; the second: 0 while off */
 	struct log_limit log;
 	struct list waiters;
@@ -100,6 +107,12 @@ const char *vm_life_text(unsigned life);
 bool vm_adopt(struct vm *vm);
 
 int vm_start(struct vm *vm, struct failure *f);
+
+/* Of one that is VM_INCOMING: ports and a worker that waits. */
+int vm_await(struct vm *vm, struct failure *f);
+
+/* It is to run when the host starts the next time. */
+void vm_mark_running(struct vm *vm);
 
 /* At the start of the host. */
 int vm_start_later(struct vm *vm, unsigned delay_s);
@@ -144,6 +157,9 @@ void vm_worker_take_end(struct vm *vm);
 
 /* The worker has ended: `failed` otherwise than by anybody's wish, and why. */
 void vm_ended(struct vm *vm, bool failed, const char *why);
+/* The same of one whose VM runs on another host now; `last` is what it tells of its way, or NULL.
+ */
+void vm_gone(struct vm *vm, const json_t *last);
 /* The worker tells its state. */
 void vm_told(struct vm *vm, json_t *status);
 

@@ -32,39 +32,45 @@
 
 /* ---- its end ---- */
 
-/* What `end` says; false when it says nothing. */
-static bool read_end(const struct vm *vm, bool *ret_failed, char why[FAIL_TEXT_MAX])
+/* What `end` says, as an object that has a result; NULL: nothing. */
+static json_t *read_end(const struct vm *vm)
 {
 	char path[PATH_MAX], *text;
 	struct failure f;
 	json_t *end;
 	size_t len;
-	bool good;
 
 	snprintf(path, sizeof(path), "%s/end", vm->run);
 	if (store_read(path, END_BYTES_MAX, &text, &len, &f) < 0)
-		return false;
+		return NULL;
 	end = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL);
-	good = json_is_string(json_object_get(end, "result"));
-	if (good) {
-		const char *reason = json_string_value(json_object_get(end, "reason"));
-
-		*ret_failed = strcmp(json_string_value(json_object_get(end, "result")), "off") != 0;
-		snprintf(why, FAIL_TEXT_MAX, "%s", reason ? reason : "");
-	}
-	json_decref(end);
 	free(text);
-	return good;
+	if (json_is_string(json_object_get(end, "result")))
+		return end;
+	json_decref(end);
+	return NULL;
 }
 
 void vm_worker_take_end(struct vm *vm)
 {
 	static const char *const left[] = {"end",
 					   "control"}; /* told once; of one that was killed */
+	json_t *end = read_end(vm);
+	const char *result = json_string_value(json_object_get(end, "result"));
+	const char *reason = json_string_value(json_object_get(end, "reason"));
 	char why[FAIL_TEXT_MAX] = "its worker was killed", path[PATH_MAX];
-	bool failed = true;
+	bool failed = !result || strcmp(result, "off") != 0;
 
-	(void)read_end(vm, &failed, why);
+	if (result && strcmp(result, "moved") == 0) {
+		/* The file stays until the VM has left this host. */
+		vm_gone(vm, json_object_get(end, "migrate"));
+		json_decref(end);
+		return;
+	}
+	vm->silent = !result;
+	if (result)
+		snprintf(why, sizeof(why), "%s", reason ? reason : "");
+	json_decref(end);
 	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
 		snprintf(path, sizeof(path), "%s/%s", vm->run, left[i]);
 		(void)unlink(path);
@@ -137,10 +143,11 @@ static void connect_later(struct vm *vm)
 static int on_connect_again(sd_event_source *source, uint64_t us, void *ctx)
 {
 	struct vm *vm = ctx;
+	bool starts = vm->life == VM_STARTING || vm->life == VM_INCOMING;
 
 	(void)source;
 	(void)us;
-	if ((vm->end_told || vm->life != VM_STARTING) && !vm_worker_lives(vm))
+	if ((vm->end_told || !starts) && !vm_worker_lives(vm))
 		vm_worker_take_end(vm);
 	else if (vm->end_told)
 		connect_later(vm);
@@ -267,6 +274,8 @@ static int write_config(const struct vm *vm, struct failure *f)
 	char *text = NULL;
 	int r;
 
+	if (config && vm->incoming)
+		(void)json_object_set_new(config, "incoming", json_true());
 	if (config &&
 	    (!vm->saved || json_object_set_new(config, "restore",
 					       json_sprintf("%s/%s", vm->folder, SAVE_FILE)) == 0))

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Routes of VMs that go to another host, and of those that come. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/api.h"
+#include "host/incoming.h"
+#include "host/migrate.h"
+#include "lib/fields.h"
+
+#define BANDWIDTH_MAX (UINT64_C(1) << 40)
+#define DOWNTIME_MAX_MS 60000u
+#define DOWNTIME_MS 300u
+
+/* ---- going ---- */
+
+static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
+{
+	const char *host = json_string_value(json_object_get(body, "host"));
+	const char *fingerprint = json_string_value(json_object_get(body, "fingerprint"));
+	const char *token = json_string_value(json_object_get(body, "token"));
+	uint64_t downtime_ms = DOWNTIME_MS;
+	int r = peer_decode_name(host ? host : "", &w->peer, f);
+
+	if (r == 0 && !peer_decode_fingerprint(fingerprint ? fingerprint : "", w->peer.fingerprint))
+		r = fail(f, -EINVAL,
+			 "'fingerprint' is not the 64 digits of SHA-256 of the certificate of %s",
+			 w->peer.name);
+	if (r == 0 && (!token || !peer_token_allowed(token)))
+		r = fail(f, -EINVAL, "'token' is none by which %s lets anybody in", w->peer.name);
+	if (r == 0)
+		r = field_number(body, "bandwidth", 1, BANDWIDTH_MAX, &w->bandwidth, f);
+	if (r == 0)
+		r = field_number(body, "downtime_ms", 1, DOWNTIME_MAX_MS, &downtime_ms, f);
+	if (r < 0)
+		return r;
+	snprintf(w->peer.token, sizeof(w->peer.token), "%s", token);
+	w->downtime_us = downtime_ms * 1000;
+	return 0;
+}
+
+void api_migrate_vm(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"host", JSON_STRING},
+					      {"fingerprint", JSON_STRING},
+					      {"token", JSON_STRING},
+					      {"bandwidth", JSON_INTEGER},
+					      {"downtime_ms", JSON_INTEGER}};
+	struct vm *vm = api_vm(owner, r);
+	struct migrate_wish wish = {.bandwidth = 0};
+	struct failure f;
+	struct job *job;
+	int code;
+
+	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	code = take_wish(r->body, &wish, &f);
+	if (code == 0)
+		code = migrate_start(vm, &wish, &job, &f);
+	explicit_bzero(&wish, sizeof(wish));
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
+}
+
+/* ---- coming ---- */
+
+static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const struct failure *f)
+{
+	struct http_request *r = ctx;
+	struct failure ignored;
+	char location[96];
+
+	if (code < 0) {
+		http_fail_for(r, http_status_of(code), f, code == -EEXIST ? reasons : NULL);
+		return;
+	}
+	if (http_gone(r) && vm->incoming)
+		(void)incoming_undo(vm, NULL, NULL, &ignored);
+	snprintf(location, sizeof(location), "/v1/vms/%s", vm->name);
+	http_reply(r, &(struct http_reply){.status = 201,
+					   .body = json_pack("{s:s, s:b}", "name", vm->name,
+							     "shared", incoming_is_shared(vm)),
+					   .location = location});
+}
+
+void api_take_vm(struct http_request *r, void *owner)
+{
+	struct api *api = owner;
+	struct failure f;
+	int code;
+
+	http_later(r);
+	code = incoming_start(api->host, r->body, on_made, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+/* The connection becomes the worker's; the VM may have gone meanwhile. */
+struct stream {
+	struct host *host;
+	char name[VM_NAME_MAX + 1];
+};
+
+static void on_upgraded(void *ctx, int fd, const void *early, size_t len)
+{
+	struct stream *s = ctx;
+	struct vm *vm = host_find(s->host, s->name);
+	struct failure f;
+
+	(void)early;
+	free(s);
+	if (fd < 0)
+		return;
+	/* The destination speaks first. */
+	if (!vm || len || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		close(fd);
+	else
+		(void)incoming_stream(vm, fd, &f);
+}
+
+void api_stream_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct stream *s;
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	code = incoming_may_stream(vm, &f);
+	s = code == 0 ? calloc(1, sizeof(*s)) : NULL;
+	if (code == 0 && !s)
+		code = fail(&f, -ENOMEM, "cannot take the VM '%s': out of memory", vm->name);
+	if (code < 0) {
+		api_fail(r, code, &f);
+		return;
+	}
+	s->host = vm->host;
+	snprintf(s->name, sizeof(s->name), "%s", vm->name);
+	http_upgrade(r, on_upgraded, s);
+}
+
+static void on_undone(void *ctx, const char *sentence)
+{
+	struct failure f;
+
+	if (!sentence) {
+		http_reply(ctx, &(struct http_reply){.status = 204});
+		return;
+	}
+	fail(&f, -EBUSY, "%s", sentence);
+	http_fail(ctx, 409, &f);
+}
+
+void api_undo_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	http_later(r);
+	code = incoming_undo(vm, on_undone, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/incoming.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/check.h"
+#include "host/edit.h"
+#include "host/intake.h"
+#include "host/network.h"
+#include "host/offer.h"
+#include "host/store.h"
+#include "lib/log.h"
+
+struct incoming {
+	struct pool_work work;
+	struct host *host;
+	struct vm *vm;       /* NULL: it is refused already, and looked at for the other reasons */
+	struct offer *offer; /* NULL: it was there when the daemon began */
+	const struct settings *settings; /* the VM's, or the offer's, or NULL */
+	char uuid[GUID_TEXT_LEN];
+	struct move move;
+	json_t *config, *reasons;
+	int stream; /* that waits for the file; -1 */
+	int r;
+	struct failure f;
+	sd_event_source *patience;
+	bool shared;            /* the other host's folder is ours */
+	bool removing;          /* its files */
+	bool doubt;             /* it has no worker, and may have run */
+	incoming_made_fn *made; /* NULL: told */
+	void *ctx;
+	vm_done_fn *undone; /* or NULL */
+	void *undone_ctx;
+};
+
+static void incoming_free(struct incoming *i)
+{
+	sd_event_source_disable_unref(i->patience);
+	if (i->stream >= 0)
+		close(i->stream);
+	offer_free(i->offer);
+	json_decref(i->config);
+	json_decref(i->reasons);
+	free(i);
+}
+
+static void tell_made(struct incoming *i, struct vm *vm, int r)
+{
+	incoming_made_fn *made = i->made;
+
+	i->made = NULL;
+	if (made)
+		made(i->ctx, vm, r, i->reasons, &i->f);
+}
+
+static void tell_undone(struct incoming *i, const char *sentence)
+{
+	vm_done_fn *undone = i->undone;
+
+	i->undone = NULL;
+	if (undone)
+		undone(i->undone_ctx, sentence);
+}
+
+static void in_pool(struct incoming *i, void (*work)(struct pool_work *w),
+		    void (*done)(struct pool_work *w))
+{
+	i->work =
+		(struct pool_work){.work = work, .done = done, .lane = i->vm ? &i->vm->lane : NULL};
+	pool_submit(i->host->pool, &i->work);
+}
+
+bool incoming_is_shared(const struct vm *vm)
+{
+	return vm->incoming && vm->incoming->shared;
+}
+
+/* ---- taken back ---- */
+
+static void remove_files(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	struct failure ignored;
+
+	i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
+	(void)store_remove_folder(i->vm->run, &ignored);
+}
+
+static void on_removed(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	struct vm *vm = i->vm;
+
+	i->removing = false;
+	if (i->r < 0) {
+		log_line_of(LOG_LEVEL_ERROR, vm->log_fields, "%s", i->f.text);
+		vm->making = false;
+		i->doubt = true;
+		snprintf(vm->problem, sizeof(vm->problem), "%s", i->f.text);
+		vm_move(vm, VM_OFF);
+		tell_undone(i, i->f.text);
+		return;
+	}
+	log_line_of(LOG_LEVEL_INFO, vm->log_fields,
+		    "the VM '%s' of %s has not come here; nothing of it is left", vm->name,
+		    i->move.host);
+	vm->incoming = NULL;
+	host_publish(i->host, "vm-removed",
+		     json_pack("{s:s, s:s}", "name", vm->name, "uuid", vm->uuid));
+	host_remove(i->host, vm);
+	tell_undone(i, NULL);
+	incoming_free(i);
+}
+
+/* From here on nobody can use it. */
+static void take_back(struct incoming *i)
+{
+	if (i->removing)
+		return;
+	i->removing = i->vm->making = true;
+	i->patience = sd_event_source_disable_unref(i->patience);
+	in_pool(i, remove_files, on_removed);
+}
+
+/* ---- looked at, in the pool ---- */
+
+static int path_in(const char *folder, const char *name, char path[PATH_MAX])
+{
+	return snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* The other host's folder becomes ours by a link, or is under our name already. */
+static void look_at_shared(struct incoming *i, const char *own)
+{
+	struct stat here, there;
+
+	if (lstat(own, &here) < 0 && errno == ENOENT) {
+		i->move.made = MADE_LINK;
+		return;
+	}
+	if (stat(own, &here) < 0 || stat(i->offer->folder, &there) < 0 ||
+	    here.st_dev != there.st_dev || here.st_ino != there.st_ino)
+		offer_reason(i->reasons, "there is something else at %s; move it away", own);
+}
+
+static void look_at_own(struct incoming *i, const char *own)
+{
+	char file[PATH_MAX];
+
+	i->move.made = MADE_FOLDER;
+	if (path_in(own, VM_FILE, file) == 0 && access(file, F_OK) == 0)
+		offer_reason(i->reasons, "there is a VM's %s here already, which is not in use",
+			     file);
+}
+
+static void look_at_move(struct incoming *i)
+{
+	struct failure f;
+	struct move old;
+
+	if (!i->settings)
+		return;
+	if (move_read(i->host->state, i->uuid, &old, &f) < 0)
+		offer_reason(i->reasons, "%s", f.text);
+	else if (old.state == MOVE_INCOMING || old.state == MOVE_LEAVING)
+		offer_reason(i->reasons, "it is on its way here or from here already");
+	else
+		i->move.was_gone = old.state == MOVE_GONE;
+}
+
+/* The file first: what it tells of is made behind it. */
+static int make_own(const struct incoming *i, const char *vms, const char *own, struct failure *f)
+{
+	char *text = json_dumps(i->settings->root, JSON_INDENT(2)), new[PATH_MAX];
+	bool there = access(own, F_OK) == 0;
+	const char *folder = there ? own : new;
+	int r = text ? 0 : fail(f, -ENOMEM, "cannot make the VM '%s': out of memory", i->move.name);
+
+	if (r == 0 &&
+	    snprintf(new, sizeof(new), "%s/" STORE_NEW "%s", vms, i->move.name) >= (int)sizeof(new))
+		r = fail(f, -ENAMETOOLONG, "the path of %s is too long", vms);
+	if (r == 0 && !there)
+		r = store_make_folder(new, f);
+	if (r == 0)
+		r = store_write(folder, VM_FILE, text, strlen(text), f);
+	if (r == 0 && !there)
+		r = store_rename(new, own, f);
+	free(text);
+	return r;
+}
+
+static int make(struct incoming *i, const char *vms, const char *own)
+{
+	struct failure ignored;
+	int r = move_write(i->host->state, i->uuid, &i->move, &i->f);
+
+	if (r < 0)
+		return r;
+	if (i->move.made == MADE_LINK)
+		r = store_link(i->offer->folder, own, &i->f);
+	else if (i->move.made == MADE_FOLDER)
+		r = make_own(i, vms, own, &i->f);
+	if (r < 0)
+		(void)move_undo(i->host->state, i->uuid, &i->move, &ignored);
+	return r;
+}
+
+static void look(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	char vms[PATH_MAX], own[PATH_MAX];
+	struct failure f;
+
+	i->r = path_in(i->host->state, "vms", vms);
+	if (i->r == 0)
+		i->r = path_in(vms, i->move.name, own);
+	if (i->r < 0) {
+		fail(&i->f, i->r, "the path of %s is too long", i->host->state);
+		return;
+	}
+	i->shared = offer_is_shared(i->offer);
+	look_at_move(i);
+	if (i->shared)
+		look_at_shared(i, own);
+	else
+		look_at_own(i, own);
+	offer_look(i->offer, i->settings, i->shared ? i->offer->folder : own, i->reasons);
+	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
+		offer_reason(i->reasons, "%s", f.text);
+	if (i->vm && json_array_size(i->reasons) == 0)
+		i->r = make(i, vms, own);
+}
+
+/* ---- the worker ---- */
+
+static void join(const struct incoming *i, struct failure *f)
+{
+	size_t len = (size_t)snprintf(f->text, sizeof(f->text),
+				      "this host cannot take the VM '%s': ", i->move.name);
+	json_t *reason;
+	size_t n;
+
+	json_array_foreach(i->reasons, n, reason)
+	{
+		if (len < sizeof(f->text))
+			len += (size_t)snprintf(f->text + len, sizeof(f->text) - len, "%s%s",
+						n ? "; " : "", json_string_value(reason));
+	}
+}
+
+/* Nothing has been made. */
+static void refuse(struct incoming *i)
+{
+	if (i->vm) {
+		i->vm->incoming = NULL;
+		host_remove(i->host, i->vm);
+		i->settings = NULL;
+	}
+	if (json_array_size(i->reasons)) {
+		i->r = -EEXIST;
+		join(i, &i->f);
+	}
+	tell_made(i, NULL, i->r);
+	incoming_free(i);
+}
+
+static void on_looked(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+
+	if (i->r == 0 && i->host->ends) /* who comes next takes it back */
+		i->r = fail(&i->f, -EBUSY, "the daemon of this host ends");
+	else if (i->r == 0 && i->vm && json_array_size(i->reasons) == 0) {
+		i->vm->making = false;
+		host_publish(i->host, "vm", vm_show(i->vm));
+		i->r = vm_await(i->vm, &i->f);
+		if (i->r < 0) {
+			tell_made(i, NULL, i->r);
+			take_back(i);
+		}
+		return;
+	}
+	refuse(i);
+}
+
+static int on_patience(sd_event_source *source, uint64_t us, void *ctx)
+{
+	struct incoming *i = ctx;
+	struct failure f;
+
+	(void)source;
+	(void)us;
+	log_line_of(LOG_LEVEL_WARNING, i->vm->log_fields,
+		    "the VM '%s' of %s has not come within %u s: it is taken back", i->vm->name,
+		    i->move.host, (unsigned)(INCOMING_PATIENCE_US / 1000000));
+	(void)incoming_undo(i->vm, NULL, NULL, &f);
+	return 0;
+}
+
+static void be_patient(struct incoming *i)
+{
+	if (!i->patience && !i->undone)
+		(void)sd_event_add_time_relative(i->host->event, &i->patience, CLOCK_MONOTONIC,
+						 INCOMING_PATIENCE_US, 0, on_patience, i);
+}
+
+/* ---- it runs here ---- */
+
+static void drop_file(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+
+	i->r = move_drop(i->host->state, i->uuid, &i->f);
+	if (i->r < 0)
+		log_line(LOG_LEVEL_ERROR,
+			 "%s; if the VM '%s' is not running when the daemon starts the next time, "
+			 "remove that file before",
+			 i->f.text, i->move.name);
+}
+
+static void on_dropped(struct pool_work *w)
+{
+	incoming_free(CONTAINER_OF(w, struct incoming, work));
+}
+
+void incoming_settle(struct vm *vm)
+{
+	struct incoming *i = vm->incoming;
+
+	vm->incoming = NULL;
+	i->patience = sd_event_source_disable_unref(i->patience);
+	tell_made(i, vm, 0);
+	tell_undone(i, "it runs here already");
+	vm_mark_running(vm);
+	in_pool(i, drop_file, on_dropped);
+}
+
+bool incoming_told(struct vm *vm, const char *state)
+{
+	struct incoming *i = vm->incoming;
+
+	if (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0) {
+		incoming_settle(vm);
+		return false;
+	}
+	if (strcmp(state, "incoming") == 0 && vm->life == VM_INCOMING) {
+		tell_made(i, vm, 0);
+		if (!i->move.streamed || vm->adopted)
+			be_patient(i);
+	}
+	return true;
+}
+
+bool incoming_ended(struct vm *vm, bool failed, const char *why)
+{
+	struct incoming *i = vm->incoming;
+
+	if (!failed && !vm->off_wanted) { /* it came, ran, and was shut down */
+		incoming_settle(vm);
+		return false;
+	}
+	fail(&i->f, -EIO, "the VM '%s' has not come here: %s", vm->name, why);
+	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "%s", i->f.text);
+	tell_made(i, NULL, -EIO);
+	if (!failed || !vm->silent || !i->move.streamed || i->undone) {
+		take_back(i);
+		return true;
+	}
+	i->doubt = true;
+	snprintf(vm->problem, sizeof(vm->problem),
+		 "its worker was killed as it came from %s: look there whether it runs; if it does "
+		 "not, start it here, else delete it here, which leaves its disks as they are",
+		 i->move.host);
+	vm_move(vm, VM_OFF);
+	return true;
+}
+
+/* ---- the stream ---- */
+
+int incoming_may_stream(const struct vm *vm, struct failure *f)
+{
+	const struct incoming *i = vm->incoming;
+
+	if (!i || vm->life != VM_INCOMING || i->doubt || !vm->worker || i->undone)
+		return fail(f, -EBUSY, "the VM '%s' does not wait for a stream: it is %s", vm->name,
+			    vm_life_label(vm));
+	if (i->move.streamed)
+		return fail(f, -EBUSY, "the VM '%s' has its stream already", vm->name);
+	return 0;
+}
+
+static void on_streams(void *ctx, json_t *result, const char *sentence)
+{
+	struct vm *vm = ctx;
+
+	(void)result;
+	if (sentence && vm->incoming)
+		log_line_of(LOG_LEVEL_WARNING, vm->log_fields,
+			    "the worker of the VM '%s' takes no stream: %s", vm->name, sentence);
+	if (sentence && vm->incoming && !vm->incoming->removing)
+		be_patient(vm->incoming);
+}
+
+static void note_stream(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+
+	i->r = move_write(i->host->state, i->uuid, &i->move, &i->f);
+}
+
+static void on_noted(struct pool_work *w)
+{
+	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	int fd = i->stream;
+
+	i->stream = -1;
+	if (i->r == 0 && i->vm->worker && i->vm->life == VM_INCOMING)
+		i->r = link_request(i->vm->worker, json_pack("{s:s}", "verb", "incoming"), fd,
+				    on_streams, i->vm);
+	else
+		close(fd);
+	if (i->r < 0)
+		log_line_of(LOG_LEVEL_ERROR, i->vm->log_fields,
+			    "the VM '%s' of %s gets no stream: %s", i->vm->name, i->move.host,
+			    i->f.text[0] ? i->f.text : strerror(-i->r));
+	if (i->r < 0 && !i->removing)
+		be_patient(i);
+}
+
+int incoming_stream(struct vm *vm, int fd, struct failure *f)
+{
+	struct incoming *i = vm->incoming;
+	int r = incoming_may_stream(vm, f);
+
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	i->patience = sd_event_source_disable_unref(i->patience);
+	i->move.streamed = true;
+	i->stream = fd;
+	in_pool(i, note_stream, on_noted);
+	return 0;
+}
+
+/* ---- the begin and the end ---- */
+
+int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
+{
+	struct incoming *i = vm->incoming;
+
+	if (!i)
+		return fail(f, -EBUSY, "the VM '%s' does not come from another host: it is %s",
+			    vm->name, vm_life_label(vm));
+	if (i->undone || i->removing)
+		return fail(f, -EBUSY, "the VM '%s' is taken back already", vm->name);
+	i->undone = done;
+	i->undone_ctx = ctx;
+	if (i->doubt) {
+		take_back(i);
+		return 0;
+	}
+	return vm->life == VM_STOPPING ? 0 : vm_off(vm, f);
+}
+
+/* What the daemon knows to be in the way. */
+static void look_at_host(const struct incoming *i)
+{
+	const struct host *h = i->host;
+	const struct offer *o = i->offer;
+	struct port_config *ports;
+	struct failure f;
+	size_t count;
+
+	if (o->version != OFFER_VERSION)
+		offer_reason(i->reasons,
+			     "its Oya %s offers VMs otherwise than that of this host, %s", o->oya,
+			     OYA_VERSION);
+	if (h->ending)
+		offer_reason(i->reasons, "this host ends, and its VMs with it");
+	if (host_find(h, o->name) || intake_makes(h, o->name))
+		offer_reason(i->reasons, "there is a VM '%s' already", o->name);
+	if (!o->settings) {
+		offer_reason(i->reasons, "%s", o->why.text);
+		return;
+	}
+	if (host_find_uuid(h, i->uuid))
+		offer_reason(i->reasons, "the VM '%s' has the UUID %s already",
+			     host_find_uuid(h, i->uuid)->name, i->uuid);
+	if (settings_ports(o->settings, &ports, &count, &f) < 0) {
+		offer_reason(i->reasons, "%s", f.text);
+		return;
+	}
+	for (size_t n = 0; n < count; n++) {
+		if (!network_has(h->network, ports[n].switch_name))
+			offer_reason(i->reasons, "there is no switch '%s' for its NIC",
+				     ports[n].switch_name);
+	}
+	free(ports);
+}
+
+/* Its name is taken from now on. */
+static int reserve(struct incoming *i)
+{
+	struct host *h = i->host;
+	char folder[PATH_MAX];
+	struct vm *vm;
+
+	if (snprintf(folder, sizeof(folder), "%s/vms/%s", h->state, i->move.name) >=
+	    (int)sizeof(folder))
+		return -ENAMETOOLONG;
+	vm = vm_new(h, i->move.name, folder, i->offer->settings);
+	if (!vm)
+		return -ENOMEM;
+	i->offer->settings = NULL;
+	vm->making = true;
+	vm->saved = false;
+	vm->life = VM_INCOMING;
+	vm->incoming = i;
+	i->vm = vm;
+	i->config = settings_for_worker(
+		vm->settings,
+		&(struct vm_places){.name = vm->name, .folder = i->offer->folder, .run = vm->run});
+	host_add(h, vm);
+	return 0;
+}
+
+static unsigned count_incoming(const struct host *h)
+{
+	unsigned count = 0;
+
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
+		count += CONTAINER_OF(at, struct vm, link)->incoming != NULL;
+	return count;
+}
+
+int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *ctx,
+		   struct failure *f)
+{
+	struct incoming *i = NULL;
+	struct offer *o;
+	int r = offer_decode(body, &o, f);
+
+	if (r < 0)
+		return r;
+	if (count_incoming(h) >= INCOMING_MAX)
+		r = fail(f, -EBUSY, "%u VMs are on their way here already; try again later",
+			 INCOMING_MAX);
+	else
+		i = calloc(1, sizeof(*i));
+	if (!i) {
+		offer_free(o);
+		return r < 0 ? r : fail(f, -ENOMEM, "cannot take the VM: out of memory");
+	}
+	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings, .stream = -1};
+	i->made = made;
+	i->ctx = ctx;
+	i->reasons = json_array();
+	i->move.state = MOVE_INCOMING;
+	snprintf(i->move.name, sizeof(i->move.name), "%s", o->name);
+	snprintf(i->move.host, sizeof(i->move.host), "%s", o->host);
+	if (o->settings)
+		guid_format(&o->settings->uuid, i->uuid);
+	look_at_host(i);
+	if (json_array_size(i->reasons) == 0 && reserve(i) < 0) {
+		incoming_free(i);
+		return fail(f, -ENOMEM, "cannot take the VM: out of memory");
+	}
+	in_pool(i, look, on_looked);
+	return 0;
+}
+
+void incoming_adopt(struct vm *vm, const struct move *m)
+{
+	struct incoming *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return;
+	*i = (struct incoming){
+		.host = vm->host, .vm = vm, .settings = vm->settings, .move = *m, .stream = -1};
+	snprintf(i->uuid, sizeof(i->uuid), "%s", vm->uuid);
+	vm->incoming = i;
+	vm->saved = false;
+	vm->life = VM_INCOMING;
+}
+
+void incoming_look(struct vm *vm)
+{
+	struct incoming *i = vm->incoming;
+
+	if (i && !i->removing && !i->doubt && !vm_worker_lives(vm)) {
+		vm->silent = true;
+		vm_ended(vm, true, "its worker is not there any more");
+	}
+}
+
+void incoming_forget(struct vm *vm)
+{
+	struct incoming *i = vm->incoming;
+
+	if (!i)
+		return;
+	vm->incoming = NULL;
+	fail(&i->f, -EBUSY, "the daemon of this host ends");
+	tell_made(i, NULL, -EBUSY);
+	tell_undone(i, i->f.text);
+	incoming_free(i);
+}

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/migrate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "host/far.h"
+#include "host/host.h"
+#include "host/offer.h"
+#include "host/store.h"
+#include "lib/log.h"
+
+#define LOOK_US UINT64_C(500000)
+#define PROTOCOL "oya-migration"
+#define TARGET_MAX 128u
+#define ALMOST 99u /* percent, until it has gone */
+
+enum step {
+	MIGRATE_LOOKS,    /* the pool, at folder and disks */
+	MIGRATE_OFFERS,   /* to the other host */
+	MIGRATE_CONNECTS, /* the stream */
+	MIGRATE_NOTES,    /* the pool, that it leaves */
+	MIGRATE_ASKS,     /* the worker, to begin */
+	MIGRATE_MOVES,    /* the worker does */
+	MIGRATE_UNDOES,   /* the other host, then the pool */
+	MIGRATE_DOUBT,    /* nobody knows where it is */
+	MIGRATE_GOES,     /* the pool lets go of it */
+	MIGRATE_STUCK,    /* it has gone, and cannot be let go of */
+};
+
+struct migration {
+	struct pool_work work;
+	struct vm *vm;
+	struct host *host;
+	struct job *job; /* NULL: it has ended */
+	enum step step;
+	struct peer peer; /* without a token when a daemon before us has begun it */
+	uint64_t bandwidth, downtime_us;
+	struct far *far;
+	struct move move;
+	char proof[GUID_TEXT_LEN], real[PATH_MAX];
+	json_t *disks;
+	int stream, r;
+	struct failure f;
+	sd_event_source *look; /* how far it is */
+	bool cancelled;
+	bool offered; /* the other host has something to undo */
+	bool noted;   /* the file is there */
+	bool held;    /* the worker has crashed, and its VM may run elsewhere */
+	bool told;    /* that it waits */
+};
+
+static void end_job(struct migration *m, const char *sentence)
+{
+	if (m->job)
+		job_end(m->host, m->job, sentence);
+	m->job = NULL;
+}
+
+static void migration_free(struct migration *m)
+{
+	far_cancel(m->far);
+	sd_event_source_disable_unref(m->look);
+	if (m->stream >= 0)
+		close(m->stream);
+	json_decref(m->disks);
+	explicit_bzero(&m->peer, sizeof(m->peer));
+	free(m);
+}
+
+static void in_pool(struct migration *m, void (*work)(struct pool_work *w),
+		    void (*done)(struct pool_work *w))
+{
+	m->work = (struct pool_work){.work = work, .done = done, .lane = &m->vm->lane};
+	pool_submit(m->host->pool, &m->work);
+}
+
+static void call_off(struct vm *vm)
+{
+	if (vm->worker)
+		(void)link_request(vm->worker, json_pack("{s:s}", "verb", "migrate-cancel"), -1,
+				   NULL, NULL);
+}
+
+/* ---- undone ---- */
+
+static void clean(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	struct failure f;
+
+	offer_clean(m->vm->folder, m->proof);
+	m->r = m->noted ? move_drop(m->host->state, m->vm->uuid, &f) : 0;
+	if (m->r < 0)
+		log_line(LOG_LEVEL_ERROR, "%s; remove it by hand", f.text);
+}
+
+/* It is as it was; one that crashed meanwhile is started as its settings say. */
+static void on_clean(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	struct vm *vm = m->vm;
+	bool restart = m->held && vm->settings->crash == CRASH_RESTART && vm->life == VM_OFF;
+
+	vm->migration = NULL;
+	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "the VM '%s' was not moved to %s: %s",
+		    vm->name, m->move.host, m->f.text);
+	end_job(m, m->f.text);
+	migration_free(m);
+	if (restart && vm_start_later(vm, 1) < 0)
+		log_line_of(LOG_LEVEL_ERROR, vm->log_fields,
+			    "cannot start the VM '%s': out of memory", vm->name);
+}
+
+/* Where it is not known it is not started by itself. */
+static void be_in_doubt(struct migration *m)
+{
+	struct vm *vm = m->vm;
+
+	m->step = MIGRATE_DOUBT;
+	m->look = sd_event_source_disable_unref(m->look);
+	snprintf(vm->problem, sizeof(vm->problem),
+		 "its worker ended as it moved to %s: look there whether it runs; if it does not, "
+		 "start it here",
+		 m->move.host);
+	end_job(m, vm->problem);
+	host_publish(m->host, "vm", vm_show(vm));
+}
+
+static void on_undone(void *ctx, const struct far_answer *a)
+{
+	struct migration *m = ctx;
+
+	m->far = NULL;
+	if (a->code == 0 && (a->status == 204 || a->status == 404)) {
+		in_pool(m, clean, on_clean);
+		return;
+	}
+	log_line_of(LOG_LEVEL_WARNING, m->vm->log_fields, "the VM '%s' cannot be undone on %s: %s",
+		    m->vm->name, m->peer.name, a->f->text);
+	if (m->held)
+		be_in_doubt(m);
+	else
+		in_pool(m, clean, on_clean);
+}
+
+static void call(struct migration *m, const char *method, const char *target, const json_t *body,
+		 const char *upgrade, far_done_fn *done)
+{
+	const struct far_wish wish = {.helper = m->host->connector,
+				      .peer = &m->peer,
+				      .method = method,
+				      .target = target,
+				      .body = body,
+				      .upgrade = upgrade};
+
+	m->r = far_start(m->host->event, &wish, done, m, &m->far, &m->f);
+}
+
+/* By m->f. Not while the pool has it. */
+static void undo(struct migration *m)
+{
+	char target[TARGET_MAX];
+	struct failure why = m->f;
+
+	m->step = MIGRATE_UNDOES;
+	far_cancel(m->far);
+	m->far = NULL;
+	m->look = sd_event_source_disable_unref(m->look);
+	if (m->job)
+		m->job->cancel = NULL;
+	if (m->stream >= 0)
+		close(m->stream);
+	m->stream = -1;
+	snprintf(target, sizeof(target), "/v1/incoming/%s", m->vm->name);
+	if (m->offered && m->peer.token[0]) {
+		call(m, "DELETE", target, NULL, NULL, on_undone);
+		m->f = why;
+		if (m->r == 0)
+			return;
+	}
+	if (m->held)
+		be_in_doubt(m);
+	else
+		in_pool(m, clean, on_clean);
+}
+
+static void give_up(struct migration *m, const char *why)
+{
+	fail(&m->f, -EIO, "%s", why);
+	undo(m);
+}
+
+/* Whether to go on. */
+static bool goes_on(struct migration *m)
+{
+	bool runs = m->vm->life == VM_RUNNING || m->vm->life == VM_PAUSED;
+
+	if (m->r == 0 && m->cancelled)
+		m->r = fail(&m->f, -ECANCELED, "it was cancelled");
+	if (m->r == 0 && !runs)
+		m->r = fail(&m->f, -EBUSY, "it is %s", vm_life_label(m->vm));
+	if (m->r < 0)
+		undo(m);
+	return m->r == 0;
+}
+
+/* ---- what the worker tells ---- */
+
+static int on_look(sd_event_source *source, uint64_t us, void *ctx);
+
+static void look_later(struct migration *m)
+{
+	m->look = sd_event_source_disable_unref(m->look);
+	(void)sd_event_add_time_relative(m->host->event, &m->look, CLOCK_MONOTONIC, LOOK_US, 0,
+					 on_look, m->vm);
+}
+
+/* Numbers of the worker's word. */
+static void show(struct migration *m, const json_t *s)
+{
+	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes", "rate",
+					      "dirty_rate", "promised_us", "stopped_us"};
+	const char *phase = json_string_value(json_object_get(s, "phase"));
+	json_int_t total = json_integer_value(json_object_get(s, "total_bytes"));
+	json_int_t sent = json_integer_value(json_object_get(s, "sent_bytes"));
+	json_t *details =
+		json_pack("{s:s, s:s}", "host", m->move.host, "phase", phase ? phase : "rounds");
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		json_t *value = json_object_get(s, numbers[i]);
+
+		if (json_is_integer(value) && json_integer_value(value) >= 0)
+			(void)json_object_set(details, numbers[i], value);
+	}
+	if (!m->job) {
+		json_decref(details);
+		return;
+	}
+	if (total > 0 && sent >= 0) {
+		double percent = (double)sent * 100.0 / (double)total;
+
+		m->job->percent = percent < ALMOST ? (unsigned)percent : ALMOST;
+	}
+	job_details(m->host, m->job, details);
+}
+
+void migrate_told(struct vm *vm, const json_t *status)
+{
+	struct migration *m = vm->migration;
+	const json_t *s = json_object_get(status, "migrate");
+	const char *phase = json_string_value(json_object_get(s, "phase"));
+	const char *error = json_string_value(json_object_get(s, "error"));
+
+	if (!m || m->step != MIGRATE_MOVES || vm->life == VM_STOPPING)
+		return;
+	if (json_is_object(s))
+		show(m, s);
+	if (!phase) {
+		if (vm->adopted)
+			give_up(m, "its worker does not move it any more");
+	} else if (strcmp(phase, "failed") == 0) {
+		give_up(m, error && *error ? error : "its worker gives no reason");
+	} else if (strcmp(phase, "waits") == 0 && !m->told) {
+		m->told = true;
+		if (m->job)
+			job_log(m->host, m->job,
+				"the other host does not answer any more: the VM stands still until "
+				"it is known where it runs");
+	}
+}
+
+static void on_progress(void *ctx, json_t *result, const char *sentence)
+{
+	struct vm *vm = ctx;
+
+	if (!sentence)
+		migrate_told(vm, result);
+	if (vm->migration && vm->migration->step == MIGRATE_MOVES)
+		look_later(vm->migration);
+}
+
+static int on_look(sd_event_source *source, uint64_t us, void *ctx)
+{
+	struct vm *vm = ctx;
+
+	(void)source;
+	(void)us;
+	if (!vm->worker ||
+	    link_request(vm->worker, json_pack("{s:s}", "verb", "status"), -1, on_progress, vm) < 0)
+		look_later(vm->migration);
+	return 0;
+}
+
+/* ---- the worker's turn ---- */
+
+static void on_asked(void *ctx, json_t *result, const char *sentence)
+{
+	struct vm *vm = ctx;
+	struct migration *m = vm->migration;
+
+	(void)result;
+	if (!m || m->step != MIGRATE_ASKS)
+		return;
+	if (sentence) {
+		give_up(m, sentence);
+		return;
+	}
+	m->step = MIGRATE_MOVES;
+	look_later(m);
+	if (m->cancelled) /* before there was anything to cancel */
+		call_off(vm);
+}
+
+/* The file of the other host's to look for has served. */
+static void note(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+
+	offer_clean(m->vm->folder, m->proof);
+	m->r = move_write(m->host->state, m->vm->uuid, &m->move, &m->f);
+}
+
+static void on_noted(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	int fd = m->stream;
+	json_t *request;
+
+	m->noted = true;
+	if (!goes_on(m))
+		return;
+	m->stream = -1;
+	m->step = MIGRATE_ASKS;
+	request = json_pack("{s:s, s:I, s:I}", "verb", "migrate", "downtime_us",
+			    (json_int_t)m->downtime_us, "bandwidth", (json_int_t)m->bandwidth);
+	m->r = vm_ask(m->vm, "move", request, fd, on_asked, m->vm, &m->f);
+	if (m->r < 0)
+		undo(m);
+}
+
+/* ---- the other host ---- */
+
+static bool answered(struct migration *m, const struct far_answer *a, unsigned status)
+{
+	m->far = NULL;
+	m->r = 0;
+	if (a->code < 0)
+		m->r = fail(&m->f, a->code, "%s", a->f->text);
+	else if (a->status >= 400)
+		m->r = fail(&m->f, -EIO, "%s: %.420s", m->peer.name, a->f->text);
+	else if (a->status != status)
+		m->r = fail(&m->f, -EIO, "%s answers with status %u", m->peer.name, a->status);
+	return goes_on(m);
+}
+
+static void on_stream(void *ctx, const struct far_answer *a)
+{
+	struct migration *m = ctx;
+
+	m->stream = a->fd;
+	if (!answered(m, a, 101))
+		return;
+	m->step = MIGRATE_NOTES;
+	in_pool(m, note, on_noted);
+}
+
+static void on_offered(void *ctx, const struct far_answer *a)
+{
+	struct migration *m = ctx;
+	char target[TARGET_MAX];
+
+	/* Without an answer it may have been taken all the same. */
+	m->offered = a->code < 0 || a->status < 400;
+	m->move.shared = json_is_true(json_object_get(a->body, "shared"));
+	if (!answered(m, a, 201))
+		return;
+	m->step = MIGRATE_CONNECTS;
+	snprintf(target, sizeof(target), "/v1/incoming/%s/stream", m->vm->name);
+	call(m, "POST", target, NULL, PROTOCOL, on_stream);
+	if (m->r < 0)
+		undo(m);
+}
+
+static json_t *encode_offer(const struct migration *m)
+{
+	struct processor processor;
+	struct utsname name;
+
+	processor_read(&processor);
+	uname(&name);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o}", "version", OFFER_VERSION,
+			 "oya", OYA_VERSION, "name", m->vm->name, "host", name.nodename, "folder",
+			 m->real, "proof", m->proof, "settings", m->vm->settings->root, "disks",
+			 m->disks, "processor", processor_encode(&processor));
+}
+
+static void look(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+
+	m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real, &m->f);
+}
+
+static void on_looked(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	json_t *offer;
+
+	if (!goes_on(m))
+		return;
+	m->step = MIGRATE_OFFERS;
+	offer = encode_offer(m);
+	if (offer)
+		call(m, "POST", "/v1/incoming", offer, NULL, on_offered);
+	else
+		m->r = fail(&m->f, -ENOMEM, "out of memory");
+	json_decref(offer);
+	if (m->r < 0)
+		undo(m);
+}
+
+/* ---- the begin ---- */
+
+static void cancel(void *ctx)
+{
+	struct vm *vm = ctx;
+	struct migration *m = vm->migration;
+
+	if (!m || m->step >= MIGRATE_UNDOES)
+		return;
+	m->cancelled = true;
+	if (m->step == MIGRATE_OFFERS || m->step == MIGRATE_CONNECTS) {
+		m->offered = true; /* it may have been taken */
+		(void)goes_on(m);
+	} else if (m->step == MIGRATE_MOVES) {
+		call_off(vm);
+	}
+}
+
+static struct migration *migration_new(struct vm *vm)
+{
+	struct migration *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->job = job_new(vm->host, "migrate", vm->name);
+	if (!m || !m->job) {
+		free(m);
+		return NULL;
+	}
+	m->vm = vm;
+	m->host = vm->host;
+	m->stream = -1;
+	m->job->cancel = cancel;
+	m->job->ctx = vm;
+	vm->migration = m;
+	return m;
+}
+
+int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_job,
+		  struct failure *f)
+{
+	struct migration *m;
+
+	if (vm->migration || vm->saving || vm->edited || vm->host->ending ||
+	    (vm->life != VM_RUNNING && vm->life != VM_PAUSED))
+		return fail(f, -EBUSY, "cannot move the VM '%s': %s", vm->name,
+			    vm->migration ? "it is on its way to another host already"
+			    : vm->saving  ? "it is being saved"
+			    : vm->edited  ? "it is being changed"
+			    : vm->host->ending
+				    ? "the host ends, and its VMs with it"
+				    : "it does not run, and what is off needs no more than its "
+				      "folder there");
+	m = migration_new(vm);
+	if (!m)
+		return fail(f, -ENOMEM, "cannot move the VM '%s': out of memory, or too many jobs",
+			    vm->name);
+	m->peer = w->peer;
+	m->bandwidth = w->bandwidth;
+	m->downtime_us = w->downtime_us;
+	m->move.state = MOVE_LEAVING;
+	snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
+	snprintf(m->move.host, sizeof(m->move.host), "%s", w->peer.name);
+	*ret_job = m->job;
+	in_pool(m, look, on_looked);
+	return 0;
+}
+
+/* ---- a daemon that comes back ---- */
+
+void migrate_adopt(struct vm *vm, const struct move *move)
+{
+	struct migration *m = migration_new(vm);
+
+	if (!m)
+		return;
+	m->move = *move;
+	snprintf(m->peer.name, sizeof(m->peer.name), "%s", move->host);
+	m->noted = true;
+	m->step = MIGRATE_MOVES;
+	look_later(m);
+}
+
+void migrate_look(struct vm *vm)
+{
+	if (vm->migration && vm->migration->step == MIGRATE_MOVES && !vm_worker_lives(vm))
+		be_in_doubt(vm->migration);
+}
+
+/* ---- its end ---- */
+
+bool migrate_ended(struct vm *vm, bool failed, const char *why)
+{
+	struct migration *m = vm->migration;
+
+	/* What the pool has comes to its end first, and finds the VM as it is then. */
+	if (!m || m->step == MIGRATE_LOOKS || m->step == MIGRATE_NOTES || m->step >= MIGRATE_UNDOES)
+		return m && m->step == MIGRATE_UNDOES && m->held;
+	m->held = failed && m->step >= MIGRATE_ASKS;
+	if (m->held)
+		snprintf(vm->problem, sizeof(vm->problem), "%s", why);
+	give_up(m, why && *why ? why : "it has ended");
+	return m->held;
+}
+
+/* The word is on the disk before anything else goes, so that a daemon that comes back goes on. */
+static void let_go(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	struct failure ignored;
+
+	m->move.state = MOVE_GONE;
+	m->r = move_write(m->host->state, m->vm->uuid, &m->move, &m->f);
+	if (m->r < 0)
+		return;
+	(void)store_remove_folder(m->vm->run, &ignored);
+	m->r = move_let_go(m->host->state, m->vm->uuid, &m->move, &m->f);
+}
+
+static void on_let_go(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	struct vm *vm = m->vm;
+
+	if (m->r < 0) {
+		m->step = MIGRATE_STUCK;
+		vm->making = false;
+		snprintf(vm->problem, sizeof(vm->problem),
+			 "it runs on %.120s, and is still here: %.320s", m->move.host, m->f.text);
+		vm_move(vm, VM_OFF);
+		end_job(m, vm->problem);
+		return;
+	}
+	log_line_of(LOG_LEVEL_INFO, vm->log_fields, "the VM '%s' has gone to %s", vm->name,
+		    m->move.host);
+	host_publish(m->host, "vm-removed",
+		     json_pack("{s:s, s:s}", "name", vm->name, "uuid", vm->uuid));
+	vm->migration = NULL;
+	host_remove(m->host, vm);
+	end_job(m, NULL);
+	migration_free(m);
+}
+
+void migrate_gone(struct vm *vm, const json_t *last)
+{
+	struct migration *m = vm->migration;
+
+	if (!m) { /* somebody else asked the worker to: what has the VM's disks is not ours to
+		     remove */
+		m = migration_new(vm);
+		if (!m)
+			return;
+		m->move.shared = true;
+		snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
+		snprintf(m->move.host, sizeof(m->move.host), "another host");
+	}
+	far_cancel(m->far);
+	m->far = NULL;
+	m->look = sd_event_source_disable_unref(m->look);
+	if (m->job)
+		m->job->cancel = NULL;
+	if (json_is_object(last))
+		show(m, last);
+	m->step = MIGRATE_GOES;
+	vm->making = true;
+	in_pool(m, let_go, on_let_go);
+}
+
+static void on_dropped(struct pool_work *w)
+{
+	migration_free(CONTAINER_OF(w, struct migration, work));
+}
+
+int migrate_settle(struct vm *vm, struct failure *f)
+{
+	struct migration *m = vm->migration;
+
+	if (!m)
+		return 0;
+	if (m->step != MIGRATE_DOUBT)
+		return fail(f, -EBUSY, "cannot start the VM '%s': %s %s", vm->name,
+			    m->step == MIGRATE_STUCK ? "it runs on" : "it is on its way to",
+			    m->move.host);
+	vm->migration = NULL;
+	in_pool(m, clean, on_dropped);
+	return 0;
+}
+
+void migrate_forget(struct vm *vm)
+{
+	if (!vm->migration)
+		return;
+	migration_free(vm->migration);
+	vm->migration = NULL;
+}

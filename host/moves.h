@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the disk tells of VMs that come from another host or go to one: a file for each, by its
+ * UUID, in the folder `moves` of this host's state. It is not in the VM's folder, which both hosts
+ * may have in common: what it says is of this host alone.
+ *
+ * A VM's folder is `vms/NAME`, or what a link of that name leads to. When the other host reaches it
+ * under the path that it has here, it takes the same folder, by a link of its own; else it makes
+ * one, with the settings.
+ *
+ * Invariants:
+ *  1. the file is there before anything of a VM that comes is, and until all of it is gone again or
+ *     its worker has run here;
+ *  2. a VM that goes leaves this host only behind its file's word that it has gone.
+ *
+ * Threads: the pool's, or the start of the daemon; all of these may wait for the disk.
+ */
+#ifndef OYA_HOST_MOVES_H
+#define OYA_HOST_MOVES_H
+
+#include <stdbool.h>
+
+#include "base/guid.h"
+#include "host/settings.h"
+#include "lib/fail.h"
+
+#define MOVES_HOST_MAX 270u
+
+enum move_state {
+	MOVE_NONE,
+	MOVE_INCOMING, /* it comes, and has not run here */
+	MOVE_LEAVING,  /* its worker gives it away */
+	MOVE_GONE,     /* it runs elsewhere */
+};
+
+enum move_made { MADE_NOTHING, MADE_LINK, MADE_FOLDER };
+
+struct move {
+	enum move_state state;
+	char name[VM_NAME_MAX + 1];
+	char host[MOVES_HOST_MAX + 1]; /* the other one, for sentences */
+	enum move_made made;           /* incoming: of vms/NAME */
+	bool was_gone;                 /* incoming: it had left this host, which has its folder */
+	bool streamed; /* incoming: its worker was given the stream, and may have run */
+	bool shared;   /* leaving, gone: the other host uses its folder */
+};
+
+/* Pure: the text of a file. 0, or -EINVAL and the sentence. */
+int move_decode(const char *text, size_t len, struct move *ret_move, struct failure *f);
+
+/* MOVE_NONE when there is no file. 0, or -errno and the sentence. */
+int move_read(const char *state, const char *uuid, struct move *ret_move, struct failure *f);
+int move_write(const char *state, const char *uuid, const struct move *m, struct failure *f);
+int move_drop(const char *state, const char *uuid, struct failure *f);
+
+/* Takes back what was made for one that comes, its file last. */
+int move_undo(const char *state, const char *uuid, const struct move *m, struct failure *f);
+
+/* Of one that is gone: this host lets go of its folder; what the other host uses is not touched. */
+int move_let_go(const char *state, const char *uuid, const struct move *m, struct failure *f);
+
+/* At the start of the daemon: calls for each file. */
+void moves_each(const char *state, void (*each)(void *ctx, const char *uuid, const struct move *m),
+		void *ctx);
+
+#endif
