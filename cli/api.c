@@ -71,6 +71,19 @@ static int refused(unsigned status, const json_t *problem, const char *absent, s
 
 /* ---- calls ---- */
 
+/* The body as it may be shown; to be freed. */
+static char *showable(const struct api_request *request)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)request->body);
+	char *text = NULL;
+
+	if (copy && (!request->hidden ||
+		     json_object_set_new(copy, request->hidden, json_string("(not shown)")) == 0))
+		text = json_dumps(copy, JSON_INDENT(2));
+	json_decref(copy);
+	return text;
+}
+
 static void tell(const struct api *api, const struct ask *ask)
 {
 	if (!api->told)
@@ -158,6 +171,7 @@ int api_call(const struct api *api, const struct api_request *request,
 	     struct api_answer *ret_answer, struct failure *f)
 {
 	char *body = request->body ? json_dumps(request->body, JSON_INDENT(2)) : NULL;
+	char *shown = NULL;
 	struct ask ask = {
 		.method = request->method,
 		.target = request->target,
@@ -173,7 +187,13 @@ int api_call(const struct api *api, const struct api_request *request,
 
 	if (request->body && !body)
 		return fail(f, -ENOMEM, "out of memory");
-	tell(api, &ask);
+	if (api->told && request->hidden) {
+		ask.body = shown = showable(request);
+		tell(api, &ask);
+		ask.body = body;
+	} else {
+		tell(api, &ask);
+	}
 	if (!api->dry) {
 		r = send_and_wait(api, &ask, &w, &head, f);
 		if (r == 0) {
@@ -184,6 +204,7 @@ int api_call(const struct api *api, const struct api_request *request,
 			http_close(&w);
 		}
 	}
+	free(shown);
 	free(body);
 	if (r == 0)
 		*ret_answer = answer;

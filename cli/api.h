@@ -31,6 +31,7 @@ struct api_request {
 	bool patch;         /* it is a merge patch */
 	const char *if_match;
 	const char *absent; /* what to do when it is not there (404); or NULL */
+	const char *hidden; /* a member of the body that nobody is shown; or NULL */
 };
 
 struct api_answer {

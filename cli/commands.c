@@ -57,6 +57,13 @@ static const struct command_option stop_options[] = {
 	{0},
 };
 
+static const struct command_option migrate_options[] = {
+	{"bandwidth", "SIZE", NULL, "in a second at most, such as 100M; default: no limit", 0},
+	{"downtime", "MS", NULL,
+	 "milliseconds for which the guest may stand still, 1 to\n60000; default 300", 0},
+	{0},
+};
+
 static const struct command_option delete_options[] = {
 	{"disks", "WHAT", "keep delete",
 	 "keep: its settings go, the files in its folder stay, the\n"
@@ -131,6 +138,10 @@ static const struct command_option top_options[] = {
 	"Each check is ok, a note (worth to know), or wrong, with what to do. Exit status\n" \
 	"0 when nothing is wrong, 1 when something is. Root sees more than others."
 
+#define MIGRATE_TEXT                                                                               \
+	"HOST is ADDRESS[:PORT] as this host reaches it. Its fingerprint and an administrator's\n" \
+	"token for it are those of hosts.json, and are handed to the host service for this move."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -180,6 +191,8 @@ const struct command command_table[] = {
 	 "ask the guest to shut down, and wait until the VM is off", NULL},
 	{"vm", "save", "NAME", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_save,
 	 "save the state of a VM, which goes on from it at its next start", NULL},
+	{"vm", "migrate", "NAME HOST", COMMAND_OUTPUT | COMMAND_JOB, migrate_options, vm_migrate,
+	 "move a VM that runs to another host; it runs on meanwhile", MIGRATE_TEXT},
 	{"vm", "discard", "NAME", 0, NULL, vm_discard,
 	 "throw the saved state of a VM away", NULL},
 	{"vm", "pause", "NAME", 0, NULL, vm_pause,

@@ -12,6 +12,7 @@
 #include "cli/verbs.h"
 
 #define TICK_MS 1000
+#define BAR_WIDTH 20u
 
 struct follow {
 	struct command_call *c;
@@ -51,17 +52,60 @@ static void wipe(struct follow *w)
 	fflush(w->c->err);
 }
 
+static bool take(const json_t *details, const char *name, uint64_t *ret)
+{
+	const json_t *value = json_object_get(details, name);
+
+	*ret = json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
+	return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+/* Of a VM that moves: how much of it, how fast, and what the guest would feel now. */
+static void put_details(FILE *to, const json_t *details)
+{
+	char sent[FORMAT_SIZE_MAX], total[FORMAT_SIZE_MAX], rate[FORMAT_SIZE_MAX];
+	uint64_t a, b;
+
+	if (take(details, "sent_bytes", &a) && take(details, "total_bytes", &b)) {
+		format_bytes(a, sent);
+		format_bytes(b, total);
+		fprintf(to, ", %s sent of %s", sent, total);
+	}
+	if (take(details, "rate", &a)) {
+		format_bytes(a, rate);
+		fprintf(to, ", %s/s", rate);
+	}
+	if (take(details, "dirty_rate", &a))
+		fprintf(to, ", %" PRIu64 " pages/s written", a);
+	if (take(details, "promised_us", &a))
+		fprintf(to, ", would stand still for %.1f ms", (double)a / 1000);
+}
+
+static void put_bar(FILE *to, double percent)
+{
+	unsigned full = (unsigned)(percent * BAR_WIDTH / 100);
+
+	fputs(" [", to);
+	for (unsigned i = 0; i < BAR_WIDTH; i++)
+		fputc(i < full ? '#' : '-', to);
+	fputc(']', to);
+}
+
 /* A line on the terminal: how far it is, if that is known, and since when it runs. */
 static void draw(struct follow *w, const json_t *job)
 {
 	const json_t *progress = json_object_get(job, "progress");
+	const json_t *details = json_object_get(job, "details");
 
 	if (w->c->json || !isatty(fileno(w->c->err)))
 		return;
 	fputs("\r\033[K", w->c->err);
 	format_put(w->c->err, w->doing);
+	if (details)
+		put_bar(w->c->err, json_number_value(progress));
 	if (json_is_number(progress))
 		fprintf(w->c->err, ", %.0f %%", json_number_value(progress));
+	put_details(w->c->err, details);
 	fprintf(w->c->err, ", %lld s; Ctrl-C leaves it to go on", (long long)(now_s() - w->began));
 	fflush(w->c->err);
 	w->drawn = true;
@@ -175,10 +219,20 @@ bool job_follow(struct command_call *c, json_t *job, const char *doing, json_t *
 
 bool job_begin(struct command_call *c, const struct api_request *request, const char *doing)
 {
+	json_t *job;
+	bool good = job_begin_for(c, request, doing, &job);
+
+	json_decref(job);
+	return good;
+}
+
+bool job_begin_for(struct command_call *c, const struct api_request *request, const char *doing,
+		   json_t **ret_job)
+{
 	struct api_answer answer;
-	json_t *job = NULL;
 	bool good;
 
+	*ret_job = NULL;
 	if (!command_ask(c, request, &answer))
 		return false;
 	if (c->no_wait) {
@@ -189,10 +243,9 @@ bool job_begin(struct command_call *c, const struct api_request *request, const 
 		json_decref(answer.body);
 		return true;
 	}
-	good = job_follow(c, answer.body, doing, &job);
-	if (job && c->json)
-		command_print_json(c, job, false);
-	json_decref(job);
+	good = job_follow(c, answer.body, doing, ret_job);
+	if (*ret_job && c->json)
+		command_print_json(c, *ret_job, false);
 	return good;
 }
 

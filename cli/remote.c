@@ -132,16 +132,22 @@ int remote_look(const struct peer *host, char ret_fingerprint[PEER_FINGERPRINT_L
 	return peer_decode_words(host, words, f);
 }
 
+int remote_trust(struct peer *host, struct failure *f)
+{
+	char fingerprint[PEER_FINGERPRINT_LEN + 1];
+	int r;
+
+	if (host->fingerprint[0])
+		return 0;
+	r = remote_look(host, fingerprint, f);
+	return r < 0 ? r : remote_ask_trust(host, fingerprint, f);
+}
+
 int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct failure *f)
 {
-	char words[PEER_WORDS_MAX] = "", fingerprint[PEER_FINGERPRINT_LEN + 1];
-	int r = 0;
+	char words[PEER_WORDS_MAX] = "";
+	int r = remote_trust(host, f);
 
-	if (!host->fingerprint[0]) {
-		r = remote_look(host, fingerprint, f);
-		if (r == 0)
-			r = remote_ask_trust(host, fingerprint, f);
-	}
 	if (r == 0)
 		r = start(host, ret_fd, ret_helper, words, f);
 	if (r < 0)

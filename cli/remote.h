@@ -14,6 +14,9 @@
 #include "cli/hosts.h"
 #include "lib/fail.h"
 
+/* Sees to it that the host is trusted: asks the person at the terminal when it is new. */
+int remote_trust(struct peer *host, struct failure *f);
+
 /* Connects, and asks the person at the terminal when the host is new. 0 with a stream socket and
  * the process behind it, for remote_close(); or -errno and the sentence. */
 int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct failure *f);

@@ -14,6 +14,7 @@ void vm_create(struct command_call *c);
 void vm_start(struct command_call *c);
 void vm_stop(struct command_call *c);
 void vm_save(struct command_call *c);
+void vm_migrate(struct command_call *c);
 void vm_discard(struct command_call *c);
 void vm_pause(struct command_call *c);
 void vm_resume(struct command_call *c);
@@ -87,6 +88,10 @@ void list_watch(struct command_call *c, void (*draw)(struct command_call *c));
 /* Begins what is answered by a job: follows it, or prints its number with --no-wait. True when it
  * has ended well. */
 bool job_begin(struct command_call *c, const struct api_request *request, const char *doing);
+
+/* The same, with the job as it ended in *ret_job, to be freed; or NULL. */
+bool job_begin_for(struct command_call *c, const struct api_request *request, const char *doing,
+		   json_t **ret_job);
 
 /* Waits for the end of a job that was shown so, which is taken; false: it failed, which has been
  * told. *ret_job: as it ended, or NULL. */

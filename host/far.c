@@ -127,7 +127,8 @@ static void give_up(struct far *a, int code, const char *why)
 	struct failure f;
 
 	fail(&f, code, "no answer from %s: %s", a->peer.name, why);
-	finish(a, &(struct far_answer){.code = code, .f = &f, .fd = -1});
+	finish(a, &(struct far_answer){
+			  .code = code, .f = &f, .sent = a->step >= FAR_SENDS, .fd = -1});
 }
 
 /* The sentence of a problem (RFC 9457). */
@@ -145,7 +146,7 @@ static void take_sentence(const struct far *a, const json_t *body, struct failur
 
 static void take_answer(struct far *a)
 {
-	struct far_answer answer = {.status = a->head.status, .fd = -1};
+	struct far_answer answer = {.status = a->head.status, .sent = true, .fd = -1};
 	struct failure f = {""};
 
 	if (a->len)

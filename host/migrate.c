@@ -206,9 +206,10 @@ static bool goes_on(struct migration *m)
 		m->r = fail(&m->f, -ECANCELED, "it was cancelled");
 	if (m->r == 0 && !runs)
 		m->r = fail(&m->f, -EBUSY, "it is %s", vm_life_label(m->vm));
-	if (m->r < 0)
-		undo(m);
-	return m->r == 0;
+	if (m->r == 0)
+		return true;
+	undo(m);
+	return false;
 }
 
 /* ---- what the worker tells ---- */
@@ -377,7 +378,7 @@ static void on_offered(void *ctx, const struct far_answer *a)
 	char target[TARGET_MAX];
 
 	/* Without an answer it may have been taken all the same. */
-	m->offered = a->code < 0 || a->status < 400;
+	m->offered = a->code < 0 ? a->sent : a->status < 400;
 	m->move.shared = json_is_true(json_object_get(a->body, "shared"));
 	if (!answered(m, a, 201))
 		return;

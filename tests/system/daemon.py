@@ -53,21 +53,22 @@ def free_port():
 class Daemon:
     """One oyad with folders of its own in the place of a test; may be started anew there."""
 
-    def __init__(self, place, *options, alone=False):
-        """alone: with a network namespace of its own, which ends with its last process."""
+    def __init__(self, place, *options, alone=False, name="", worker=None):
+        """alone: with a network namespace of its own, which ends with its last process; name: of one of several."""
         self.place = place
         self.options = options
+        self.worker = worker or Paths.worker
         self.holder = None  # of the namespace
         self.before = ["nsenter", f"--net={self._namespace()}"] if alone else []
-        self.state, self.run = place.path("state"), place.path("run")
+        self.state, self.run = place.path(name + "state"), place.path(name + "run")
         self.api = os.path.join(self.run, "api")
-        self.errors_path = place.path("oyad.log")
+        self.errors_path = place.path(name + "oyad.log")
         self.process = None
         self.start()
 
     def start(self):
-        command = [*self.before, Paths.oyad, "--state", self.state, "--run", self.run, "--worker", Paths.worker]
-        command += ["--importer", Paths.importer, *self.options]
+        command = [*self.before, Paths.oyad, "--state", self.state, "--run", self.run, "--worker", self.worker]
+        command += ["--importer", Paths.importer, "--connector", Paths.connector, *self.options]
         with open(self.errors_path, "ab") as errors:
             self.process = self.place.spawn(command, stdin=subprocess.DEVNULL, stderr=errors)
         wait_for(self._listens, f"oyad does not listen: {self.errors()[-400:]}")

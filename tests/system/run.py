@@ -22,7 +22,7 @@ import blind_tests  # noqa: E402,F401
 # The files NAME_tests.py of each suite: those of the worker need nothing of the tree but it and themselves.
 FILES = {
     "system": ["blind", "guest", "life", "sentence", "state", "storage", "terminal"],
-    "host": ["access", "crash", "host", "image", "network", "save", "unit"],
+    "host": ["access", "crash", "host", "image", "migrate_host", "network", "save", "unit"],
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
 
@@ -81,6 +81,7 @@ def main():
     harness.Paths.oyad = os.path.join(build, "host", "oyad")
     harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
     harness.Paths.importer = os.path.join(build, "import", "oya-import")
+    harness.Paths.connector = os.path.join(build, "cli", "oya-tls")
     harness.Paths.die_at = os.path.join(build, "tests", "system", "libdie-at.so")
     harness.Paths.guest = os.path.abspath(
         options.guest or os.path.join(build, "tests", "system", "oya-test-guest")

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A VM that moves to another host. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/format.h"
+#include "cli/hosts.h"
+#include "cli/remote.h"
+#include "cli/values.h"
+#include "cli/verbs.h"
+
+#define ABSENT "'oya vm list' shows those that there are"
+#define DOING_MAX 512
+
+/* What lets the host service in there: 0, or -errno and the sentence. */
+static int take_host(const struct command_call *c, struct peer *host, struct failure *f)
+{
+	int r = hosts_find_other(c->operand[1], host, f);
+
+	if (r == 0 && !host->token[0])
+		return fail(f, -EPERM,
+			    "hosts.json has no token for %s; 'oya token create NAME --role "
+			    "administrator' there makes one",
+			    host->name);
+	if (r == 0 && !c->api.dry)
+		r = remote_trust(host, f);
+	return r;
+}
+
+/* False: told what is wrong. */
+static bool take_options(struct command_call *c, json_t *body)
+{
+	const char *bandwidth = command_value(c, "bandwidth");
+	const char *downtime = command_value(c, "downtime");
+	json_int_t mib = 0;
+	struct failure f;
+	int r = 0;
+
+	if (bandwidth)
+		r = value_size(bandwidth, &mib, &f);
+	if (r == 0 && bandwidth)
+		r = json_object_set_new(body, "bandwidth", json_integer(mib << 20));
+	if (r == 0 && downtime)
+		r = value_set_number(body, "downtime_ms", downtime, &f);
+	if (r < 0)
+		command_refuse(c, "%s", f.text);
+	return r == 0;
+}
+
+static void put_time(FILE *to, const json_t *us)
+{
+	fprintf(to, "%.1f ms", (double)json_integer_value(us) / 1000);
+}
+
+/* What it was in the end. */
+static void tell_end(struct command_call *c, const json_t *job, const struct peer *host)
+{
+	const json_t *details = json_object_get(job, "details");
+	const json_t *stopped = json_object_get(details, "stopped_us");
+	const json_t *promised = json_object_get(details, "promised_us");
+	const json_t *sent = json_object_get(details, "sent_bytes");
+	char text[FORMAT_SIZE_MAX];
+
+	fprintf(c->out, "The VM '%s' runs on %s", c->operand[0], host->name);
+	if (json_is_integer(stopped)) {
+		fputs("; it stood still for ", c->out);
+		put_time(c->out, stopped);
+	}
+	if (json_is_integer(stopped) && json_is_integer(promised)) {
+		fputs(" (promised: ", c->out);
+		put_time(c->out, promised);
+		fputc(')', c->out);
+	}
+	if (json_is_integer(sent)) {
+		format_bytes((uint64_t)json_integer_value(sent), text);
+		fprintf(c->out, "; %s were sent", text);
+	}
+	fputs(".\n", c->out);
+}
+
+void vm_migrate(struct command_call *c)
+{
+	char target[API_TARGET_MAX], doing[DOING_MAX];
+	struct api_request request = {
+		.method = "POST", .target = target, .absent = ABSENT, .hidden = "token"};
+	json_t *body = NULL, *job = NULL;
+	struct peer host;
+	struct failure f;
+
+	if (take_host(c, &host, &f) < 0) {
+		command_fail(c, &f);
+		return;
+	}
+	body = json_pack("{s:s, s:s, s:s}", "host", host.name, "fingerprint", host.fingerprint,
+			 "token", host.token);
+	request.body = body;
+	snprintf(doing, sizeof(doing), "moving the VM '%.80s' to %s", c->operand[0], host.name);
+	if (body && take_options(c, body) && command_vm_target(c, "migrate", target) &&
+	    job_begin_for(c, &request, doing, &job) && !c->json && !c->no_wait)
+		tell_end(c, job, &host);
+	json_decref(job);
+	json_decref(body);
+	explicit_bzero(&host, sizeof(host));
+}

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two oyads move a VM between them: what is refused, what is undone, who dies when. The VMs run on toys."""
+
+import glob
+import json
+import os
+import signal
+import socket
+import time
+
+from daemon import Daemon, Remote, free_port, worker_of
+from harness import SLOWNESS, check, test, wait_for
+
+TOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "toy_worker.py")
+
+
+def move_test(name):
+    return test(name, suite="host")
+
+
+class Host(Daemon):
+    """An oyad with a port, and what others need for it."""
+
+    def __init__(self, place, name, *options, worker=TOY):
+        self.port = free_port()
+        self.where = f"127.0.0.1:{self.port}"
+        super().__init__(place, "--listen", self.where, *options, name=name, worker=worker)
+        self.token = self.good("POST", "/v1/tokens", {"name": "mover", "role": "administrator"}, 201)["token"]
+
+    def way(self, **more):
+        """The body of a migration to it."""
+        return {"host": self.where, "fingerprint": self.good("GET", "/v1/host")["certificate"], "token": self.token, **more}
+
+    def folder(self, name="web"):
+        return os.path.join(self.state, "vms", name)
+
+    def names(self):
+        return [vm["name"] for vm in self.good("GET", "/v1/vms")["vms"]]
+
+    def left(self):
+        """What moves have left in its state, and workers' folders."""
+        found = glob.glob(os.path.join(self.state, "moves", "*")) + glob.glob(os.path.join(self.run, "vm", "*"))
+        return found + glob.glob(os.path.join(self.state, "vms", ".*"))
+
+    def toy(self, uuid, do, *arguments):
+        """Tells the toy of a VM to do something."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10 * SLOWNESS)
+            s.connect(os.path.join(self.run, "vm", uuid, "control"))
+            s.sendall(json.dumps({"verb": "toy", "do": do, "with": arguments}).encode() + b"\n")
+            s.recv(4096)
+
+
+def pair(place, append="", **settings):
+    """Two hosts, and a VM that runs on the first."""
+    a, b = Host(place, "a-"), Host(place, "b-")
+    a.make("web", append or "halted", **settings)
+    if append:
+        a.good("PATCH", "/v1/vms/web", {"boot": {"append": append}})
+    a.done("POST", "/v1/vms/web/start")
+    return a, b
+
+
+def end(*hosts):
+    for d in hosts:
+        for name in d.names():
+            if d.vm(name)["state"] not in ("off", "saved"):
+                d.done("POST", f"/v1/vms/{name}/stop", {"off": True})
+        d.end()
+
+
+def moving(a, b, **more):
+    """Begins a move by hand; its job, and once both are in its midst."""
+    job = a.good("POST", "/v1/vms/web/migrate", b.way(**more), 202)
+    wait_for(lambda: (a.good("GET", f"/v1/jobs/{job['id']}").get("details") or {}).get("phase") == "rounds", "no rounds", 20)
+    return job
+
+
+def failed(d, job, sentence):
+    ended = wait_for(lambda: d.ended(job["id"]), "the job has no end", 20)
+    check(ended["state"] == "failed" and sentence in ended["problem"], f"{ended}")
+    return ended
+
+
+def not_come(b):
+    wait_for(lambda: b.names() == [] and not b.left(), f"something is left: {b.names()} {b.left()}", 20)
+
+
+@move_test("a_vm_moves_there_and_back_with_the_folder_that_both_have")
+def _(place):
+    a, b = pair(place, disks=[{"file": "disk.raw", "size_mib": 1}])
+    uuid = a.vm("web")["uuid"]
+    for there, here in ((b, a), (a, b), (b, a)):
+        job = here.job("POST", "/v1/vms/web/migrate", there.way())
+        check(job["state"] == "done", f"{job}")
+        details = job["details"]
+        check(details["stopped_us"] == 8400 and details["promised_us"] == 9000, f"{details}")
+        check(details["host"] == there.where and there.token not in json.dumps(job), f"{job}")
+        vm = there.vm("web")
+        check(vm["state"] == "running" and vm["uuid"] == uuid, f"{vm}")
+        check(here.names() == [], f"the source has {here.names()}")
+        check(os.path.exists(os.path.join(a.folder(), "vm.json")), "the settings are gone")
+    check(os.path.islink(b.folder()), "it is not the same folder")
+    a.kill()
+    a.start()
+    check(a.names() == [], "who has given it away lists it again")
+    a.refused("POST", "/v1/vms", {"name": "web", "boot": {"firmware": "bios"}}, 409, "there is a VM's vm.json")
+    b.done("POST", "/v1/vms/web/stop", {"off": True})
+    b.kill()
+    b.start()
+    check(b.names() == ["web"], "who has it does not list it any more")
+    check(a.token not in b.errors() and b.token not in a.errors(), "a token is logged")
+    end(a, b)
+
+
+@move_test("a_vm_whose_disks_alone_are_common_gets_a_folder_of_its_own")
+def _(place):
+    disk = place.sparse("common.raw", 1 << 20)
+    a, b = Host(place, "a-"), Host(place, "b-")
+    hidden = place.path("hidden")
+    os.mkdir(hidden)
+    a.make("web", disks=[{"file": disk}])
+    a.done("POST", "/v1/vms/web/start")
+    job = a.good("POST", "/v1/vms/web/migrate", {**b.way(), "token": "oya_wrong"}, 202)
+    failed(a, job, "the token is unknown")
+    check(a.vm("web")["state"] == "running" and not [n for n in os.listdir(a.folder()) if n.startswith(".new")], "a file is left")
+    body = offer(a, b, folder=hidden)
+    status, _, answer = b.ask("POST", "/v1/incoming", body)
+    check(status == 201 and answer == {"name": "web", "shared": False}, f"{status} {answer}")
+    check(b.vm("web")["state"] == "incoming", f"{b.vm('web')}")
+    check(sorted(os.listdir(b.folder())) == ["vm.json"], f"{os.listdir(b.folder())}")
+    b.good("DELETE", "/v1/incoming/web", status=204)
+    not_come(b)
+    check(not os.path.exists(b.folder()), "the folder is left")
+    end(a, b)
+
+
+def offer(a, b, **more):
+    """As the first host would make it, but without a proof."""
+    vm = a.vm("web")
+    disks = [os.stat(os.path.join(a.folder(), d["file"])) for d in vm["settings"].get("disks", [])]
+    return {
+        "version": 1, "oya": "0.1.0", "name": "web", "host": "a", "settings": vm["settings"], "folder": a.folder(),
+        "proof": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "disks": [{"bytes": d.st_size, "inode": d.st_ino} for d in disks],
+        "processor": {"vendor": vendor(), "words": {}}, **more,
+    }  # fmt: skip
+
+
+def vendor():
+    with open("/proc/cpuinfo", encoding="ascii") as f:
+        return next(line.split(":")[1].strip() for line in f if line.startswith("vendor_id"))
+
+
+@move_test("all_that_stands_in_the_way_is_told_at_once")
+def _(place):
+    disk = place.sparse("common.raw", 1 << 20)
+    a, b = Host(place, "a-"), Host(place, "b-")
+    a.make("web", disks=[{"file": disk}])
+    good = offer(a, b)
+    settings = {**good["settings"], "memory_mib": 1 << 20, "nics": [{"type": "switch", "switch": "none", "mac": "00:15:5d:00:00:01"}]}
+    settings["disks"] = [{"file": "/nowhere/disk.raw"}]
+    processor = {"vendor": "a toy"}
+    bad = {**good, "settings": settings, "processor": processor, "version": 2, "oya": "9.9"}
+    status, headers, answer = b.ask("POST", "/v1/incoming", bad)
+    check(status == 409 and headers["Content-Type"] == "application/problem+json", f"{status} {answer}")
+    for word in ("9.9", "no switch 'none'", "/nowhere/disk.raw", "is not free here", "a toy"):
+        check(any(word in reason for reason in answer["reasons"]), f"no {word}: {answer}")
+    for change, sentence in (
+        ({"processor": {"vendor": vendor(), "words": {"7.ebx": 0xFFFFFFFF, "1.ecx": 0xFFFFFFFF}}}, None),
+        ({"disks": [{"bytes": 1 << 20, "inode": 1}]}, "is another one here"),
+        ({"disks": [{"bytes": 7, "inode": os.stat(disk).st_ino}]}, "is another one here"),
+        ({"settings": {**good["settings"], "cpuz": 1}}, "cpuz"),
+    ):
+        status, _, answer = b.ask("POST", "/v1/incoming", {**good, **change})
+        check(sentence is None or status == 409 and sentence in answer["detail"], f"{status} {answer}")
+        if status == 201:
+            b.good("DELETE", "/v1/incoming/web", status=204)
+    b.refused("POST", "/v1/incoming", {**good, "proof": "x"}, 400, "'proof'")
+    b.refused("POST", "/v1/incoming", {**good, "name": "../x"}, 400, "no name of a VM")
+    b.refused("POST", "/v1/incoming", {**good, "disks": []}, 400, "each disk")
+    b.refused("POST", "/v1/incoming", {**good, "more": 1}, 400, "'more'")
+    b.refused("DELETE", "/v1/incoming/web", None, 404, "there is no VM")
+    not_come(b)
+    b.make("web")
+    b.refused("POST", "/v1/incoming", good, 409, "there is a VM 'web' already")
+    b.refused("DELETE", "/v1/incoming/web", None, 409, "does not come from another host")
+    status, _, _ = b.ask("POST", "/v1/vms", {"name": "twin", "uuid": good["settings"]["uuid"], "boot": {"firmware": "bios"}})
+    check(status == 201, f"{status}")
+    status, _, answer = b.ask("POST", "/v1/incoming", {**good, "name": "other"})
+    check(status == 409 and "has the UUID" in answer["detail"], f"{answer}")
+    end(a, b)
+
+
+@move_test("a_move_that_is_refused_leaves_all_as_it_was_and_says_why")
+def _(place):
+    a, b = pair(place, disks=[{"file": "disk.raw", "size_mib": 1}])
+    b.make("web")
+    failed(a, a.good("POST", "/v1/vms/web/migrate", b.way(), 202), "there is a VM 'web' already")
+    b.good("DELETE", "/v1/vms/web", status=204)
+    for change, sentence in (
+        ({"fingerprint": "0" * 64}, "is another one"),
+        ({"host": f"127.0.0.1:{free_port()}"}, "cannot connect"),
+        ({"token": "oya_" + "0" * 64}, "the token is unknown"),
+    ):
+        failed(a, a.good("POST", "/v1/vms/web/migrate", {**b.way(), **change}, 202), sentence)
+        check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    for change, sentence in (
+        ({"host": "a b"}, "'a b' is no ADDRESS"),
+        ({"fingerprint": "7"}, "'fingerprint'"),
+        ({"token": "a b"}, "'token'"),
+        ({"bandwidth": 0}, "'bandwidth'"),
+        ({"more": 1}, "'more'"),
+    ):
+        a.refused("POST", "/v1/vms/web/migrate", {**b.way(), **change}, 400, sentence)
+    a.good("PATCH", "/v1/vms/web", {"notes": "it can still be changed"})
+    check(not os.path.exists(os.path.join(a.state, "moves")) or not os.listdir(os.path.join(a.state, "moves")), "a note is left")
+    a.done("POST", "/v1/vms/web/stop", {"off": True})
+    a.refused("POST", "/v1/vms/web/migrate", b.way(), 409, "it does not run")
+    not_come(b)
+    end(a, b)
+
+
+@move_test("a_worker_that_does_not_wait_for_the_vm_is_told_of_and_leaves_nothing")
+def _(place):
+    a, b = pair(place, "refuse")
+    failed(a, a.good("POST", "/v1/vms/web/migrate", b.way(), 202), "the toy does not want to")
+    check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    not_come(b)
+    end(a, b)
+
+
+@move_test("a_move_is_cancelled_by_its_job")
+def _(place):
+    a, b = pair(place, "manual")
+    job = moving(a, b)
+    for method, path, body in (
+        ("POST", "/v1/vms/web/migrate", b.way()),
+        ("POST", "/v1/vms/web/save", None),
+        ("PATCH", "/v1/vms/web", {"notes": "x"}),
+        ("POST", "/v1/vms/web/disks", {"file": "more.raw", "size_mib": 1}),
+    ):
+        a.refused(method, path, body, 409, "on its way to another host")
+    check(b.vm("web")["state"] == "incoming", f"{b.vm('web')}")
+    b.refused("PATCH", "/v1/vms/web", {"notes": "x"}, 409, "from another host")
+    b.refused("POST", "/v1/vms/web/start", None, 409, "it is incoming")
+    b.refused("POST", "/v1/vms/web/migrate", a.way(), 409, "does not run")
+    a.good("DELETE", f"/v1/jobs/{job['id']}", status=204)
+    failed(a, job, "cancelled")
+    check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    not_come(b)
+    for n in range(12):
+        job = a.good("POST", "/v1/vms/web/migrate", b.way(), 202)
+        time.sleep(n * 0.02)
+        a.ask("DELETE", f"/v1/jobs/{job['id']}")
+        wait_for(lambda job=job: a.ended(job["id"]), "the job has no end", 20)
+        check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+        wait_for(lambda: b.names() == [] and not b.left(), f"something is left: {b.left()}", 90)
+    check(glob.glob(os.path.join(a.folder(), ".new-*")) == [], "a file is left")
+    end(a, b)
+
+
+@move_test("a_destination_that_dies_amid_it_has_nothing_and_the_vm_runs_on")
+def _(place):
+    a, b = pair(place, "manual")
+    job = moving(a, b)
+    b.kill()
+    failed(a, job, "does not answer")
+    check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    b.start()
+    not_come(b)
+    job = moving(a, b)
+    a.toy(a.vm("web")["uuid"], "switch")
+    check(wait_for(lambda: a.ended(job["id"]), "no end", 20)["state"] == "done", "it did not move then")
+    end(a, b)
+
+
+@move_test("a_worker_of_the_destination_that_dies_without_a_word_is_undone_by_the_source")
+def _(place):
+    a, b = pair(place, "manual")
+    job = moving(a, b)
+    os.kill(worker_of(place, b, "web"), signal.SIGKILL)
+    failed(a, job, "does not answer")
+    check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    not_come(b)
+    end(a, b)
+
+
+@move_test("a_source_that_dies_amid_it_goes_on_where_it_was")
+def _(place):
+    """With the daemon that comes back the VM has gone, or the worker tells that it was cancelled."""
+    a, b = pair(place, "manual")
+    uuid = a.vm("web")["uuid"]
+    moving(a, b)
+    a.kill()
+    a.start()
+    a.wait_state("web", "running")
+    jobs = a.good("GET", "/v1/jobs")["jobs"]
+    check([j["what"] for j in jobs] == ["migrate"] and jobs[0]["state"] == "running", f"{jobs}")
+    a.good("DELETE", f"/v1/jobs/{jobs[0]['id']}", status=204)
+    failed(a, jobs[0], "cancelled")
+    not_come(b)
+    moving(a, b)
+    a.kill()
+    a.start()
+    a.wait_state("web", "running")
+    a.toy(uuid, "switch")
+    wait_for(lambda: a.names() == [], f"it is still here: {a.errors()[-500:]}", 20)
+    check(b.vm("web")["state"] == "running", f"{b.vm('web')}")
+    end(a, b)
+
+
+@move_test("a_vm_that_went_while_its_daemon_was_dead_has_gone_when_that_comes_back")
+def _(place):
+    a, b = pair(place, "manual")
+    uuid = a.vm("web")["uuid"]
+    moving(a, b)
+    a.kill()
+    a.toy(uuid, "switch")
+    b.wait_state("web", "running")
+    end_file = os.path.join(a.run, "vm", uuid, "end")
+    wait_for(lambda: os.path.getsize(end_file) > 0, "no end", 10)
+    a.start()
+    wait_for(lambda: a.names() == [], f"it is still here: {a.errors()[-500:]}", 20)
+    check(os.path.exists(os.path.join(a.folder(), "vm.json")), "the settings are gone")
+    wait_for(lambda: not b.left() or b.left() == [os.path.join(b.run, "vm", uuid)], f"{b.left()}", 10)
+    end(a, b)
+
+
+@move_test("a_vm_whose_worker_was_killed_on_its_way_is_where_it_was_or_in_doubt")
+def _(place):
+    a, b = pair(place, "manual", crash={"action": "restart"})
+    job = moving(a, b)
+    os.kill(worker_of(place, a, "web"), signal.SIGKILL)
+    failed(a, job, "killed")
+    a.wait_state("web", "running")  # the other host was asked, and has not got it
+    not_come(b)
+    job = moving(a, b)
+    worker = worker_of(place, a, "web")
+    os.kill(worker, signal.SIGSTOP)
+    b.kill()
+    os.kill(worker, signal.SIGKILL)
+    failed(a, job, "look there")
+    vm = a.vm("web")
+    check(vm["state"] == "off" and "look there" in vm["problem"], f"{vm}")
+    a.kill()
+    a.start()
+    vm = a.vm("web")
+    check(vm["state"] == "off" and "look there" in vm["problem"], f"{vm}")
+    a.done("POST", "/v1/vms/web/start")
+    b.start()
+    not_come(b)
+    end(a, b)
+
+
+@move_test("only_administrators_take_and_give_vms_over_the_network")
+def _(place):
+    a, b = pair(place, "manual")
+    for role in ("reader", "operator"):
+        token = b.good("POST", "/v1/tokens", {"name": role, "role": role}, 201)["token"]
+        for method, path in (("POST", "/v1/incoming"), ("DELETE", "/v1/incoming/web"), ("POST", "/v1/vms/web/migrate")):
+            body = {} if method == "POST" else None
+            headers = {"Authorization": f"Bearer {token}"}
+            status, _, _ = b.ask(method, path, body, headers, Remote(b.port))
+            check(status == 403, f"{role}: {method} {path}: {status}")
+        failed(a, a.good("POST", "/v1/vms/web/migrate", {**b.way(), "token": token}, 202), "your role does not allow this")
+    end(a, b)
+
+
+@move_test("the_command_moves_a_vm_by_hosts_json_and_shows_no_token")
+def _(place):
+    a, b = pair(place)
+    home = place.path("home")
+    os.makedirs(os.path.join(home, "oya"))
+    path = os.path.join(home, "oya", "hosts.json")
+    way = b.way()
+
+    def command(*more, token=True):
+        with open(path, "w", encoding="utf-8") as f:
+            entry = {"fingerprint": way["fingerprint"], **({"token": way["token"]} if token else {})}
+            json.dump({"version": 1, "hosts": {b.where: entry}}, f)
+        os.chmod(path, 0o600)
+        env = {"XDG_CONFIG_HOME": home, "OYA_TOKEN": "oya_of_another_host"}
+        return place.run("vm", "migrate", "web", b.where, "--socket", a.api, *more, env=env)
+
+    status, output, errors = command(token=False)
+    check(status == 1 and "has no token" in errors, f"{errors}")
+    status, output, errors = command("--dry-run", "--bandwidth", "100M", "--downtime", "50")
+    check(status == 0 and "(not shown)" in output and way["token"] not in output + errors, f"{output} {errors}")
+    check('"bandwidth": 104857600' in output and '"downtime_ms": 50' in output, output)
+    status, output, errors = command("--show-api")
+    check(status == 0 and f"The VM 'web' runs on {b.where}; it stood still for 8.4 ms (promised: 9.0 ms)" in output, f"{output} {errors}")
+    check(way["token"] not in output + errors, "the token is shown")
+    check(b.vm("web")["state"] == "running" and a.names() == [], f"{a.names()}")
+    end(a, b)

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A worker without a VM, as far as oyad sees it: its files, its control socket, and both ends of a migration.
+
+A test steers it by the verb `toy` of the control socket, or lets it go its way: with `manual` in boot.append the
+source waits in its rounds until it is told `switch`.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import threading
+
+MIB = 1 << 20
+
+
+class Toy:
+    """What the worker is; `lock` is held while any of it changes."""
+
+    def __init__(self, config):
+        self.config = config
+        self.lock = threading.RLock()
+        self.state = "incoming" if config.get("incoming") else "running"
+        self.migrate = None
+        self.stream = None
+        self.watchers = []
+        self.end = open(config["end"], "w", encoding="utf-8")
+        fcntl.flock(self.end, fcntl.LOCK_EX)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(config["control"])
+        self.listener.listen(8)
+
+    def manual(self):
+        return "manual" in self.config.get("boot", {}).get("append", "")
+
+    def status(self):
+        return {"version": 1, "name": self.config["name"], "state": self.state, "migrate": self.migrate, "restored": False}
+
+    def tell(self):
+        line = json.dumps({"event": "status", "result": self.status()}) + "\n"
+        for watcher in self.watchers:
+            try:
+                watcher.sendall(line.encode())
+            except OSError:
+                pass
+
+    def leave(self, result, reason="", **more):
+        """Ends the process with its word in `end`."""
+        with self.lock:
+            os.unlink(self.config["control"])
+            self.end.write(json.dumps({"result": result, "reason": reason, **more}) + "\n")
+            self.end.flush()
+            os._exit(0 if result != "failed" else 1)
+
+    # ---- the source ----
+
+    def phase(self, phase, **more):
+        with self.lock:
+            self.migrate = {
+                "phase": phase, "round": 1, "total_bytes": 64 * MIB, "sent_bytes": 32 * MIB, "rate": 100 * MIB,
+                "dirty_rate": 1000, "promised_us": 9000, "stopped_us": 0, "error": "", **more,
+            }  # fmt: skip
+            self.tell()
+
+    def give(self, stream):
+        """The source's thread."""
+        try:
+            if stream.recv(6) != b"hello\n":
+                raise OSError("it did not say hello")
+            if not self.manual():
+                self.switch()
+            if stream.recv(8) != b"running\n":
+                raise OSError("the connection has ended")
+        except OSError as e:
+            with self.lock:
+                if self.migrate["phase"] != "failed":
+                    self.phase("failed", error=f"the other side does not answer: {e}")
+            return
+        self.phase("done", sent_bytes=70 * MIB, stopped_us=8400)
+        self.leave("moved", migrate=self.migrate)
+
+    def switch(self):
+        self.phase("switching")
+        self.stream.sendall(b"run\n")
+
+    # ---- the destination ----
+
+    def take(self, stream):
+        try:
+            stream.sendall(b"hello\n")
+            word = stream.recv(4)
+        except OSError:
+            word = b""
+        with self.lock:
+            if word != b"run\n":
+                self.leave("failed", "the connection has ended before the VM was here")
+            self.state = "running"
+            self.tell()
+            stream.sendall(b"running\n")
+
+    # ---- the control socket ----
+
+    def obey(self, request, fds, client):
+        verb = request["verb"]
+        if verb in ("watch", "status"):
+            if verb == "watch":
+                self.watchers.append(client)
+            return self.status()
+        if verb == "guest":
+            return {}
+        if verb == "stop":
+            self.leave("failed" if self.state == "incoming" else "off", "it was told to stop")
+        elif verb in ("incoming", "migrate"):
+            self.stream = socket.socket(fileno=fds[0])
+            self.stream.setblocking(True)
+            if verb == "migrate":
+                self.phase("rounds")
+            threading.Thread(target=self.take if verb == "incoming" else self.give, args=[self.stream], daemon=True).start()
+        elif verb == "migrate-cancel":
+            self.phase("failed", error="it was cancelled")
+            self.stream.shutdown(socket.SHUT_RDWR)
+        elif verb == "toy":
+            getattr(self, request["do"])(*request.get("with", []))
+        else:
+            raise ValueError(f"there is no verb '{verb}'")
+        return None
+
+    def serve(self, client):
+        text, held = b"", []
+        while True:
+            try:
+                more, fds, _, _ = socket.recv_fds(client, 4096, 4)
+            except OSError:
+                return
+            held += fds
+            text += more
+            if not more:
+                return
+            while b"\n" in text:
+                line, text = text.split(b"\n", 1)
+                with self.lock:
+                    try:
+                        answer = {"ok": True, "result": self.obey(json.loads(line), held, client)}
+                        if answer["result"] is None:
+                            del answer["result"]
+                    except (ValueError, IndexError, OSError) as e:
+                        answer = {"ok": False, "error": str(e)}
+                    held = []
+                    client.sendall(json.dumps(answer).encode() + b"\n")
+
+    def run(self):
+        while True:
+            client, _ = self.listener.accept()
+            threading.Thread(target=self.serve, args=[client], daemon=True).start()
+
+
+def main():
+    if "--check" in sys.argv:
+        return 0
+    with open(sys.argv[sys.argv.index("--config") + 1], encoding="utf-8") as f:
+        config = json.load(f)
+    if "refuse" in config.get("boot", {}).get("append", "") and config.get("incoming"):
+        with open(config["end"], "w", encoding="utf-8") as end:
+            fcntl.flock(end, fcntl.LOCK_EX)
+            end.write(json.dumps({"result": "failed", "reason": "the toy does not want to"}) + "\n")
+        return 1
+    Toy(config).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
