@@ -60,7 +60,7 @@ static const struct command_option stop_options[] = {
 static const struct command_option migrate_options[] = {
 	{"bandwidth", "SIZE", NULL, "in a second at most, such as 100M; default: no limit", 0},
 	{"downtime", "MS", NULL,
-	 "milliseconds for which the guest may stand still, 1 to\n60000; default 300", 0},
+	 "milliseconds for which the guest may stand still, 1 to\n10000; default 20", 0},
 	{0},
 };
 

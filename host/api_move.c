@@ -14,8 +14,7 @@
 #include "lib/fields.h"
 
 #define BANDWIDTH_MAX (UINT64_C(1) << 40)
-#define DOWNTIME_MAX_MS 60000u
-#define DOWNTIME_MS 300u
+#define DOWNTIME_MAX_MS 10000u
 
 /* ---- going ---- */
 
@@ -24,7 +23,7 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 	const char *host = json_string_value(json_object_get(body, "host"));
 	const char *fingerprint = json_string_value(json_object_get(body, "fingerprint"));
 	const char *token = json_string_value(json_object_get(body, "token"));
-	uint64_t downtime_ms = DOWNTIME_MS;
+	uint64_t downtime_ms = 0;
 	int r = peer_decode_name(host ? host : "", &w->peer, f);
 
 	if (r == 0 && !peer_decode_fingerprint(fingerprint ? fingerprint : "", w->peer.fingerprint))

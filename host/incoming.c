@@ -362,14 +362,14 @@ bool incoming_ended(struct vm *vm, bool failed, const char *why)
 {
 	struct incoming *i = vm->incoming;
 
-	if (!failed && !vm->off_wanted) { /* it came, ran, and was shut down */
+	if (!failed) { /* it came, ran, and has ended */
 		incoming_settle(vm);
 		return false;
 	}
 	fail(&i->f, -EIO, "the VM '%s' has not come here: %s", vm->name, why);
 	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "%s", i->f.text);
 	tell_made(i, NULL, -EIO);
-	if (!failed || !vm->silent || !i->move.streamed || i->undone) {
+	if (!vm->silent || !i->move.streamed || i->undone) {
 		take_back(i);
 		return true;
 	}

@@ -339,8 +339,9 @@ static void on_noted(struct pool_work *w)
 		return;
 	m->stream = -1;
 	m->step = MIGRATE_ASKS;
-	request = json_pack("{s:s, s:I, s:I}", "verb", "migrate", "downtime_us",
-			    (json_int_t)m->downtime_us, "bandwidth", (json_int_t)m->bandwidth);
+	request = json_pack("{s:s, s:I, s:o*}", "verb", "migrate", "bandwidth",
+			    (json_int_t)m->bandwidth, "downtime_us",
+			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL);
 	m->r = vm_ask(m->vm, "move", request, fd, on_asked, m->vm, &m->f);
 	if (m->r < 0)
 		undo(m);

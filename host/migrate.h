@@ -30,7 +30,7 @@
 struct migrate_wish {
 	struct peer peer;
 	uint64_t bandwidth;   /* bytes a second at most; 0: no limit */
-	uint64_t downtime_us; /* the guest may stand still */
+	uint64_t downtime_us; /* the guest may stand still; 0: the worker knows */
 };
 
 /* Begins; the job ends when the VM runs there, or is as it was. 0, or -errno and the sentence. */

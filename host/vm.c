@@ -288,7 +288,7 @@ static void on_plugged(void *ctx, int r, const struct failure *why)
 		return;
 	}
 	if (vm->life == VM_STOPPING)
-		vm_ended(vm, false, "");
+		vm_ended(vm, vm->incoming != NULL, "it was told to end");
 	else if (launch_it(vm, &f) < 0)
 		vm_ended(vm, true, f.text);
 }
