@@ -127,8 +127,8 @@ static void give_up(struct far *a, int code, const char *why)
 	struct failure f;
 
 	fail(&f, code, "no answer from %s: %s", a->peer.name, why);
-	finish(a, &(struct far_answer){
-			  .code = code, .f = &f, .sent = a->step >= FAR_SENDS, .fd = -1});
+	finish(a,
+	       &(struct far_answer){.code = code, .f = &f, .sent = a->step >= FAR_SENDS, .fd = -1});
 }
 
 /* The sentence of a problem (RFC 9457). */

@@ -34,7 +34,7 @@ struct far_wish {
 struct far_answer {
 	int code;                /* 0; or -errno and the sentence: there is no answer */
 	const struct failure *f; /* also of an answer of 400 and above: its sentence */
-	bool sent; /* something of the request: the other host may have done it */
+	bool sent;               /* something of the request: the other host may have done it */
 	unsigned status;
 	json_t *body; /* NULL: none; the callee may take a reference */
 	int fd;       /* of 101: the stream, blocking, which is the callee's; else -1 */

@@ -314,7 +314,7 @@ static void on_asked(void *ctx, json_t *result, const char *sentence)
 		return;
 	}
 	m->step = MIGRATE_MOVES;
-	look_later(m);
+	(void)on_look(NULL, 0, vm);
 	if (m->cancelled) /* before there was anything to cancel */
 		call_off(vm);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two oyads move a VM between them: what is refused, what is undone, who dies when. The VMs run on toys."""
+"""Two oyads move a VM between them: whole ones; then, on toys, what is refused, what is undone, who dies when."""
 
 import glob
 import json
@@ -9,7 +9,8 @@ import socket
 import time
 
 from daemon import Daemon, Remote, free_port, worker_of
-from harness import SLOWNESS, check, test, wait_for
+from harness import SLOWNESS, Paths, check, test, wait_for
+from network_tests import Network
 
 TOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "toy_worker.py")
 
@@ -84,6 +85,106 @@ def failed(d, job, sentence):
 
 def not_come(b):
     wait_for(lambda: b.names() == [] and not b.left(), f"something is left: {b.names()} {b.left()}", 20)
+
+
+# ---- VMs ----
+
+
+def whole(place, guest_test, **settings):
+    """Two hosts with real workers, and a VM that runs on the first."""
+    a, b = Host(place, "a-", worker=Paths.worker), Host(place, "b-", worker=Paths.worker)
+    a.make("web", guest_test, **settings)
+    a.done("POST", "/v1/vms/web/start")
+    return a, b
+
+
+def exits(d):
+    return d.good("GET", "/v1/vms/web/statistics")["processors"]["exits"]
+
+
+def goes_on(d):
+    before = exits(d)
+    wait_for(lambda: exits(d) > before, "the guest does not go on", 10)
+
+
+def only_in(here, elsewhere):
+    wait_for(lambda: elsewhere.names() == [], f"it is on both: {elsewhere.names()}", 10)
+    check(here.vm("web")["state"] == "running", f"{here.vm('web')}")
+    goes_on(here)
+
+
+@move_test("a_whole_vm_goes_to_another_host_and_back_and_its_guest_goes_on")
+def _(place):
+    a, b = whole(place, "disk-load", cpus=2, disks=[{"file": "disk.raw", "size_mib": 1}])
+    for there, here in ((b, a), (a, b)) * 3:
+        job = here.job("POST", "/v1/vms/web/migrate", there.way())
+        check(job["state"] == "done", f"{job}")
+        details = job["details"]
+        check(0 < details["stopped_us"] < 5e6 and details["sent_bytes"] > 0, f"{details}")
+        only_in(there, here)
+    end(a, b)
+    check(sorted(os.listdir(a.folder())) == ["disk.raw", "vm.json"], f"{os.listdir(a.folder())}")
+    check(not b.left(), f"{b.left()}")
+
+
+@move_test("a_whole_vm_that_is_paused_is_paused_on_the_other_host_too")
+def _(place):
+    a, b = whole(place, "disk-load", disks=[{"file": "disk.raw", "size_mib": 1}])
+    a.good("POST", "/v1/vms/web/pause")
+    check(a.job("POST", "/v1/vms/web/migrate", b.way())["state"] == "done", f"{a.errors()}")
+    b.wait_state("web", "paused")
+    b.good("POST", "/v1/vms/web/resume")
+    b.wait_state("web", "running")
+    goes_on(b)
+    end(a, b)
+
+
+@move_test("a_whole_vm_whose_move_is_cancelled_at_any_moment_is_on_one_host")
+def _(place):
+    a, b = whole(place, "disk-load", disks=[{"file": "disk.raw", "size_mib": 1}])
+    here, there = a, b
+    for n in range(14):
+        job = here.good("POST", "/v1/vms/web/migrate", there.way(bandwidth=8 << 20), 202)
+        time.sleep(n * 0.05)
+        here.ask("DELETE", f"/v1/jobs/{job['id']}")
+        ended = wait_for(lambda job=job: here.ended(job["id"]), "the job has no end", 30)
+        if ended["state"] == "done":
+            here, there = there, here
+        wait_for(lambda: there.names() == [], f"it is on both: {ended}", 90)
+        check(here.vm("web")["state"] == "running", f"{here.vm('web')}")
+        goes_on(here)
+    end(a, b)
+
+
+@move_test("a_whole_vm_survives_the_death_of_either_daemon_on_its_way")
+def _(place):
+    a, b = whole(place, "disk-load", disks=[{"file": "disk.raw", "size_mib": 1}])
+    job = moving(a, b, bandwidth=1 << 19)
+    b.kill()
+    failed(a, job, "")
+    check(a.vm("web")["state"] == "running", f"{a.vm('web')}")
+    goes_on(a)
+    b.start()
+    not_come(b)
+    for delay in (0, 0.5, 2):
+        here, there = (a, b) if a.names() else (b, a)
+        moving(here, there, bandwidth=1 << 19)
+        here.kill()
+        time.sleep(delay)
+        here.start()
+        # The stream does not hang on the daemon: the worker goes on with it.
+        wait_for(lambda h=here, t=there: only_one(h, t), "it is not on one host alone", 60)
+        goes_on(here if here.names() else there)
+    end(a, b)
+
+
+def only_one(a, b):
+    """Whether a VM runs on one of them and the other has nothing of it."""
+    having = [d for d in (a, b) if d.names()]
+    return len(having) == 1 and having[0].vm("web")["state"] == "running"
+
+
+# ---- toys ----
 
 
 @move_test("a_vm_moves_there_and_back_with_the_folder_that_both_have")
@@ -392,3 +493,46 @@ def _(place):
     check(way["token"] not in output + errors, "the token is shown")
     check(b.vm("web")["state"] == "running" and a.names() == [], f"{a.names()}")
     end(a, b)
+
+
+@move_test("a_vm_that_nobody_brings_takes_its_ports_with_it")
+def _(place):
+    a = Host(place, "a-")
+    b = Daemon(place, alone=True, name="b-", worker=TOY)
+    net = Network(b)
+    b.good("POST", "/v1/switches", {"name": "lab", "kind": "private"}, 201)
+    disk = place.sparse("common.raw", 1 << 20)
+    a.make("web", disks=[{"file": disk}])
+    body = offer(a, b)
+    body["settings"]["nics"] = [{"type": "switch", "switch": "lab", "mac": "00:15:5d:00:00:01"}]
+    b.good("POST", "/v1/incoming", body, 201)
+    check(len(net.taps("oya-lab")) == 1, f"{net.links()}")
+    check(b.good("GET", "/v1/switches/lab")["vms"] == ["web"], "it is not on the switch")
+    b.kill()
+    b.start()  # its worker lives, and waits still
+    b.wait_state("web", "incoming")
+    check(len(net.taps("oya-lab")) == 1, f"{net.links()}")
+    b.good("DELETE", "/v1/vms/web", status=204)
+    wait_for(lambda: not net.taps("oya-lab"), "the port outlives the VM")
+    wait_for(lambda: not glob.glob(os.path.join(b.state, "moves", "*")), "a note is left")
+    check(not os.path.exists(os.path.join(b.state, "vms", "web")), "the folder is left")
+    b.good("POST", "/v1/incoming", body, 201)
+    b.kill()
+    os.kill(int(next(pid for pid in toys(b))), signal.SIGKILL)
+    b.start()  # it was never given a stream: it cannot have run
+    wait_for(lambda: not glob.glob(os.path.join(b.state, "moves", "*")), "it is not taken back")
+    wait_for(lambda: b.ask("DELETE", "/v1/switches/lab")[0] == 204, "the switch cannot go")
+    a.end()
+    b.end()
+
+
+def toys(d):
+    """The pids of a daemon's workers."""
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as f:
+                words = f.read()
+        except OSError:
+            continue
+        if b"toy_worker" in words and d.run.encode() in words:
+            yield path.split("/")[2]
