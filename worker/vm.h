@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "lib/fail.h"
+#include "lib/lease.h"
 #include "lib/loop.h"
 #include "worker/config.h"
 #include "worker/console.h"
@@ -62,6 +63,7 @@ struct vm {
 	struct network network;
 	struct integration integration;
 	struct saver saver;
+	struct lease_file lease; /* fd -1: it has none */
 	int state_fd;   /* of the state that it is made of, until that has been read; else -1 */
 	bool restored;  /* it waits to be resumed for the first time */
 	unsigned state; /* enum vm_state */
