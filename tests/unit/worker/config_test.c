@@ -553,7 +553,7 @@ static void a_lease_has_all_of_its_settings(void **state)
 		       "'epoch' is 0, allowed are 1 to 9223372036854775807");
 	assert_refused(LEASE(", \"epoch\": 1, \"host\": \"me\""), "'me' is no UUID of a host");
 	assert_refused(LEASE(", \"epoch\": 1, \"host\": \"00000000-0000-0000-0000-000000000000\""),
-		       "is no UUID of a host");
+		       "'00000000-0000-0000-0000-000000000000' is no UUID of a host");
 	assert_refused(LEASE(", \"state\": 1"), "'lease' has no setting 'state'");
 }
 
