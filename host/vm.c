@@ -304,11 +304,11 @@ void vm_lease_taken(struct vm *vm, int r, const struct failure *why)
 		vm_ended(vm, false, "");
 		return;
 	}
-	if (r == 0) {
-		mark_running(vm, true);
+	if (r == 0)
 		r = plug(vm, &f);
-	}
-	if (r < 0)
+	if (r == 0)
+		mark_running(vm, true);
+	else
 		vm_ended(vm, true, f.text);
 }
 

@@ -433,7 +433,7 @@ static void each_damaged_byte_is_noticed(void **state)
 	whole = read_image(s);
 	for (size_t i = 0; i < LEASE_FILE_BYTES; i++) {
 		damaged = whole;
-		damaged.bytes[i] ^= 1u << i % 8;
+		damaged.bytes[i] = (uint8_t)(whole.bytes[i] ^ 1u << i % 8);
 		assert_int_equal(decode(s, &damaged, &now, &f), 0);
 		assert_int_equal(now.epoch, i < LEASE_SLOT_BYTES ? 1 : 2); /* of the other slot */
 		for (size_t k = LEASE_SLOT_BYTES; i < LEASE_SLOT_BYTES && k < LEASE_FILE_BYTES;
