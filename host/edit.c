@@ -23,6 +23,7 @@ struct edit {
 	struct host *host;
 	struct vm *vm;
 	enum what what;
+	struct guid uuid;
 	struct settings *settings; /* the new ones */
 	json_t *config;            /* for the worker, to be checked */
 	json_t *images;            /* to be made */
@@ -98,13 +99,17 @@ static void work(struct pool_work *w)
 		e->r = fill_folder(e, e->folder);
 		break;
 	case REMOVE:
-		e->r = store_remove(e->folder, VM_FILE, &e->f);
+		e->r = vm_lease_remove(e->folder, &e->uuid, &e->host->uuid, &e->f);
+		if (e->r == 0)
+			e->r = store_remove(e->folder, VM_FILE, &e->f);
 		if (e->r == 0)
 			e->r = store_remove(e->folder, VM_RUNNING_FILE, &e->f);
 		(void)rmdir(e->folder); /* when nothing else was in it */
 		break;
 	case REMOVE_ALL:
-		e->r = store_remove_folder(e->folder, &e->f);
+		e->r = vm_lease_remove(e->folder, &e->uuid, &e->host->uuid, &e->f);
+		if (e->r == 0)
+			e->r = store_remove_folder(e->folder, &e->f);
 		break;
 	}
 }
@@ -151,6 +156,7 @@ static struct edit *edit_new(struct vm *vm, enum what what, edit_done_fn *fn, vo
 	e->host = vm->host;
 	e->vm = vm;
 	e->what = what;
+	e->uuid = vm->settings->uuid;
 	e->done = fn;
 	e->ctx = ctx;
 	snprintf(e->vms, sizeof(e->vms), "%s/vms", vm->host->state);

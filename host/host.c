@@ -182,6 +182,12 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	if (store_make_folder(h->state, f) < 0 || store_make_folder(h->run, f) < 0)
 		return -EIO;
 	first = is_first_start(h);
+	r = host_uuid_init(h);
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR,
+			 "this host has no machine id, and starts no VM: %s; "
+			 "'systemd-machine-id-setup' makes one",
+			 strerror(-r));
 	r = pool_new(THREADS, &h->pool);
 	if (r >= 0)
 		r = sd_event_add_io(event, &h->pool_source, pool_fd(h->pool), EPOLLIN, on_work, h);
@@ -198,8 +204,12 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		(void)vm_adopt(CONTAINER_OF(at, struct vm, link));
 	network_start(h->network);
-	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next)
-		start_by_itself(CONTAINER_OF(at, struct vm, link));
+	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		vm_lease_free(vm); /* it may have been held as the power went */
+		start_by_itself(vm);
+	}
 	return 0;
 }
 

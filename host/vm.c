@@ -265,7 +265,7 @@ static int launch_it(struct vm *vm, struct failure *f)
 	return 0;
 }
 
-/* Its NICs have their ports: the worker comes next. */
+/* Its NICs have their ports: the worker comes last. */
 static void on_plugged(void *ctx, int r, const struct failure *why)
 {
 	struct failure f = {""};
@@ -282,28 +282,55 @@ static void on_plugged(void *ctx, int r, const struct failure *why)
 		vm_ended(vm, true, f.text);
 }
 
-static int begin(struct vm *vm, struct failure *f)
+static int plug(struct vm *vm, struct failure *f)
 {
 	struct port_config *ports;
 	size_t count;
-	int r = vm->saving
-			? fail(f, -EBUSY, "cannot start the VM '%s': it is being saved", vm->name)
-			: settings_ports(vm->settings, &ports, &count, f);
+	int r = settings_ports(vm->settings, &ports, &count, f);
 
+	if (r < 0)
+		return r;
+	if (count)
+		return network_plug(vm->host->network, ports, count, on_plugged, vm, f);
+	free(ports);
+	return launch_it(vm, f);
+}
+
+void vm_lease_taken(struct vm *vm, int r, const struct failure *why)
+{
+	struct failure f = *why;
+
+	if (r == 0 && vm->life == VM_STOPPING) {
+		vm_ended(vm, false, "");
+		return;
+	}
+	if (r == 0)
+		r = plug(vm, &f);
+	if (r == 0)
+		mark_running(vm, true);
+	else
+		vm_ended(vm, true, f.text);
+}
+
+/* First the lease, by which nothing is changed when another host has it. */
+static int begin(struct vm *vm, struct failure *f)
+{
+	int r;
+
+	if (vm->saving)
+		return fail(f, -EBUSY, "cannot start the VM '%s': it is being saved", vm->name);
+	/* It would lose the lease that it has. */
+	if (vm_worker_lives(vm))
+		return fail(f, -EBUSY, "cannot start the VM '%s': a worker of it lives already",
+			    vm->name);
+	r = vm_lease_take(vm, f);
 	if (r < 0)
 		return r;
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm->problem[0] = '\0';
 	vm->off_wanted = vm->adopted = vm->host_ends = false;
-	if (count) {
-		r = network_plug(vm->host->network, ports, count, on_plugged, vm, f);
-	} else {
-		free(ports);
-		r = launch_it(vm, f);
-	}
-	if (r == 0)
-		vm_move(vm, VM_STARTING);
-	return r;
+	vm_move(vm, VM_STARTING);
+	return 0;
 }
 
 static void unplug(struct vm *vm)
@@ -319,8 +346,6 @@ static void unplug(struct vm *vm)
 
 int vm_start(struct vm *vm, struct failure *f)
 {
-	int r;
-
 	if (vm->edited)
 		return fail(f, -EBUSY, "cannot start the VM '%s': it is being changed", vm->name);
 	if (vm->host->ending)
@@ -330,10 +355,7 @@ int vm_start(struct vm *vm, struct failure *f)
 	if ((vm->life != VM_OFF && vm->life != VM_WAITING && vm->life != VM_SAVED) || vm->taking)
 		return wrong_life(vm, "start", f);
 	vm->crashes = 0;
-	r = begin(vm, f);
-	if (r == 0)
-		mark_running(vm, true);
-	return r;
+	return begin(vm, f);
 }
 
 /* What it is without a worker. */
@@ -378,6 +400,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm_worker_forget(vm);
 	unplug(vm);
+	if (vm->leased)
+		vm_lease_free(vm);
 	vm->started_us = 0;
 	if (!failed || vm->off_wanted) {
 		mark_running(vm, false);
@@ -416,6 +440,7 @@ bool vm_adopt(struct vm *vm)
 	snprintf(path, sizeof(path), "%s/end", vm->run);
 	if (stat(path, &end) < 0)
 		return false;
+	vm->leased = true;
 	if (vm_worker_watch(vm) < 0 || !vm_worker_lives(vm)) {
 		/* It has ended while nobody looked: as if it ended now. */
 		vm_worker_take_end(vm);

@@ -14,7 +14,9 @@
  * Invariants:
  *  1. a worker is started only from VM_OFF, VM_WAITING and VM_SAVED, in which none lives;
  *  2. the life leaves VM_STARTING to VM_STOPPING for VM_OFF or VM_WAITING only when the worker's
- *     end is known.
+ *     end is known;
+ *  3. a worker is started only while this host holds the VM's lease, which is freed when its end is
+ *     known.
  */
 #ifndef OYA_HOST_VM_H
 #define OYA_HOST_VM_H
@@ -72,6 +74,8 @@ struct vm {
 	unsigned tries;         /* to connect */
 	bool end_told;          /* its worker has closed `end`, and may hold its lock still */
 	bool adopted;           /* its worker was up before we were */
+	bool leased;            /* its lease is this host's, or may be */
+	uint64_t lease_epoch;   /* that its worker is told */
 	bool saved;             /* its folder has a state that it goes on from */
 	bool taking;            /* the state is being removed */
 	struct saving *saving;  /* or NULL */
@@ -141,6 +145,17 @@ int vm_worker_watch(struct vm *vm);
 void vm_worker_connect(struct vm *vm);
 /* It is dead: what it said at its end. */
 void vm_worker_take_end(struct vm *vm);
+
+/* Its lease, for a start: vm_lease_taken() comes later; and for who comes next. */
+int vm_lease_take(struct vm *vm, struct failure *f);
+void vm_lease_taken(struct vm *vm, int r, const struct failure *why);
+void vm_lease_free(struct vm *vm);
+/* Adds what the worker is told of it; -1: no memory. */
+int vm_lease_config(const struct vm *vm, json_t *config);
+/* On a thread of the pool: of a VM that is deleted. 0, or -errno and the sentence when another host
+ * has it. */
+int vm_lease_remove(const char *folder, const struct guid *vm, const struct guid *me,
+		    struct failure *f);
 
 /* The worker has ended: `failed` otherwise than by anybody's wish, and why. */
 void vm_ended(struct vm *vm, bool failed, const char *why);

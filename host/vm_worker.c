@@ -267,7 +267,7 @@ static int write_config(const struct vm *vm, struct failure *f)
 	char *text = NULL;
 	int r;
 
-	if (config &&
+	if (config && vm_lease_config(vm, config) == 0 &&
 	    (!vm->saved || json_object_set_new(config, "restore",
 					       json_sprintf("%s/%s", vm->folder, SAVE_FILE)) == 0))
 		text = json_dumps(config, JSON_INDENT(2));
