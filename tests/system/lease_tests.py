@@ -62,7 +62,6 @@ def _(place):
     vm = uuid.UUID(d.vm("web")["uuid"])
     for state, owner, target, told in (
         (HELD, THERE, NOBODY, f"the host {THERE} holds its lease since 2025-11-24"),
-        (OFFERED, _host(d), THERE, f"to the host {THERE}"),
         (OFFERED, THERE, _host(d), f"the host {THERE} has offered"),
     ):
         write_lease(_path(d), vm, state, 7, owner, target)
@@ -79,6 +78,17 @@ def _(place):
     # What the sentence says.
     os.unlink(_path(d))
     d.done("POST", "/v1/vms/web/start")
+    d.done("POST", "/v1/vms/web/stop", {"off": True})
+    d.end()
+
+
+@lease_test("an_offer_of_this_host_that_nobody_took_is_taken_back_by_the_next_start")
+def _(place):
+    d = Daemon(place)
+    d.make("web")
+    write_lease(_path(d), uuid.UUID(d.vm("web")["uuid"]), OFFERED, 7, _host(d), THERE)
+    d.done("POST", "/v1/vms/web/start")
+    check(read_lease(_path(d)) == (HELD, 9, _host(d)), str(read_lease(_path(d))))
     d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()
 
