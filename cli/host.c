@@ -14,8 +14,8 @@ void host_show(struct command_call *c)
 	static const struct {
 		const char *label, *name;
 	} lines[] = {
-		{"Name:", "name"},       {"Oya:", "version"}, {"Kernel:", "kernel"},
-		{"Processors:", "cpus"}, {"VMs:", "vms"},
+		{"Name:", "name"},     {"UUID:", "uuid"},       {"Oya:", "version"},
+		{"Kernel:", "kernel"}, {"Processors:", "cpus"}, {"VMs:", "vms"},
 	};
 	const char *certificate;
 	const struct api_request request = {.method = "GET", .target = "/v1/host"};

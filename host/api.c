@@ -260,18 +260,20 @@ static unsigned count_vms(const struct api *api, const struct http_request *r)
 void api_host(struct http_request *r, void *owner)
 {
 	struct api *api = owner;
+	char uuid[GUID_TEXT_LEN];
 	struct utsname name;
 
 	uname(&name);
+	guid_format(&api->host->uuid, uuid);
 	http_reply(r, &(struct http_reply){
 			      .status = 200,
-			      .body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s*}", "name",
-						name.nodename, "version", OYA_VERSION, "kernel",
-						name.release, "vms", (int)count_vms(api, r), "cpus",
-						(int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
-						(json_int_t)sysconf(_SC_PHYS_PAGES) *
-							sysconf(_SC_PAGESIZE),
-						"certificate", api->certificate)});
+			      .body = json_pack(
+				      "{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:s*}", "name",
+				      name.nodename, "uuid", uuid, "version", OYA_VERSION, "kernel",
+				      name.release, "vms", (int)count_vms(api, r), "cpus",
+				      (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+				      (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+				      "certificate", api->certificate)});
 }
 
 void api_stop_vms(struct http_request *r, void *owner)

@@ -74,7 +74,7 @@ static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const s
 {
 	struct http_request *r = ctx;
 	struct failure ignored;
-	char location[96];
+	char location[96], uuid[GUID_TEXT_LEN];
 
 	if (code < 0) {
 		http_fail_for(r, http_status_of(code), f, code == -EEXIST ? reasons : NULL);
@@ -82,11 +82,12 @@ static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const s
 	}
 	if (http_gone(r) && vm->incoming)
 		(void)incoming_undo(vm, NULL, NULL, &ignored);
+	guid_format(&vm->host->uuid, uuid);
 	snprintf(location, sizeof(location), "/v1/vms/%s", vm->name);
-	http_reply(r, &(struct http_reply){.status = 201,
-					   .body = json_pack("{s:s, s:b}", "name", vm->name,
-							     "shared", incoming_is_shared(vm)),
-					   .location = location});
+	http_reply(r, &(struct http_reply){
+			      .status = 201,
+			      .body = json_pack("{s:s, s:s}", "name", vm->name, "host_uuid", uuid),
+			      .location = location});
 }
 
 void api_take_vm(struct http_request *r, void *owner)

@@ -23,6 +23,7 @@ struct edit {
 	struct host *host;
 	struct vm *vm;
 	enum what what;
+	struct guid uuid;
 	struct settings *settings; /* the new ones */
 	json_t *config;            /* for the worker, to be checked */
 	json_t *images;            /* to be made */
@@ -96,6 +97,18 @@ static int make(struct edit *e)
 	return r;
 }
 
+/* With what a link leads to. */
+static int remove_all(struct edit *e)
+{
+	char real[PATH_MAX];
+	struct stat st;
+	int r = 0;
+
+	if (lstat(e->folder, &st) == 0 && S_ISLNK(st.st_mode) && realpath(e->folder, real))
+		r = store_remove_folder(real, &e->f);
+	return r < 0 ? r : store_remove_folder(e->folder, &e->f);
+}
+
 static void work(struct pool_work *w)
 {
 	struct edit *e = CONTAINER_OF(w, struct edit, work);
@@ -111,13 +124,19 @@ static void work(struct pool_work *w)
 		e->r = fill_folder(e, e->folder);
 		break;
 	case REMOVE:
-		e->r = store_remove(e->folder, VM_FILE, &e->f);
+		e->r = vm_lease_remove(e->folder, &e->uuid, &e->host->uuid, &e->f);
+		if (e->r == 0)
+			e->r = store_remove(e->folder, VM_FILE, &e->f);
 		if (e->r == 0)
 			e->r = store_remove(e->folder, VM_RUNNING_FILE, &e->f);
-		(void)rmdir(e->folder); /* when nothing else was in it */
+		/* When nothing else was in it; or it is a link to one that others may have too. */
+		if (rmdir(e->folder) < 0 && errno == ENOTDIR)
+			(void)unlink(e->folder);
 		break;
 	case REMOVE_ALL:
-		e->r = store_remove_folder(e->folder, &e->f);
+		e->r = vm_lease_remove(e->folder, &e->uuid, &e->host->uuid, &e->f);
+		if (e->r == 0)
+			e->r = remove_all(e);
 		break;
 	}
 }
@@ -164,6 +183,7 @@ static struct edit *edit_new(struct vm *vm, enum what what, edit_done_fn *fn, vo
 	e->host = vm->host;
 	e->vm = vm;
 	e->what = what;
+	e->uuid = vm->settings->uuid;
 	e->done = fn;
 	e->ctx = ctx;
 	snprintf(e->vms, sizeof(e->vms), "%s/vms", vm->host->state);

@@ -83,18 +83,49 @@ void host_remove(struct host *h, struct vm *vm)
 	vm_free(vm);
 }
 
-/* Whether a VM with these settings is here, and whether it comes or goes. */
-static bool look_at_move(const struct host *h, const struct settings *s, struct move *ret)
+/* What its file tells of a VM whose worker is not there, as the lease knows better. */
+static int ask_lease(const struct host *h, const char *folder, const struct settings *s,
+		     const char *uuid, struct move *m, struct failure *f)
 {
-	char uuid[GUID_TEXT_LEN];
+	bool comes = m->state == MOVE_INCOMING;
+
+	switch (vm_lease_side(folder, &s->uuid, &h->uuid, f)) {
+	case LEASE_NOT_KNOWN:
+		log_line(LOG_LEVEL_ERROR, "%s", f->text);
+		return 0;
+	case LEASE_THERE:
+		m->state = comes ? MOVE_INCOMING : MOVE_GONE;
+		return comes ? 0 : move_write(h->state, uuid, m, f);
+	case LEASE_NOBODYS:
+		if (comes)
+			return 0;
+		break;
+	case LEASE_HERE:
+		break;
+	}
+	m->state = MOVE_NONE;
+	return move_drop(h->state, uuid, f);
+}
+
+/* Whether a VM with these settings is here, and whether it comes or goes. */
+static bool look_at_move(const struct host *h, const char *folder, const struct settings *s,
+			 struct move *ret)
+{
+	char uuid[GUID_TEXT_LEN], end[PATH_MAX];
 	struct failure f;
+	int r;
 
 	guid_format(&s->uuid, uuid);
-	if (move_read(h->state, uuid, ret, &f) == 0)
+	r = move_read(h->state, uuid, ret, &f);
+	if (r == 0 && (ret->state == MOVE_INCOMING || ret->state == MOVE_LEAVING) &&
+	    snprintf(end, sizeof(end), "%s/vm/%s/end", h->run, uuid) < (int)sizeof(end) &&
+	    access(end, F_OK) < 0)
+		r = ask_lease(h, folder, s, uuid, ret, &f);
+	if (r == 0)
 		return ret->state != MOVE_GONE;
-	/* It is not started by itself, as nobody knows where it is. */
+	/* Its lease keeps it from running twice. */
 	log_line(LOG_LEVEL_ERROR, "%s", f.text);
-	*ret = (struct move){.state = MOVE_LEAVING, .shared = true, .host = "another host"};
+	*ret = (struct move){.state = MOVE_NONE};
 	return true;
 }
 
@@ -137,7 +168,7 @@ static void load(struct host *h, const char *folder, const char *name)
 		log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: %s: %s", name, path, f.text);
 		return;
 	}
-	if (!look_at_move(h, settings, &move)) {
+	if (!look_at_move(h, folder, settings, &move)) {
 		settings_free(settings);
 		return;
 	}
@@ -151,7 +182,8 @@ static void load(struct host *h, const char *folder, const char *name)
 	}
 	if (vm) {
 		save_clean(folder);
-		offer_clean(folder, NULL);
+		if (move.state != MOVE_INCOMING) /* that is the other host's offer */
+			offer_clean(folder, NULL);
 		if (move.state == MOVE_INCOMING)
 			incoming_adopt(vm, &move);
 		else if (move.state == MOVE_LEAVING)
@@ -236,6 +268,12 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	if (store_make_folder(h->state, f) < 0 || store_make_folder(h->run, f) < 0)
 		return -EIO;
 	first = is_first_start(h);
+	r = host_uuid_init(h);
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR,
+			 "this host has no machine id, and starts no VM: %s; "
+			 "'systemd-machine-id-setup' makes one",
+			 strerror(-r));
 	r = pool_new(THREADS, &h->pool);
 	if (r >= 0)
 		r = sd_event_add_io(event, &h->pool_source, pool_fd(h->pool), EPOLLIN, on_work, h);
@@ -254,8 +292,14 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		adopt(CONTAINER_OF(at, struct vm, link));
 	network_start(h->network);
-	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next)
-		start_by_itself(CONTAINER_OF(at, struct vm, link));
+	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next) {
+		struct vm *vm = CONTAINER_OF(at, struct vm, link);
+
+		if (vm->incoming || vm->migration)
+			continue;
+		vm_lease_free(vm); /* it may have been held as the power went */
+		start_by_itself(vm);
+	}
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "base/guid.h"
 #include "base/list.h"
 #include "host/launch.h"
 #include "lib/fail.h"
@@ -23,6 +24,7 @@ struct host {
 	struct launcher launcher;
 	struct network *network;
 	const char *state, *run; /* folders */
+	struct guid uuid;        /* of this host, for leases; zero: it has none */
 	struct list vms;         /* by name */
 	unsigned vm_count;
 	struct list jobs; /* oldest first */
@@ -46,6 +48,8 @@ struct host_places {
 	const char *worker, *importer, *connector; /* programs */
 };
 int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f);
+/* Makes the host's UUID of its machine id. 0, or -errno: it has none, and starts no VM. */
+int host_uuid_init(struct host *h);
 /* Workers go on. */
 void host_done(struct host *h);
 

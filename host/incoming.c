@@ -27,13 +27,13 @@ struct incoming {
 	char uuid[GUID_TEXT_LEN];
 	struct move move;
 	json_t *config, *reasons;
-	int stream; /* that waits for the file; -1 */
 	int r;
 	struct failure f;
 	sd_event_source *patience;
-	bool shared;            /* the other host's folder is ours */
-	bool removing;          /* its files */
-	bool doubt;             /* it has no worker, and may have run */
+	bool streams;           /* its worker was given the stream */
+	bool removing;          /* it has no worker any more: its lease is asked, its files go */
+	bool doubt;             /* its lease does not tell */
+	bool here;              /* it does: it has been here */
 	incoming_made_fn *made; /* NULL: told */
 	void *ctx;
 	vm_done_fn *undone; /* or NULL */
@@ -43,8 +43,6 @@ struct incoming {
 static void incoming_free(struct incoming *i)
 {
 	sd_event_source_disable_unref(i->patience);
-	if (i->stream >= 0)
-		close(i->stream);
 	offer_free(i->offer);
 	json_decref(i->config);
 	json_decref(i->reasons);
@@ -77,20 +75,44 @@ static void in_pool(struct incoming *i, void (*work)(struct pool_work *w),
 	pool_submit(i->host->pool, &i->work);
 }
 
-bool incoming_is_shared(const struct vm *vm)
-{
-	return vm->incoming && vm->incoming->shared;
-}
-
 /* ---- taken back ---- */
 
+/* Unless it has been here. */
 static void remove_files(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
 	struct failure ignored;
+	enum lease_side side =
+		vm_lease_side(i->vm->folder, &i->vm->settings->uuid, &i->host->uuid, &i->f);
 
+	i->here = side == LEASE_HERE;
+	i->r = side == LEASE_NOT_KNOWN ? -EIO : 0;
+	if (i->r < 0 || i->here)
+		return;
 	i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
 	(void)store_remove_folder(i->vm->run, &ignored);
+}
+
+/* It is one of this host's: it has been here, or nobody can tell. */
+static void keep(struct incoming *i)
+{
+	struct vm *vm = i->vm;
+
+	vm->making = false;
+	if (i->r < 0) {
+		i->doubt = true;
+		snprintf(vm->problem, sizeof(vm->problem),
+			 "it came from %.100s, and nobody can tell whether it is here: %.300s",
+			 i->move.host, i->f.text);
+		log_line_of(LOG_LEVEL_ERROR, vm->log_fields, "%s", vm->problem);
+	}
+	vm_move(vm, VM_OFF);
+	if (i->r < 0) {
+		tell_undone(i, vm->problem);
+		return;
+	}
+	incoming_settle(vm);
+	vm_lease_free(vm);
 }
 
 static void on_removed(struct pool_work *w)
@@ -99,13 +121,8 @@ static void on_removed(struct pool_work *w)
 	struct vm *vm = i->vm;
 
 	i->removing = false;
-	if (i->r < 0) {
-		log_line_of(LOG_LEVEL_ERROR, vm->log_fields, "%s", i->f.text);
-		vm->making = false;
-		i->doubt = true;
-		snprintf(vm->problem, sizeof(vm->problem), "%s", i->f.text);
-		vm_move(vm, VM_OFF);
-		tell_undone(i, i->f.text);
+	if (i->r < 0 || i->here) {
+		keep(i);
 		return;
 	}
 	log_line_of(LOG_LEVEL_INFO, vm->log_fields,
@@ -137,27 +154,23 @@ static int path_in(const char *folder, const char *name, char path[PATH_MAX])
 }
 
 /* The other host's folder becomes ours by a link, or is under our name already. */
-static void look_at_shared(struct incoming *i, const char *own)
+static void look_at_folder(struct incoming *i, const char *own)
 {
 	struct stat here, there;
 
-	if (lstat(own, &here) < 0 && errno == ENOENT) {
-		i->move.made = MADE_LINK;
+	if (!offer_is_shared(i->offer)) {
+		offer_reason(i->reasons,
+			     "its folder %s is not here: both hosts have to reach the same one, "
+			     "with its lease, under that path",
+			     i->offer->folder);
 		return;
 	}
+	i->move.linked = lstat(own, &here) < 0 && errno == ENOENT;
+	if (i->move.linked)
+		return;
 	if (stat(own, &here) < 0 || stat(i->offer->folder, &there) < 0 ||
 	    here.st_dev != there.st_dev || here.st_ino != there.st_ino)
 		offer_reason(i->reasons, "there is something else at %s; move it away", own);
-}
-
-static void look_at_own(struct incoming *i, const char *own)
-{
-	char file[PATH_MAX];
-
-	i->move.made = MADE_FOLDER;
-	if (path_in(own, VM_FILE, file) == 0 && access(file, F_OK) == 0)
-		offer_reason(i->reasons, "there is a VM's %s here already, which is not in use",
-			     file);
 }
 
 static void look_at_move(struct incoming *i)
@@ -176,39 +189,16 @@ static void look_at_move(struct incoming *i)
 }
 
 /* The file first: what it tells of is made behind it. */
-static int make_own(const struct incoming *i, const char *vms, const char *own, struct failure *f)
-{
-	char *text = json_dumps(i->settings->root, JSON_INDENT(2)), new[PATH_MAX];
-	bool there = access(own, F_OK) == 0;
-	const char *folder = there ? own : new;
-	int r = text ? 0 : fail(f, -ENOMEM, "cannot make the VM '%s': out of memory", i->move.name);
-
-	if (r == 0 &&
-	    snprintf(new, sizeof(new), "%s/" STORE_NEW "%s", vms, i->move.name) >= (int)sizeof(new))
-		r = fail(f, -ENAMETOOLONG, "the path of %s is too long", vms);
-	if (r == 0 && !there)
-		r = store_make_folder(new, f);
-	if (r == 0)
-		r = store_write(folder, VM_FILE, text, strlen(text), f);
-	if (r == 0 && !there)
-		r = store_rename(new, own, f);
-	free(text);
-	return r;
-}
-
-static int make(struct incoming *i, const char *vms, const char *own)
+static int make(struct incoming *i, const char *own)
 {
 	struct failure ignored;
 	int r = move_write(i->host->state, i->uuid, &i->move, &i->f);
 
-	if (r < 0)
-		return r;
-	if (i->move.made == MADE_LINK)
+	if (r == 0 && i->move.linked) {
 		r = store_link(i->offer->folder, own, &i->f);
-	else if (i->move.made == MADE_FOLDER)
-		r = make_own(i, vms, own, &i->f);
-	if (r < 0)
-		(void)move_undo(i->host->state, i->uuid, &i->move, &ignored);
+		if (r < 0)
+			(void)move_undo(i->host->state, i->uuid, &i->move, &ignored);
+	}
 	return r;
 }
 
@@ -225,17 +215,13 @@ static void look(struct pool_work *w)
 		fail(&i->f, i->r, "the path of %s is too long", i->host->state);
 		return;
 	}
-	i->shared = offer_is_shared(i->offer);
 	look_at_move(i);
-	if (i->shared)
-		look_at_shared(i, own);
-	else
-		look_at_own(i, own);
-	offer_look(i->offer, i->settings, i->shared ? i->offer->folder : own, i->reasons);
+	look_at_folder(i, own);
+	offer_look(i->offer, i->settings, i->offer->folder, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
-		i->r = make(i, vms, own);
+		i->r = make(i, own);
 }
 
 /* ---- the worker ---- */
@@ -335,6 +321,7 @@ void incoming_settle(struct vm *vm)
 	struct incoming *i = vm->incoming;
 
 	vm->incoming = NULL;
+	vm->leased = true;
 	i->patience = sd_event_source_disable_unref(i->patience);
 	tell_made(i, vm, 0);
 	tell_undone(i, "it runs here already");
@@ -352,7 +339,7 @@ bool incoming_told(struct vm *vm, const char *state)
 	}
 	if (strcmp(state, "incoming") == 0 && vm->life == VM_INCOMING) {
 		tell_made(i, vm, 0);
-		if (!i->move.streamed || vm->adopted)
+		if (!i->streams)
 			be_patient(i);
 	}
 	return true;
@@ -369,16 +356,8 @@ bool incoming_ended(struct vm *vm, bool failed, const char *why)
 	fail(&i->f, -EIO, "the VM '%s' has not come here: %s", vm->name, why);
 	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "%s", i->f.text);
 	tell_made(i, NULL, -EIO);
-	if (!vm->silent || !i->move.streamed || i->undone) {
-		take_back(i);
-		return true;
-	}
-	i->doubt = true;
-	snprintf(vm->problem, sizeof(vm->problem),
-		 "its worker was killed as it came from %s: look there whether it runs; if it does "
-		 "not, start it here, else delete it here, which leaves its disks as they are",
-		 i->move.host);
-	vm_move(vm, VM_OFF);
+	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
+	take_back(i);
 	return true;
 }
 
@@ -391,7 +370,7 @@ int incoming_may_stream(const struct vm *vm, struct failure *f)
 	if (!i || vm->life != VM_INCOMING || i->doubt || !vm->worker || i->undone)
 		return fail(f, -EBUSY, "the VM '%s' does not wait for a stream: it is %s", vm->name,
 			    vm_life_label(vm));
-	if (i->move.streamed)
+	if (i->streams)
 		return fail(f, -EBUSY, "the VM '%s' has its stream already", vm->name);
 	return 0;
 }
@@ -408,32 +387,6 @@ static void on_streams(void *ctx, json_t *result, const char *sentence)
 		be_patient(vm->incoming);
 }
 
-static void note_stream(struct pool_work *w)
-{
-	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
-
-	i->r = move_write(i->host->state, i->uuid, &i->move, &i->f);
-}
-
-static void on_noted(struct pool_work *w)
-{
-	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
-	int fd = i->stream;
-
-	i->stream = -1;
-	if (i->r == 0 && i->vm->worker && i->vm->life == VM_INCOMING)
-		i->r = link_request(i->vm->worker, json_pack("{s:s}", "verb", "incoming"), fd,
-				    on_streams, i->vm);
-	else
-		close(fd);
-	if (i->r < 0)
-		log_line_of(LOG_LEVEL_ERROR, i->vm->log_fields,
-			    "the VM '%s' of %s gets no stream: %s", i->vm->name, i->move.host,
-			    i->f.text[0] ? i->f.text : strerror(-i->r));
-	if (i->r < 0 && !i->removing)
-		be_patient(i);
-}
-
 int incoming_stream(struct vm *vm, int fd, struct failure *f)
 {
 	struct incoming *i = vm->incoming;
@@ -443,10 +396,12 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 		close(fd);
 		return r;
 	}
+	r = link_request(vm->worker, json_pack("{s:s}", "verb", "incoming"), fd, on_streams, vm);
+	if (r < 0)
+		return fail(f, r, "the worker of the VM '%s' cannot be asked: %s", vm->name,
+			    strerror(-r));
 	i->patience = sd_event_source_disable_unref(i->patience);
-	i->move.streamed = true;
-	i->stream = fd;
-	in_pool(i, note_stream, on_noted);
+	i->streams = true;
 	return 0;
 }
 
@@ -483,6 +438,9 @@ static void look_at_host(const struct incoming *i)
 		offer_reason(i->reasons,
 			     "its Oya %s offers VMs otherwise than that of this host, %s", o->oya,
 			     OYA_VERSION);
+	if (guid_equal(&h->uuid, &(struct guid){0}) || guid_equal(&h->uuid, &o->host_uuid))
+		offer_reason(i->reasons,
+			     "the two hosts cannot be told from each other by their machine ids");
 	if (h->ending)
 		offer_reason(i->reasons, "this host ends, and its VMs with it");
 	if (host_find(h, o->name) || intake_makes(h, o->name))
@@ -559,7 +517,7 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 		offer_free(o);
 		return r < 0 ? r : fail(f, -ENOMEM, "cannot take the VM: out of memory");
 	}
-	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings, .stream = -1};
+	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings};
 	i->made = made;
 	i->ctx = ctx;
 	i->reasons = json_array();
@@ -583,8 +541,7 @@ void incoming_adopt(struct vm *vm, const struct move *m)
 
 	if (!i)
 		return;
-	*i = (struct incoming){
-		.host = vm->host, .vm = vm, .settings = vm->settings, .move = *m, .stream = -1};
+	*i = (struct incoming){.host = vm->host, .vm = vm, .settings = vm->settings, .move = *m};
 	snprintf(i->uuid, sizeof(i->uuid), "%s", vm->uuid);
 	vm->incoming = i;
 	vm->saved = false;
@@ -596,7 +553,6 @@ void incoming_look(struct vm *vm)
 	struct incoming *i = vm->incoming;
 
 	if (i && !i->removing && !i->doubt && !vm_worker_lives(vm)) {
-		vm->silent = true;
 		vm_ended(vm, true, "its worker is not there any more");
 	}
 }

@@ -4,9 +4,8 @@
  * by which the other host's worker gives the VM to it. What does not come to run here leaves
  * nothing: neither files nor ports.
  *
- * Whether it runs here is the worker's word, never ours. A worker that has died without a word is
- * a doubt, as the VM may have run: it stays, off, until its user or the other host says which it
- * is.
+ * Whether it has come is told by its lease, which its worker takes before it runs: who has ended
+ * and holds it has been here.
  *
  * Threads: the loop's; files are the pool's, in the VM's lane.
  */
@@ -31,9 +30,6 @@ typedef void incoming_made_fn(void *ctx, struct vm *vm, int r, json_t *reasons,
 int incoming_start(struct host *h, json_t *offer, incoming_made_fn *made, void *ctx,
 		   struct failure *f);
 
-/* Whether the other host's folder is its folder here. */
-bool incoming_is_shared(const struct vm *vm);
-
 /* Whether it can be given a stream now; and gives it one, which is taken. 0, or -errno and the
  * sentence. */
 int incoming_may_stream(const struct vm *vm, struct failure *f);
@@ -51,8 +47,8 @@ void incoming_look(struct vm *vm);
 
 /* What the worker tells: true when it is not running yet. */
 bool incoming_told(struct vm *vm, const char *state);
-/* The worker has ended, or did not come up. True: it has never run, and the VM goes; or nobody
- * knows, and it stays as it is. */
+/* The worker has ended, or did not come up. True: its lease is asked, and the VM goes unless it has
+ * been here. */
 bool incoming_ended(struct vm *vm, bool failed, const char *why);
 /* Its user has decided that it runs here. */
 void incoming_settle(struct vm *vm);

@@ -29,7 +29,8 @@ enum step {
 	MIGRATE_ASKS,     /* the worker, to begin */
 	MIGRATE_MOVES,    /* the worker does */
 	MIGRATE_UNDOES,   /* the other host, then the pool */
-	MIGRATE_DOUBT,    /* nobody knows where it is */
+	MIGRATE_JUDGES,   /* the pool: whose its lease is */
+	MIGRATE_DOUBT,    /* that does not tell */
 	MIGRATE_GOES,     /* the pool lets go of it */
 	MIGRATE_STUCK,    /* it has gone, and cannot be let go of */
 };
@@ -52,8 +53,10 @@ struct migration {
 	bool cancelled;
 	bool offered; /* the other host has something to undo */
 	bool noted;   /* the file is there */
-	bool held;    /* the worker has crashed, and its VM may run elsewhere */
-	bool told;    /* that it waits */
+	bool crashed; /* its worker has */
+	enum lease_side side;
+	struct guid target; /* the other host, for the lease */
+	bool told;          /* that it waits */
 };
 
 static void end_job(struct migration *m, const char *sentence)
@@ -106,7 +109,7 @@ static void on_clean(struct pool_work *w)
 {
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 	struct vm *vm = m->vm;
-	bool restart = m->held && vm->settings->crash == CRASH_RESTART && vm->life == VM_OFF;
+	bool restart = m->crashed && vm_may_restart(vm);
 
 	vm->migration = NULL;
 	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "the VM '%s' was not moved to %s: %s",
@@ -118,36 +121,16 @@ static void on_clean(struct pool_work *w)
 			    "cannot start the VM '%s': out of memory", vm->name);
 }
 
-/* Where it is not known it is not started by itself. */
-static void be_in_doubt(struct migration *m)
-{
-	struct vm *vm = m->vm;
-
-	m->step = MIGRATE_DOUBT;
-	m->look = sd_event_source_disable_unref(m->look);
-	snprintf(vm->problem, sizeof(vm->problem),
-		 "its worker ended as it moved to %s: look there whether it runs; if it does not, "
-		 "start it here",
-		 m->move.host);
-	end_job(m, vm->problem);
-	host_publish(m->host, "vm", vm_show(vm));
-}
-
 static void on_undone(void *ctx, const struct far_answer *a)
 {
 	struct migration *m = ctx;
 
 	m->far = NULL;
-	if (a->code == 0 && (a->status == 204 || a->status == 404)) {
-		in_pool(m, clean, on_clean);
-		return;
-	}
-	log_line_of(LOG_LEVEL_WARNING, m->vm->log_fields, "the VM '%s' cannot be undone on %s: %s",
-		    m->vm->name, m->peer.name, a->f->text);
-	if (m->held)
-		be_in_doubt(m);
-	else
-		in_pool(m, clean, on_clean);
+	if (a->code < 0 || (a->status != 204 && a->status != 404))
+		log_line_of(LOG_LEVEL_WARNING, m->vm->log_fields,
+			    "the VM '%s' cannot be undone on %s: %s", m->vm->name, m->peer.name,
+			    a->f->text);
+	in_pool(m, clean, on_clean);
 }
 
 static void call(struct migration *m, const char *method, const char *target, const json_t *body,
@@ -185,10 +168,7 @@ static void undo(struct migration *m)
 		if (m->r == 0)
 			return;
 	}
-	if (m->held)
-		be_in_doubt(m);
-	else
-		in_pool(m, clean, on_clean);
+	in_pool(m, clean, on_clean);
 }
 
 static void give_up(struct migration *m, const char *why)
@@ -272,8 +252,8 @@ void migrate_told(struct vm *vm, const json_t *status)
 		m->told = true;
 		if (m->job)
 			job_log(m->host, m->job,
-				"the other host does not answer any more: the VM stands still until "
-				"it is known where it runs");
+				"the other host does not answer: the VM stands still until its "
+				"lease tells where it runs");
 	}
 }
 
@@ -331,6 +311,7 @@ static void note(struct pool_work *w)
 static void on_noted(struct pool_work *w)
 {
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	char target[GUID_TEXT_LEN];
 	int fd = m->stream;
 	json_t *request;
 
@@ -339,8 +320,9 @@ static void on_noted(struct pool_work *w)
 		return;
 	m->stream = -1;
 	m->step = MIGRATE_ASKS;
-	request = json_pack("{s:s, s:I, s:o*}", "verb", "migrate", "bandwidth",
-			    (json_int_t)m->bandwidth, "downtime_us",
+	guid_format(&m->target, target);
+	request = json_pack("{s:s, s:s, s:I, s:o*}", "verb", "migrate", "target", target,
+			    "bandwidth", (json_int_t)m->bandwidth, "downtime_us",
 			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL);
 	m->r = vm_ask(m->vm, "move", request, fd, on_asked, m->vm, &m->f);
 	if (m->r < 0)
@@ -377,12 +359,17 @@ static void on_offered(void *ctx, const struct far_answer *a)
 {
 	struct migration *m = ctx;
 	char target[TARGET_MAX];
+	const char *host;
 
 	/* Without an answer it may have been taken all the same. */
 	m->offered = a->code < 0 ? a->sent : a->status < 400;
-	m->move.shared = json_is_true(json_object_get(a->body, "shared"));
 	if (!answered(m, a, 201))
 		return;
+	host = json_string_value(json_object_get(a->body, "host_uuid"));
+	if (!host || guid_parse(host, &m->target) < 0) {
+		give_up(m, "the other host does not say by what UUID leases name it");
+		return;
+	}
 	m->step = MIGRATE_CONNECTS;
 	snprintf(target, sizeof(target), "/v1/incoming/%s/stream", m->vm->name);
 	call(m, "POST", target, NULL, PROTOCOL, on_stream);
@@ -392,15 +379,18 @@ static void on_offered(void *ctx, const struct far_answer *a)
 
 static json_t *encode_offer(const struct migration *m)
 {
+	char uuid[GUID_TEXT_LEN];
 	struct processor processor;
 	struct utsname name;
 
 	processor_read(&processor);
 	uname(&name);
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o}", "version", OFFER_VERSION,
-			 "oya", OYA_VERSION, "name", m->vm->name, "host", name.nodename, "folder",
-			 m->real, "proof", m->proof, "settings", m->vm->settings->root, "disks",
-			 m->disks, "processor", processor_encode(&processor));
+	guid_format(&m->host->uuid, uuid);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o}", "version",
+			 OFFER_VERSION, "oya", OYA_VERSION, "name", m->vm->name, "host",
+			 name.nodename, "host_uuid", uuid, "folder", m->real, "proof", m->proof,
+			 "settings", m->vm->settings->root, "disks", m->disks, "processor",
+			 processor_encode(&processor));
 }
 
 static void look(struct pool_work *w)
@@ -513,23 +503,57 @@ void migrate_adopt(struct vm *vm, const struct move *move)
 void migrate_look(struct vm *vm)
 {
 	if (vm->migration && vm->migration->step == MIGRATE_MOVES && !vm_worker_lives(vm))
-		be_in_doubt(vm->migration);
+		(void)migrate_ended(vm, true, "its worker is not there any more");
 }
 
 /* ---- its end ---- */
 
+static void judge(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+
+	m->side = vm_lease_side(m->vm->folder, &m->vm->settings->uuid, &m->host->uuid, &m->f);
+}
+
+static void on_judged(struct pool_work *w)
+{
+	struct migration *m = CONTAINER_OF(w, struct migration, work);
+	struct vm *vm = m->vm;
+
+	if (m->side == LEASE_THERE) {
+		migrate_gone(vm, NULL);
+		return;
+	}
+	if (m->side == LEASE_NOT_KNOWN) {
+		m->step = MIGRATE_DOUBT;
+		snprintf(vm->problem, sizeof(vm->problem),
+			 "it was on its way to %.100s, and nobody can tell where it is: %.300s",
+			 m->move.host, m->f.text);
+		end_job(m, vm->problem);
+		host_publish(m->host, "vm", vm_show(vm));
+		return;
+	}
+	vm_lease_free(vm);
+	give_up(m, vm->problem[0] ? vm->problem : "it has ended");
+}
+
 bool migrate_ended(struct vm *vm, bool failed, const char *why)
 {
 	struct migration *m = vm->migration;
+	bool given = m && (m->step == MIGRATE_ASKS || m->step == MIGRATE_MOVES);
 
 	/* What the pool has comes to its end first, and finds the VM as it is then. */
-	if (!m || m->step == MIGRATE_LOOKS || m->step == MIGRATE_NOTES || m->step >= MIGRATE_UNDOES)
-		return m && m->step == MIGRATE_UNDOES && m->held;
-	m->held = failed && m->step >= MIGRATE_ASKS;
-	if (m->held)
+	if (m && (m->step == MIGRATE_OFFERS || m->step == MIGRATE_CONNECTS))
+		give_up(m, *why ? why : "it has ended");
+	if (!given)
+		return false;
+	m->crashed = failed;
+	m->step = MIGRATE_JUDGES;
+	m->look = sd_event_source_disable_unref(m->look);
+	if (failed)
 		snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	give_up(m, why && *why ? why : "it has ended");
-	return m->held;
+	in_pool(m, judge, on_judged);
+	return true;
 }
 
 /* The word is on the disk before anything else goes, so that a daemon that comes back goes on. */
@@ -574,12 +598,10 @@ void migrate_gone(struct vm *vm, const json_t *last)
 {
 	struct migration *m = vm->migration;
 
-	if (!m) { /* somebody else asked the worker to: what has the VM's disks is not ours to
-		     remove */
+	if (!m) { /* somebody else has asked the worker to */
 		m = migration_new(vm);
 		if (!m)
 			return;
-		m->move.shared = true;
 		snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
 		snprintf(m->move.host, sizeof(m->move.host), "another host");
 	}

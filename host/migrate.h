@@ -6,9 +6,8 @@
  *	look (own disks and folder) -> offer -> stream -> note on the disk -> worker -> gone
  *
  * Up to the worker's turn nothing of the VM has changed; what fails is undone on the other host.
- * From there on only the worker's word "moved" makes it leave this host. When there is no word,
- * since the worker was killed or the host ended, it stays, off, and is not started by itself: its
- * user looks where it is.
+ * From there on the VM leaves this host by the worker's word "moved", or when a worker that has
+ * ended without it has lost the VM's lease to the other host.
  *
  * Trust: the client delegates its own token for the other host, which is kept as long as this takes
  * and told to nobody.
@@ -39,15 +38,15 @@ int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_
 
 /* At the daemon's start: its file says that it leaves. */
 void migrate_adopt(struct vm *vm, const struct move *m);
-/* Behind vm_adopt(): one without a worker is in doubt. */
+/* Behind vm_adopt(): of one without a worker nobody can tell where it is. */
 void migrate_look(struct vm *vm);
 
 /* ---- for host/vm.c ---- */
 
 /* What the worker tells. */
 void migrate_told(struct vm *vm, const json_t *status);
-/* The worker has ended, but not as one that has given its VM away. True: nobody knows whether it
- * runs elsewhere, so it is not started by itself. */
+/* The worker has ended without the word that it has given its VM away. True: the lease is asked
+ * first where the VM is; what is to follow then follows. */
 bool migrate_ended(struct vm *vm, bool failed, const char *why);
 /* The worker has ended, and its VM runs on the other host: it leaves this one. `last` is what its
  * file tells of it, or NULL. */

@@ -25,8 +25,6 @@ static const char *const states[] = {[MOVE_NONE] = "none",
 				     [MOVE_INCOMING] = "incoming",
 				     [MOVE_LEAVING] = "leaving",
 				     [MOVE_GONE] = "gone"};
-static const char *const mades[] = {
-	[MADE_NOTHING] = "nothing", [MADE_LINK] = "link", [MADE_FOLDER] = "folder"};
 
 static int path_of(const char *state, const char *name, char path[PATH_MAX])
 {
@@ -38,13 +36,12 @@ static int path_of(const char *state, const char *name, char path[PATH_MAX])
 static int decode(json_t *root, struct move *m, struct failure *f)
 {
 	static const struct field fields[] = {
-		{"version", JSON_INTEGER}, {"state", JSON_STRING},  {"name", JSON_STRING},
-		{"host", JSON_STRING},     {"made", JSON_STRING},   {"was_gone", JSON_TRUE},
-		{"shared", JSON_TRUE},     {"streamed", JSON_TRUE},
+		{"version", JSON_INTEGER}, {"state", JSON_STRING}, {"name", JSON_STRING},
+		{"host", JSON_STRING},     {"linked", JSON_TRUE},  {"was_gone", JSON_TRUE},
 	};
 	const char *name = json_string_value(json_object_get(root, "name"));
 	const char *host = json_string_value(json_object_get(root, "host"));
-	unsigned state = MOVE_NONE, made = MADE_NOTHING;
+	unsigned state = MOVE_NONE;
 	uint64_t version = 0;
 	int r = fields_check_of("the move", root, "the file", fields, ARRAY_LEN(fields), f);
 
@@ -52,20 +49,16 @@ static int decode(json_t *root, struct move *m, struct failure *f)
 		r = field_number(root, "version", VERSION, VERSION, &version, f);
 	if (r == 0)
 		r = field_word(root, "state", "the move", states, ARRAY_LEN(states), &state, f);
-	if (r == 0)
-		r = field_word(root, "made", "the move", mades, ARRAY_LEN(mades), &made, f);
 	if (r < 0)
 		return r;
 	if (!version || state == MOVE_NONE || !name || !vm_name_allowed(name) || !host ||
 	    strlen(host) > MOVES_HOST_MAX)
 		return fail(f, -EINVAL, "it is not whole");
 	m->state = (enum move_state)state;
-	m->made = (enum move_made)made;
 	snprintf(m->name, sizeof(m->name), "%s", name);
 	snprintf(m->host, sizeof(m->host), "%s", host);
+	field_bool(root, "linked", &m->linked);
 	field_bool(root, "was_gone", &m->was_gone);
-	field_bool(root, "shared", &m->shared);
-	field_bool(root, "streamed", &m->streamed);
 	return 0;
 }
 
@@ -106,10 +99,9 @@ int move_read(const char *state, const char *uuid, struct move *ret_move, struct
 
 int move_write(const char *state, const char *uuid, const struct move *m, struct failure *f)
 {
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:b, s:b}", "version", VERSION,
-				 "state", states[m->state], "name", m->name, "host", m->host,
-				 "made", mades[m->made], "was_gone", m->was_gone, "shared",
-				 m->shared, "streamed", m->streamed);
+	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "version", VERSION, "state",
+				 states[m->state], "name", m->name, "host", m->host, "linked",
+				 m->linked, "was_gone", m->was_gone);
 	char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
 	char folder[PATH_MAX];
 	int r;
@@ -140,21 +132,6 @@ int move_drop(const char *state, const char *uuid, struct failure *f)
 
 /* ---- the folder ---- */
 
-/* Settings and mark go; what else there is stays, and the folder with it. */
-static int empty_folder(const char *folder, struct failure *f)
-{
-	int r;
-
-	if (access(folder, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	r = store_remove(folder, VM_FILE, f);
-	if (r == 0)
-		r = store_remove(folder, VM_RUNNING_FILE, f);
-	if (r == 0)
-		(void)rmdir(folder);
-	return r;
-}
-
 static int vms_of(const char *state, const struct move *m, char vms[PATH_MAX],
 		  char folder[PATH_MAX], struct failure *f)
 {
@@ -169,16 +146,12 @@ int move_undo(const char *state, const char *uuid, const struct move *m, struct 
 	struct move gone = *m;
 	int r = vms_of(state, m, vms, folder, f);
 
-	if (r == 0 && m->made == MADE_LINK)
+	if (r == 0 && m->linked)
 		r = store_remove(vms, m->name, f);
-	if (r == 0 && m->made == MADE_FOLDER)
-		r = empty_folder(folder, f);
 	if (r < 0)
 		return r;
 	gone.state = MOVE_GONE;
-	gone.made = MADE_NOTHING;
-	gone.was_gone = gone.streamed = false;
-	gone.shared = true;
+	gone.linked = gone.was_gone = false;
 	return m->was_gone ? move_write(state, uuid, &gone, f) : move_drop(state, uuid, f);
 }
 
@@ -194,10 +167,9 @@ int move_let_go(const char *state, const char *uuid, const struct move *m, struc
 		return errno == ENOENT
 			       ? move_drop(state, uuid, f)
 			       : fail(f, -errno, "cannot look at %s: %s", folder, strerror(errno));
-	/* The file alone tells that what is in a folder of ours is another host's. */
-	if (m->shared && !S_ISLNK(st.st_mode))
+	if (!S_ISLNK(st.st_mode))
 		return 0;
-	r = m->shared ? store_remove(vms, m->name, f) : empty_folder(folder, f);
+	r = store_remove(vms, m->name, f);
 	return r < 0 ? r : move_drop(state, uuid, f);
 }
 

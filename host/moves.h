@@ -2,15 +2,15 @@
 /*
  * What the disk tells of VMs that come from another host or go to one: a file for each, by its
  * UUID, in the folder `moves` of this host's state. It is not in the VM's folder, which both hosts
- * may have in common: what it says is of this host alone.
+ * have in common: what it says is of this host alone. Who runs the VM its lease says, not this.
  *
- * A VM's folder is `vms/NAME`, or what a link of that name leads to. When the other host reaches it
- * under the path that it has here, it takes the same folder, by a link of its own; else it makes
- * one, with the settings.
+ * A VM's folder is `vms/NAME`, or what a link of that name leads to. A host that takes a VM makes
+ * such a link; one that gives it away removes its link, or, when it has the folder itself, keeps
+ * the file as a note that it does not list what is there.
  *
  * Invariants:
  *  1. the file is there before anything of a VM that comes is, and until all of it is gone again or
- *     its worker has run here;
+ *     it has run here;
  *  2. a VM that goes leaves this host only behind its file's word that it has gone.
  *
  * Threads: the pool's, or the start of the daemon; all of these may wait for the disk.
@@ -33,16 +33,12 @@ enum move_state {
 	MOVE_GONE,     /* it runs elsewhere */
 };
 
-enum move_made { MADE_NOTHING, MADE_LINK, MADE_FOLDER };
-
 struct move {
 	enum move_state state;
 	char name[VM_NAME_MAX + 1];
 	char host[MOVES_HOST_MAX + 1]; /* the other one, for sentences */
-	enum move_made made;           /* incoming: of vms/NAME */
+	bool linked;                   /* incoming: vms/NAME is a link that is made for it */
 	bool was_gone;                 /* incoming: it had left this host, which has its folder */
-	bool streamed; /* incoming: its worker was given the stream, and may have run */
-	bool shared;   /* leaving, gone: the other host uses its folder */
 };
 
 /* Pure: the text of a file. 0, or -EINVAL and the sentence. */

@@ -208,6 +208,7 @@ static int decode_texts(json_t *body, struct offer *o, struct failure *f)
 {
 	const char *name = json_string_value(json_object_get(body, "name"));
 	const char *host = json_string_value(json_object_get(body, "host"));
+	const char *host_uuid = json_string_value(json_object_get(body, "host_uuid"));
 	const char *oya = json_string_value(json_object_get(body, "oya"));
 	const char *folder = json_string_value(json_object_get(body, "folder"));
 	const char *proof = json_string_value(json_object_get(body, "proof"));
@@ -219,6 +220,8 @@ static int decode_texts(json_t *body, struct offer *o, struct failure *f)
 		return fail(f, -EINVAL, "'folder' of the offer is no absolute path");
 	if (!proof || guid_parse(proof, &g) < 0)
 		return fail(f, -EINVAL, "'proof' of the offer is no UUID");
+	if (!host_uuid || guid_parse(host_uuid, &o->host_uuid) < 0)
+		return fail(f, -EINVAL, "'host_uuid' of the offer is no UUID");
 	snprintf(o->name, sizeof(o->name), "%s", name);
 	snprintf(o->host, sizeof(o->host), "%s", host ? host : "another host");
 	snprintf(o->oya, sizeof(o->oya), "%s", oya ? oya : "");
@@ -242,9 +245,10 @@ static void decode_settings(json_t *object, struct offer *o)
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 {
 	static const struct field fields[] = {
-		{"version", JSON_INTEGER}, {"oya", JSON_STRING},    {"name", JSON_STRING},
-		{"host", JSON_STRING},     {"folder", JSON_STRING}, {"proof", JSON_STRING},
-		{"settings", JSON_OBJECT}, {"disks", JSON_ARRAY},   {"processor", JSON_OBJECT},
+		{"version", JSON_INTEGER},  {"oya", JSON_STRING},    {"name", JSON_STRING},
+		{"host", JSON_STRING},      {"folder", JSON_STRING}, {"proof", JSON_STRING},
+		{"settings", JSON_OBJECT},  {"disks", JSON_ARRAY},   {"processor", JSON_OBJECT},
+		{"host_uuid", JSON_STRING},
 	};
 	struct offer *o = calloc(1, sizeof(*o));
 	int r = o ? fields_check_of("the offer", body, "the request", fields, ARRAY_LEN(fields), f)

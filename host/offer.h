@@ -38,6 +38,7 @@ struct offer_disk {
 struct offer {
 	char name[VM_NAME_MAX + 1];
 	char host[MOVES_HOST_MAX + 1]; /* who offers, as it calls itself */
+	struct guid host_uuid;         /* for the lease */
 	char oya[32];                  /* its version */
 	uint64_t version;              /* of the offer: others are told, not refused */
 	struct settings *settings;     /* NULL: this host cannot use them; `why` tells why */
@@ -64,7 +65,7 @@ void offer_clean(const char *folder, const char *proof);
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f);
 void offer_free(struct offer *o);
 
-/* Whether the folder of the source is here too. It may wait for a disk. */
+/* Whether the folder of the source is here too: its lease is there. It may wait for a disk. */
 bool offer_is_shared(const struct offer *o);
 
 /* What stands in the way on this host, beside what its daemon knows: sentences are added to the

@@ -8,8 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/util.h"
+#include "host/save.h"
 #include "host/settings_parts.h"
 #include "lib/fields.h"
+#include "lib/lease.h"
 
 #define DISKS_MAX 256u /* the worker knows their number better */
 #define CONTROLLERS_MAX 4u
@@ -18,9 +21,16 @@
 
 #define NO_MEMORY(f) fail(f, -ENOMEM, "cannot change the VM's disks: out of memory")
 
-/* A name in the VM's folder, or an absolute path: nothing that climbs out of the folder. */
+/* A name in the VM's folder, or an absolute path: nothing that climbs out of the folder, and none
+ * of our own files, which users are told to remove. */
 static bool file_allowed(const char *file)
 {
+	static const char *const own[] = {VM_FILE, VM_RUNNING_FILE, SAVE_FILE, LEASE_FILE};
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+		if (strcmp(file, own[i]) == 0)
+			return false;
+	}
 	return file[0] == '/' || (file[0] && file[0] != '.' && !strchr(file, '/'));
 }
 

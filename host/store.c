@@ -12,32 +12,12 @@
 
 #define FOLDERS_OPEN 16
 
-/* The folder of a path, flushed, so that what was made or removed in it stays so. */
-static int flush_parent(const char *path)
-{
-	char parent[PATH_MAX];
-	char *slash;
-	int fd, r = 0;
-
-	snprintf(parent, sizeof(parent), "%s", path);
-	slash = strrchr(parent, '/');
-	if (!slash)
-		return 0;
-	slash[slash == parent] = '\0';
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		r = -errno;
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
 int store_make_folder(const char *path, struct failure *f)
 {
 	int r = mkdir(path, 0700) < 0 ? -errno : 0;
 
 	if (r == 0)
-		r = flush_parent(path);
+		r = store_flush_parent(path);
 	return r < 0 && r != -EEXIST
 		       ? fail(f, r, "cannot make the folder %s: %s", path, strerror(-r))
 		       : 0;
@@ -45,7 +25,7 @@ int store_make_folder(const char *path, struct failure *f)
 
 int store_link(const char *target, const char *path, struct failure *f)
 {
-	int r = symlink(target, path) < 0 ? -errno : flush_parent(path);
+	int r = symlink(target, path) < 0 ? -errno : store_flush_parent(path);
 
 	return r < 0 ? fail(f, r, "cannot make the link %s: %s", path, strerror(-r)) : 0;
 }
@@ -55,7 +35,7 @@ int store_rename(const char *from, const char *to, struct failure *f)
 	int r = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
 
 	if (r == 0) {
-		r = flush_parent(to);
+		r = store_flush_parent(to);
 		if (r < 0)
 			(void)renameat2(AT_FDCWD, to, AT_FDCWD, from, RENAME_NOREPLACE);
 	}
@@ -71,7 +51,7 @@ int store_remove(const char *folder, const char *name, struct failure *f)
 	if (unlink(path) < 0 && errno != ENOENT)
 		r = -errno;
 	if (r == 0)
-		r = flush_parent(path);
+		r = store_flush_parent(path);
 	return r < 0 ? fail(f, r, "cannot remove %s: %s", path, strerror(-r)) : 0;
 }
 
@@ -90,7 +70,7 @@ int store_remove_folder(const char *path, struct failure *f)
 	if (r == -1)
 		r = -errno;
 	if (r == 0)
-		r = flush_parent(path);
+		r = store_flush_parent(path);
 	return r < 0 && r != -ENOENT
 		       ? fail(f, r, "cannot remove the folder %s: %s", path, strerror(-r))
 		       : 0;

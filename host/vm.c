@@ -276,7 +276,7 @@ static int launch_it(struct vm *vm, struct failure *f)
 	return 0;
 }
 
-/* Its NICs have their ports: the worker comes next. */
+/* Its NICs have their ports: the worker comes last. */
 static void on_plugged(void *ctx, int r, const struct failure *why)
 {
 	struct failure f = {""};
@@ -293,33 +293,60 @@ static void on_plugged(void *ctx, int r, const struct failure *why)
 		vm_ended(vm, true, f.text);
 }
 
-static int begin(struct vm *vm, struct failure *f)
+static int plug(struct vm *vm, struct failure *f)
 {
 	struct port_config *ports;
 	size_t count;
-	int r = vm->saving
-			? fail(f, -EBUSY, "cannot start the VM '%s': it is being saved", vm->name)
-			: settings_ports(vm->settings, &ports, &count, f);
+	int r = settings_ports(vm->settings, &ports, &count, f);
 
+	if (r < 0)
+		return r;
+	if (count)
+		return network_plug(vm->host->network, ports, count, on_plugged, vm, f);
+	free(ports);
+	return launch_it(vm, f);
+}
+
+void vm_lease_taken(struct vm *vm, int r, const struct failure *why)
+{
+	struct failure f = *why;
+
+	if (r == 0 && vm->life == VM_STOPPING) {
+		vm_ended(vm, false, "");
+		return;
+	}
+	if (r == 0)
+		r = plug(vm, &f);
+	if (r == 0)
+		mark_running(vm, true);
+	else
+		vm_ended(vm, true, f.text);
+}
+
+/* First the lease, by which nothing is changed when another host has it. */
+static int begin(struct vm *vm, struct failure *f)
+{
+	int r;
+
+	if (vm->saving)
+		return fail(f, -EBUSY, "cannot start the VM '%s': it is being saved", vm->name);
+	/* It would lose the lease that it has. */
+	if (vm_worker_lives(vm))
+		return fail(f, -EBUSY, "cannot start the VM '%s': a worker of it lives already",
+			    vm->name);
+	r = vm_lease_take(vm, f);
 	if (r < 0)
 		return r;
 	vm->timer = sd_event_source_disable_unref(vm->timer);
 	vm->problem[0] = '\0';
 	vm->off_wanted = vm->adopted = vm->host_ends = false;
-	if (count) {
-		r = network_plug(vm->host->network, ports, count, on_plugged, vm, f);
-	} else {
-		free(ports);
-		r = launch_it(vm, f);
-	}
-	if (r == 0 && vm->life != VM_INCOMING)
-		vm_move(vm, VM_STARTING);
-	return r;
+	vm_move(vm, VM_STARTING);
+	return 0;
 }
 
 int vm_await(struct vm *vm, struct failure *f)
 {
-	return begin(vm, f);
+	return plug(vm, f);
 }
 
 static void unplug(struct vm *vm)
@@ -351,10 +378,7 @@ int vm_start(struct vm *vm, struct failure *f)
 	if (vm->incoming)
 		incoming_settle(vm);
 	vm->crashes = 0;
-	r = begin(vm, f);
-	if (r == 0)
-		mark_running(vm, true);
-	return r;
+	return begin(vm, f);
 }
 
 /* What it is without a worker. */
@@ -377,8 +401,7 @@ static int on_restart(sd_event_source *source, uint64_t us, void *ctx)
 	return 0;
 }
 
-/* After a crash: whether it is started again. */
-static bool may_restart(struct vm *vm)
+bool vm_may_restart(struct vm *vm)
 {
 	const struct settings *s = vm->settings;
 	uint64_t now = now_us();
@@ -403,6 +426,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	if (vm->incoming && incoming_ended(vm, failed, why))
 		return;
 	held = migrate_ended(vm, failed, why);
+	if (vm->leased && !held)
+		vm_lease_free(vm);
 	if (!failed || vm->off_wanted) {
 		mark_running(vm, false);
 		vm_move(vm, vm_at_rest(vm));
@@ -411,7 +436,7 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	}
 	if (!held)
 		snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	if (was_up && !held && may_restart(vm) &&
+	if (was_up && !held && vm_may_restart(vm) &&
 	    set_timer(vm, RESTART_DELAY_US, on_restart) >= 0) {
 		vm->restarts++;
 		vm_move(vm, VM_WAITING);
@@ -451,6 +476,7 @@ bool vm_adopt(struct vm *vm)
 	snprintf(path, sizeof(path), "%s/end", vm->run);
 	if (stat(path, &end) < 0)
 		return false;
+	vm->leased = !vm->incoming;
 	if (vm_worker_watch(vm) < 0 || !vm_worker_lives(vm)) {
 		/* It has ended while nobody looked: as if it ended now. */
 		vm_worker_take_end(vm);

@@ -15,7 +15,9 @@
  *  1. a worker is started only from VM_OFF, VM_WAITING and VM_SAVED, in which none lives, and
  *     once from VM_INCOMING, where a VM begins that comes from another host;
  *  2. the life leaves VM_STARTING to VM_STOPPING for VM_OFF or VM_WAITING only when the worker's
- *     end is known.
+ *     end is known;
+ *  3. a worker is started only while this host holds the VM's lease, which is freed when its end is
+ *     known.
  */
 #ifndef OYA_HOST_VM_H
 #define OYA_HOST_VM_H
@@ -76,12 +78,13 @@ struct vm {
 	unsigned tries;              /* to connect */
 	bool end_told;               /* its worker has closed `end`, and may hold its lock still */
 	bool adopted;                /* its worker was up before we were */
+	bool leased;                 /* its lease is this host's, or may be */
+	uint64_t lease_epoch;        /* that its worker is told */
 	bool saved;                  /* its folder has a state that it goes on from */
 	bool taking;                 /* the state is being removed */
 	struct saving *saving;       /* or NULL */
 	struct incoming *incoming;   /* it comes from another host; or NULL */
 	struct migration *migration; /* it goes to one; or NULL */
-	bool silent;                 /* its worker ended without a word */
 	bool making, edited;         /* see edit.h */
 	bool plugged;                /* its NICs have ports, or are given some */
 	bool off_wanted;             /* its end is its user's wish */
@@ -114,7 +117,10 @@ int vm_await(struct vm *vm, struct failure *f);
 /* It is to run when the host starts the next time. */
 void vm_mark_running(struct vm *vm);
 
-/* At the start of the host. */
+/* After a crash: whether it is started again. */
+bool vm_may_restart(struct vm *vm);
+
+/* At the start of the host, or after a crash. */
 int vm_start_later(struct vm *vm, unsigned delay_s);
 
 /* Before it is stopped since the host ends: it is noted as one that ran, and is not started again
@@ -154,6 +160,22 @@ int vm_worker_watch(struct vm *vm);
 void vm_worker_connect(struct vm *vm);
 /* It is dead: what it said at its end. */
 void vm_worker_take_end(struct vm *vm);
+
+/* Its lease, for a start: vm_lease_taken() comes later; and for who comes next. */
+int vm_lease_take(struct vm *vm, struct failure *f);
+void vm_lease_taken(struct vm *vm, int r, const struct failure *why);
+void vm_lease_free(struct vm *vm);
+/* Adds what the worker is told of it; -1: no memory. */
+int vm_lease_config(const struct vm *vm, json_t *config);
+/* On a thread of the pool, or as the daemon starts, when no worker of this host's lives: who has
+ * it. An offer of ours is taken back first. */
+enum lease_side { LEASE_NOT_KNOWN, LEASE_HERE, LEASE_THERE, LEASE_NOBODYS };
+enum lease_side vm_lease_side(const char *folder, const struct guid *vm, const struct guid *me,
+			      struct failure *f);
+/* On a thread of the pool: of a VM that is deleted. 0, or -errno and the sentence when another host
+ * has it. */
+int vm_lease_remove(const char *folder, const struct guid *vm, const struct guid *me,
+		    struct failure *f);
 
 /* The worker has ended: `failed` otherwise than by anybody's wish, and why. */
 void vm_ended(struct vm *vm, bool failed, const char *why);

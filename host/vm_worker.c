@@ -67,7 +67,6 @@ void vm_worker_take_end(struct vm *vm)
 		json_decref(end);
 		return;
 	}
-	vm->silent = !result;
 	if (result)
 		snprintf(why, sizeof(why), "%s", reason ? reason : "");
 	json_decref(end);
@@ -276,7 +275,7 @@ static int write_config(const struct vm *vm, struct failure *f)
 
 	if (config && vm->incoming)
 		(void)json_object_set_new(config, "incoming", json_true());
-	if (config &&
+	if (config && vm_lease_config(vm, config) == 0 &&
 	    (!vm->saved || json_object_set_new(config, "restore",
 					       json_sprintf("%s/%s", vm->folder, SAVE_FILE)) == 0))
 		text = json_dumps(config, JSON_INDENT(2));

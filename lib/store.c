@@ -90,3 +90,22 @@ int store_write(const char *folder, const char *name, const char *text, size_t l
 		close(at);
 	return r < 0 ? fail(f, r, "cannot write %s/%s: %s", folder, name, strerror(-r)) : 0;
 }
+
+int store_flush_parent(const char *path)
+{
+	char parent[PATH_MAX];
+	char *slash;
+	int fd, r = 0;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (!slash)
+		return 0;
+	slash[slash == parent] = '\0';
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	return r;
+}

@@ -2,7 +2,7 @@
 /*
  * Small files read and written as a whole, so that what was said to be done is on the disk.
  *
- * Threads: any; both may wait for the disk.
+ * Threads: any; all may wait for the disk.
  *
  * Invariants:
  *  1. a file is replaced as a whole: readers find the old text or the new one, also after a power
@@ -25,5 +25,8 @@ int store_read(const char *path, size_t max, char **ret_text, size_t *ret_len, s
 /* Writes the file `name` of a folder. 0, or -errno and the sentence, with the old one as it was. */
 int store_write(const char *folder, const char *name, const char *text, size_t len,
 		struct failure *f);
+
+/* Flushes the folder of a path, so that what was made or removed in it stays so. 0 or -errno. */
+int store_flush_parent(const char *path);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "abi/vmbus.h"
 #include "base/util.h"
+#include "lib/lease.h"
 #include "lib/random.h"
 #include "worker/config_priv.h"
 
@@ -316,6 +317,29 @@ static int decode_enlightenments(json_t *obj, struct config *c, struct failure *
 	return r;
 }
 
+static int decode_lease(json_t *obj, struct config *c, struct failure *f)
+{
+	static const struct guid nobody;
+	static const struct field keys[] = {
+		{"path", JSON_STRING}, {"epoch", JSON_INTEGER}, {"host", JSON_STRING}};
+	const char *host = json_string_value(json_object_get(obj, "host"));
+	int r = fields_check(obj, "'lease'", keys, ARRAY_LEN(keys), f);
+
+	if (r == 0)
+		r = field_string(obj, "path", &c->lease_path);
+	if (r == 0)
+		r = field_number(obj, "epoch", 1, LEASE_EPOCH_MAX, &c->lease_epoch, f);
+	if (r < 0)
+		return r;
+	if (!c->lease_path || !host || !c->lease_epoch != c->incoming)
+		return OR_INVALID(
+			f, "'lease' needs a 'path', a 'host', and an 'epoch' unless the VM is "
+			   "'incoming'");
+	if (guid_parse(host, &c->host_uuid) < 0 || guid_equal(&c->host_uuid, &nobody))
+		return OR_INVALID(f, "'%.48s' is no UUID of a host", host);
+	return 0;
+}
+
 static int decode_lists(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *disks = json_object_get(root, "disks"), *nics = json_object_get(root, "nics");
@@ -383,6 +407,7 @@ static const struct field root_keys[] = {
 	{"console", JSON_OBJECT},
 	{"control", JSON_STRING},
 	{"end", JSON_STRING},
+	{"lease", JSON_OBJECT},
 	{"restore", JSON_STRING},
 	{"incoming", JSON_TRUE},
 	{"sandbox", JSON_TRUE},
@@ -431,6 +456,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *boot = json_object_get(root, "boot"), *console = json_object_get(root, "console");
 	json_t *enlightenments = json_object_get(root, "enlightenments");
+	json_t *lease = json_object_get(root, "lease");
 	int r = fields_check(root, "the configuration", root_keys, ARRAY_LEN(root_keys), f);
 
 	if (r == 0)
@@ -454,6 +480,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 	if (r == 0 && c->state_path && c->incoming)
 		r = OR_INVALID(f, "it goes on from a file ('restore') or from a connection "
 				  "('incoming'), not from both");
+	if (r == 0 && lease)
+		r = decode_lease(lease, c, f);
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)
@@ -549,6 +577,7 @@ void config_free(struct config *c)
 	free(c->console_path);
 	free(c->control_path);
 	free(c->end_path);
+	free(c->lease_path);
 	free(c->state_path);
 	free(c);
 }

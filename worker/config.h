@@ -93,10 +93,13 @@ struct config {
 	struct config_port nic[CONFIG_NICS_MAX];
 	enum config_console console;
 	char *console_path;
-	char *control_path;         /* NULL: no control socket */
-	char *state_path;           /* of a saved state to go on from; NULL: the VM boots */
-	bool incoming;              /* it comes from another worker, over a connection */
-	char *end_path;             /* NULL: nobody wants to know how it ended */
+	char *control_path;   /* NULL: no control socket */
+	char *state_path;     /* of a saved state to go on from; NULL: the VM boots */
+	bool incoming;        /* it comes from another worker, over a connection */
+	char *end_path;       /* NULL: nobody wants to know how it ended */
+	char *lease_path;     /* NULL: nobody else could run it */
+	uint64_t lease_epoch; /* at which host_uuid holds it; 0: it is to be offered to it */
+	struct guid host_uuid;
 	uint32_t vmbus_max_version; /* 0: the newest */
 	bool stimer;                /* offer synthetic timers */
 	unsigned scsi_queues;       /* channels of a disk controller */

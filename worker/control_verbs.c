@@ -209,12 +209,15 @@ static int wish_number(const struct request *r, const char *name, uint64_t most,
 static int verb_migrate(struct request *r, json_t **ret_result, struct failure *f)
 {
 	struct migrate_wish wish = {.downtime_us = MIGRATE_DOWNTIME_US};
+	const char *target = json_string_value(json_object_get(r->arguments, "target"));
 	int fd = take_fd(r), e;
 
 	(void)ret_result;
 	e = wish_number(r, "downtime_us", MIGRATE_DOWNTIME_MAX_US, &wish.downtime_us, f);
 	if (e == 0)
 		e = wish_number(r, "bandwidth", INT64_MAX, &wish.bandwidth, f);
+	if (e == 0 && target && guid_parse(target, &wish.target) < 0)
+		e = fail(f, -EINVAL, "'target' is no UUID of a host");
 	if (e == 0)
 		return migrate_begin(r->vm, fd, &wish, f);
 	if (fd >= 0)

@@ -46,8 +46,17 @@ static int take_over(struct vm *vm, struct failure *f)
 		return fail(f, -EBADMSG,
 			    "the other host says neither that it is to run nor that it "
 			    "is to stand still");
+	if (!m.value != (vm->lease.fd < 0))
+		return fail(f, -EBADMSG,
+			    m.value ? "the VM has a lease there, and none here"
+				    : "the VM has a lease here, and none there");
 	pthread_mutex_lock(&vm->lock);
-	r = storage_lock(&vm->storage, f);
+	r = vm->want_stop ? fail(f, -ECANCELED, "it was told to end") : 0;
+	if (r == 0)
+		r = storage_lock(&vm->storage, f);
+	/* From here on it is ours, and nobody else's. */
+	if (r == 0 && m.value)
+		r = lease_take(&vm->lease, &vm->config->host_uuid, m.value, &vm->lease_epoch, f);
 	if (r == 0)
 		r = vm_arrived(vm, m.kind == MOVE_STAND, f);
 	pthread_mutex_unlock(&vm->lock);

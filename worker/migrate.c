@@ -124,8 +124,9 @@ bool migrate_runs(const struct vm *vm)
 	return vm->migration.fd >= 0;
 }
 
-static int may_begin(struct vm *vm, int fd, struct failure *f)
+static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
 {
+	static const struct guid nobody;
 	const char *name = vm->config->name;
 
 	if (fd < 0)
@@ -137,6 +138,12 @@ static int may_begin(struct vm *vm, int fd, struct failure *f)
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': it is %s", name,
 			    vm_state_label(vm));
+	if (vm->lease.fd >= 0 && guid_equal(&wish->target, &nobody))
+		return fail(
+			f, -EINVAL,
+			"cannot migrate the VM '%s': it has a lease, and the request does not say "
+			"which host ('target') is to have it",
+			name);
 	if (vm->disk_failed || vm->want_pause)
 		return fail(f, -EBUSY,
 			    "cannot migrate the VM '%s': a disk of it has failed, and keeps "
@@ -153,7 +160,7 @@ static int may_begin(struct vm *vm, int fd, struct failure *f)
 int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
 {
 	struct migration *m = &vm->migration;
-	int r = may_begin(vm, fd, f);
+	int r = may_begin(vm, fd, wish, f);
 
 	if (r == 0)
 		r = state_collect_machine(vm, &m->image, f);
@@ -162,7 +169,7 @@ int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct
 	if (r == 0) {
 		m->fd = fd;
 		m->wish = *wish;
-		m->cancel = m->done = m->frozen = m->slow_on = false;
+		m->cancel = m->done = m->abandoned = m->frozen = m->slow_on = false;
 		m->progress = (struct migrate_progress){.phase = MIGRATE_ROUNDS};
 		m->failure.text[0] = '\0';
 		r = -pthread_create(&m->thread, NULL, migrate_thread, vm);
@@ -283,6 +290,8 @@ void migrate_step(struct vm *vm)
 	}
 	if (!m->frozen && (vm->want_stop || vm->want_reset))
 		migrate_cancel(vm);
+	if (vm->want_stop)
+		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
 	slow_begin(vm);
 	switch (asked(m)) {
 	case MIGRATE_ASK_REHEARSAL:

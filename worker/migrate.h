@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/guid.h"
 #include "base/timerq.h"
 #include "lib/fail.h"
 #include "worker/dirty.h"
@@ -33,13 +34,14 @@ struct vm;
 struct migrate_wish {
 	uint64_t downtime_us; /* allowed */
 	uint64_t bandwidth;   /* bytes a second; 0: no limit */
+	struct guid target;   /* the host that it goes to, for the lease */
 };
 
 enum migrate_phase {
 	MIGRATE_NONE,
 	MIGRATE_ROUNDS,
 	MIGRATE_SWITCHING, /* the guest stands still, and can go on here */
-	MIGRATE_WAITS,     /* the other side may run it: somebody must say who does */
+	MIGRATE_WAITS,     /* the other side may run it: the lease, or somebody, must say */
 	MIGRATE_DONE,
 	MIGRATE_FAILED,
 };
@@ -65,6 +67,7 @@ struct migration {
 	struct dirty dirty;
 	pthread_t thread;
 	bool cancel, done; /* atomic */
+	bool abandoned;    /* atomic: the VM ends here, whatever the lease says */
 	bool frozen;       /* for ASK_STOP */
 	int result;
 	uint64_t ended; /* how many, for better or worse */

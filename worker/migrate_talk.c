@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "lib/log.h"
 #include "lib/move_message.h"
 #include "worker/migrate.h"
 #include "worker/vm.h"
@@ -22,6 +23,7 @@
 #define SLOW_STEP 20u
 #define SLOW_MAX 95u /* percent of the time that processors stand still */
 #define NAP_NS (5 * 1000 * NS_PER_US)
+#define LEASE_AGAIN_MS 1000
 #define LOAD_NS (300 * NS_PER_US) /* at least, from LOADED to the first instruction */
 #define LEAST_RATE 1000000u       /* bytes a second, before anything was measured */
 
@@ -35,6 +37,7 @@ struct talk {
 	uint64_t fixed_ns, image_bytes; /* as rehearsed */
 	uint64_t looked_ns, left;       /* dirty pages then */
 	unsigned stubborn;
+	bool offered; /* the lease */
 };
 
 #define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
@@ -313,7 +316,7 @@ static int hand_over(struct talk *t)
 		return give_up(t);
 	storage_unlock(&t->vm->storage);
 	SHOW(t->m, phase, MIGRATE_WAITS);
-	r = move_send(t->m->fd, word, 0, NULL, t->f);
+	r = move_send(t->m->fd, word, t->offered ? t->vm->lease_epoch : 0, NULL, t->f);
 	if (r == 0)
 		r = await(t, MOVE_RUNNING, &m);
 	if (r == 0) {
@@ -324,6 +327,49 @@ static int hand_over(struct talk *t)
 	if (r == -EREMOTEIO)
 		SHOW(t->m, phase, MIGRATE_SWITCHING);
 	return r;
+}
+
+/* ---- the lease ---- */
+
+/* While the guest still runs: the other side takes it when it is told to run, and not before. */
+static int offer(struct talk *t)
+{
+	struct vm *vm = t->vm;
+	int r = 0;
+
+	if (vm->lease.fd >= 0)
+		r = lease_offer(&vm->lease, &vm->config->host_uuid, vm->lease_epoch,
+				&t->m->wish.target, &vm->lease_epoch, t->f);
+	t->offered = r == 0 && vm->lease.fd >= 0;
+	return r;
+}
+
+/* It failed, and perhaps the other side has the lease already: 0, it has; else `code`, and it is
+ * ours again. As long as nobody knows, the guest stands still. */
+static int ask_lease(struct talk *t, int code)
+{
+	struct vm *vm = t->vm;
+	struct lease now;
+	struct failure why;
+
+	while (!__atomic_load_n(&t->m->abandoned, __ATOMIC_RELAXED)) {
+		int r = lease_take_back(&vm->lease, &vm->config->host_uuid, vm->lease_epoch,
+					&vm->lease_epoch, &why);
+
+		if (r == 0 && SHOWN(t->m, phase) == MIGRATE_WAITS)
+			SHOW(t->m, phase, MIGRATE_SWITCHING);
+		if (r == 0)
+			return code;
+		if (r == -ESTALE && lease_read(&vm->lease, &now, &why) == 0 &&
+		    now.epoch > vm->lease_epoch)
+			return 0;
+		log_line(LOG_LEVEL_WARNING,
+			 "the VM '%s' stands still until its lease tells where it runs: %s",
+			 vm->config->name, why.text);
+		SHOW(t->m, phase, MIGRATE_WAITS);
+		poll(NULL, 0, LEASE_AGAIN_MS);
+	}
+	return code;
 }
 
 static int begin(struct talk *t)
@@ -355,6 +401,8 @@ int migrate_talk(struct vm *vm, struct failure *f)
 	r = begin(&t);
 	if (r == 0)
 		r = rounds(&t);
+	if (r == 0)
+		r = offer(&t);
 	if (r == 0) {
 		SHOW(m, phase, MIGRATE_SWITCHING);
 		r = migrate_ask(vm, MIGRATE_ASK_STOP, f);
@@ -363,5 +411,7 @@ int migrate_talk(struct vm *vm, struct failure *f)
 		r = send_rest(&t);
 	if (r == 0)
 		r = hand_over(&t);
-	return r < 0 ? hear_why(&t, r) : 0;
+	if (r < 0)
+		r = hear_why(&t, r);
+	return r < 0 && t.offered ? ask_lease(&t, r) : r;
 }

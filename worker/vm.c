@@ -212,6 +212,22 @@ static int open_state(struct vm *vm, struct failure *f)
 	return 0;
 }
 
+/* Before anything of the VM is touched that another host may be using. */
+static int open_lease(struct vm *vm, struct failure *f)
+{
+	const struct config *c = vm->config;
+	struct failure why;
+	int r;
+
+	vm->lease.vm = c->uuid;
+	vm->lease.name = c->lease_path;
+	r = lease_open(&vm->lease, false, &why);
+	if (r == 0)
+		r = c->incoming ? 0 : lease_holds(&vm->lease, &c->host_uuid, c->lease_epoch, &why);
+	vm->lease_epoch = c->lease_epoch;
+	return r < 0 ? fail(f, r, "cannot run the VM '%s': %s", c->name, why.text) : 0;
+}
+
 static struct vm *alloc_vm(const struct config *config)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -220,7 +236,7 @@ static struct vm *alloc_vm(const struct config *config)
 		return NULL;
 	vm->config = config;
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
-	vm->saver.fd = vm->state_fd = -1;
+	vm->saver.fd = vm->state_fd = vm->lease.fd = -1;
 	migrate_init(&vm->migration);
 	incoming_init(&vm->incoming);
 	vm->files = (struct boot_files){-1, -1};
@@ -247,6 +263,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 	r = loop_new(&vm->lock, &vm->loop);
 	if (r < 0)
 		fail(f, r, "cannot make the event loop: %s", strerror(-r));
+	if (r == 0 && config->lease_path)
+		r = open_lease(vm, f);
 	if (r == 0 && config->state_path)
 		r = open_state(vm, f);
 	if (r == 0)
@@ -308,6 +326,7 @@ void vm_free(struct vm *vm)
 		close(vm->device_fd);
 	if (vm->state_fd >= 0)
 		close(vm->state_fd);
+	lease_close(&vm->lease);
 	loop_free(vm->loop);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "lib/fail.h"
+#include "lib/lease.h"
 #include "lib/loop.h"
 #include "worker/config.h"
 #include "worker/console.h"
@@ -71,6 +72,8 @@ struct vm {
 	struct saver saver;
 	struct migration migration;
 	struct incoming incoming;
+	struct lease_file lease; /* fd -1: it has none */
+	uint64_t lease_epoch;    /* at which it is ours, or offered by us */
 	int state_fd;   /* of the state that it is made of, until that has been read; else -1 */
 	bool restored;  /* it waits to be resumed for the first time */
 	unsigned state; /* enum vm_state */

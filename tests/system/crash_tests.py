@@ -257,7 +257,8 @@ def _(place):
         worker = worker_of(place, d, "web")
         fill = _filled(run)
         d.make("other")  # its files are elsewhere
-        d.refused("POST", "/v1/vms/other/start", None, 507, "No space left")
+        job = d.job("POST", "/v1/vms/other/start")
+        check(job["state"] == "failed" and "No space left" in job["problem"], str(job))
         _begins(place, d)
         check(worker in marked(place.mark), "the worker has ended")
         os.unlink(fill)

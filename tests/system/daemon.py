@@ -53,13 +53,14 @@ def free_port():
 class Daemon:
     """One oyad with folders of its own in the place of a test; may be started anew there."""
 
-    def __init__(self, place, *options, alone=False, name="", worker=None):
-        """alone: with a network namespace of its own, which ends with its last process; name: of one of several."""
+    def __init__(self, place, *options, alone=False, name="", worker=None, before=()):
+        """alone: with a network namespace of its own, which ends with its last process; name: of one of several;
+        before: what its command begins with."""
         self.place = place
         self.options = options
         self.worker = worker or Paths.worker
         self.holder = None  # of the namespace
-        self.before = ["nsenter", f"--net={self._namespace()}"] if alone else []
+        self.before = ["nsenter", f"--net={self._namespace()}"] if alone else list(before)
         self.state, self.run = place.path(name + "state"), place.path(name + "run")
         self.api = os.path.join(self.run, "api")
         self.errors_path = place.path(name + "oyad.log")

@@ -56,6 +56,7 @@ static bool count(void)
 	}
 
 CALL(fsync, (int fd), fd)
+CALL(fdatasync, (int fd), fd)
 CALL(ftruncate, (int fd, off_t length), fd, length)
 CALL(mkdir, (const char *path, mode_t mode), path, mode)
 CALL(rename, (const char *from, const char *to), from, to)

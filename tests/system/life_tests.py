@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signals and sudden deaths: nothing may be left behind."""
 
+import fcntl
 import json
 import glob
 import os
@@ -25,6 +26,7 @@ from harness import (
     test,
     wait_for,
 )
+from leases import HELD, HERE, THERE, VM, read_lease, write_lease
 
 
 def halted(place, *arguments, **options):
@@ -341,3 +343,50 @@ def descriptors(place):
         if fine == 3:
             break
     check(fine == 3, "no VM with 127 descriptors")
+
+
+# ---- leases ----
+
+
+def lease_of(file, **changes):
+    """What a worker is told of it."""
+    return {"path": file, "epoch": 6, "host": str(HERE), **changes}
+
+
+@test("a_worker_that_holds_the_lease_runs_and_leaves_it_as_it_is")
+def lease_held(place):
+    path = place.path("lease")
+    write_lease(path, VM, HELD, 6, HERE)
+    vm = halted(place, worker={"uuid": str(VM), "lease": lease_of(path)})
+    vm.result("reset")
+    wait_for(lambda: vm.output().count("READY") == 2, "it does not start again", 10)
+    vm.result("stop")
+    check(vm.wait() == 0, vm.errors())
+    check(read_lease(path) == (HELD, 6, HERE), str(read_lease(path)))
+
+
+@test("a_worker_with_a_stale_lease_ends_before_it_opens_a_disk")
+def lease_stale(place):
+    path, disk = place.path("lease"), place.disk()
+    write_lease(path, VM, HELD, 6, HERE)
+    with open(disk, "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)  # which it would be told of first
+        for changes, told in (
+            ({"epoch": 5}, "with the epoch 6, not 5"),
+            ({"host": str(THERE)}, f"the host {HERE} holds its lease"),
+            ({"path": place.path("none")}, "cannot open its lease"),
+        ):
+            config = {"uuid": str(VM), "lease": lease_of(path, **changes), "disks": [{"path": disk}]}
+            vm = place.vm("hello", worker=config)
+            check(vm.wait() == 1, f"it runs with {changes}")
+            check(told in one_sentence(vm.errors()), vm.errors())
+    check(read_lease(path) == (HELD, 6, HERE), str(read_lease(path)))
+
+
+@test("a_worker_does_not_run_by_the_lease_of_another_vm")
+def lease_of_another(place):
+    path = place.path("lease")
+    write_lease(path, VM, HELD, 6, HERE)
+    vm = place.vm("hello", worker={"uuid": str(THERE), "lease": lease_of(path)})
+    check(vm.wait() == 1, "it runs")
+    check(f"that of the VM {VM}" in one_sentence(vm.errors()), vm.errors())

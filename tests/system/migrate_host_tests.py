@@ -4,9 +4,11 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import socket
 import time
+import uuid
 
 from daemon import Daemon, Remote, free_port, worker_of
 from harness import SLOWNESS, Paths, check, test, wait_for
@@ -20,12 +22,12 @@ def move_test(name):
 
 
 class Host(Daemon):
-    """An oyad with a port, and what others need for it."""
+    """An oyad with a port, and what others need for it; with a machine id of its own."""
 
     def __init__(self, place, name, *options, worker=TOY):
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
-        super().__init__(place, "--listen", self.where, *options, name=name, worker=worker)
+        super().__init__(place, "--listen", self.where, *options, name=name, worker=worker, before=other_machine(place, name))
         self.token = self.good("POST", "/v1/tokens", {"name": "mover", "role": "administrator"}, 201)["token"]
 
     def way(self, **more):
@@ -43,13 +45,19 @@ class Host(Daemon):
         found = glob.glob(os.path.join(self.state, "moves", "*")) + glob.glob(os.path.join(self.run, "vm", "*"))
         return found + glob.glob(os.path.join(self.state, "vms", ".*"))
 
-    def toy(self, uuid, do, *arguments):
+    def toy(self, identity, do, *arguments):
         """Tells the toy of a VM to do something."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10 * SLOWNESS)
-            s.connect(os.path.join(self.run, "vm", uuid, "control"))
+            s.connect(os.path.join(self.run, "vm", identity, "control"))
             s.sendall(json.dumps({"verb": "toy", "do": do, "with": arguments}).encode() + b"\n")
             s.recv(4096)
+
+
+def other_machine(place, name):
+    """What a command begins with that is to be on a machine of its own, as far as ids tell."""
+    path = place.write(name + "machine-id", (uuid.uuid4().hex + "\n").encode())
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/machine-id && exec "$@"', path]
 
 
 def pair(place, append="", **settings):
@@ -123,7 +131,7 @@ def _(place):
         check(0 < details["stopped_us"] < 5e6 and details["sent_bytes"] > 0, f"{details}")
         only_in(there, here)
     end(a, b)
-    check(sorted(os.listdir(a.folder())) == ["disk.raw", "vm.json"], f"{os.listdir(a.folder())}")
+    check(sorted(os.listdir(a.folder())) == ["disk.raw", "lease", "vm.json"], f"{os.listdir(a.folder())}")
     check(not b.left(), f"{b.left()}")
 
 
@@ -190,7 +198,7 @@ def only_one(a, b):
 @move_test("a_vm_moves_there_and_back_with_the_folder_that_both_have")
 def _(place):
     a, b = pair(place, disks=[{"file": "disk.raw", "size_mib": 1}])
-    uuid = a.vm("web")["uuid"]
+    identity = a.vm("web")["uuid"]
     for there, here in ((b, a), (a, b), (b, a)):
         job = here.job("POST", "/v1/vms/web/migrate", there.way())
         check(job["state"] == "done", f"{job}")
@@ -198,7 +206,7 @@ def _(place):
         check(details["stopped_us"] == 8400 and details["promised_us"] == 9000, f"{details}")
         check(details["host"] == there.where and there.token not in json.dumps(job), f"{job}")
         vm = there.vm("web")
-        check(vm["state"] == "running" and vm["uuid"] == uuid, f"{vm}")
+        check(vm["state"] == "running" and vm["uuid"] == identity, f"{vm}")
         check(here.names() == [], f"the source has {here.names()}")
         check(os.path.exists(os.path.join(a.folder(), "vm.json")), "the settings are gone")
     check(os.path.islink(b.folder()), "it is not the same folder")
@@ -214,35 +222,18 @@ def _(place):
     end(a, b)
 
 
-@move_test("a_vm_whose_disks_alone_are_common_gets_a_folder_of_its_own")
-def _(place):
-    disk = place.sparse("common.raw", 1 << 20)
-    a, b = Host(place, "a-"), Host(place, "b-")
-    hidden = place.path("hidden")
-    os.mkdir(hidden)
-    a.make("web", disks=[{"file": disk}])
-    a.done("POST", "/v1/vms/web/start")
-    job = a.good("POST", "/v1/vms/web/migrate", {**b.way(), "token": "oya_wrong"}, 202)
-    failed(a, job, "the token is unknown")
-    check(a.vm("web")["state"] == "running" and not [n for n in os.listdir(a.folder()) if n.startswith(".new")], "a file is left")
-    body = offer(a, b, folder=hidden)
-    status, _, answer = b.ask("POST", "/v1/incoming", body)
-    check(status == 201 and answer == {"name": "web", "shared": False}, f"{status} {answer}")
-    check(b.vm("web")["state"] == "incoming", f"{b.vm('web')}")
-    check(sorted(os.listdir(b.folder())) == ["vm.json"], f"{os.listdir(b.folder())}")
-    b.good("DELETE", "/v1/incoming/web", status=204)
-    not_come(b)
-    check(not os.path.exists(b.folder()), "the folder is left")
-    end(a, b)
-
-
-def offer(a, b, **more):
-    """As the first host would make it, but without a proof."""
+def offer(a, **more):
+    """As the first host would make it."""
     vm = a.vm("web")
+    proof = str(uuid.uuid4())
+    with open(os.path.join(a.folder(), f".new-offer-{proof}"), "wb"):
+        pass
+    with open(os.path.join(a.folder(), "lease"), "ab"):
+        pass
     disks = [os.stat(os.path.join(a.folder(), d["file"])) for d in vm["settings"].get("disks", [])]
     return {
         "version": 1, "oya": "0.1.0", "name": "web", "host": "a", "settings": vm["settings"], "folder": a.folder(),
-        "proof": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "disks": [{"bytes": d.st_size, "inode": d.st_ino} for d in disks],
+        "proof": proof, "host_uuid": a.good("GET", "/v1/host")["uuid"], "disks": [{"bytes": d.st_size, "inode": d.st_ino} for d in disks],
         "processor": {"vendor": vendor(), "words": {}}, **more,
     }  # fmt: skip
 
@@ -257,14 +248,15 @@ def _(place):
     disk = place.sparse("common.raw", 1 << 20)
     a, b = Host(place, "a-"), Host(place, "b-")
     a.make("web", disks=[{"file": disk}])
-    good = offer(a, b)
+    good = offer(a)
     settings = {**good["settings"], "memory_mib": 1 << 20, "nics": [{"type": "switch", "switch": "none", "mac": "00:15:5d:00:00:01"}]}
     settings["disks"] = [{"file": "/nowhere/disk.raw"}]
     processor = {"vendor": "a toy"}
-    bad = {**good, "settings": settings, "processor": processor, "version": 2, "oya": "9.9"}
+    bad = {**good, "settings": settings, "processor": processor, "version": 2, "oya": "9.9", "proof": str(uuid.uuid4())}
+    bad["host_uuid"] = b.good("GET", "/v1/host")["uuid"]
     status, headers, answer = b.ask("POST", "/v1/incoming", bad)
     check(status == 409 and headers["Content-Type"] == "application/problem+json", f"{status} {answer}")
-    for word in ("9.9", "no switch 'none'", "/nowhere/disk.raw", "is not free here", "a toy"):
+    for word in ("9.9", "no switch 'none'", "/nowhere/disk.raw", "is not free here", "a toy", "machine ids", "with its lease"):
         check(any(word in reason for reason in answer["reasons"]), f"no {word}: {answer}")
     for change, sentence in (
         ({"processor": {"vendor": vendor(), "words": {"7.ebx": 0xFFFFFFFF, "1.ecx": 0xFFFFFFFF}}}, None),
@@ -390,7 +382,7 @@ def _(place):
 def _(place):
     """With the daemon that comes back the VM has gone, or the worker tells that it was cancelled."""
     a, b = pair(place, "manual")
-    uuid = a.vm("web")["uuid"]
+    identity = a.vm("web")["uuid"]
     moving(a, b)
     a.kill()
     a.start()
@@ -404,7 +396,7 @@ def _(place):
     a.kill()
     a.start()
     a.wait_state("web", "running")
-    a.toy(uuid, "switch")
+    a.toy(identity, "switch")
     wait_for(lambda: a.names() == [], f"it is still here: {a.errors()[-500:]}", 20)
     check(b.vm("web")["state"] == "running", f"{b.vm('web')}")
     end(a, b)
@@ -413,17 +405,17 @@ def _(place):
 @move_test("a_vm_that_went_while_its_daemon_was_dead_has_gone_when_that_comes_back")
 def _(place):
     a, b = pair(place, "manual")
-    uuid = a.vm("web")["uuid"]
+    identity = a.vm("web")["uuid"]
     moving(a, b)
     a.kill()
-    a.toy(uuid, "switch")
+    a.toy(identity, "switch")
     b.wait_state("web", "running")
-    end_file = os.path.join(a.run, "vm", uuid, "end")
+    end_file = os.path.join(a.run, "vm", identity, "end")
     wait_for(lambda: os.path.getsize(end_file) > 0, "no end", 10)
     a.start()
     wait_for(lambda: a.names() == [], f"it is still here: {a.errors()[-500:]}", 20)
     check(os.path.exists(os.path.join(a.folder(), "vm.json")), "the settings are gone")
-    wait_for(lambda: not b.left() or b.left() == [os.path.join(b.run, "vm", uuid)], f"{b.left()}", 10)
+    wait_for(lambda: not b.left() or b.left() == [os.path.join(b.run, "vm", identity)], f"{b.left()}", 10)
     end(a, b)
 
 
@@ -435,21 +427,70 @@ def _(place):
     failed(a, job, "killed")
     a.wait_state("web", "running")  # the other host was asked, and has not got it
     not_come(b)
-    job = moving(a, b)
-    worker = worker_of(place, a, "web")
-    os.kill(worker, signal.SIGSTOP)
-    b.kill()
-    os.kill(worker, signal.SIGKILL)
-    failed(a, job, "look there")
-    vm = a.vm("web")
-    check(vm["state"] == "off" and "look there" in vm["problem"], f"{vm}")
-    a.kill()
-    a.start()
-    vm = a.vm("web")
-    check(vm["state"] == "off" and "look there" in vm["problem"], f"{vm}")
-    a.done("POST", "/v1/vms/web/start")
-    b.start()
-    not_come(b)
+    for daemon_dies in (False, True):
+        job = moving(a, b)
+        worker = worker_of(place, a, "web")
+        os.kill(worker, signal.SIGSTOP)
+        b.kill()
+        if daemon_dies:
+            a.kill()
+        os.kill(worker, signal.SIGKILL)
+        if daemon_dies:
+            a.start()
+        else:
+            failed(a, job, "killed")
+        a.wait_state("web", "running")  # its lease has not gone
+        b.start()
+        not_come(b)
+    end(a, b)
+
+
+@move_test("a_worker_that_is_killed_as_its_vm_runs_elsewhere_has_given_it_away")
+def _(place):
+    for how in ("killed", "daemon", "host"):
+        a, b = pair(place, "manual") if how == "killed" else (a, b)
+        here, there = (a, b) if a.names() else (b, a)
+        identity = here.vm("web")["uuid"]
+        job = moving(here, there)
+        here.toy(identity, "switch_deaf")
+        there.wait_state("web", "running")
+        worker = worker_of(place, here, "web")
+        if how != "killed":
+            here.kill()
+        os.kill(worker, signal.SIGKILL)
+        if how == "host":  # what is in memory is gone
+            wait_for(lambda pid=worker: not os.path.exists(f"/proc/{pid}"), "the worker lives")
+            shutil.rmtree(os.path.join(here.run, "vm", identity))
+        if how == "killed":
+            wait_for(lambda job=job: here.ended(job["id"]), "the job has no end", 20)
+        else:
+            here.start()
+        wait_for(lambda: here.names() == [], f"it is on both: {here.errors()[-500:]}", 20)
+        check(there.vm("web")["state"] == "running", f"{there.vm('web')}")
+    end(a, b)
+
+
+@move_test("a_destination_that_comes_back_knows_by_the_lease_what_has_come")
+def _(place):
+    """Its worker was killed while nobody looked: behind the lease it is its VM, off; before, it is nobody's here."""
+    a, b = pair(place, "manual")
+    identity = a.vm("web")["uuid"]
+    for gone in (False, True):
+        moving(a, b)
+        worker = worker_of(place, b, "web")
+        if gone:
+            b.toy(identity, "mute")
+            a.toy(identity, "switch")
+            wait_for(lambda: a.names() == [], f"it does not go: {a.errors()[-400:]}", 20)
+        b.kill()
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda pid=worker: not os.path.exists(f"/proc/{pid}"), "the worker lives")
+        shutil.rmtree(os.path.join(b.run, "vm", identity))
+        b.start()
+        wait_for(lambda gone=gone: b.names() == (["web"] if gone else []), f"{b.names()}", 10)
+        if not gone:
+            a.wait_state("web", "running")
+    check(b.vm("web")["state"] in ("off", "starting", "running"), f"{b.vm('web')}")
     end(a, b)
 
 
@@ -498,12 +539,11 @@ def _(place):
 @move_test("a_vm_that_nobody_brings_takes_its_ports_with_it")
 def _(place):
     a = Host(place, "a-")
-    b = Daemon(place, alone=True, name="b-", worker=TOY)
+    b = Daemon(place, alone=True, name="b-", worker=TOY)  # of the machine's own id
     net = Network(b)
     b.good("POST", "/v1/switches", {"name": "lab", "kind": "private"}, 201)
-    disk = place.sparse("common.raw", 1 << 20)
-    a.make("web", disks=[{"file": disk}])
-    body = offer(a, b)
+    a.make("web")
+    body = offer(a)
     body["settings"]["nics"] = [{"type": "switch", "switch": "lab", "mac": "00:15:5d:00:00:01"}]
     b.good("POST", "/v1/incoming", body, 201)
     check(len(net.taps("oya-lab")) == 1, f"{net.links()}")

@@ -12,6 +12,9 @@ import os
 import socket
 import sys
 import threading
+import uuid
+
+from leases import HELD, read_lease, write_lease
 
 MIB = 1 << 20
 
@@ -25,6 +28,8 @@ class Toy:
         self.state = "incoming" if config.get("incoming") else "running"
         self.migrate = None
         self.stream = None
+        self.muted = False  # it tells of nothing
+        self.deaf = False  # it does not hear that the other one runs
         self.watchers = []
         self.end = open(config["end"], "w", encoding="utf-8")
         fcntl.flock(self.end, fcntl.LOCK_EX)
@@ -38,7 +43,12 @@ class Toy:
     def status(self):
         return {"version": 1, "name": self.config["name"], "state": self.state, "migrate": self.migrate, "restored": False}
 
+    def mute(self):
+        self.muted = True
+
     def tell(self):
+        if self.muted:
+            return
         line = json.dumps({"event": "status", "result": self.status()}) + "\n"
         for watcher in self.watchers:
             try:
@@ -78,6 +88,8 @@ class Toy:
                 if self.migrate["phase"] != "failed":
                     self.phase("failed", error=f"the other side does not answer: {e}")
             return
+        if self.deaf:
+            return
         self.phase("done", sent_bytes=70 * MIB, stopped_us=8400)
         self.leave("moved", migrate=self.migrate)
 
@@ -85,7 +97,16 @@ class Toy:
         self.phase("switching")
         self.stream.sendall(b"run\n")
 
+    def switch_deaf(self):
+        self.deaf = True
+        self.switch()
+
     # ---- the destination ----
+
+    def take_lease(self):
+        lease = self.config["lease"]
+        _, epoch, _ = read_lease(lease["path"])
+        write_lease(lease["path"], uuid.UUID(self.config["uuid"]), HELD, epoch + 1, uuid.UUID(lease["host"]))
 
     def take(self, stream):
         try:
@@ -96,6 +117,7 @@ class Toy:
         with self.lock:
             if word != b"run\n":
                 self.leave("failed", "the connection has ended before the VM was here")
+            self.take_lease()
             self.state = "running"
             self.tell()
             stream.sendall(b"running\n")

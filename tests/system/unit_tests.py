@@ -65,7 +65,7 @@ def _(place):
     d.refused("POST", at, {"file": "first.raw"}, 409, "first.raw")
     d.refused("DELETE", f"{at}/0:9", None, 404, "no disk at 0:9")
     d.refused("DELETE", f"{at}/first", None, 400, "is no place of a disk")
-    check(sorted(os.listdir(folder)) == ["first.raw", "running", "vm.json"], str(os.listdir(folder)))
+    check(sorted(os.listdir(folder)) == ["first.raw", "lease", "running", "vm.json"], str(os.listdir(folder)))
     check(d.vm("web")["settings"] == before, "the settings have changed")
     d.done("POST", "/v1/vms/web/stop", {"off": True})
     d.end()

@@ -206,6 +206,7 @@ class Formats(unittest.TestCase):
             "A member of `disks`": "decode_disk",
             "A member of `nics`": "decode_nic",
             "`console`": "decode_console",
+            "`lease`": "decode_lease",
             "`enlightenments`": "decode_enlightenments",
         }
         documented = sections(read("docs/format/worker-config.md").split("## Example")[0], 3)

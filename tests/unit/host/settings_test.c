@@ -100,7 +100,9 @@ static void wrong_settings_are_told(void **state)
 
 static void files_of_disks_do_not_climb_out_of_the_folder(void **state)
 {
-	static const char *const bad[] = {"", ".", "..", "../x", "a/b", "./x", ".hidden", "a/../b"};
+	static const char *const bad[] = {"",        ".",       "..",          "../x",
+					  "a/b",     "./x",     ".hidden",     "a/../b",
+					  "vm.json", "running", "saved.state", "lease"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

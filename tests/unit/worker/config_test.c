@@ -532,6 +532,31 @@ static void a_file_is_read_up_to_its_limit(void **state)
 	assert_int_equal(config_load("/", &c, &f), -EISDIR);
 }
 
+#define LEASE(rest) "{" BOOT ", \"lease\": {\"path\": \"/f/lease\"" rest "}}"
+#define HOST ", \"host\": \"6ba7b810-9dad-11d1-80b4-00c04fd430c8\""
+
+static void a_lease_has_all_of_its_settings(void **state)
+{
+	static const char all[] = "'lease' needs a 'path', an 'epoch' and a 'host'";
+	struct config *c = good(LEASE(", \"epoch\": 7" HOST));
+
+	(void)state;
+	assert_string_equal(c->lease_path, "/f/lease");
+	assert_int_equal(c->lease_epoch, 7);
+	assert_int_equal(c->host_uuid.b[3], 0x6b);
+	config_free(c);
+	assert_refused(LEASE(""), all);
+	assert_refused(LEASE(HOST), all);
+	assert_refused(LEASE(", \"epoch\": 1"), all);
+	assert_refused("{" BOOT ", \"lease\": {\"epoch\": 1" HOST "}}", all);
+	assert_refused(LEASE(", \"epoch\": 0" HOST),
+		       "'epoch' is 0, allowed are 1 to 9223372036854775807");
+	assert_refused(LEASE(", \"epoch\": 1, \"host\": \"me\""), "'me' is no UUID of a host");
+	assert_refused(LEASE(", \"epoch\": 1, \"host\": \"00000000-0000-0000-0000-000000000000\""),
+		       "'00000000-0000-0000-0000-000000000000' is no UUID of a host");
+	assert_refused(LEASE(", \"state\": 1"), "'lease' has no setting 'state'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -555,6 +580,7 @@ int main(void)
 		cmocka_unit_test(layouts_that_do_not_fit_together_are_refused),
 		cmocka_unit_test(pins_that_are_no_lists_are_refused),
 		cmocka_unit_test(a_file_is_read_up_to_its_limit),
+		cmocka_unit_test(a_lease_has_all_of_its_settings),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

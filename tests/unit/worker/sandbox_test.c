@@ -27,6 +27,7 @@
 
 /* cmocka has a macro of this name. */
 #undef fail
+#include "lib/lease.h"
 #include "worker/sandbox.h"
 
 #define NOT_ENTERED 99
@@ -198,7 +199,7 @@ static void a_processor_may_do_less_than_the_loop(void **state)
 	static const long less[] = {SYS_accept4,      SYS_clone3,    SYS_clone, SYS_unlinkat,
 				    SYS_pread64,      SYS_fallocate, SYS_read,  SYS_prctl,
 				    SYS_epoll_pwait2, SYS_recvmsg,   SYS_poll,  SYS_shutdown,
-				    SYS_rt_sigaction};
+				    SYS_rt_sigaction, SYS_pwrite64};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(less); i++) {
@@ -208,6 +209,49 @@ static void a_processor_may_do_less_than_the_loop(void **state)
 		if (less[i] != SYS_clone && less[i] != SYS_prctl) /* by their arguments */
 			assert_true(WIFEXITED(within(call, less[i], -1)));
 	}
+}
+
+static int exchange_lease(long argument)
+{
+	static const struct guid here = GUID_INIT(1, 0, 0, 0, 1), there = GUID_INIT(2, 0, 0, 0, 2);
+	struct lease_file *l = (struct lease_file *)argument;
+	struct failure f;
+	uint64_t epoch;
+
+	if (lease_holds(l, &there, 1, &f) != -ESTALE || lease_holds(l, &here, 1, &f) < 0)
+		return 1;
+	if (lease_offer(l, &here, 1, &there, &epoch, &f) < 0 ||
+	    lease_take(l, &here, LEASE_ANY, &epoch, &f) != -ESTALE)
+		return 2;
+	return lease_take_back(l, &here, epoch, &epoch, &f) < 0 ? 3 : 0;
+}
+
+static void the_lease_is_exchanged_from_within(void **state)
+{
+	static const struct guid here = GUID_INIT(1, 0, 0, 0, 1);
+	char path[] = "/tmp/oya-sandbox-lease-XXXXXX";
+	struct lease_file l = {.fd = mkstemp(path), .name = path};
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct failure f;
+	uint64_t epoch;
+	int status, other;
+
+	(void)state;
+	assert_true(l.fd >= 0);
+	assert_int_equal(lease_take(&l, &here, LEASE_ANY, &epoch, &f), 0);
+	status = within(exchange_lease, (long)&l, -1);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	/* The wait for its lock as well. */
+	l.wait_ms = 30;
+	other = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(other, F_OFD_SETLK, &all), 0);
+	status = within(exchange_lease, (long)&l, -1);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	close(other);
+	close(l.fd);
+	unlink(path);
 }
 
 /* Arguments that are refused of calls that are allowed. */
@@ -265,7 +309,7 @@ static void each_thread_keeps_within_its_number_of_calls(void **state)
 {
 	(void)state;
 	assert_in_range(sandbox_calls(SANDBOX_VCPU), 1, 27);
-	assert_in_range(sandbox_calls(SANDBOX_LOOP), 1, 48);
+	assert_in_range(sandbox_calls(SANDBOX_LOOP), 1, 49);
 }
 
 /* Looks at the child through /proc, since it can tell nothing itself. */
@@ -410,6 +454,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(banned_system_calls_end_the_process),
 		cmocka_unit_test(a_processor_may_do_less_than_the_loop),
+		cmocka_unit_test(the_lease_is_exchanged_from_within),
 		cmocka_unit_test(allowed_calls_with_other_arguments_end_the_process),
 		cmocka_unit_test(each_thread_keeps_within_its_number_of_calls),
 		cmocka_unit_test(no_right_is_left_and_the_root_is_empty),
