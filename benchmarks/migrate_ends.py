@@ -48,10 +48,11 @@ class Load:
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """What an end tells of a migration: bytes by its own count, and the downtime that it promised before, in microseconds."""
+    """What an end tells of a migration: bytes by its own count; the downtime that it promised before and that it saw, in microseconds."""
 
     sent_bytes: int
     promised_us: float | None = None
+    stopped_us: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +119,11 @@ class End:
         self.process = self._start(incoming, restore)
         self._view: mmap.mmap | None = None
         self._fd = -1
+
+    @classmethod
+    def command(cls, made: Programs, control: Path) -> list[str]:
+        """How it is started, with a socket at `control` on which it takes orders."""
+        raise NotImplementedError
 
     def _start(self, incoming: bool, restore: Path | None) -> subprocess.Popen[bytes]:
         raise NotImplementedError
@@ -189,25 +195,24 @@ class End:
 
     # ---- processor time ----
 
-    def schedstat(self) -> str:
-        """The path of that file of the thread that runs the guest."""
-
-        def find() -> str | None:
-            self._alive()
+    def schedstat(self) -> Path | None:
+        """That file of the thread that runs the guest, while there is one."""
+        with contextlib.suppress(OSError):
             for path in Path(f"/proc/{self.process.pid}/task").iterdir():
                 with contextlib.suppress(OSError):
                     if (path / "comm").read_text(encoding="ascii").strip() == self._thread:
-                        return str(path / "schedstat")
-            return None
+                        return path / "schedstat"
+        return None
 
-        return str(wait_for(find, "no thread of the guest's processor"))
+    def cpu_s(self, ended_s: float = 0.0) -> float:
+        """Seconds without those of the thread that runs the guest, which had `ended_s` when it is not there.
 
-    def cpu_s(self, path: str, when_ended_s: float = 0.0) -> float:
-        """Seconds without those of the thread whose schedstat is `path`; also of a process that has ended and was not waited for."""
-        try:
-            guest_s = int(Path(path).read_text(encoding="ascii").split()[0]) / 1e9
-        except OSError:
-            guest_s = when_ended_s
+        Also of a process that has ended and was not waited for.
+        """
+        path, guest_s = self.schedstat(), ended_s
+        if path:
+            with contextlib.suppress(OSError):
+                guest_s = int(path.read_text(encoding="ascii").split()[0]) / 1e9
         return time.clock_gettime(~self.process.pid << 3 | _PROCESS_CLOCK) - guest_s
 
     # ---- what each does in its own way ----
@@ -278,16 +283,19 @@ class Qemu(End):
     name = "QEMU"
     _memfd = "memory-backend-memfd"
     _thread = "CPU 0/KVM"
+    downtime_ms = 300  # as it is by default
 
-    def _start(self, incoming: bool, restore: Path | None) -> subprocess.Popen[bytes]:
+    @classmethod
+    def command(cls, made: Programs, control: Path) -> list[str]:
         command = ["qemu-system-x86_64", "-M", "microvm,accel=kvm,memory-backend=ram", "-m", str(RAM_MIB)]
         command += ["-object", f"memory-backend-memfd,id=ram,size={RAM_MIB}M,share=on", "-cpu", "host,-arch-capabilities"]
-        command += ["-bios", str(self.made.rom), "-nodefaults", "-no-user-config", "-display", "none"]
-        command += ["-name", "guest,debug-threads=on", "-qmp", f"unix:{self.socket},server=on,wait=off"]
-        if incoming:
-            command += ["-incoming", "defer"]
+        command += ["-bios", str(made.rom), "-nodefaults", "-no-user-config", "-display", "none"]
+        return [*command, "-name", "guest,debug-threads=on", "-qmp", f"unix:{control},server=on,wait=off"]
+
+    def _start(self, incoming: bool, restore: Path | None) -> subprocess.Popen[bytes]:
+        command = self.command(self.made, self.socket)
         if not restore:
-            return self._spawn(command)
+            return self._spawn([*command, *(("-incoming", "defer") if incoming else ())])
         with open(restore, "rb") as file:
             return self._spawn([*command, "-incoming", f"fd:{file.fileno()}"], (file.fileno(),))
 
@@ -325,7 +333,8 @@ class Qemu(End):
     def move(self, to: End, bytes_per_s: int, limit_s: float) -> Moved:
         assert isinstance(to, Qemu)
         with self._connected() as lines, to._connected() as there:
-            self._ask(lines, "migrate-set-parameters", **{"max-bandwidth": bytes_per_s or RATE_OF_ALL})
+            limits = {"max-bandwidth": bytes_per_s or RATE_OF_ALL, "downtime-limit": self.downtime_ms}
+            self._ask(lines, "migrate-set-parameters", **limits)
             if bytes_per_s:
                 helps = [{"capability": "auto-converge", "state": True}]
                 self._ask(lines, "migrate-set-capabilities", capabilities=helps)
@@ -340,17 +349,31 @@ class Qemu(End):
             self._migrate(lines, f"exec:cat >{path}", LIMIT_S)
 
 
+class QemuAllowed(Qemu):
+    """QEMU that may stop the guest for no longer than we may."""
+
+    name = "QEMU, same limit"
+    downtime_ms = DOWNTIME_US // 1000
+
+
 class Oya(End):
     """Our worker."""
 
     name = "oya"
     _memfd = "guest-ram"
     _thread = "vcpu0"
-    _uuid = "6b0f2b1e-3c55-4f7e-9a53-0d3b6f2a7c11"
+
+    @staticmethod
+    def _config(made: Programs, control: Path) -> dict[str, Any]:
+        config = {"version": 1, "uuid": "6b0f2b1e-3c55-4f7e-9a53-0d3b6f2a7c11", "memory_mib": RAM_MIB}
+        return {**config, "boot": {"kernel": str(made.kernel)}, "control": str(control)}
+
+    @classmethod
+    def command(cls, made: Programs, control: Path) -> list[str]:
+        return [str(made.worker), "--config", json.dumps(cls._config(made, control))]
 
     def _start(self, incoming: bool, restore: Path | None) -> subprocess.Popen[bytes]:
-        config = {"version": 1, "uuid": self._uuid, "memory_mib": RAM_MIB, "boot": {"kernel": str(self.made.kernel)}}
-        config |= {"control": str(self.socket)}
+        config = self._config(self.made, self.socket)
         if incoming:
             config["incoming"] = True
         if restore:
@@ -404,8 +427,12 @@ class Oya(End):
             self._ask(lines, "migrate", here.fileno(), downtime_us=DOWNTIME_US, bandwidth=bytes_per_s)
             here.close()
             told = self._wait(lines, limit_s)
-        wait_for(lambda: os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), "the source does not end", 10)
-        return Moved(told["sent_bytes"], told.get("promised_us"))
+        # It is not waited for yet, so that its processor time can be asked for.
+        how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        ended = wait_for(lambda: os.waitid(os.P_PID, self.process.pid, how), "the source does not end", 10)
+        if ended.si_status != 0:
+            raise RunFailed(f"the source ended with {ended.si_status}: {told} {self.told()}")
+        return Moved(told["sent_bytes"], told.get("promised_us"), told.get("stopped_us"))
 
     def save(self, path: Path) -> None:
         with self._connected() as lines, open(path, "wb") as file:
