@@ -14,6 +14,9 @@
 #define STATE_HEAD_BYTES 32u
 #define STATE_MAGIC "OYASTATE" /* 8 bytes */
 #define STATE_VERSION 1u
+/* A feature: the VM runs while it is written. Its memory comes as pages, several times; marks come
+ * between; messages (abi/move.h) go both ways. */
+#define STATE_LIVE UINT64_C(1)
 
 /* ---- the head of a record ---- */
 /* u32 type; u16 version, flags; u32 instance, zero; u64 bytes of its body; u32 CRC of the body, CRC
@@ -46,12 +49,24 @@ enum state_type {
 	STATE_VMBUS = 16,
 	STATE_CHANNEL = 17,   /* instance: its relid */
 	STATE_PROCESSOR = 18, /* instance: its index */
+	/* Of a VM that runs, behind the machine: */
+	STATE_PAGES = 19,     /* memory as it is now */
+	STATE_MARK = 20,      /* instance: which one; it is answered */
+	STATE_REHEARSAL = 21, /* as many bytes as the devices will take; it is answered */
 	STATE_TYPES
 };
 
 /* The body of a record of memory: u64 guest's address; u32 pages; u32 zeros that follow, so that
  * the pages may begin at a page of a file; these zeros; the pages. */
 #define STATE_MEMORY_BYTES 16u
+
+/* The body of a record of pages: u32 spans, zero; for each span u64 guest's address, u32 pages, u32
+ * 1 when they are zeros, else 0; then those that are not, in turn. The record's sum covers what is
+ * before these: who writes them reads them once, while the guest may change them. */
+#define STATE_SPANS_HEAD_BYTES 8u
+#define STATE_SPAN_BYTES 16u
+#define STATE_SPANS_MAX 256u /* of one record */
+#define STATE_SPAN_ZEROS 1u
 
 /* ---- a field ---- */
 /* u8 length of the name, the name, u8 type; the value, before which the types from RECORD_BYTES on

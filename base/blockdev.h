@@ -27,6 +27,8 @@ enum block_op {
 	BLOCK_ZERO,
 };
 
+struct gmem;
+
 struct block_request {
 	enum block_op op;
 	bool fua; /* write: stable before it completes */
@@ -36,6 +38,8 @@ struct block_request {
 	 * entries: after an error the request can be given to it again with what is left. */
 	struct iovec *iov;
 	unsigned iov_count;
+	const struct gmem
+		*gmem; /* in which the pieces lie: what is read is marked; NULL: not there */
 	void (*done)(struct block_request *req, int result); /* 0 or -errno */
 	void *owner;                                         /* the caller's */
 	void *backend; /* the back end's, while it is in flight */

@@ -8,6 +8,10 @@
  * Trust: the guest changes these bytes at any moment. Copy once (gmem_read, gmem_load32), check
  * the copy, then act on the copy. A span is for bulk data whose value decides nothing.
  *
+ * While the pages that devices write are tracked (live migration), who writes through a span says
+ * so behind the write, by gmem_written(): who takes a page's mark and copies the page before the
+ * write is done finds it marked again. gmem_write and gmem_zero say it themselves.
+ *
  * Invariants:
  *  1. regions do not overlap and are sorted by gpa; gpa and len are multiples of 4096;
  *  2. gpa + len does not wrap.
@@ -15,18 +19,22 @@
 #ifndef OYA_BASE_GMEM_H
 #define OYA_BASE_GMEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GMEM_REGIONS_MAX 8
+#define GMEM_PAGE 4096u
 
 struct gmem_region {
 	uint64_t gpa;
 	uint64_t len;
 	uint8_t *hva;
+	uint64_t *written; /* a bit for each page, once they are tracked; else NULL */
 };
 
 struct gmem {
 	unsigned count;
+	bool tracked; /* atomic */
 	struct gmem_region region[GMEM_REGIONS_MAX];
 };
 
@@ -45,6 +53,25 @@ int gmem_write(const struct gmem *gm, uint64_t gpa, const void *src, uint64_t le
 
 /* Zeroes guest memory; 0, or -EFAULT with nothing changed. */
 int gmem_zero(const struct gmem *gm, uint64_t gpa, uint64_t len);
+
+/* Begins to track the pages that are written, none of them marked, or ends it. With the lock of the
+ * devices held, so that nobody is amid a write. 0, or -ENOMEM. */
+int gmem_track(struct gmem *gm, bool on);
+void gmem_track_done(struct gmem *gm);
+
+/* Adds the marks of the pages [first, first + count) of a region to those of `bits`, which begin
+ * with the region's first page, and takes them away. Both are multiples of 64, or reach the
+ * region's end. Any thread. */
+void gmem_take_written(struct gmem_region *region, uint64_t first, uint64_t count, uint64_t *bits);
+
+void gmem_mark(const struct gmem *gm, const void *hva, uint64_t len);
+
+/* [hva, hva + len), which lies within a span, has been written. */
+static inline void gmem_written(const struct gmem *gm, const void *hva, uint64_t len)
+{
+	if (__builtin_expect(__atomic_load_n(&gm->tracked, __ATOMIC_RELAXED), false))
+		gmem_mark(gm, hva, len);
+}
 
 /* One load or store of a word that the guest shares; p lies within a span and is aligned. */
 static inline uint32_t gmem_load32(const uint32_t *p)

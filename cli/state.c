@@ -154,7 +154,7 @@ static int verify_all(struct verify *v, int fd, const char *path)
 {
 	struct state_record record;
 	uint8_t more;
-	int r = state_read_begin(&v->reader, fd, path, v->f);
+	int r = state_read_begin(&v->reader, fd, path, 0, v->f);
 
 	while (r == 0) {
 		r = state_read_next(&v->reader, &record, v->f);

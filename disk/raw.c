@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/gmem.h"
 #include "base/util.h"
 
 #define INFLIGHT_MAX 256u
@@ -107,6 +108,8 @@ static void advance(struct raw_io *io, uint64_t bytes)
 	while (bytes) {
 		size_t n = min_u64(bytes, io->iov->iov_len);
 
+		if (io->req->op == BLOCK_READ && io->req->gmem)
+			gmem_written(io->req->gmem, io->iov->iov_base, n);
 		io->iov->iov_base = (uint8_t *)io->iov->iov_base + n;
 		io->iov->iov_len -= n;
 		bytes -= n;
@@ -478,7 +481,7 @@ int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *option
 	r = find_shape(disk, reason);
 	if (r == 0)
 		r = set_mode(disk, options->direct, reason);
-	if (r == 0)
+	if (r == 0 && !options->unlocked)
 		r = lock_image(fd, options->read_only, reason);
 	if (r < 0) {
 		free(disk->bounce_memory);
@@ -507,6 +510,24 @@ int raw_open(struct disk_ring *ring, const char *path, const struct raw_options 
 	if (r < 0)
 		close(fd);
 	return r;
+}
+
+int raw_lock(struct raw_disk *disk)
+{
+	enum raw_reason reason;
+	int r = lock_image(disk->fd, disk->dev.read_only, &reason);
+
+	/* What was read while another had it may have changed. */
+	if (r == 0 && !disk->direct)
+		(void)posix_fadvise(disk->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return r;
+}
+
+void raw_unlock(struct raw_disk *disk)
+{
+	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	(void)fcntl(disk->fd, F_OFD_SETLK, &whole);
 }
 
 void raw_close(struct raw_disk *disk)

@@ -29,7 +29,8 @@ struct raw_disk;
 
 struct raw_options {
 	bool read_only;
-	bool direct; /* past the page cache, where the file system can */
+	bool direct;   /* past the page cache, where the file system can */
+	bool unlocked; /* another has it; nothing is written before raw_lock() */
 	/* What the guest is told: 512, 2048 or 4096; 0: as the device has it, of a file 512. */
 	uint32_t sector_bytes;
 };
@@ -53,6 +54,10 @@ int raw_open(struct disk_ring *ring, const char *path, const struct raw_options 
  * disk's, and its flags O_NONBLOCK and O_DIRECT have been set as needed. */
 int raw_open_fd(struct disk_ring *ring, int fd, const struct raw_options *options,
 		struct raw_disk **ret_disk, enum raw_reason *ret_reason);
+
+/* Takes the lock of invariant 1, or gives it up. 0, -EBUSY or -errno. */
+int raw_lock(struct raw_disk *disk);
+void raw_unlock(struct raw_disk *disk);
 
 /* Closes the image; nothing may be in flight. NULL is fine. */
 void raw_close(struct raw_disk *disk);

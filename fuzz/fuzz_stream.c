@@ -65,7 +65,7 @@ static void write_stream(int fd, unsigned count)
 	struct state_writer w;
 	struct failure f;
 
-	must(state_write_begin(&w, fd, "x", &f) == 0);
+	must(state_write_begin(&w, fd, "x", 0, &f) == 0);
 	for (unsigned i = 0; i < count; i++) {
 		/* In two pieces, as memory is. */
 		uint64_t half = list[i].record.len / 2;
@@ -117,7 +117,7 @@ static bool read_stream(int fd, unsigned count, bool changed)
 	unsigned n = 0;
 
 	must(lseek(fd, 0, SEEK_SET) == 0);
-	if (state_read_begin(&r, fd, "x", &f) < 0)
+	if (state_read_begin(&r, fd, "x", 0, &f) < 0)
 		return false;
 	for (;;) {
 		if (state_read_next(&r, &record, &f) < 0)

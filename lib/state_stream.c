@@ -41,11 +41,25 @@ static const char *const names[STATE_TYPES] = {
 	[STATE_KVP] = "kvp",
 	[STATE_KEYBOARD] = "keyboard",
 	[STATE_PROCESSOR] = "processor",
+	[STATE_PAGES] = "pages",
+	[STATE_MARK] = "mark",
+	[STATE_REHEARSAL] = "rehearsal",
 };
 
 const char *state_type_name(uint32_t type)
 {
 	return type < STATE_TYPES ? names[type] : NULL;
+}
+
+/* Steps over n bytes of the vector, which has at least as many. */
+static void skip(struct iovec **pieces, unsigned *count, size_t n)
+{
+	for (; *count && n >= (*pieces)->iov_len; (*pieces)++, (*count)--)
+		n -= (*pieces)->iov_len;
+	if (!*count)
+		return;
+	(*pieces)->iov_base = (uint8_t *)(*pieces)->iov_base + n;
+	(*pieces)->iov_len -= n;
 }
 
 /* ---- writing ---- */
@@ -62,43 +76,42 @@ static int write_all(struct state_writer *w, struct iovec *pieces, unsigned coun
 			return fail(f, -errno, "cannot write the state of the VM to %s: %s",
 				    w->name, strerror(errno));
 		w->at += (uint64_t)n;
-		for (; count && (size_t)n >= pieces->iov_len; pieces++, count--)
-			n -= (ssize_t)pieces->iov_len;
-		if (count) {
-			pieces->iov_base = (uint8_t *)pieces->iov_base + n;
-			pieces->iov_len -= (size_t)n;
-		}
+		skip(&pieces, &count, (size_t)n);
 	}
 	return 0;
 }
 
-int state_write_begin(struct state_writer *w, int fd, const char *name, struct failure *f)
+int state_write_begin(struct state_writer *w, int fd, const char *name, uint64_t features,
+		      struct failure *f)
 {
 	uint8_t head[STATE_HEAD_BYTES] = {0};
 	struct iovec piece = {.iov_base = head, .iov_len = sizeof(head)};
 
-	*w = (struct state_writer){.fd = fd, .name = name};
+	*w = (struct state_writer){.fd = fd, .name = name, .features = features};
 	memcpy(head, STATE_MAGIC, 8);
 	le32_store(head + 8, STATE_VERSION);
 	le32_store(head + 12, STATE_PAGE);
+	le64_store(head + 16, features);
 	le32_store(head + 28, crc32c(0, head, 28));
 	return write_all(w, &piece, 1, f);
 }
 
-int state_write(struct state_writer *w, const struct state_record *record,
-		const struct iovec *pieces, unsigned count, struct failure *f)
+/* The sum covers the first pieces. */
+static int write_record(struct state_writer *w, const struct state_record *record,
+			const struct iovec *pieces, unsigned count, unsigned summed,
+			struct failure *f)
 {
 	static uint8_t zeros[STATE_ALIGN];
-	struct iovec all[STATE_PIECES_MAX];
+	struct iovec all[STATE_SPANS_MAX + 4];
 	uint8_t head[STATE_RECORD_BYTES] = {0};
 	uint64_t rest = align_up(record->len, STATE_ALIGN) - record->len;
 	uint32_t sum = 0;
 
-	if (count > STATE_PIECES_MAX - 2 || record->len > STATE_BODY_MAX)
+	if (count > ARRAY_LEN(all) - 2 || record->len > STATE_BODY_MAX)
 		return fail(f, -EMSGSIZE,
 			    "cannot write the state of the VM to %s: a record of %llu bytes",
 			    w->name, (unsigned long long)record->len);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < summed; i++)
 		sum = crc32c(sum, pieces[i].iov_base, pieces[i].iov_len);
 	le32_store(head, record->type);
 	le16_store(head + 4, record->version);
@@ -116,6 +129,12 @@ int state_write(struct state_writer *w, const struct state_record *record,
 		memcpy(all + 1, pieces, count * sizeof(*pieces));
 	all[count + 1] = (struct iovec){.iov_base = zeros, .iov_len = rest};
 	return write_all(w, all, count + 2, f);
+}
+
+int state_write(struct state_writer *w, const struct state_record *record,
+		const struct iovec *pieces, unsigned count, struct failure *f)
+{
+	return write_record(w, record, pieces, count, count, f);
 }
 
 int state_write_end(struct state_writer *w, struct failure *f)
@@ -142,6 +161,15 @@ int state_refuse(const struct state_reader *r, struct failure *f, const char *wh
 	return fail(f, -EBADMSG, "the state in %s cannot be used: %s", r->name, text);
 }
 
+/* A read that gave nothing. */
+static int ended(const struct state_reader *r, int code, struct failure *f)
+{
+	if (code)
+		return fail(f, -code, "cannot read the state in %s: %s", r->name, strerror(code));
+	return state_refuse(r, f, "it ends after %llu bytes, before its end",
+			    (unsigned long long)r->at);
+}
+
 static int read_all(struct state_reader *r, void *to, uint64_t len, struct failure *f)
 {
 	uint8_t *at = to;
@@ -151,12 +179,8 @@ static int read_all(struct state_reader *r, void *to, uint64_t len, struct failu
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return fail(f, -errno, "cannot read the state in %s: %s", r->name,
-				    strerror(errno));
-		if (n == 0)
-			return state_refuse(r, f, "it ends after %llu bytes, before its end",
-					    (unsigned long long)r->at);
+		if (n <= 0)
+			return ended(r, n < 0 ? errno : 0, f);
 		at += n;
 		len -= (uint64_t)n;
 		r->at += (uint64_t)n;
@@ -164,12 +188,13 @@ static int read_all(struct state_reader *r, void *to, uint64_t len, struct failu
 	return 0;
 }
 
-int state_read_begin(struct state_reader *r, int fd, const char *name, struct failure *f)
+int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t features,
+		     struct failure *f)
 {
 	uint8_t head[STATE_HEAD_BYTES];
 	int e;
 
-	*r = (struct state_reader){.fd = fd, .name = name};
+	*r = (struct state_reader){.fd = fd, .name = name, .features = features};
 	e = read_all(r, head, sizeof(head), f);
 	if (e < 0)
 		return e;
@@ -180,8 +205,13 @@ int state_read_begin(struct state_reader *r, int fd, const char *name, struct fa
 	if (le32_load(head + 8) != STATE_VERSION)
 		return state_refuse(r, f, "it has version %u, and this Oya knows version %u",
 				    le32_load(head + 8), STATE_VERSION);
-	if (le32_load(head + 12) != STATE_PAGE || le64_load(head + 16) || le32_load(head + 24))
+	if (le32_load(head + 12) != STATE_PAGE || le32_load(head + 24) ||
+	    le64_load(head + 16) & ~STATE_LIVE)
 		return state_refuse(r, f, "it has features that this Oya does not know");
+	if (le64_load(head + 16) != features)
+		return state_refuse(r, f,
+				    features ? "it is no stream of a VM that runs"
+					     : "it is the stream of a VM that runs, and no file");
 	return 0;
 }
 
@@ -296,5 +326,87 @@ int state_run_decode(const struct state_reader *r, const struct state_record *re
 		return state_refuse(r, f, "it has memory at %#llx, where no page begins",
 				    (unsigned long long)m.gpa);
 	*ret_run = m;
+	return 0;
+}
+
+/* ---- pages of a VM that runs ---- */
+
+static_assert(STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES < STATE_BODY_MAX,
+	      "the list of spans fits into a record");
+
+int state_write_pages(struct state_writer *w, const struct state_span spans[], unsigned count,
+		      const struct iovec data[], struct failure *f)
+{
+	uint8_t head[STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES] = {0};
+	struct iovec pieces[STATE_SPANS_MAX + 1];
+	struct state_record record = {.type = STATE_PAGES, .version = 1};
+	uint8_t *at = head + STATE_SPANS_HEAD_BYTES;
+	unsigned with_data = 0;
+
+	le32_store(head, count);
+	for (unsigned i = 0; i < count; i++, at += STATE_SPAN_BYTES) {
+		le64_store(at, spans[i].gpa);
+		le32_store(at + 8, spans[i].pages);
+		le32_store(at + 12, spans[i].zeros ? STATE_SPAN_ZEROS : 0);
+		if (spans[i].zeros)
+			continue;
+		pieces[1 + with_data] = data[with_data];
+		record.len += data[with_data++].iov_len;
+	}
+	pieces[0] = (struct iovec){.iov_base = head, .iov_len = (size_t)(at - head)};
+	record.len += pieces[0].iov_len;
+	return write_record(w, &record, pieces, with_data + 1, 1, f);
+}
+
+int state_read_spans(struct state_reader *r, const struct state_record *record,
+		     struct state_span ret_spans[STATE_SPANS_MAX], unsigned *ret_count,
+		     struct failure *f)
+{
+	uint8_t head[STATE_SPANS_HEAD_BYTES], list[STATE_SPANS_MAX * STATE_SPAN_BYTES];
+	uint64_t len = 0;
+	uint32_t count;
+	int e = state_read_some(r, head, sizeof(head), f);
+
+	if (e < 0)
+		return e;
+	count = le32_load(head);
+	if (record->version != 1 || count > STATE_SPANS_MAX || le32_load(head + 4))
+		return state_refuse(r, f, "a record of pages has a head that cannot be");
+	e = state_read_some(r, list, (uint64_t)count * STATE_SPAN_BYTES, f);
+	if (e < 0)
+		return e;
+	if (r->sum != r->expected)
+		return state_refuse(r, f, "the sum of a record is wrong: it was damaged");
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *at = list + (size_t)i * STATE_SPAN_BYTES;
+
+		ret_spans[i] = (struct state_span){.gpa = le64_load(at),
+						   .pages = le32_load(at + 8),
+						   .zeros = le32_load(at + 12) != 0};
+		if (le32_load(at + 12) > STATE_SPAN_ZEROS ||
+		    !is_aligned(ret_spans[i].gpa, STATE_PAGE) || !ret_spans[i].pages)
+			return state_refuse(r, f, "a record of pages has a span that cannot be");
+		len += ret_spans[i].zeros ? 0 : (uint64_t)ret_spans[i].pages * STATE_PAGE;
+	}
+	if (len != r->left)
+		return state_refuse(r, f, "a record of pages has another length than it says");
+	*ret_count = count;
+	return 0;
+}
+
+int state_read_page_data(struct state_reader *r, struct iovec *pieces, unsigned count,
+			 struct failure *f)
+{
+	while (count) {
+		ssize_t n = readv(r->fd, pieces, (int)count);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return ended(r, n < 0 ? errno : 0, f);
+		r->at += (uint64_t)n;
+		r->left -= (uint64_t)n;
+		skip(&pieces, &count, (size_t)n);
+	}
 	return 0;
 }

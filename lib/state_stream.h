@@ -25,6 +25,7 @@ struct state_writer {
 	int fd;
 	const char *name; /* of what is written, for sentences */
 	uint64_t at, records;
+	uint64_t features;
 	uint32_t digest;
 };
 
@@ -39,19 +40,23 @@ struct state_reader {
 	int fd;
 	const char *name;
 	uint64_t at, records;
+	uint64_t features;
 	uint32_t digest;
 	uint32_t sum, expected; /* of the body that is being read */
 	uint64_t left;          /* of it */
 };
 
-/* 0, or -errno and the sentence; so do all below. */
-int state_write_begin(struct state_writer *w, int fd, const char *name, struct failure *f);
+/* 0, or -errno and the sentence; so do all below. Features: 0 or STATE_LIVE. */
+int state_write_begin(struct state_writer *w, int fd, const char *name, uint64_t features,
+		      struct failure *f);
 /* A record with a body of up to STATE_PIECES_MAX - 2 pieces; `record->len` is their sum. */
 int state_write(struct state_writer *w, const struct state_record *record,
 		const struct iovec *pieces, unsigned count, struct failure *f);
 int state_write_end(struct state_writer *w, struct failure *f);
 
-int state_read_begin(struct state_reader *r, int fd, const char *name, struct failure *f);
+/* A stream with other features is refused. */
+int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t features,
+		     struct failure *f);
 /* The head of the next record; of the last one (STATE_END) all was checked. */
 int state_read_next(struct state_reader *r, struct state_record *ret_record, struct failure *f);
 /* The next len bytes of its body: as many as it has left, at most. */
@@ -69,6 +74,22 @@ void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYT
 int state_run_decode(const struct state_reader *r, const struct state_record *record,
 		     const uint8_t head[STATE_MEMORY_BYTES], struct state_run *ret_run,
 		     struct failure *f);
+
+/* Memory of a VM that runs: adjacent pages of a record of pages. */
+struct state_span {
+	uint64_t gpa; /* a multiple of STATE_PAGE */
+	uint32_t pages;
+	bool zeros;
+};
+/* `data` has a piece for each span that is not zeros. */
+int state_write_pages(struct state_writer *w, const struct state_span spans[], unsigned count,
+		      const struct iovec data[], struct failure *f);
+/* Which spans the record has, whose sum is right then; what follows is read by the next. */
+int state_read_spans(struct state_reader *r, const struct state_record *record,
+		     struct state_span ret_spans[STATE_SPANS_MAX], unsigned *ret_count,
+		     struct failure *f);
+int state_read_page_data(struct state_reader *r, struct iovec *pieces, unsigned count,
+			 struct failure *f);
 
 /* A sentence about what is read. -EBADMSG. */
 __attribute__((format(printf, 3, 4))) int state_refuse(const struct state_reader *r,

@@ -384,6 +384,7 @@ static const struct field root_keys[] = {
 	{"control", JSON_STRING},
 	{"end", JSON_STRING},
 	{"restore", JSON_STRING},
+	{"incoming", JSON_TRUE},
 	{"sandbox", JSON_TRUE},
 	{"user", JSON_INTEGER},
 	{"vmbus_max_version", JSON_STRING},
@@ -437,6 +438,7 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 	if (r == 0)
 		r = config_decode_layout(root, c, f);
 	field_bool(root, "sandbox", &c->sandbox);
+	field_bool(root, "incoming", &c->incoming);
 	if (r == 0)
 		r = decode_identity(root, c, f);
 	if (r == 0)
@@ -449,6 +451,9 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 		r = field_string(root, "end", &c->end_path);
 	if (r == 0)
 		r = field_string(root, "restore", &c->state_path);
+	if (r == 0 && c->state_path && c->incoming)
+		r = OR_INVALID(f, "it goes on from a file ('restore') or from a connection "
+				  "('incoming'), not from both");
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)

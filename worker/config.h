@@ -95,6 +95,7 @@ struct config {
 	char *console_path;
 	char *control_path;         /* NULL: no control socket */
 	char *state_path;           /* of a saved state to go on from; NULL: the VM boots */
+	bool incoming;              /* it comes from another worker, over a connection */
 	char *end_path;             /* NULL: nobody wants to know how it ended */
 	uint32_t vmbus_max_version; /* 0: the newest */
 	bool stimer;                /* offer synthetic timers */

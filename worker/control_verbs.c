@@ -22,7 +22,12 @@ struct verb {
 	const char *name;
 	/* 0 and *ret_result (may stay NULL), or -errno and the sentence. */
 	int (*act)(struct request *r, json_t **ret_result, struct failure *f);
-	bool while_still; /* also while the VM is saving or saved: no device is touched */
+	unsigned when; /* beside while the VM runs or is paused */
+};
+
+enum {
+	WHILE_STILL = 1, /* also while it is saving, saved, incoming, ...: no device is touched */
+	NOT_MOVING = 2,  /* not while it is being migrated: devices come or go */
 };
 
 static int take_fd(struct request *r)
@@ -92,15 +97,15 @@ json_t *control_status(const struct vm *vm)
 {
 	const char *pty = console_pty(vm->console);
 
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o}",
-			 "version", CONTROL_VERSION, "name", vm->config->name, "state",
-			 vm_state_label(vm), "reason", vm->reason, "crash", vm->crash, "resets",
-			 (json_int_t)vm->resets, "crashes", (json_int_t)vm->crashes, "vmbus",
-			 version_text(vmbus_version(vm->machine.bus)), "integration", services(vm),
-			 "cpus", (int)vm->config->cpus, "memory_bytes",
-			 (json_int_t)vm->config->memory_bytes, "console",
-			 pty ? json_string(pty) : json_null(), "restored", vm->restored, "save",
-			 save_status(vm));
+	return json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o, s:o}",
+		"version", CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm),
+		"reason", vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets,
+		"crashes", (json_int_t)vm->crashes, "vmbus",
+		version_text(vmbus_version(vm->machine.bus)), "integration", services(vm), "cpus",
+		(int)vm->config->cpus, "memory_bytes", (json_int_t)vm->config->memory_bytes,
+		"console", pty ? json_string(pty) : json_null(), "restored", vm->restored, "save",
+		save_status(vm), "migrate", migrate_status(vm));
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
@@ -183,6 +188,52 @@ static int verb_save_cancel(struct request *r, json_t **ret_result, struct failu
 {
 	(void)ret_result;
 	return save_cancel(r->vm) < 0 ? wrong_state(r->vm, "cancel saving", -EPROTO, f) : 0;
+}
+
+static int wish_number(const struct request *r, const char *name, uint64_t most, uint64_t *value,
+		       struct failure *f)
+{
+	const json_t *given = json_object_get(r->arguments, name);
+	json_int_t n = json_integer_value(given);
+
+	if (!given)
+		return 0;
+	if (!json_is_integer(given) || n < 0 || (uint64_t)n > most)
+		return fail(f, -EINVAL, "'%s' is no number from 0 to %llu", name,
+			    (unsigned long long)most);
+	*value = (uint64_t)n;
+	return 0;
+}
+
+/* The connection comes along: a stream socket at whose other end a worker waits. */
+static int verb_migrate(struct request *r, json_t **ret_result, struct failure *f)
+{
+	struct migrate_wish wish = {.downtime_us = MIGRATE_DOWNTIME_US};
+	int fd = take_fd(r), e;
+
+	(void)ret_result;
+	e = wish_number(r, "downtime_us", MIGRATE_DOWNTIME_MAX_US, &wish.downtime_us, f);
+	if (e == 0)
+		e = wish_number(r, "bandwidth", INT64_MAX, &wish.bandwidth, f);
+	if (e == 0)
+		return migrate_begin(r->vm, fd, &wish, f);
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
+static int verb_migrate_cancel(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return migrate_cancel(r->vm) < 0
+		       ? fail(f, -EPROTO, "the VM '%s' is not being migrated", r->vm->config->name)
+		       : 0;
+}
+
+static int verb_incoming(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return incoming_begin(r->vm, take_fd(r), f);
 }
 
 static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
@@ -397,32 +448,35 @@ static int verb_kvp_delete(struct request *r, json_t **ret_result, struct failur
 }
 
 static const struct verb verbs[] = {
-	{"status", verb_status, true},
-	{"watch", verb_watch, true},
-	{"statistics", verb_statistics, true},
-	{"guest", verb_guest, true},
-	{"pause", verb_pause, false},
-	{"resume", verb_resume, false},
-	{"reset", verb_reset, false},
-	{"stop", verb_stop, true},
-	{"save", verb_save, false},
-	{"save-cancel", verb_save_cancel, true},
-	{"nmi", verb_nmi, false},
-	{"shutdown", verb_shutdown, false},
-	{"reboot", verb_reboot, false},
-	{"console", verb_console, false},
-	{"disk-add", verb_disk_add, false},
-	{"disk-remove", verb_disk_remove, false},
-	{"medium-insert", verb_medium_insert, false},
-	{"medium-eject", verb_medium_eject, false},
-	{"key", verb_key, false},
-	{"type", verb_type, false},
-	{"kvp-get", verb_kvp_get, false},
-	{"kvp-set", verb_kvp_set, false},
-	{"kvp-delete", verb_kvp_delete, false},
-	{"nic-add", verb_nic_add, false},
-	{"nic-remove", verb_nic_remove, false},
-	{"link", verb_link, false},
+	{"status", verb_status, WHILE_STILL},
+	{"watch", verb_watch, WHILE_STILL},
+	{"statistics", verb_statistics, WHILE_STILL},
+	{"guest", verb_guest, WHILE_STILL},
+	{"pause", verb_pause, 0},
+	{"resume", verb_resume, 0},
+	{"reset", verb_reset, 0},
+	{"stop", verb_stop, WHILE_STILL},
+	{"save", verb_save, NOT_MOVING},
+	{"save-cancel", verb_save_cancel, WHILE_STILL},
+	{"migrate", verb_migrate, 0},
+	{"migrate-cancel", verb_migrate_cancel, WHILE_STILL},
+	{"incoming", verb_incoming, WHILE_STILL},
+	{"nmi", verb_nmi, 0},
+	{"shutdown", verb_shutdown, 0},
+	{"reboot", verb_reboot, 0},
+	{"console", verb_console, 0},
+	{"disk-add", verb_disk_add, NOT_MOVING},
+	{"disk-remove", verb_disk_remove, NOT_MOVING},
+	{"medium-insert", verb_medium_insert, NOT_MOVING},
+	{"medium-eject", verb_medium_eject, NOT_MOVING},
+	{"key", verb_key, 0},
+	{"type", verb_type, 0},
+	{"kvp-get", verb_kvp_get, 0},
+	{"kvp-set", verb_kvp_set, 0},
+	{"kvp-delete", verb_kvp_delete, 0},
+	{"nic-add", verb_nic_add, NOT_MOVING},
+	{"nic-remove", verb_nic_remove, NOT_MOVING},
+	{"link", verb_link, NOT_MOVING},
 };
 
 static int act(struct request *r, json_t **ret_result, struct failure *f)
@@ -434,7 +488,10 @@ static int act(struct request *r, json_t **ret_result, struct failure *f)
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		if (strcmp(verbs[i].name, name) != 0)
 			continue;
-		if (vm_stands_still(r->vm) && !verbs[i].while_still)
+		if (migrate_runs(r->vm) && verbs[i].when & NOT_MOVING)
+			return fail(f, -EBUSY, "cannot %s the VM '%s': it is being migrated",
+				    verbs[i].name, r->vm->config->name);
+		if (vm_stands_still(r->vm) && !(verbs[i].when & WHILE_STILL))
 			return fail(f, -EBUSY, "cannot %s the VM '%s': it is %s", verbs[i].name,
 				    r->vm->config->name, vm_state_label(r->vm));
 		return verbs[i].act(r, ret_result, f);

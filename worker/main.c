@@ -111,14 +111,14 @@ static int open_end(const struct config *config, struct failure *f)
 }
 
 /* One line in the file that was opened at the start; an empty one tells that we were killed. */
-static void tell_end(int fd, bool failed, const char *why)
+static void tell_end(int fd, const char *result, const char *why, json_t *migrate)
 {
 	json_t *text = json_string(why), *end;
 
 	if (!text) /* cut within a character */
 		text = json_string("");
-	end = json_pack("{s:i, s:s, s:o}", "version", 1, "result", failed ? "failed" : "off",
-			"reason", text);
+	end = json_pack("{s:i, s:s, s:o, s:O?}", "version", 1, "result", result, "reason", text,
+			"migrate", migrate);
 	if (!end || json_dumpfd(end, fd, JSON_COMPACT) < 0 || write(fd, "\n", 1) != 1)
 		log_line(LOG_LEVEL_WARNING, "cannot write how the VM ended: %s", strerror(errno));
 	json_decref(end);
@@ -128,6 +128,7 @@ static int run(const struct config *config)
 {
 	struct failure f = {"unknown"};
 	int signal_fd = take_signals(), end_fd = -1, r = 0;
+	json_t *migrate = NULL; /* how it went, of a VM that has moved */
 	char reason[sizeof(((struct vm *)NULL)->reason)] = "";
 	struct vm *vm;
 
@@ -138,6 +139,8 @@ static int run(const struct config *config)
 	if (r == 0) {
 		r = run_vm(vm, config, signal_fd, &f);
 		memcpy(reason, vm->reason, sizeof(reason));
+		if (r == 0 && vm->migration.progress.phase == MIGRATE_DONE)
+			migrate = migrate_status(vm);
 		vm_free(vm);
 	}
 	if (signal_fd >= 0)
@@ -145,9 +148,11 @@ static int run(const struct config *config)
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 	if (end_fd >= 0) {
-		tell_end(end_fd, r < 0, r < 0 ? f.text : reason);
+		tell_end(end_fd, r < 0 ? "failed" : migrate ? "moved" : "off",
+			 r < 0 ? f.text : reason, migrate);
 		close(end_fd);
 	}
+	json_decref(migrate);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

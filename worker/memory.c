@@ -225,3 +225,30 @@ int memory_clear(struct memory *m)
 		return -errno;
 	return fill(m);
 }
+
+bool memory_page_is_zero(const uint8_t *page)
+{
+	const uint64_t *word = (const uint64_t *)(const void *)page;
+	uint64_t any = 0;
+
+	/* A page of data shows it within its first words, mostly. */
+	for (unsigned i = 0; i < 8; i++)
+		any |= word[i];
+	if (any)
+		return false;
+	for (unsigned i = 8; i < GMEM_PAGE / sizeof(*word); i++)
+		any |= word[i];
+	return !any;
+}
+
+struct memory_piece memory_touched(const struct memory *m, uint64_t from, uint64_t to)
+{
+	off_t data = lseek(m->fd, (off_t)from, SEEK_DATA), hole;
+
+	if (data < 0 && errno != ENXIO) /* such pages do not tell */
+		return (struct memory_piece){from, to};
+	if (data < 0 || (uint64_t)data >= to)
+		return (struct memory_piece){to, to};
+	hole = lseek(m->fd, data, SEEK_HOLE);
+	return (struct memory_piece){(uint64_t)data, hole < 0 ? to : min_u64((uint64_t)hole, to)};
+}

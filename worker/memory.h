@@ -7,6 +7,7 @@
 #ifndef OYA_WORKER_MEMORY_H
 #define OYA_WORKER_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/gmem.h"
@@ -25,6 +26,16 @@ struct memory {
 /* Memory of the size, pages and places that config names; 0, or -errno and the sentence. */
 int memory_init(struct memory *m, const struct config *config, struct failure *f);
 void memory_done(struct memory *m);
+
+/* A page of guest memory, which may change while it is looked at. */
+bool memory_page_is_zero(const uint8_t *page);
+
+/* The first piece of [from, to) of the file of RAM that may have been touched; empty: nothing has.
+ */
+struct memory_piece {
+	uint64_t begin, end;
+};
+struct memory_piece memory_touched(const struct memory *m, uint64_t from, uint64_t to);
 
 /* Gives all pages back to the host (those of a pool are taken anew): the guest reads zeros. 0 or
  * -errno. */

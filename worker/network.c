@@ -12,6 +12,7 @@
 #include "worker/net_passt.h"
 #include "worker/net_tap.h"
 
+#define RARP_BYTES 60u
 #define MADE_MAX 0xfeffu /* what two bytes of an instance id hold */
 
 struct nic {
@@ -174,6 +175,8 @@ int network_init(struct network *n, const struct config *config, struct vmbus *b
 
 void network_done(struct network *n)
 {
+	if (n->announced)
+		timerq_disarm(&n->announce);
 	for (unsigned i = 0; i < CONFIG_NICS_MAX; i++) {
 		if (n->nic[i])
 			close_nic(n->nic[i]);
@@ -265,6 +268,55 @@ void network_record(struct network *n, unsigned number, struct record *r)
 			n->made = made + 1;
 	}
 	netvsp_state(nic->device, r);
+}
+
+/* ---- where it is ---- */
+
+/* RARP "who am I": no answer comes, and all switches on the way learn the port. */
+static void announce_nic(const struct nic *nic)
+{
+	static const uint8_t head[] = {
+		0x80, 0x35,       /* Ethernet: RARP */
+		0,    1,          /* about Ethernet */
+		8,    0,          /* and IPv4 */
+		6,    4,    0, 3, /* request reverse */
+	};
+	static const struct netport_facts none;
+	const struct netport *port = nic->tap ? net_tap_port(nic->tap) : NULL;
+	uint8_t frame[RARP_BYTES] = {0};
+	struct iovec piece = {.iov_base = frame, .iov_len = sizeof(frame)};
+
+	/* Behind user-mode networking there is no switch. */
+	if (!port || !netvsp_link(nic->device))
+		return;
+	memset(frame, 0xff, 6);
+	memcpy(frame + 6, nic->mac, 6);
+	memcpy(frame + 12, head, sizeof(head));
+	memcpy(frame + 22, nic->mac, 6);
+	memcpy(frame + 32, nic->mac, 6);
+	(void)port->ops->send(port->ctx, &piece, 1, sizeof(frame), &none);
+}
+
+static void on_announce(void *owner)
+{
+	static const unsigned after_ms[] = {50, 100, 150, 200, 500, 1000};
+	struct network *n = owner;
+
+	for (unsigned i = 0; i < CONFIG_NICS_MAX; i++) {
+		if (n->nic[i])
+			announce_nic(n->nic[i]);
+	}
+	if (n->announced < ARRAY_LEN(after_ms))
+		timerq_arm(loop_timers(n->loop), &n->announce,
+			   loop_now_ns() + after_ms[n->announced++] * UINT64_C(1000000));
+}
+
+void network_announce(struct network *n)
+{
+	n->announce.fire = on_announce;
+	n->announce.owner = n;
+	n->announced = 0;
+	on_announce(n);
 }
 
 static json_t *nic_statistics(unsigned number, const struct nic *nic)

@@ -23,6 +23,8 @@ struct network {
 	unsigned cpus;
 	unsigned made;                    /* ever, by which instance ids differ */
 	struct nic *nic[CONFIG_NICS_MAX]; /* by their numbers; NULL: free */
+	struct timer announce;            /* armed while some are to follow */
+	unsigned announced;
 };
 
 int network_init(struct network *n, const struct config *config, struct vmbus *bus,
@@ -34,6 +36,9 @@ void network_done(struct network *n);
 int network_add(struct network *n, const struct config_port *port, int fd, unsigned *ret_number,
 		struct failure *f);
 int network_remove(struct network *n, unsigned number, struct failure *f);
+
+/* Tells the switches where the VM's addresses are now, at once and some times more. */
+void network_announce(struct network *n);
 
 /* Plugs the cable in, or pulls it. */
 int network_set_link(struct network *n, unsigned number, bool up, struct failure *f);

@@ -119,11 +119,12 @@ static int filter_msrs(int vm_fd, bool apic_msrs)
 	return ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0 ? -errno : 0;
 }
 
-static int map_memory(int vm_fd, const struct gmem *gmem)
+static int map_memory(int vm_fd, const struct gmem *gmem, uint32_t flags)
 {
 	for (unsigned i = 0; i < gmem->count; i++) {
 		struct kvm_userspace_memory_region slot = {
 			.slot = i,
+			.flags = flags,
 			.guest_phys_addr = gmem->region[i].gpa,
 			.memory_size = gmem->region[i].len,
 			.userspace_addr = (uintptr_t)gmem->region[i].hva,
@@ -154,7 +155,7 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 	if (r == 0)
 		r = filter_msrs(p->vm_fd, p->apic_msrs);
 	if (r == 0)
-		r = map_memory(p->vm_fd, gmem);
+		r = map_memory(p->vm_fd, gmem, 0);
 	if (r < 0) {
 		partition_destroy(p);
 		if (r == -ENOMEM)
@@ -242,4 +243,38 @@ int partition_set_routes(struct partition *p, const struct partition_route *rout
 		r = -errno;
 	free(table);
 	return r;
+}
+
+/* ---- pages that processors have written ---- */
+
+int partition_log(struct partition *p, const struct gmem *gmem, bool on)
+{
+	const uint64_t wanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	int offered = ioctl(p->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), r;
+
+	/* The driver of the hypervisor's role has none. */
+	if (on && (offered <= 0 || ((uint64_t)offered & wanted) != wanted))
+		return -EOPNOTSUPP;
+	r = on ? enable(p->vm_fd, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, wanted) : 0;
+	return r < 0 ? r : map_memory(p->vm_fd, gmem, on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+}
+
+int partition_log_get(const struct partition *p, unsigned region, uint64_t *ret_bits)
+{
+	struct kvm_dirty_log log = {.slot = region, .dirty_bitmap = ret_bits};
+
+	return ioctl(p->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0 ? -errno : 0;
+}
+
+int partition_log_clear(const struct partition *p, unsigned region, uint64_t first, uint32_t count,
+			uint64_t *bits)
+{
+	struct kvm_clear_dirty_log log = {
+		.slot = region,
+		.num_pages = count,
+		.first_page = first,
+		.dirty_bitmap = bits,
+	};
+
+	return ioctl(p->vm_fd, KVM_CLEAR_DIRTY_LOG, &log) < 0 ? -errno : 0;
 }

@@ -36,6 +36,18 @@ void partition_destroy(struct partition *p);
 /* Whether it gives all of its processors' state, and takes it. */
 bool partition_gives_state(const struct partition *p);
 
+/* The pages that processors and KVM itself write are logged from now on, all marked at first, or
+ * not any more. 0, or -errno: -EOPNOTSUPP where there is no such log. */
+int partition_log(struct partition *p, const struct gmem *gmem, bool on);
+
+/* The marks of a region of gmem, a bit for each page; they stay. 0 or -errno. */
+int partition_log_get(const struct partition *p, unsigned region, uint64_t *ret_bits);
+
+/* Takes the marks in `bits` away from the pages [first, first + count), of which the first is that
+ * of bit 0. Both are multiples of 64, or reach the region's end. 0 or -errno. */
+int partition_log_clear(const struct partition *p, unsigned region, uint64_t first, uint32_t count,
+			uint64_t *bits);
+
 /* irq_ops.msi with a struct partition as context. */
 void partition_msi(void *ctx, uint64_t address, uint32_t data);
 

@@ -155,6 +155,8 @@ static const struct request requests[] = {
 	REQUEST(KVM_SET_DEBUGREGS, LOOP, "the same"),
 	REQUEST(KVM_SET_LAPIC, LOOP, "the same"),
 	REQUEST(KVM_SET_VCPU_EVENTS, LOOP, "the same"),
+	REQUEST(KVM_GET_DIRTY_LOG, LOOP, "a VM that is migrated: what was written meanwhile"),
+	REQUEST(KVM_CLEAR_DIRTY_LOG, LOOP, "the same"),
 	REQUEST(TUNGETIFF, LOOP, "a tap that comes over the control socket"),
 	REQUEST(TUNSETVNETHDRSZ, LOOP, "the same"),
 	REQUEST(BLKGETSIZE64, LOOP, "a block device that comes over the control socket"),

@@ -59,13 +59,16 @@ int save_begin(struct vm *vm, int fd, struct failure *f)
 			 "cannot save the VM '%s': the hypervisor beneath this host does not give "
 			 "all of its state yet; shut it down instead",
 			 vm->config->name);
+	else if (migrate_runs(vm))
+		r = fail(f, -EBUSY, "cannot save the VM '%s': it is being migrated",
+			 vm->config->name);
 	else if (vm->disk_failed || vm->want_pause)
 		r = fail(f, -EBUSY,
 			 "cannot save the VM '%s': a disk of it has failed, and keeps "
 			 "requests of the guest; resume it when the cause is gone",
 			 vm->config->name);
 	if (r == 0)
-		r = vm_freeze(vm, &s->from, f);
+		r = vm_freeze(vm, VM_SAVING, &s->from, f);
 	if (r < 0) {
 		close(fd);
 		return r;

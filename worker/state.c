@@ -184,6 +184,19 @@ static void go_machine(struct vm *vm, unsigned instance, struct record *r)
 
 static const struct row machine_row = {STATE_MACHINE, 1, false, always, go_machine};
 
+int state_collect_machine(struct vm *vm, struct state_image *ret_image, struct failure *f)
+{
+	struct state_image image = {0};
+	int r = collect_one(vm, &image, &machine_row, 0, f);
+
+	if (r < 0) {
+		state_image_done(&image);
+		return r;
+	}
+	*ret_image = image;
+	return 0;
+}
+
 int state_collect(struct vm *vm, struct state_image *ret_image, struct failure *f)
 {
 	struct state_image image = {0};
@@ -222,7 +235,7 @@ int state_save(const struct memory *memory, const struct state_image *image, int
 	       const char *name, const struct state_progress *progress, struct failure *f)
 {
 	struct state_writer w;
-	int r = state_write_begin(&w, fd, name, f);
+	int r = state_write_begin(&w, fd, name, 0, f);
 
 	if (r == 0)
 		r = save_piece(&w, &image->piece[0], f);
@@ -237,12 +250,14 @@ int state_save(const struct memory *memory, const struct state_image *image, int
 
 struct load {
 	struct vm *vm;
+	const struct state_live *live; /* NULL: a file */
 	struct state_reader reader;
 	struct state_clocks clocks;
-	size_t row;     /* that was read last; all before it are complete */
-	unsigned next;  /* the least instance that may follow in it */
-	unsigned count; /* records of it */
-	bool began;     /* a row was read: the clocks go on, there is no more memory */
+	size_t row;         /* that was read last; all before it are complete */
+	unsigned next;      /* the least instance that may follow in it */
+	unsigned count;     /* records of it */
+	uint64_t marked_ns; /* when the guest was known to run still */
+	bool began;         /* a row was read: the clocks go on, there is no more memory */
 	uint8_t *body;
 	struct failure *f;
 };
@@ -266,22 +281,28 @@ static int refuse_record(struct load *l, const struct state_record *record, cons
 			    record->instance, why);
 }
 
-static int read_machine(struct load *l)
+static int take_machine(struct load *l, const struct state_record *record)
 {
-	struct state_record record;
 	struct record r;
-	int e = state_read_next(&l->reader, &record, l->f);
+	int e = read_body(l, record);
 
 	if (e < 0)
 		return e;
-	if (record.type != STATE_MACHINE || record.version != 1)
-		return state_refuse(&l->reader, l->f, "it does not begin with a machine");
-	e = read_body(l, &record);
-	if (e < 0)
-		return e;
-	r = record_reader(record.version, l->body, record.len);
+	if (record->version != 1)
+		return refuse_record(l, record, "it has another version");
+	r = record_reader(record->version, l->body, record->len);
 	state_machine_record(l->vm, &l->clocks, &r);
-	return record_end(&r) < 0 ? refuse_record(l, &record, r.wrong) : 0;
+	return record_end(&r) < 0 ? refuse_record(l, record, r.wrong) : 0;
+}
+
+static int read_machine(struct load *l)
+{
+	struct state_record record;
+	int e = state_read_next(&l->reader, &record, l->f);
+
+	if (e == 0 && record.type != STATE_MACHINE)
+		return state_refuse(&l->reader, l->f, "it does not begin with a machine");
+	return e < 0 ? e : take_machine(l, &record);
 }
 
 /* The row that was read last has all that the VM has of it, and so do those without a record up to
@@ -300,6 +321,18 @@ static int rows_complete(struct load *l, size_t to)
 	return 0;
 }
 
+static void begin_rows(struct load *l)
+{
+	if (l->live) {
+		l->live->stands(l->live->ctx);
+		pthread_mutex_lock(&l->vm->lock);
+	}
+	if (l->marked_ns)
+		l->clocks.most_ns = loop_now_ns() - l->marked_ns;
+	state_clocks_go_on(l->vm, &l->clocks);
+	l->began = true;
+}
+
 static int read_row(struct load *l, const struct state_record *record)
 {
 	size_t n = l->row;
@@ -315,8 +348,7 @@ static int read_row(struct load *l, const struct state_record *record)
 				    "a record of kind %u has no place there, or is not known",
 				    record->type);
 	if (!l->began)
-		state_clocks_go_on(l->vm, &l->clocks);
-	l->began = true;
+		begin_rows(l);
 	e = rows_complete(l, n);
 	if (e < 0)
 		return e;
@@ -333,34 +365,73 @@ static int read_row(struct load *l, const struct state_record *record)
 	return record_end(&r) < 0 ? refuse_record(l, record, r.wrong) : 0;
 }
 
+/* A mark, or a rehearsal, which is nothing but its bytes. */
+static int read_mark(struct load *l, const struct state_record *record)
+{
+	int e = read_body(l, record);
+
+	l->marked_ns = loop_now_ns();
+	return e < 0 ? e : l->live->mark(l->live->ctx, record->instance, l->f);
+}
+
+static int read_one(struct load *l, const struct state_record *record)
+{
+	if (!l->began && !l->live && record->type == STATE_MEMORY)
+		return state_memory_read(&l->vm->memory, &l->reader, record, l->f);
+	/* As the guest stopped: its clocks above all. */
+	if (!l->began && l->live && record->type == STATE_MACHINE)
+		return take_machine(l, record);
+	if (!l->began && l->live && record->type == STATE_PAGES)
+		return state_memory_read_pages(&l->vm->memory, &l->reader, record, l->f);
+	if (!l->began && l->live && (record->type == STATE_MARK || record->type == STATE_REHEARSAL))
+		return read_mark(l, record);
+	return read_row(l, record);
+}
+
 static int read_all_records(struct load *l)
 {
 	struct state_record record;
 	int e = read_machine(l);
 
+	if (e == 0 && l->live)
+		e = l->live->ready(l->live->ctx, l->f);
 	while (e == 0) {
 		e = state_read_next(&l->reader, &record, l->f);
 		if (e < 0 || record.type == STATE_END)
 			break;
-		if (record.type == STATE_MEMORY && !l->began)
-			e = state_memory_read(&l->vm->memory, &l->reader, &record, l->f);
-		else
-			e = read_row(l, &record);
+		e = read_one(l, &record);
 	}
 	return e < 0 ? e : rows_complete(l, ARRAY_LEN(rows));
+}
+
+static int load(struct load *l, int fd, const char *name)
+{
+	int r;
+
+	state_memory_clear(&l->vm->memory);
+	r = state_read_begin(&l->reader, fd, name, l->live ? STATE_LIVE : 0, l->f);
+	if (r == 0)
+		r = read_all_records(l);
+	free(l->body);
+	if (r == 0)
+		vmbus_restored(l->vm->machine.bus);
+	return r;
 }
 
 int state_load(struct vm *vm, int fd, const char *name, struct failure *f)
 {
 	struct load l = {.vm = vm, .f = f};
-	int r;
 
-	state_memory_clear(&vm->memory);
-	r = state_read_begin(&l.reader, fd, name, f);
-	if (r == 0)
-		r = read_all_records(&l);
-	free(l.body);
-	if (r == 0)
-		vmbus_restored(vm->machine.bus);
+	return load(&l, fd, name);
+}
+
+int state_load_live(struct vm *vm, int fd, const char *name, const struct state_live *live,
+		    struct failure *f)
+{
+	struct load l = {.vm = vm, .f = f, .live = live};
+	int r = load(&l, fd, name);
+
+	if (l.began)
+		pthread_mutex_unlock(&vm->lock);
 	return r;
 }

@@ -34,6 +34,8 @@ struct state_image {
 /* What the VM is now. Its processors are paused, and nothing is at its disks. 0, or -errno and the
  * sentence. */
 int state_collect(struct vm *vm, struct state_image *ret_image, struct failure *f);
+/* Only what the VM is made of, as the first piece: at any moment. */
+int state_collect_machine(struct vm *vm, struct state_image *ret_image, struct failure *f);
 void state_image_done(struct state_image *image);
 
 /* Image and memory to a descriptor, from its present place on. `name` is for sentences. */
@@ -43,10 +45,24 @@ int state_save(const struct memory *memory, const struct state_image *image, int
 /* The stream at `fd` into a VM that was made of the same configuration and has not run. */
 int state_load(struct vm *vm, int fd, const char *name, struct failure *f);
 
+/* The same while the VM still runs elsewhere, by a thread of its own without the lock, which is
+ * held from the first record of a device on: then the other VM stands still. */
+struct state_live {
+	/* The VM can be made of this one; a mark, or a rehearsal, was read with all that is before
+	 * it; the devices follow. 0, or -errno and the sentence. */
+	int (*ready)(void *ctx, struct failure *f);
+	int (*mark)(void *ctx, uint32_t number, struct failure *f);
+	void (*stands)(void *ctx);
+	void *ctx;
+};
+int state_load_live(struct vm *vm, int fd, const char *name, const struct state_live *live,
+		    struct failure *f);
+
 /* state_machine.c: what the VM is made of, and its clocks. What was read says where these stood;
  * they go on from there by state_clocks_go_on(). */
 struct state_clocks {
 	uint64_t tsc_hz, tsc_offset, host_tsc, reference, wall_ns;
+	uint64_t most_ns; /* that can have passed since, of this host's clock; 0: unknown */
 };
 void state_machine_record(struct vm *vm, struct state_clocks *clocks, struct record *r);
 void state_clocks_go_on(struct vm *vm, const struct state_clocks *clocks);

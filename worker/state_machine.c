@@ -128,6 +128,9 @@ void state_clocks_go_on(struct vm *vm, const struct state_clocks *c)
 	uint64_t ticked = ns_of(tsc - c->host_tsc, c->tsc_hz);
 	int64_t apart = (int64_t)(ticked - passed);
 
+	/* Two hosts whose times of day are apart: no more than there was since we heard of it. */
+	if (c->most_ns && passed > c->most_ns)
+		passed = c->most_ns;
 	if (tsc >= c->host_tsc && apart < SAME_CLOCK_NS && apart > -SAME_CLOCK_NS) {
 		passed = ticked;
 		offset = c->tsc_offset;

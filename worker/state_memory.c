@@ -22,21 +22,6 @@ struct walk {
 	uint64_t done, told;
 };
 
-static bool is_zero(const uint8_t *page)
-{
-	const uint64_t *word = (const uint64_t *)(const void *)page;
-	uint64_t any = 0;
-
-	/* A page of data shows it within its first words, mostly. */
-	for (unsigned i = 0; i < 8; i++)
-		any |= word[i];
-	if (any)
-		return false;
-	for (unsigned i = 8; i < STATE_PAGE / sizeof(*word); i++)
-		any |= word[i];
-	return !any;
-}
-
 static int write_run(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 {
 	static uint8_t zeros[STATE_PAGE];
@@ -75,9 +60,9 @@ static int write_span(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 	while (r == 0 && at < len) {
 		uint64_t run = 0, before = at;
 
-		while (at < len && is_zero(hva + at))
+		while (at < len && memory_page_is_zero(hva + at))
 			at += STATE_PAGE;
-		while (at + run < len && run < RUN_BYTES && !is_zero(hva + at + run))
+		while (at + run < len && run < RUN_BYTES && !memory_page_is_zero(hva + at + run))
 			run += STATE_PAGE;
 		if (run)
 			r = write_run(k, gpa + at, hva + at, run);
@@ -88,24 +73,6 @@ static int write_span(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 	return r;
 }
 
-/* The first piece of [from, to) of the file of RAM that may have been touched; empty: nothing has.
- */
-struct piece {
-	uint64_t begin, end;
-};
-
-static struct piece touched(const struct memory *m, uint64_t from, uint64_t to)
-{
-	off_t data = lseek(m->fd, (off_t)from, SEEK_DATA), hole;
-
-	if (data < 0 && errno != ENXIO) /* such pages do not tell */
-		return (struct piece){from, to};
-	if (data < 0 || (uint64_t)data >= to)
-		return (struct piece){to, to};
-	hole = lseek(m->fd, data, SEEK_HOLE);
-	return (struct piece){(uint64_t)data, hole < 0 ? to : min_u64((uint64_t)hole, to)};
-}
-
 /* [from, to) of the file of RAM, from which `gpa` counts: what of it there is. */
 static int write_file(struct walk *k, uint64_t gpa, uint64_t from, uint64_t to)
 {
@@ -113,7 +80,7 @@ static int write_file(struct walk *k, uint64_t gpa, uint64_t from, uint64_t to)
 	int r = 0;
 
 	while (r == 0 && at < to) {
-		struct piece p = touched(k->m, at, to);
+		struct memory_piece p = memory_touched(k->m, at, to);
 
 		r = tell(k, p.begin - at);
 		if (r == 0)
@@ -147,7 +114,7 @@ int state_memory_write(const struct memory *m, struct state_writer *w,
 static void clear_span(uint8_t *hva, uint64_t len)
 {
 	for (uint64_t at = 0; at < len; at += STATE_PAGE) {
-		if (!is_zero(hva + at))
+		if (!memory_page_is_zero(hva + at))
 			memset(hva + at, 0, STATE_PAGE);
 	}
 }
@@ -157,7 +124,7 @@ void state_memory_clear(const struct memory *m)
 	if (m->rom)
 		clear_span(m->rom, MACHINE_ROM_BYTES);
 	for (uint64_t at = 0; at < m->bytes;) {
-		struct piece p = touched(m, at, m->bytes);
+		struct memory_piece p = memory_touched(m, at, m->bytes);
 
 		clear_span(m->base + p.begin, p.end - p.begin);
 		at = p.end;
@@ -183,5 +150,30 @@ int state_memory_read(const struct memory *m, struct state_reader *r,
 	e = state_read_some(r, pad, run.pad, f);
 	if (e == 0)
 		e = state_read_some(r, to, run.len, f);
+	return e < 0 ? e : state_read_done(r, f);
+}
+
+int state_memory_read_pages(const struct memory *m, struct state_reader *r,
+			    const struct state_record *record, struct failure *f)
+{
+	struct state_span span[STATE_SPANS_MAX];
+	struct iovec data[STATE_SPANS_MAX];
+	unsigned count = 0, with_data = 0;
+	int e = state_read_spans(r, record, span, &count, f);
+
+	for (unsigned i = 0; e == 0 && i < count; i++) {
+		uint64_t len = (uint64_t)span[i].pages * STATE_PAGE;
+		uint8_t *to = gmem_span(&m->gmem, span[i].gpa, len);
+
+		if (!to)
+			e = state_refuse(r, f, "it has memory at %#llx, where the VM has none",
+					 (unsigned long long)span[i].gpa);
+		else if (span[i].zeros)
+			clear_span(to, len);
+		else
+			data[with_data++] = (struct iovec){.iov_base = to, .iov_len = len};
+	}
+	if (e == 0)
+		e = state_read_page_data(r, data, with_data, f);
 	return e < 0 ? e : state_read_done(r, f);
 }

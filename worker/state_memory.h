@@ -33,4 +33,8 @@ void state_memory_clear(const struct memory *m);
 int state_memory_read(const struct memory *m, struct state_reader *r,
 		      const struct state_record *record, struct failure *f);
 
+/* Pages of a VM that runs elsewhere, and may come again. */
+int state_memory_read_pages(const struct memory *m, struct state_reader *r,
+			    const struct state_record *record, struct failure *f);
+
 #endif

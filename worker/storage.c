@@ -127,6 +127,7 @@ static int open_image(struct storage *s, const struct config_disk *d, int fd,
 		.read_only = d->read_only,
 		.direct = d->direct,
 		.sector_bytes = d->sector_bytes,
+		.unlocked = s->unlocked,
 	};
 	enum raw_reason reason = RAW_REASON_SYSTEM;
 	int r = fd < 0 ? raw_open(s->ring, d->path, &options, ret_image, &reason)
@@ -302,7 +303,11 @@ int storage_init(struct storage *s, const struct config *config, struct vmbus *b
 {
 	int r;
 
-	*s = (struct storage){.config = config, .ide = ide, .loop = loop, .source.fd = -1};
+	*s = (struct storage){.config = config,
+			      .ide = ide,
+			      .loop = loop,
+			      .source.fd = -1,
+			      .unlocked = config->incoming};
 	if (!config->controllers && !config->disk_count)
 		return 0;
 	r = open_ring(s, f);
@@ -544,6 +549,43 @@ int storage_sync(const struct storage *s, struct failure *f)
 				     storage_name(&p->config), strerror(-r));
 		}
 	}
+	return r;
+}
+
+void storage_unlock(struct storage *s)
+{
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
+		for (unsigned lun = 0; s->controller[n] && lun < CONFIG_LUNS_MAX; lun++) {
+			if (s->controller[n]->place[lun].image)
+				raw_unlock(s->controller[n]->place[lun].image);
+		}
+	}
+	s->unlocked = true;
+}
+
+static int lock_all(struct storage *s, struct failure *f)
+{
+	for (unsigned n = 0; n < STORAGE_CONTROLLERS_MAX; n++) {
+		for (unsigned lun = 0; s->controller[n] && lun < CONFIG_LUNS_MAX; lun++) {
+			const struct storage_place *p = &s->controller[n]->place[lun];
+			int r = p->image ? raw_lock(p->image) : 0;
+
+			if (r < 0)
+				return tell(&p->config, r,
+					    r == -EBUSY ? RAW_REASON_LOCKED : RAW_REASON_SYSTEM, f);
+		}
+	}
+	return 0;
+}
+
+int storage_lock(struct storage *s, struct failure *f)
+{
+	int r = s->unlocked ? lock_all(s, f) : 0;
+
+	if (r < 0)
+		storage_unlock(s);
+	else
+		s->unlocked = false;
 	return r;
 }
 

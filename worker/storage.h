@@ -59,6 +59,7 @@ struct storage {
 	struct loop_source source;
 	struct ide *ide; /* with firmware: has what is at IDE places as well; not owned */
 	struct storage_controller *controller[STORAGE_CONTROLLERS_MAX]; /* NULL: there is none */
+	bool unlocked; /* another worker may have the disks */
 	bool unsettled;
 	bool watched, hanging; /* storage_watch.c */
 	struct timer look;
@@ -89,6 +90,11 @@ unsigned storage_held(const struct storage *s);
 /* What was written is on the disks when it returns 0; else -errno and the sentence. While the
  * storage is quiet and stays so, on any thread. */
 int storage_sync(const struct storage *s, struct failure *f);
+
+/* Takes the disks from whoever had them, or gives them away: nothing is under way. Fine when it is
+ * so already. 0, or -errno and the sentence, and none is taken. */
+int storage_lock(struct storage *s, struct failure *f);
+void storage_unlock(struct storage *s);
 
 /* After storage_drain(). */
 void storage_done(struct storage *s);

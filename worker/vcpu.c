@@ -418,13 +418,14 @@ static bool may_run(struct vcpu *c)
 	bool go;
 
 	__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&v->run, __ATOMIC_SEQ_CST) == RUN_GOING && !c->dead)
+	if (__atomic_load_n(&v->run, __ATOMIC_SEQ_CST) == RUN_GOING && !c->dead &&
+	    !__atomic_load_n(&v->slowed, __ATOMIC_SEQ_CST))
 		return true;
 	complete_exit(c);
 	pthread_mutex_lock(&v->run_lock);
 	v->running--;
 	pthread_cond_signal(&v->parked);
-	while (v->run == RUN_PAUSED || (v->run == RUN_GOING && c->dead))
+	while (v->run == RUN_PAUSED || (v->run == RUN_GOING && (c->dead || v->slowed)))
 		pthread_cond_wait(&v->may_go, &v->run_lock);
 	go = v->run == RUN_GOING;
 	if (go)
@@ -514,6 +515,24 @@ void vcpus_kick_first(struct vcpus *v)
 		kick(c);
 }
 
+static void kick_all(struct vcpus *v)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		if (v->vcpu[i].started)
+			kick(&v->vcpu[i]);
+	}
+}
+
+void vcpus_slow(struct vcpus *v, bool on)
+{
+	pthread_mutex_lock(&v->run_lock);
+	__atomic_store_n(&v->slowed, on, __ATOMIC_SEQ_CST);
+	pthread_cond_broadcast(&v->may_go);
+	pthread_mutex_unlock(&v->run_lock);
+	if (on)
+		kick_all(v);
+}
+
 static void set_run(struct vcpus *v, enum run run)
 {
 	pthread_mutex_lock(&v->run_lock);
@@ -521,13 +540,8 @@ static void set_run(struct vcpus *v, enum run run)
 		__atomic_store_n(&v->run, run, __ATOMIC_SEQ_CST);
 	pthread_cond_broadcast(&v->may_go);
 	pthread_mutex_unlock(&v->run_lock);
-	if (run == RUN_GOING)
-		return;
-	for (unsigned i = 0; i < v->count; i++) {
-		if (!v->vcpu[i].started)
-			continue;
-		kick(&v->vcpu[i]);
-	}
+	if (run != RUN_GOING)
+		kick_all(v);
 }
 
 void vcpus_resume(struct vcpus *v)

@@ -99,6 +99,9 @@ void vcpus_resume(struct vcpus *v);
 
 /* Asks every processor to stop before its next instruction; from any thread, at once. */
 void vcpus_halt(struct vcpus *v);
+/* While on, they stand still as well, without anybody having paused them: for a moment, so that
+ * they write less. Any thread. */
+void vcpus_slow(struct vcpus *v, bool on);
 
 /* The same, and waits until all have stopped. Not with the lock of the devices held. */
 void vcpus_pause(struct vcpus *v);

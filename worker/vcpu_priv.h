@@ -32,6 +32,7 @@ struct vcpus {
 	pthread_cond_t may_go;       /* waited for by processors */
 	pthread_cond_t parked;       /* waited for by who pauses */
 	unsigned run;                /* enum run; atomic, written under run_lock */
+	bool slowed;                 /* atomic, the same: they stand still for a moment */
 	unsigned running;            /* threads that do not wait for may_go and have not ended */
 	struct kvm_cpuid2 *features; /* of the first */
 	unsigned count;

@@ -14,22 +14,26 @@
 #include "lib/log.h"
 
 static const char *const labels[] = {
-	[VM_BUILT] = "built",         [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
-	[VM_RESETTING] = "resetting", [VM_STOPPED] = "stopped", [VM_SAVING] = "saving",
-	[VM_SAVED] = "saved",
+	[VM_BUILT] = "built",         [VM_RUNNING] = "running",   [VM_PAUSED] = "paused",
+	[VM_RESETTING] = "resetting", [VM_STOPPED] = "stopped",   [VM_SAVING] = "saving",
+	[VM_SAVED] = "saved",         [VM_INCOMING] = "incoming", [VM_SWITCHING] = "switching",
+	[VM_MOVED] = "moved",
 };
 
 static const uint32_t next_states[] = {
-	[VM_BUILT] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
+	[VM_BUILT] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED) | STATE_BIT(VM_INCOMING),
 	[VM_RUNNING] = STATE_BIT(VM_PAUSED) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED) |
-		       STATE_BIT(VM_SAVING),
+		       STATE_BIT(VM_SAVING) | STATE_BIT(VM_SWITCHING),
 	[VM_PAUSED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_RESETTING) | STATE_BIT(VM_STOPPED) |
-		      STATE_BIT(VM_SAVING),
+		      STATE_BIT(VM_SAVING) | STATE_BIT(VM_SWITCHING),
 	[VM_RESETTING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_STOPPED),
 	[VM_STOPPED] = 0,
 	/* It stops by way of where it was, once its thread has ended. */
 	[VM_SAVING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_SAVED),
 	[VM_SAVED] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPED),
+	[VM_INCOMING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_STOPPED),
+	[VM_SWITCHING] = STATE_BIT(VM_RUNNING) | STATE_BIT(VM_PAUSED) | STATE_BIT(VM_MOVED),
+	[VM_MOVED] = STATE_BIT(VM_STOPPED),
 };
 
 static const struct state_table vm_states = {
@@ -47,7 +51,7 @@ static const struct state_table vm_states = {
 
 static void note(struct vm *vm, const char *reason)
 {
-	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	snprintf(vm->reason, sizeof(vm->reason), "%.255s", reason);
 }
 
 static void on_machine_event(void *ctx, enum machine_event event, const char *text)
@@ -124,7 +128,7 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	bool boots = !c->firmware && vm->state_fd < 0;
+	bool boots = !c->firmware && vm->state_fd < 0 && !c->incoming;
 	int r = !boots ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)
@@ -217,6 +221,8 @@ static struct vm *alloc_vm(const struct config *config)
 	vm->config = config;
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
 	vm->saver.fd = vm->state_fd = -1;
+	migrate_init(&vm->migration);
+	incoming_init(&vm->incoming);
 	vm->files = (struct boot_files){-1, -1};
 	vm->storage.source.fd = -1;
 	vm->crash_limit =
@@ -285,6 +291,7 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	incoming_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
@@ -356,8 +363,11 @@ static bool take_wishes(struct run_context *run)
 {
 	struct vm *vm = run->vm;
 
-	if (vm->state == VM_SAVING)
-		return false; /* it goes back first */
+	/* It goes back first, or what is under way ends. */
+	if (vm->state == VM_SAVING || vm->state == VM_SWITCHING)
+		return false;
+	if (migrate_runs(vm) && (vm->want_stop || vm->want_reset))
+		return false;
 	if (vm->want_pause && !vm->want_stop && !vm->want_reset)
 		pause_for_disk(vm);
 	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {
@@ -406,6 +416,7 @@ static void tell_news(struct vm *vm)
 	now.crashes = vm->crashes;
 	now.guest = kvp.walks;
 	now.saves = vm->saver.ended;
+	now.migrations = vm->migration.ended;
 	now.heartbeat = heartbeat.label;
 	now.shutdown = down.label;
 	if (memcmp(&now, &vm->told, sizeof(now)) == 0)
@@ -426,6 +437,7 @@ static void carry_out(void *owner)
 	machine_run_deferred(&vm->machine);
 	storage_watch(&vm->storage);
 	save_step(vm);
+	migrate_step(vm);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
@@ -461,6 +473,19 @@ static int restore(struct vm *vm, struct failure *f)
 	return r;
 }
 
+/* Waits for a stream, with nothing served but who may bring it. */
+static int await_incoming(struct vm *vm, struct failure *f)
+{
+	int r = loop_hold(vm->loop, true);
+
+	if (r < 0)
+		return fail(f, r, "cannot wait for the VM '%s': %s", vm->config->name,
+			    strerror(-r));
+	state_move(&vm_states, &vm->state, VM_INCOMING);
+	loop_hold_timers(vm->loop, true);
+	return 0;
+}
+
 int vm_run(struct vm *vm, struct failure *f)
 {
 	struct run_context run = {.vm = vm, .f = f};
@@ -469,15 +494,18 @@ int vm_run(struct vm *vm, struct failure *f)
 
 	if (r == 0)
 		r = start_processors(vm, f);
+	if (r == 0 && vm->config->incoming)
+		r = await_incoming(vm, f);
 	if (r < 0)
 		return r;
-	state_move(&vm_states, &vm->state, VM_RUNNING);
+	if (vm->state != VM_INCOMING)
+		state_move(&vm_states, &vm->state, VM_RUNNING);
 	if (restores) {
 		state_move(&vm_states, &vm->state, VM_PAUSED);
 		note(vm, RESTORED);
 		vm->restored = true;
 		loop_hold_timers(vm->loop, true);
-	} else {
+	} else if (vm->state == VM_RUNNING) {
 		vcpus_resume(vm->vcpus);
 	}
 	r = loop_run(vm->loop, carry_out, &run);
@@ -504,8 +532,13 @@ int vm_pause(struct vm *vm)
 
 int vm_resume(struct vm *vm)
 {
-	int r = vm->state == VM_PAUSED ? state_move(&vm_states, &vm->state, VM_RUNNING) : -EPROTO;
+	struct failure f;
+	int r = -EPROTO;
 
+	if (vm->state == VM_PAUSED)
+		r = storage_lock(&vm->storage, &f);
+	if (r == 0)
+		r = state_move(&vm_states, &vm->state, VM_RUNNING);
 	/* A guest that ended itself while it was being paused must not run on. */
 	if (r == 0 && !vm->want_stop && !vm->want_reset) {
 		if (vm->disk_failed || vm->restored)
@@ -518,12 +551,13 @@ int vm_resume(struct vm *vm)
 	return r;
 }
 
-int vm_freeze(struct vm *vm, unsigned *ret_from, struct failure *f)
+int vm_freeze(struct vm *vm, enum vm_state in, unsigned *ret_from, struct failure *f)
 {
 	unsigned from = vm->state;
 
-	if (state_move(&vm_states, &vm->state, VM_SAVING) < 0)
-		return fail(f, -EPROTO, "cannot save the VM '%s': it is %s", vm->config->name,
+	if (state_move(&vm_states, &vm->state, in) < 0)
+		return fail(f, -EPROTO, "cannot %s the VM '%s': it is %s",
+			    in == VM_SAVING ? "save" : "migrate", vm->config->name,
 			    vm_state_label(vm));
 	*ret_from = from;
 	if (from == VM_PAUSED)
@@ -539,12 +573,19 @@ int vm_freeze(struct vm *vm, unsigned *ret_from, struct failure *f)
 void vm_thaw(struct vm *vm, unsigned to)
 {
 	int r = loop_hold(vm->loop, false);
+	struct failure f;
 
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "a descriptor is lost to the event loop: %s",
 			 strerror(-r));
 	if (vm->state == VM_SAVED)
 		note(vm, vm->restored ? RESTORED : "");
+	/* Who took the disks meanwhile has them. */
+	if (storage_lock(&vm->storage, &f) < 0) {
+		log_line(LOG_LEVEL_ERROR, "paused: %s", f.text);
+		note(vm, f.text);
+		to = VM_PAUSED;
+	}
 	state_move(&vm_states, &vm->state, to);
 	loop_wake(vm->loop);
 	if (to != VM_RUNNING)
@@ -561,9 +602,38 @@ void vm_saved(struct vm *vm)
 	note(vm, "its state was saved");
 }
 
+void vm_moved(struct vm *vm)
+{
+	state_move(&vm_states, &vm->state, VM_MOVED);
+	note(vm, "it was migrated to another host");
+	vm->want_stop = true;
+	loop_wake(vm->loop);
+}
+
+int vm_arrived(struct vm *vm, bool paused, struct failure *f)
+{
+	int r;
+
+	if (vm->want_stop)
+		return fail(f, -ECANCELED, "the VM '%s' was not taken over: it was told to end",
+			    vm->config->name);
+	r = loop_hold(vm->loop, false);
+	if (r < 0)
+		return fail(f, r, "the VM '%s' was not taken over: the event loop failed: %s",
+			    vm->config->name, strerror(-r));
+	state_move(&vm_states, &vm->state, paused ? VM_PAUSED : VM_RUNNING);
+	if (!paused) {
+		loop_hold_timers(vm->loop, false);
+		vcpus_resume(vm->vcpus);
+	}
+	network_announce(&vm->network);
+	loop_wake(vm->loop);
+	return 0;
+}
+
 bool vm_stands_still(const struct vm *vm)
 {
-	return vm->state == VM_SAVING || vm->state == VM_SAVED;
+	return vm->state >= VM_SAVING;
 }
 
 int vm_request_reset(struct vm *vm, const char *reason)
@@ -576,9 +646,17 @@ int vm_request_reset(struct vm *vm, const char *reason)
 	return 0;
 }
 
+void vm_request_end(struct vm *vm, const char *reason)
+{
+	note(vm, reason);
+	vm->want_stop = vm->failed = true;
+	loop_wake(vm->loop);
+}
+
 int vm_request_stop(struct vm *vm, const char *reason)
 {
-	if (vm->state != VM_SAVING && !state_allows(&vm_states, vm->state, VM_STOPPED))
+	if (vm->state != VM_SAVING && vm->state != VM_SWITCHING &&
+	    !state_allows(&vm_states, vm->state, VM_STOPPED))
 		return -EPROTO;
 	if (vm->state != VM_SAVED)
 		note(vm, reason);

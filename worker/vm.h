@@ -5,9 +5,11 @@
  * States: built -> running <-> paused; from these two a reset goes through `resetting` back to
  * running, and everything ends in stopped. A VM whose state is being written is `saving`, and then
  * `saved`: it stands still until it stops, or goes back to where it was (save.h). One that is made
- * of a state begins as paused. In both the loop goes on until the disks have done what
- * was under way, however long that takes. The loop's thread owns them; processors and control
- * clients only leave a request, which the loop carries out between two waits.
+ * of a state begins as paused. One that comes from another host is `incoming` until it runs; there
+ * it was `switching` at last, and then `moved`, which ends it (migrate.h, incoming.h). In all of
+ * these the loop goes on until the disks have done what was under way, however long that takes. The
+ * loop's thread owns them; processors and control clients only leave a request, which the loop
+ * carries out between two waits.
  */
 #ifndef OYA_WORKER_VM_H
 #define OYA_WORKER_VM_H
@@ -19,9 +21,11 @@
 #include "lib/loop.h"
 #include "worker/config.h"
 #include "worker/console.h"
+#include "worker/incoming.h"
 #include "worker/integration.h"
 #include "worker/machine.h"
 #include "worker/memory.h"
+#include "worker/migrate.h"
 #include "worker/network.h"
 #include "worker/save.h"
 #include "worker/storage.h"
@@ -34,6 +38,9 @@ enum vm_state {
 	VM_STOPPED,
 	VM_SAVING,
 	VM_SAVED,
+	VM_INCOMING,  /* it runs elsewhere, and is to come */
+	VM_SWITCHING, /* it stands still for the last of its way elsewhere */
+	VM_MOVED,
 };
 
 /* What changes seldom, and whoever watches the VM wants to hear of. */
@@ -41,8 +48,8 @@ struct vm_news {
 	unsigned state;
 	uint32_t vmbus;
 	uint64_t resets, crashes;
-	uint64_t guest; /* how often what the guest tells of itself was read */
-	uint64_t saves; /* that have ended, for better or worse */
+	uint64_t guest;             /* how often what the guest tells of itself was read */
+	uint64_t saves, migrations; /* that have ended, for better or worse */
 	const char *heartbeat, *shutdown;
 };
 
@@ -62,6 +69,8 @@ struct vm {
 	struct network network;
 	struct integration integration;
 	struct saver saver;
+	struct migration migration;
+	struct incoming incoming;
 	int state_fd;   /* of the state that it is made of, until that has been read; else -1 */
 	bool restored;  /* it waits to be resumed for the first time */
 	unsigned state; /* enum vm_state */
@@ -94,12 +103,19 @@ int vm_resume(struct vm *vm);
 int vm_request_reset(struct vm *vm, const char *reason);
 int vm_request_stop(struct vm *vm, const char *reason);
 
-/* For save.c, as the requests above. A VM that runs or is paused stands still, in `saving`; and
- * goes back to the state that it had; and is saved. */
-int vm_freeze(struct vm *vm, unsigned *ret_from, struct failure *f);
+/* Ends it as one that failed, for the reason given; any state. */
+void vm_request_end(struct vm *vm, const char *reason);
+
+/* For save.c and migrate.c, as the requests above. A VM that runs or is paused stands still, in
+ * `saving` or `switching`; and goes back to the state that it had; and is saved. */
+int vm_freeze(struct vm *vm, enum vm_state in, unsigned *ret_from, struct failure *f);
 void vm_thaw(struct vm *vm, unsigned to);
 void vm_saved(struct vm *vm);
-/* Whether it is in one of the two: only verbs that touch no device are allowed. */
+/* It is another worker's, and this one ends. */
+void vm_moved(struct vm *vm);
+/* One that was incoming runs, or is paused. 0, or -errno and the sentence. */
+int vm_arrived(struct vm *vm, bool paused, struct failure *f);
+/* Whether it is none that runs or is paused: only verbs that touch no device are allowed. */
 bool vm_stands_still(const struct vm *vm);
 
 /* tell(owner), from the loop's thread with the lock held, soon after each change of the news; NULL:

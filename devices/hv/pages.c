@@ -42,6 +42,7 @@ int hypercall_page_fill(const struct hv *hv, uint64_t gpa)
 	memcpy(page, hypercall_code, sizeof(hypercall_code));
 	page[KICK_PORT_AT] = hv->config.kick_port;
 	page[CALL_PORT_AT] = hv->config.call_port;
+	gmem_written(hv->config.gmem, page, 4096);
 	return 0;
 }
 
@@ -53,11 +54,13 @@ int reference_tsc_page_fill(const struct hv *hv, uint64_t gpa)
 	if (!page)
 		return -EFAULT;
 	memset(page, 0, sizeof(*page));
+	gmem_written(hv->config.gmem, page, sizeof(*page));
 	if (!hv->config.reference_tsc)
 		return 0; /* sequence 0: the guest reads the MSR */
 	page->scale = (uint64_t)(ticks / hv->config.tsc_hz);
 	page->offset = (int64_t)hv->config.tsc_offset;
 	gmem_store32(&page->sequence, 1);
+	gmem_written(hv->config.gmem, page, sizeof(*page));
 	return 0;
 }
 
@@ -74,4 +77,5 @@ void reference_tsc_page_renew(const struct hv *hv, uint64_t gpa)
 		sequence = 1;
 	if (reference_tsc_page_fill(hv, gpa) == 0 && hv->config.reference_tsc)
 		gmem_store32(&page->sequence, sequence);
+	gmem_written(hv->config.gmem, page, sizeof(*page));
 }

@@ -144,6 +144,7 @@ int hv_post(struct hv *hv, unsigned vp, unsigned sint, uint32_t type, const void
 		return -ENXIO;
 	if (gmem_load32(&slot->type)) {
 		__atomic_fetch_or(&slot->flags, HV_MESSAGE_PENDING, __ATOMIC_SEQ_CST);
+		gmem_written(hv->config.gmem, slot, sizeof(*slot));
 		gmem_full_barrier();
 		if (gmem_load32(&slot->type))
 			return -EAGAIN;
@@ -155,13 +156,14 @@ int hv_post(struct hv *hv, unsigned vp, unsigned sint, uint32_t type, const void
 	memcpy(slot->payload, payload, len);
 	memset(slot->payload + len, 0, HV_MESSAGE_PAYLOAD - len);
 	gmem_store32(&slot->type, type);
+	gmem_written(hv->config.gmem, slot, sizeof(*slot));
 	sint_raise(hv, vp, sint);
 	return 0;
 }
 
 int hv_signal(struct hv *hv, unsigned vp, unsigned sint, unsigned flag)
 {
-	uint64_t *flags, bit;
+	uint64_t *flags, bit, before;
 
 	if (vp >= hv->config.vp_count || sint >= HV_SINTS || flag >= HV_EVENT_FLAGS)
 		return -EINVAL;
@@ -169,7 +171,9 @@ int hv_signal(struct hv *hv, unsigned vp, unsigned sint, unsigned flag)
 	if (!flags)
 		return -ENXIO;
 	bit = UINT64_C(1) << (flag % 64);
-	if (!(__atomic_fetch_or(&flags[flag / 64], bit, __ATOMIC_SEQ_CST) & bit))
+	before = __atomic_fetch_or(&flags[flag / 64], bit, __ATOMIC_SEQ_CST);
+	gmem_written(hv->config.gmem, &flags[flag / 64], sizeof(bit));
+	if (!(before & bit))
 		sint_raise(hv, vp, sint);
 	return 0;
 }

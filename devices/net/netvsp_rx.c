@@ -116,6 +116,7 @@ static int section_write(struct netvsp *nic, uint32_t index, const struct iovec 
 			size_t n = min_u64(left, to[at].iov_len);
 
 			memcpy(to[at].iov_base, from, n);
+			gmem_written(vmbus_gmem(nic->bus), to[at].iov_base, n);
 			to[at].iov_base = (uint8_t *)to[at].iov_base + n;
 			to[at].iov_len -= n;
 			if (!to[at].iov_len)
@@ -408,7 +409,13 @@ void netvsp_rx_placed(void *owner, void *head, size_t len, const struct netport_
 {
 	struct netvsp *nic = owner;
 	struct incoming in = {.frame = head, .len = len, .held = nic->frame_max};
+	size_t count = parts_of(nic, len);
 
+	for (size_t i = 0; i < count && i < nic->free_count; i++)
+		vmbus_gpadl_written(nic->queue[0].ch, nic->rx_gpadl,
+				    (uint64_t)nic->free_stack[nic->free_count - 1 - i] *
+					    nic->section_bytes,
+				    nic->section_bytes);
 	/* The place for it was seen to before it was read, so this is a frame lost by a fault. */
 	if (take_frame(nic, &in, facts) < 0)
 		nic->stats.received_dropped++;

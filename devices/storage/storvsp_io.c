@@ -286,6 +286,7 @@ static void start_block(struct storvsp_request *req, enum block_op op, bool fua)
 		.len = flush ? 0 : req->len,
 		.iov = req->longer ? req->longer : req->iov_short,
 		.iov_count = flush ? 0 : req->iov_count,
+		.gmem = vmbus_gmem(req->sp->bus),
 	};
 
 	storvsp_start(req, &block);
@@ -454,6 +455,7 @@ static void copy_to_guest(struct storvsp_request *req, const uint8_t *data, size
 		size_t n = min_u64(len, iov[i].iov_len);
 
 		memcpy(iov[i].iov_base, data, n);
+		gmem_written(vmbus_gmem(req->sp->bus), iov[i].iov_base, n);
 		data += n;
 		len -= n;
 	}

@@ -155,9 +155,10 @@ static int channel_rings(struct vmbus_channel *ch, const struct vmbus_msg_open *
 
 	if (!g || !gpadl_complete(g) || first_down >= g->pages)
 		return -EINVAL;
-	r = ring_init(&ch->up, g, 0, first_down);
+	r = ring_init(&ch->up, ch->bus->config.gmem, g, 0, first_down);
 	if (r == 0)
-		r = ring_init(&ch->down, g, first_down, g->pages - first_down);
+		r = ring_init(&ch->down, ch->bus->config.gmem, g, first_down,
+			      g->pages - first_down);
 	return r;
 }
 
@@ -253,7 +254,7 @@ static bool channel_sender_waits(struct vmbus_channel *ch)
 
 static void channel_set_mask(struct vmbus_channel *ch, uint32_t masked)
 {
-	gmem_store32(&ch->up.control->interrupt_mask, masked);
+	ring_store(&ch->up, &ch->up.control->interrupt_mask, masked);
 	gmem_full_barrier();
 }
 
@@ -272,7 +273,7 @@ void channel_service(struct vmbus_channel *ch)
 	if (ch->state != CHANNEL_OPEN || ch->in_ready)
 		return;
 	ch->in_ready = true;
-	gmem_store32(&ch->down.control->pending_send_bytes, 0);
+	ring_store(&ch->down, &ch->down.control->pending_send_bytes, 0);
 	ch->up_taken = 0;
 	do {
 		channel_set_mask(ch, 1);
@@ -377,7 +378,7 @@ static int channel_copy_packet(struct vmbus_channel *ch, uint32_t *ret_len)
 	ring_copy_out(&ch->up, ring_advance(&ch->up, ch->up.own_index, sizeof(head)),
 		      bus->packet + sizeof(head), len - (uint32_t)sizeof(head));
 	ch->up.own_index = ring_advance(&ch->up, ch->up.own_index, len + VMBUS_PACKET_TRAILER);
-	gmem_store32(&ch->up.control->read_index, ch->up.own_index);
+	ring_store(&ch->up, &ch->up.control->read_index, ch->up.own_index);
 	ch->up_taken += len + VMBUS_PACKET_TRAILER;
 	*ret_len = len;
 	return 0;
@@ -429,10 +430,10 @@ static int channel_reserve(struct vmbus_channel *ch, uint32_t need)
 	}
 	if (room > need)
 		return 0;
-	gmem_store32(&ch->down.control->pending_send_bytes, need);
+	ring_store(&ch->down, &ch->down.control->pending_send_bytes, need);
 	gmem_full_barrier();
 	if (ring_free(&ch->down, &room) == 0 && room > need) {
-		gmem_store32(&ch->down.control->pending_send_bytes, 0);
+		ring_store(&ch->down, &ch->down.control->pending_send_bytes, 0);
 		return 0;
 	}
 	ch->ring_full++;
@@ -473,7 +474,7 @@ static int channel_send_parts(struct vmbus_channel *ch, const struct packet_part
 	at = put(ch, at, zeros, len - offset - p->payload_len);
 	at = put(ch, at, &trailer, sizeof(trailer));
 	r->own_index = at;
-	gmem_store32(&r->control->write_index, at);
+	ring_store(r, &r->control->write_index, at);
 	gmem_full_barrier();
 	/* Only the step from empty to not empty is signalled, and only to one who wants it. */
 	if (!gmem_load32(&r->control->interrupt_mask) &&

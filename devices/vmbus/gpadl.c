@@ -274,6 +274,24 @@ int vmbus_gpadl_iov(const struct vmbus_channel *ch, uint32_t handle, uint64_t of
 	return 0;
 }
 
+void vmbus_gpadl_written(const struct vmbus_channel *ch, uint32_t handle, uint64_t offset,
+			 uint64_t len)
+{
+	const struct gpadl *g = ch->bus->config.gmem->tracked ? gpadl_of(ch, handle) : NULL;
+
+	if (!g || !range_within(offset, len, g->bytes))
+		return;
+	offset += g->first_byte;
+	while (len) {
+		uint64_t piece;
+		const uint8_t *hva = gpadl_piece(g, offset, len, &piece);
+
+		gmem_written(ch->bus->config.gmem, hva, piece);
+		offset += piece;
+		len -= piece;
+	}
+}
+
 static int gpadl_copy(const struct vmbus_channel *ch, uint32_t handle, uint64_t offset,
 		      uint8_t *dst, const uint8_t *src, uint64_t len)
 {
@@ -293,6 +311,7 @@ static int gpadl_copy(const struct vmbus_channel *ch, uint32_t handle, uint64_t 
 			dst += piece;
 		} else {
 			memcpy(hva, src, piece);
+			gmem_written(ch->bus->config.gmem, hva, piece);
 			src += piece;
 		}
 		offset += piece;

@@ -41,6 +41,7 @@ struct gpadl {
 };
 
 struct ring {
+	const struct gmem *gmem;
 	const struct gpadl *gpadl;
 	struct vmbus_ring_control *control;
 	uint64_t data_offset; /* of the data area within the GPADL's pages */
@@ -131,11 +132,13 @@ int gpadl_add_page(const struct vmbus *bus, struct gpadl *g, uint64_t pfn);
 uint8_t *gpadl_piece(const struct gpadl *g, uint64_t offset, uint64_t max, uint64_t *ret_len);
 
 /* ring.c */
-int ring_init(struct ring *r, const struct gpadl *g, uint32_t first_page, uint32_t pages);
+int ring_init(struct ring *r, const struct gmem *gmem, const struct gpadl *g, uint32_t first_page,
+	      uint32_t pages);
 int ring_used(const struct ring *upstream, uint32_t *ret_bytes);
 int ring_free(const struct ring *downstream, uint32_t *ret_bytes);
 void ring_copy_out(const struct ring *r, uint32_t index, void *dst, uint32_t len);
 void ring_copy_in(const struct ring *r, uint32_t index, const void *src, uint32_t len);
+void ring_store(const struct ring *r, uint32_t *word, uint32_t value);
 uint32_t ring_advance(const struct ring *r, uint32_t index, uint32_t len);
 
 #endif

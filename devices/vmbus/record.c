@@ -325,9 +325,10 @@ static int make_rings(struct vmbus_channel *ch, const struct channel_fields *c, 
 
 	if (!g || !gpadl_complete(g) || c->first_down >= g->pages)
 		return -EINVAL;
-	r = ring_init(ret_up, g, 0, c->first_down);
+	r = ring_init(ret_up, ch->bus->config.gmem, g, 0, c->first_down);
 	if (r == 0)
-		r = ring_init(ret_down, g, c->first_down, g->pages - c->first_down);
+		r = ring_init(ret_down, ch->bus->config.gmem, g, c->first_down,
+			      g->pages - c->first_down);
 	if (r < 0)
 		return r;
 	if (c->up_index >= ret_up->size || !is_aligned(c->up_index, 8) ||

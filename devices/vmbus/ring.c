@@ -14,7 +14,8 @@
 #include "devices/vmbus/internal.h"
 
 /* Fails with -EINVAL when the pages do not lie within the GPADL or hold no data. */
-int ring_init(struct ring *r, const struct gpadl *g, uint32_t first_page, uint32_t pages)
+int ring_init(struct ring *r, const struct gmem *gmem, const struct gpadl *g, uint32_t first_page,
+	      uint32_t pages)
 {
 	uint64_t begin = (uint64_t)first_page * VMBUS_PAGE, piece;
 	uint8_t *control, *data;
@@ -23,6 +24,7 @@ int ring_init(struct ring *r, const struct gpadl *g, uint32_t first_page, uint32
 		return -EINVAL;
 	control = gpadl_piece(g, begin, VMBUS_PAGE, &piece);
 	*r = (struct ring){
+		.gmem = gmem,
 		.gpadl = g,
 		.control = (struct vmbus_ring_control *)control,
 		.data_offset = begin + VMBUS_PAGE,
@@ -59,6 +61,13 @@ int ring_free(const struct ring *r, uint32_t *ret_bytes)
 		return -EPROTO;
 	*ret_bytes = r->own_index >= read ? r->size - (r->own_index - read) : read - r->own_index;
 	return 0;
+}
+
+/* One word of the control page, which the guest reads. */
+void ring_store(const struct ring *r, uint32_t *word, uint32_t value)
+{
+	gmem_store32(word, value);
+	gmem_written(r->gmem, word, sizeof(*word));
 }
 
 uint32_t ring_advance(const struct ring *r, uint32_t index, uint32_t len)
@@ -103,6 +112,7 @@ void ring_copy_in(const struct ring *r, uint32_t index, const void *src, uint32_
 		uint8_t *to = ring_piece(r, index, len, &piece);
 
 		memcpy(to, from, piece);
+		gmem_written(r->gmem, to, piece);
 		from += piece;
 		len -= piece;
 		index = ring_advance(r, index, piece);

@@ -143,6 +143,10 @@ int vmbus_gpadl_read(const struct vmbus_channel *ch, uint32_t handle, uint64_t o
 int vmbus_gpadl_write(const struct vmbus_channel *ch, uint32_t handle, uint64_t offset,
 		      const void *src, uint64_t len);
 
+/* The piece has been written to by way of its host pieces (gmem_written). */
+void vmbus_gpadl_written(const struct vmbus_channel *ch, uint32_t handle, uint64_t offset,
+			 uint64_t len);
+
 /* Host pieces of [offset, offset + len) of a GPADL; 0 with *ret_count, -ENOENT, -ERANGE, -E2BIG. */
 int vmbus_gpadl_iov(const struct vmbus_channel *ch, uint32_t handle, uint64_t offset, uint64_t len,
 		    struct iovec *iov, unsigned max, unsigned *ret_count);

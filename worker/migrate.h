@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A VM moves to another worker, mostly on another host, while it runs: the side that it leaves
+ * (docs/design/live.md).
+ *
+ * Steps: a thread sends memory in rounds while the guest runs, asks the loop for a rehearsal, and
+ * to stop the guest; sends what is left and the devices; hands over; and the VM has moved. Whatever
+ * fails before the other side has the VM lets it go on here.
+ *
+ * Threads: the loop's, with the lock of the devices held; the thread of its own touches memory, the
+ * logs and this structure's atomic members, and what `lock` guards.
+ * Trust: the other side may say what it likes; it costs the migration, and at most the VM's going
+ * on when it says that it runs.
+ */
+#ifndef OYA_WORKER_MIGRATE_H
+#define OYA_WORKER_MIGRATE_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/timerq.h"
+#include "lib/fail.h"
+#include "worker/dirty.h"
+#include "worker/state.h"
+
+#define MIGRATE_DOWNTIME_US 20000u /* that is allowed, unless somebody says otherwise */
+#define MIGRATE_DOWNTIME_MAX_US 10000000u
+
+struct vm;
+
+struct migrate_wish {
+	uint64_t downtime_us; /* allowed */
+	uint64_t bandwidth;   /* bytes a second; 0: no limit */
+};
+
+enum migrate_phase {
+	MIGRATE_NONE,
+	MIGRATE_ROUNDS,
+	MIGRATE_SWITCHING, /* the guest stands still, and can go on here */
+	MIGRATE_WAITS,     /* the other side may run it: somebody must say who does */
+	MIGRATE_DONE,
+	MIGRATE_FAILED,
+};
+
+/* What the thread asks of the loop. */
+enum migrate_ask {
+	MIGRATE_ASK_NOTHING,
+	MIGRATE_ASK_REHEARSAL, /* what the devices are now, the guest stopped for that only */
+	MIGRATE_ASK_STOP,
+};
+
+/* Written by the thread, shown by the loop. */
+struct migrate_progress {
+	unsigned phase; /* enum migrate_phase */
+	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed;
+};
+
+struct migration {
+	int fd; /* -1: there is none */
+	unsigned from;
+	struct migrate_wish wish;
+	struct migrate_progress progress; /* atomic members */
+	struct dirty dirty;
+	pthread_t thread;
+	bool cancel, done; /* atomic */
+	bool frozen;       /* for ASK_STOP */
+	int result;
+	uint64_t ended; /* how many, for better or worse */
+	struct failure failure;
+
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	unsigned ask; /* enum migrate_ask */
+	int answer;   /* of the last one; 1: not yet */
+	uint64_t stop_ns;
+	struct state_image image; /* the answer */
+	struct failure ask_failure;
+
+	struct timer slow; /* writers stand still for a part of each period */
+	bool slow_on;
+};
+
+void migrate_init(struct migration *m);
+
+/* Begins; fd, a connected stream socket, is the migration's whatever comes of it. 0, or -errno and
+ * the sentence. */
+int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f);
+
+/* Gives it up; a VM that waits goes on here, on the word of who says so. 0, or -EPROTO. */
+int migrate_cancel(struct vm *vm);
+
+/* One is under way: no device comes or goes. */
+bool migrate_runs(const struct vm *vm);
+
+/* What can be done now; the loop calls it before it waits. */
+void migrate_step(struct vm *vm);
+
+/* How far it is; null when there is none and none has failed. */
+json_t *migrate_status(const struct vm *vm);
+
+/* ---- migrate_talk.c: the thread ---- */
+
+/* Sends the VM. 0: it has moved; or -errno and the sentence. */
+int migrate_talk(struct vm *vm, struct failure *f);
+
+/* Asks the loop, and waits for the answer; of a STOP the image is there then. */
+int migrate_ask(struct vm *vm, enum migrate_ask ask, struct failure *f);
+
+#endif

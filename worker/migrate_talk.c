@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The thread of a migration: rounds, the promise, the switch (docs/design/live.md).
+ *
+ * The guest is stopped when what is dirty, and what the switch costs beside it, fits into the time
+ * that is allowed. Three rounds in a row that leave nearly as much as they found slow it down.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "lib/move_message.h"
+#include "worker/migrate.h"
+#include "worker/vm.h"
+
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
+#define SHRINKS_PERCENT 80u /* of the round before, or less: it gets somewhere */
+#define STUBBORN_ROUNDS 3u
+#define SLOW_STEP 20u
+#define SLOW_MAX 95u /* percent of the time that processors stand still */
+#define NAP_NS (5 * 1000 * NS_PER_US)
+#define LOAD_NS (300 * NS_PER_US) /* at least, from LOADED to the first instruction */
+#define LEAST_RATE 1000000u       /* bytes a second, before anything was measured */
+
+struct talk {
+	struct vm *vm;
+	struct migration *m;
+	struct failure *f;
+	struct state_writer writer;
+	struct dirty_sink sink;
+	uint64_t pace_from, paced;      /* since when, how many bytes */
+	uint64_t fixed_ns, image_bytes; /* as rehearsed */
+	uint64_t looked_ns, left;       /* dirty pages then */
+	unsigned stubborn;
+};
+
+#define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
+#define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
+
+static bool cancelled(const struct migration *m)
+{
+	return __atomic_load_n(&m->cancel, __ATOMIC_RELAXED);
+}
+
+static int give_up(const struct talk *t)
+{
+	return fail(t->f, -ECANCELED, "the VM '%s' was not migrated: cancelled",
+		    t->vm->config->name);
+}
+
+static void nap(uint64_t ns)
+{
+	poll(NULL, 0, ns > NS_PER_MS ? (int)(ns / NS_PER_MS) : 1);
+}
+
+/* Bytes have been written: waits until the limit allows the next. */
+static int pace(void *ctx, uint64_t bytes, struct failure *f)
+{
+	struct talk *t = ctx;
+	uint64_t limit = t->m->wish.bandwidth, now = loop_now_ns(), due;
+
+	(void)f;
+	SHOW(t->m, sent_bytes, t->writer.at);
+	t->paced += bytes;
+	while (limit && !cancelled(t->m)) {
+		due = t->pace_from + (uint64_t)((unsigned __int128)t->paced * NS_PER_S / limit);
+		if (due <= now)
+			break;
+		nap(min_u64(due - now, NAP_NS));
+		now = loop_now_ns();
+	}
+	return cancelled(t->m) ? give_up(t) : 0;
+}
+
+/* What was not sent while there was nothing to send is not made good. */
+static void pace_anew(struct talk *t)
+{
+	t->pace_from = loop_now_ns();
+	t->paced = 0;
+}
+
+/* The answer that the other side owes. */
+static int await(struct talk *t, enum move_kind wanted, struct move_message *ret)
+{
+	struct failure why = {""};
+	int r = move_receive(t->m->fd, ret, &why);
+
+	if (r < 0)
+		return fail(t->f, r, "the VM '%s' was not migrated: %s", t->vm->config->name,
+			    why.text);
+	if (ret->kind == MOVE_REFUSED)
+		return fail(t->f, -EREMOTEIO,
+			    "the VM '%s' was not migrated: the other host says: %s",
+			    t->vm->config->name, ret->text);
+	if (ret->kind != (uint32_t)wanted)
+		return fail(t->f, -EBADMSG,
+			    "the VM '%s' was not migrated: the other host has answered something "
+			    "else than was asked",
+			    t->vm->config->name);
+	return 0;
+}
+
+/* A broken connection is told by what the other side said before it ended. */
+static int hear_why(struct talk *t, int r)
+{
+	struct failure before = *t->f;
+	struct move_message m;
+
+	if (r != -EPIPE && r != -ECONNRESET)
+		return r;
+	while (move_receive(t->m->fd, &m, t->f) == 0) {
+		if (m.kind == MOVE_REFUSED)
+			return fail(t->f, -EREMOTEIO,
+				    "the VM '%s' was not migrated: the other host says: %s",
+				    t->vm->config->name, m.text);
+	}
+	*t->f = before;
+	return r;
+}
+
+static int send_mark(struct talk *t, uint32_t number)
+{
+	struct state_record mark = {.type = STATE_MARK, .version = 1, .instance = number};
+	struct move_message m;
+	int r = state_write(&t->writer, &mark, NULL, 0, t->f);
+
+	if (r == 0)
+		r = await(t, MOVE_SEEN, &m);
+	if (r == 0 && m.value != number)
+		r = fail(t->f, -EBADMSG,
+			 "the VM '%s' was not migrated: the other host is out of step",
+			 t->vm->config->name);
+	return r;
+}
+
+static int send_pieces(struct talk *t, unsigned first, unsigned end)
+{
+	const struct state_image *image = &t->m->image;
+	int r = 0;
+
+	for (unsigned i = first; r == 0 && i < end; i++) {
+		struct iovec body = {.iov_base = image->piece[i].body,
+				     .iov_len = image->piece[i].record.len};
+
+		r = state_write(&t->writer, &image->piece[i].record, &body, 1, t->f);
+	}
+	return r;
+}
+
+static int look(struct talk *t)
+{
+	uint64_t before = t->left, since = t->looked_ns;
+	int r = dirty_look(&t->m->dirty, &t->left);
+
+	if (r < 0)
+		return fail(t->f, r, "the VM '%s' was not migrated: its log of pages failed: %s",
+			    t->vm->config->name, strerror(-r));
+	t->looked_ns = loop_now_ns();
+	/* The first time all are marked. */
+	if (since && before && t->looked_ns > since)
+		SHOW(t->m, dirty_rate,
+		     (uint64_t)((unsigned __int128)t->left * NS_PER_S / (t->looked_ns - since)));
+	return 0;
+}
+
+/* All that is dirty now, and the time that it took until the other side had it. */
+static int send_round(struct talk *t, uint32_t number)
+{
+	uint64_t from = loop_now_ns(), before = t->writer.at, took, bytes;
+	int r;
+
+	SHOW(t->m, round, number);
+	pace_anew(t);
+	r = dirty_send(&t->m->dirty, &t->sink, number == 1, t->f);
+	if (r == 0)
+		r = send_mark(t, number);
+	bytes = t->writer.at - before;
+	took = loop_now_ns() - from;
+	/* What is short says little of the link. */
+	if (r == 0 && took && (bytes >= 1u << 20 || !SHOWN(t->m, rate)))
+		SHOW(t->m, rate, (uint64_t)((unsigned __int128)bytes * NS_PER_S / took));
+	SHOW(t->m, sent_bytes, t->writer.at);
+	return r;
+}
+
+/* ---- the promise ---- */
+
+static uint64_t image_bytes(const struct state_image *image)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < image->count; i++)
+		bytes += STATE_RECORD_BYTES + image->piece[i].record.len;
+	return bytes;
+}
+
+/* What the switch will cost beside memory: how long it takes to stop the guest and make the
+ * records, and to bring as many bytes to the other side and hear of it, twice. */
+static int rehearse(struct talk *t)
+{
+	static uint8_t zeros[4096];
+	struct iovec pieces[STATE_PIECES_MAX - 2];
+	struct state_record record = {.type = STATE_REHEARSAL, .version = 1};
+	uint64_t from = loop_now_ns(), stopped, sent;
+	struct move_message m;
+	unsigned count = 0;
+	int r = migrate_ask(t->vm, MIGRATE_ASK_REHEARSAL, t->f);
+
+	if (r < 0)
+		return r;
+	stopped = loop_now_ns() - from;
+	if (t->m->image.count)
+		t->image_bytes = image_bytes(&t->m->image);
+	state_image_done(&t->m->image);
+	while (record.len < t->image_bytes && count < ARRAY_LEN(pieces)) {
+		uint64_t n = min_u64(t->image_bytes - record.len, sizeof(zeros));
+
+		pieces[count++] = (struct iovec){.iov_base = zeros, .iov_len = n};
+		record.len += n;
+	}
+	from = loop_now_ns();
+	r = state_write(&t->writer, &record, pieces, count, t->f);
+	if (r == 0)
+		r = await(t, MOVE_SEEN, &m);
+	sent = loop_now_ns() - from;
+	t->fixed_ns = stopped + 2 * sent + LOAD_NS;
+	return r;
+}
+
+static uint64_t promise_ns(const struct talk *t)
+{
+	uint64_t rate = SHOWN(t->m, rate), bytes = t->left * GMEM_PAGE;
+
+	if (t->m->wish.bandwidth && rate > t->m->wish.bandwidth)
+		rate = t->m->wish.bandwidth;
+	if (rate < LEAST_RATE)
+		rate = LEAST_RATE;
+	return (uint64_t)((unsigned __int128)bytes * NS_PER_S / rate) + t->fixed_ns;
+}
+
+/* Whether it is time to stop the guest; else whether it is to be slowed down. */
+static bool decide(struct talk *t, uint64_t before)
+{
+	struct migration *m = t->m;
+	uint64_t promise = promise_ns(t), slowed = SHOWN(m, slowed);
+
+	SHOW(m, promised_us, promise / NS_PER_US);
+	if (promise <= m->wish.downtime_us * NS_PER_US)
+		return true;
+	t->stubborn = t->left * 100 > before * SHRINKS_PERCENT ? t->stubborn + 1 : 0;
+	if (t->stubborn < STUBBORN_ROUNDS || slowed >= SLOW_MAX)
+		return false;
+	t->stubborn = 0;
+	SHOW(m, slowed, min_u64(slowed + SLOW_STEP, SLOW_MAX));
+	loop_wake(t->vm->loop);
+	return false;
+}
+
+static int rounds(struct talk *t)
+{
+	uint64_t before;
+	int r = look(t);
+
+	t->looked_ns = 0;
+	for (uint32_t number = 1; r == 0; number++) {
+		before = t->left;
+		r = send_round(t, number);
+		if (r == 0)
+			r = rehearse(t);
+		if (r == 0)
+			r = look(t);
+		if (r == 0 && cancelled(t->m))
+			r = give_up(t);
+		if (r == 0 && decide(t, before))
+			break;
+	}
+	return r;
+}
+
+/* ---- the switch ---- */
+
+/* The guest stands still. 0: the other side has all, and runs nothing yet. */
+static int send_rest(struct talk *t)
+{
+	struct state_image *image = &t->m->image;
+	struct move_message m;
+	int r = look(t);
+
+	pace_anew(t);
+	if (r == 0)
+		r = dirty_send(&t->m->dirty, &t->sink, false, t->f);
+	if (r == 0)
+		r = send_pieces(t, 0, image->count);
+	if (r == 0)
+		r = state_write_end(&t->writer, t->f);
+	SHOW(t->m, sent_bytes, t->writer.at);
+	/* What the guest takes for written must be so before somebody else reads it. */
+	if (r == 0)
+		r = storage_sync(&t->vm->storage, t->f);
+	return r < 0 ? r : await(t, MOVE_LOADED, &m);
+}
+
+static int hand_over(struct talk *t)
+{
+	enum move_kind word = t->m->from == VM_PAUSED ? MOVE_STAND : MOVE_RUN;
+	struct move_message m;
+	int r;
+
+	if (cancelled(t->m))
+		return give_up(t);
+	storage_unlock(&t->vm->storage);
+	SHOW(t->m, phase, MIGRATE_WAITS);
+	r = move_send(t->m->fd, word, 0, NULL, t->f);
+	if (r == 0)
+		r = await(t, MOVE_RUNNING, &m);
+	if (r == 0) {
+		SHOW(t->m, stopped_us, (loop_now_ns() - t->m->stop_ns) / NS_PER_US);
+		return 0;
+	}
+	/* Who refuses does not run it, and will not. */
+	if (r == -EREMOTEIO)
+		SHOW(t->m, phase, MIGRATE_SWITCHING);
+	return r;
+}
+
+static int begin(struct talk *t)
+{
+	struct move_message m;
+	int r = await(t, MOVE_HELLO, &m);
+
+	if (r == 0 && m.value < MOVE_VERSION)
+		r = fail(t->f, -EPROTO,
+			 "the VM '%s' was not migrated: the other host has an older Oya",
+			 t->vm->config->name);
+	if (r == 0)
+		r = state_write_begin(&t->writer, t->m->fd, "the other host", STATE_LIVE, t->f);
+	if (r == 0)
+		r = send_pieces(t, 0, 1);
+	if (r == 0)
+		r = await(t, MOVE_READY, &m);
+	state_image_done(&t->m->image);
+	return r;
+}
+
+int migrate_talk(struct vm *vm, struct failure *f)
+{
+	struct migration *m = &vm->migration;
+	struct talk t = {.vm = vm, .m = m, .f = f};
+	int r;
+
+	t.sink = (struct dirty_sink){.writer = &t.writer, .pace = pace, .ctx = &t};
+	r = begin(&t);
+	if (r == 0)
+		r = rounds(&t);
+	if (r == 0) {
+		SHOW(m, phase, MIGRATE_SWITCHING);
+		r = migrate_ask(vm, MIGRATE_ASK_STOP, f);
+	}
+	if (r == 0)
+		r = send_rest(&t);
+	if (r == 0)
+		r = hand_over(&t);
+	return r < 0 ? hear_why(&t, r) : 0;
+}
