@@ -29,7 +29,7 @@ _LINK_BYTES_PER_S = 117 * 10**6
 _BEFORE_S = 0.5  # that the guest runs before it is moved
 _OWN_GAP_PART = 0.1  # of the downtime: what the observer may have missed
 _OWN_GAP_US = 200.0  # and what it always may: it looks every 100 us
-_TOLD = ("downtime_ms", "promised_us", "stopped_us", "longest_gap_ms", "gaps_ms", "work_lost_ms", "total_s", "cpu_s", "sent_mib", "lo_mib")
+_TOLD = ("downtime_ms", "promised_us", "stopped_us", "longest_gap_ms", "gaps_ms", "work_lost_ms", "total_s", "cpu_s", "sent_mib", "pages_per_s")
 _LO = Path("/sys/class/net/lo/statistics/tx_bytes")
 
 
@@ -88,7 +88,7 @@ def _watched(made: Programs, case: Case, source: End, to: End) -> dict[str, floa
     lo_bytes = int(_LO.read_text(encoding="ascii")) - lo_bytes
     if not source.same_memory(to, ends.FILL_AT + case.load.set_pages * ends.PAGE):
         raise RunFailed("the memory of both ends differs")
-    seen |= {"sent_mib": moved.sent_bytes / 2**20, "lo_mib": lo_bytes / 2**20, "cpu_s": after_s - before_s}
+    seen |= {"sent_mib": lo_bytes / 2**20, "cpu_s": after_s - before_s}
     told = {"promised_us": moved.promised_us, "stopped_us": moved.stopped_us}
     return seen | {key: value for key, value in told.items() if value is not None}
 
