@@ -28,7 +28,7 @@ _SET_PAGES = 32768  # 128 MiB
 _LINK_BYTES_PER_S = 117 * 10**6
 _BEFORE_S = 0.5  # that the guest runs before it is moved
 _OWN_GAP_PART = 0.1  # of the downtime: what the observer may have missed
-_OWN_GAP_US = 200.0  # and what it always may: it looks every 100 us
+_OWN_GAP_US = 200.0  # and what it always may: it looks every 50 us
 _TOLD = ("downtime_ms", "promised_us", "stopped_us", "longest_gap_ms", "gaps_ms", "work_lost_ms", "total_s", "cpu_s", "sent_mib", "pages_per_s")
 _LO = Path("/sys/class/net/lo/statistics/tx_bytes")
 

@@ -26,11 +26,11 @@
 #include <unistd.h>
 
 #define PAGE 4096
-#define PERIOD_NS 100000
+#define PERIOD_NS 50000
 #define SETTLE_NS 500000000
 #define GAP_NS 5000000 /* a gap that counts */
 #define PRIORITY 50
-#define THREAD_EVERY 16 /* samples */
+#define THREAD_EVERY 32 /* samples */
 #define NS_PER_S 1000000000
 
 enum end { SOURCE, DESTINATION, ENDS };
