@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import subprocess
 import tempfile
 import time
@@ -199,6 +200,8 @@ def run(ctx: Context) -> list[Figure]:
     """migrate.downtime_*_ms, capped_*, total_half_zero_s, cpu_*_s, restore_1gib_ms, promise_error."""
     if not Path("/dev/kvm").exists():
         raise Skipped("this machine has no /dev/kvm")
+    if not shutil.which("qemu-system-x86_64"):
+        raise Skipped("this machine has no QEMU")
     made = ends.programs(ctx.tmp, ctx.binary("worker/oya-worker"))
     figures = [_restore(ctx, made)]
     idle, more = _downtimes(ctx, made, IDLE, "idle")
