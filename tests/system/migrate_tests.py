@@ -94,8 +94,8 @@ def disk(place):
 
 @test("both_sides_have_the_same_memory_whatever_devices_have_written_meanwhile")
 def same(place):
-    vm = began(place, "disk-load", disks=[{"path": place.disk(sectors=2048)}])
-    vm.expect("ROUND 0")
+    vm = began(place, "disk-count", disks=[{"path": place.sparse("disk.raw", 1 << 20)}])
+    vm.expect("COUNT")
     before = ram(vm)
     # So slow that there are several rounds, in which disk and bus write.
     move = Move(place, vm).begin(downtime_us=4000, bandwidth=2 << 20)
@@ -105,5 +105,5 @@ def same(place):
     check(target.result("status")["state"] == "paused", "it is not paused")
     check(differences(before, ram(target)) == [], f"pages {differences(before, ram(target))[:20]}")
     target.result("resume")
-    target.expect(r"ROUND \d+\n", 30)
+    target.expect(r"COUNT \d+\n", 30)
     off(target)

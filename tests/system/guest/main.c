@@ -31,6 +31,7 @@ static const struct test {
 	{"disk", test_disk},
 	{"disk-read-only", test_disk_read_only},
 	{"disk-load", test_disk_load},
+	{"disk-count", test_disk_count},
 	{"wild-ring", test_wild_ring},
 	{"smp", test_smp},
 	{"x2apic", test_x2apic},

@@ -112,10 +112,10 @@ static void send_command(uint8_t lun, const uint8_t *cdb, uint8_t direction, uin
 		uint64_t pfn[2];
 	} OYA_PACKED head = {
 		.direct.range_count = 1,
-		.range = {.byte_count = len, .byte_offset = offset},
-		.pfn = {(uintptr_t)buffer / PAGE, (uintptr_t)buffer / PAGE + 1},
+		.range = {.byte_count = len, .byte_offset = offset % PAGE},
+		.pfn = {((uintptr_t)buffer + offset) / PAGE, (uintptr_t)buffer / PAGE + 1},
 	};
-	uint32_t pfns = offset + len > PAGE ? 2 : 1;
+	uint32_t pfns = offset % PAGE + len > PAGE ? 2 : 1;
 
 	request.srb.length = sizeof(request.srb);
 	request.srb.lun = lun;
@@ -240,6 +240,37 @@ const char *test_disk_load(void)
 		}
 		if (round % 16 == 0)
 			print("ROUND %u\n", round);
+	}
+	return NULL;
+}
+
+/* Counts on the disk, from where whoever had it before has come to, until a key: what was written is
+ * read back each time, so that another writer is noticed. */
+const char *test_disk_count(void)
+{
+	const char *why = start();
+	uint64_t count;
+
+	if (!why)
+		why = transfer(SCSI_READ_10, 0, PAGE, 1);
+	if (why)
+		return why;
+	console_input_on();
+	count = le64_load(buffer + PAGE);
+	print("FROM %u\n", count);
+	while (!console_pending()) {
+		le64_store(buffer, ++count);
+		why = transfer(SCSI_WRITE_10, 0, 0, 1);
+		if (why)
+			return why;
+		REQUIRE(good(), "the write failed");
+		why = transfer(SCSI_READ_10, 0, PAGE, 1);
+		if (why)
+			return why;
+		REQUIRE(good(), "the read failed");
+		REQUIRE(le64_load(buffer + PAGE) == count, "another has written");
+		if (count % 8 == 0)
+			print("COUNT %u\n", count);
 	}
 	return NULL;
 }

@@ -129,6 +129,59 @@ static void shared_words_are_stored_and_loaded(void **state)
 	assert_memory_equal(high + 8, "\4\3\2\1", 4);
 }
 
+static uint64_t marks(struct gmem *gm, unsigned region)
+{
+	uint64_t bits = 0;
+
+	gmem_take_written(&gm->region[region], 0, gm->region[region].len / GMEM_PAGE, &bits);
+	return bits;
+}
+
+static void written_pages_are_marked_once_tracked(void **state)
+{
+	struct gmem gm = two_regions();
+	uint8_t *span = gmem_span(&gm, HIGH_GPA, 1);
+
+	(void)state;
+	assert_int_equal(gmem_write(&gm, HIGH_GPA, "x", 1), 0); /* nobody is told */
+	assert_int_equal(gmem_track(&gm, true), 0);
+	assert_int_equal(marks(&gm, 0) | marks(&gm, 1), 0);
+	assert_int_equal(gmem_write(&gm, HIGH_GPA, "x", 1), 0);
+	assert_int_equal(marks(&gm, 0), 0);
+	assert_int_equal(marks(&gm, 1), 1);
+	assert_int_equal(marks(&gm, 1), 0); /* they were taken */
+	assert_int_equal(gmem_zero(&gm, 0, 4), 0);
+	assert_int_equal(marks(&gm, 0), 1);
+	gmem_written(&gm, span, 1);
+	assert_int_equal(marks(&gm, 1), 1);
+	assert_int_equal(gmem_track(&gm, false), 0);
+	gmem_written(&gm, span, 1);
+	assert_int_equal(gmem_track(&gm, true), 0);
+	assert_int_equal(marks(&gm, 0) | marks(&gm, 1), 0);
+	gmem_track_done(&gm);
+}
+
+static void a_write_across_pages_marks_each_of_them(void **state)
+{
+	static uint8_t memory[200 * GMEM_PAGE];
+	struct gmem gm = {0};
+	uint64_t bits[4] = {0};
+
+	(void)state;
+	assert_int_equal(gmem_add(&gm, 0, sizeof(memory), memory), 0);
+	assert_int_equal(gmem_track(&gm, true), 0);
+	gmem_written(&gm, memory + 64 * GMEM_PAGE - 1, GMEM_PAGE + 2);
+	gmem_written(&gm, memory + sizeof(memory) - 1, 1);
+	/* From the second word on first. */
+	gmem_take_written(&gm.region[0], 64, 136, bits);
+	assert_int_equal(bits[0], 0);
+	assert_int_equal(bits[1], 3);
+	assert_int_equal(bits[3], 1 << 7);
+	gmem_take_written(&gm.region[0], 0, 64, bits);
+	assert_true(bits[0] == UINT64_C(1) << 63);
+	gmem_track_done(&gm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +193,8 @@ int main(void)
 		cmocka_unit_test(read_and_write_carry_the_bytes),
 		cmocka_unit_test(failed_access_changes_nothing),
 		cmocka_unit_test(shared_words_are_stored_and_loaded),
+		cmocka_unit_test(written_pages_are_marked_once_tracked),
+		cmocka_unit_test(a_write_across_pages_marks_each_of_them),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Migration that breaks off: each side killed and each direction silent, at every message.
+
+A guest counts on a disk that both sides reach, and notices when somebody else has written. Whatever happens, one side runs it
+at most, that one is whose lease it is, and no count that the guest has told of is lost.
+"""
+
+import json
+import os
+import re
+import socket
+import struct
+import threading
+import time
+import uuid
+
+from harness import Failed, check, connected, test, wait_for
+from leases import HELD, HERE, OFFERED, THERE, read_lease, write_lease
+from migrate_tests import Move
+from state_tests import UUID, began, last, off
+
+END, STREAM_HEAD, RECORD_HEAD, MESSAGE_HEAD = 0, 32, 32, 24
+SILENCE_S = 0.4
+
+
+class Line:
+    """The connection between the two, whose messages are counted; at one of them something happens, once."""
+
+    def __init__(self, at=None, act=None):
+        self.source, a = socket.socketpair()
+        b, self.target = socket.socketpair()
+        self.count = {"there": 0, "back": 0}
+        self.at, self.act = at, act
+        self.silent = set()
+        self.happened = threading.Event()
+        self.ends = (a, b)
+        for name, read, write, split in (("there", a, b, _records), ("back", b, a, _messages)):
+            threading.Thread(target=self._carry, args=(name, read, write, split), daemon=True).start()
+
+    def _carry(self, name, read, write, split):
+        try:
+            for message in split(read):
+                if self.at == (name, self.count[name]):
+                    self.act(self, name)
+                    self.happened.set()
+                self.count[name] += 1
+                if name not in self.silent:
+                    write.sendall(message)
+        except (OSError, EOFError):
+            pass
+        if name not in self.silent:
+            self.cut(write)
+
+    def cut(self, *ends):
+        for end in ends or self.ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def _exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        more = sock.recv(count - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def _messages(sock):
+    while True:
+        head = _exactly(sock, MESSAGE_HEAD)
+        yield head + _exactly(sock, struct.unpack_from("<I", head, 16)[0])
+
+
+def _records(sock):
+    yield _exactly(sock, STREAM_HEAD)
+    kind = None
+    while kind != END:
+        head = _exactly(sock, RECORD_HEAD)
+        kind, length = struct.unpack_from("<I", head)[0], struct.unpack_from("<Q", head, 16)[0]
+        yield head + _exactly(sock, -(-length // 8) * 8)
+    yield from _messages(sock)
+
+
+def _go_silent(line, name):
+    """Nothing more comes through in that direction, and after a while the connection breaks."""
+    line.silent.add(name)
+    threading.Timer(SILENCE_S, line.cut).start()
+
+
+def _ended(vm):
+    return vm.process.poll() is not None
+
+
+def _state(vm):
+    """What the VM says that it does; None when its worker has ended."""
+    if _ended(vm):
+        return None
+    try:
+        with connected(vm.control) as s:
+            s.sendall(b'{"verb": "status"}\n')
+            return json.loads(s.makefile("r").readline())["result"]["state"]
+    except (OSError, ValueError, TypeError):  # nobody listens any more
+        return "ending"
+
+
+def _disk_count(path):
+    with open(path, "rb") as f:
+        return struct.unpack("<Q", f.read(8))[0]
+
+
+def _begin(place, number):
+    """A VM that counts, held by HERE; and where its disk and lease are."""
+    disk, lease = place.sparse(f"disk{number}", 1 << 20), place.path(f"lease{number}")
+    write_lease(lease, uuid.UUID(UUID), HELD, 1, HERE)
+    vm = began(
+        place,
+        "disk-count",
+        memory_mib=32,
+        disks=[{"path": disk}],
+        lease={"path": lease, "epoch": 1, "host": str(HERE)},
+    )
+    vm.expect("COUNT")
+    return vm, disk, lease
+
+
+def _settled(source, target):
+    """Both have ended or run; their states."""
+
+    def look():
+        states = (_state(source), _state(target))
+        check(states != ("running", "running"), "both run")
+        return states if all(s in (None, "running") for s in states) else None
+
+    return wait_for(look, f"not settled: {_state(source)}, {_state(target)}", 20)
+
+
+def _started_anew(place, disk, lease):
+    """On the host that may have it, after the other has ended."""
+    state, epoch, owner = read_lease(lease)
+    check((state, owner) != (HELD, HERE) or epoch > 0, "nobody has it")
+    write_lease(lease, uuid.UUID(UUID), HELD, epoch + 1, THERE)
+    return place.vm(
+        "",
+        worker={**place.config, "lease": {"path": lease, "epoch": epoch + 1, "host": str(THERE)}},
+    )
+
+
+def _one(place, number, at=None, act=None):
+    """One migration in which `act` happens at a message; the line."""
+    source, disk, lease = _begin(place, number)
+    move = Move(place, source, lease={"path": lease, "host": str(THERE)})
+    target, line = move.target, Line(at, act and (lambda line, name: act(line, name, source, target)))
+    try:
+        move.begin((line.source, line.target), target=str(THERE))
+    except (Failed, OSError):
+        check(_ended(source) or _ended(target), "it does not begin")
+    states = _settled(source, target) if at is None or line.happened.wait(20) else (None, None)
+    if at is not None:
+        time.sleep(0.02)
+        states = _settled(source, target)
+    state, _, owner = read_lease(lease)
+    if states[0]:
+        check((state, owner) == (HELD, HERE), f"the source runs, and the lease is {state} of {owner}")
+        vm = source
+    elif states[1]:
+        check((state, owner) == (HELD, THERE), f"the target runs, and the lease is {state} of {owner}")
+        vm = target
+    else:
+        check(act in (_kill_source, _kill_target), f"nobody runs it: {source.told()} {target.told()}")
+        check(state in (HELD, OFFERED), f"the lease is {state}")
+        vm = _started_anew(place, disk, lease)
+    told = max(last(source, "COUNT") or 0, last(target, "COUNT") or 0)
+    check(_disk_count(disk) >= told, f"{told} were told of, {_disk_count(disk)} are on the disk")
+    vm.expect(r"COUNT \d+\n")
+    before = last(vm, "COUNT")
+    wait_for(lambda: last(vm, "COUNT") != before, "the guest does not go on")
+    first = int(re.search(r"(?:COUNT|FROM) (\d+)\n", vm.output()).group(1))
+    told = last(source, "COUNT") or 0
+    check(vm is source or first >= told, f"{told} were told of, and it goes on with {first}")
+    off(vm)
+    for one in (source, target, vm):
+        one.end()
+        if os.path.exists(one.control):  # of one that was killed
+            os.unlink(one.control)
+    place.vms.clear()
+    os.unlink(disk)
+    return line
+
+
+def _kill_source(_line, _name, source, _target):
+    source.process.kill()
+    source.process.wait()
+
+
+def _kill_target(_line, _name, _source, target):
+    target.process.kill()
+    target.process.wait()
+
+
+def _silent(line, name, _source, _target):
+    _go_silent(line, name)
+
+
+def _at_every_message(place, act):
+    """How many faults there were."""
+    whole = _one(place, 0)
+    faults = 0
+    for name, count in whole.count.items():
+        for n in range(count):
+            _one(place, 1 + faults, (name, n), act)
+            faults += 1
+    check(faults > 30, f"only {faults} faults")
+    print(f"# {faults} faults")
+
+
+def fault_test(name):
+    return test(name, suite="migrate")
+
+
+@fault_test("the_source_may_be_killed_at_every_message")
+def source_killed(place):
+    _at_every_message(place, _kill_source)
+
+
+@fault_test("the_target_may_be_killed_at_every_message")
+def target_killed(place):
+    _at_every_message(place, _kill_target)
+
+
+@fault_test("either_direction_may_fall_silent_at_every_message")
+def silent(place):
+    _at_every_message(place, _silent)
