@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "cli/command.h"
+#include "cli/hosts.h"
 #include "cli/verbs.h"
 
 #define WORDS_MAX 256u
@@ -169,6 +170,18 @@ static unsigned operands_before(const struct command *command, const struct line
 	return count;
 }
 
+struct offering {
+	FILE *out;
+	const char *begun;
+};
+
+static void offer_host(void *ctx, const char *name)
+{
+	const struct offering *o = ctx;
+
+	offer(o->out, o->begun, name);
+}
+
 static void complete_command(const struct command *command, const struct line *l, unsigned first,
 			     FILE *out)
 {
@@ -189,6 +202,8 @@ static void complete_command(const struct command *command, const struct line *l
 		offer_listed(out, l, "jobs", "id");
 	else if (before == 0 && begins(command->operands, "TOKEN"))
 		offer_listed(out, l, "tokens", "name");
+	else if (before == 1 && strcmp(command->operands, "NAME HOST") == 0)
+		hosts_each(offer_host, &(struct offering){out, l->last});
 	else if (before >= 1 && strstr(command->operands, "KEY=VALUE"))
 		offer_keys(out, l->last);
 	else if (!*l->last)

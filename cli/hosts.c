@@ -155,6 +155,22 @@ int hosts_find_other(const char *where, struct peer *ret_entry, struct failure *
 	return find(where, NULL, ret_entry, f);
 }
 
+void hosts_each(void (*each)(void *ctx, const char *name), void *ctx)
+{
+	char folder[PATH_MAX];
+	const char *name;
+	struct failure f;
+	json_t *root, *entry;
+
+	if (folder_path(folder, &f) < 0 || read_file(folder, &root, &f) < 0)
+		return;
+	json_object_foreach(json_object_get(root, "hosts"), name, entry)
+	{
+		each(ctx, name);
+	}
+	json_decref(root);
+}
+
 /* The folder and the one above it. */
 static void make_folders(const char *folder)
 {

@@ -19,6 +19,9 @@ int hosts_find(const char *where, struct peer *ret_entry, struct failure *f);
 /* The same of a host that a command names besides: the environment's token is not for it. */
 int hosts_find_other(const char *where, struct peer *ret_entry, struct failure *f);
 
+/* The names that the file has, one after the other; nothing when it cannot be used. */
+void hosts_each(void (*each)(void *ctx, const char *name), void *ctx);
+
 /* Writes the fingerprint of an entry into the file. */
 int hosts_pin(const struct peer *entry, const char *fingerprint, struct failure *f);
 

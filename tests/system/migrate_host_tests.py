@@ -545,12 +545,15 @@ def _(place):
     a.make("web")
     body = offer(a)
     body["settings"]["nics"] = [{"type": "switch", "switch": "lab", "mac": "00:15:5d:00:00:01"}]
+    with open(os.path.join(a.folder(), "vm.json"), "w", encoding="utf-8") as f:
+        json.dump(body["settings"], f)
     b.good("POST", "/v1/incoming", body, 201)
     check(len(net.taps("oya-lab")) == 1, f"{net.links()}")
     check(b.good("GET", "/v1/switches/lab")["vms"] == ["web"], "it is not on the switch")
     b.kill()
     b.start()  # its worker lives, and waits still
     b.wait_state("web", "incoming")
+    time.sleep(0.5)  # for what would be done to it
     check(len(net.taps("oya-lab")) == 1, f"{net.links()}")
     b.good("DELETE", "/v1/vms/web", status=204)
     wait_for(lambda: not net.taps("oya-lab"), "the port outlives the VM")
