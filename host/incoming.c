@@ -353,9 +353,9 @@ bool incoming_ended(struct vm *vm, bool failed, const char *why)
 		incoming_settle(vm);
 		return false;
 	}
-	fail(&i->f, -EIO, "the VM '%s' has not come here: %s", vm->name, why);
+	fail(&i->f, -EBUSY, "the VM '%s' has not come here: %s", vm->name, why);
 	log_line_of(LOG_LEVEL_WARNING, vm->log_fields, "%s", i->f.text);
-	tell_made(i, NULL, -EIO);
+	tell_made(i, NULL, -EBUSY);
 	snprintf(vm->problem, sizeof(vm->problem), "%s", why);
 	take_back(i);
 	return true;

@@ -116,6 +116,7 @@ static void on_clean(struct pool_work *w)
 		    vm->name, m->move.host, m->f.text);
 	end_job(m, m->f.text);
 	migration_free(m);
+	vm->restarts += restart;
 	if (restart && vm_start_later(vm, 1) < 0)
 		log_line_of(LOG_LEVEL_ERROR, vm->log_fields,
 			    "cannot start the VM '%s': out of memory", vm->name);

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two oyads move a VM between them: whole ones; then, on toys, what is refused, what is undone, who dies when."""
 
+import contextlib
 import glob
+import http.client
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 import uuid
 
 from daemon import Daemon, Remote, free_port, worker_of
-from harness import SLOWNESS, Paths, check, test, wait_for
+from harness import SLOWNESS, Failed, Paths, check, test, wait_for
 from network_tests import Network
 
 TOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "toy_worker.py")
@@ -27,7 +30,9 @@ class Host(Daemon):
     def __init__(self, place, name, *options, worker=TOY):
         self.port = free_port()
         self.where = f"127.0.0.1:{self.port}"
-        super().__init__(place, "--listen", self.where, *options, name=name, worker=worker, before=other_machine(place, name))
+        self.die = place.path(name + "die")
+        before = other_machine(place, name) + ["env", f"LD_PRELOAD={Paths.die_at}", f"OYA_DIE_FILE={self.die}"]
+        super().__init__(place, "--listen", self.where, *options, name=name, worker=worker, before=before)
         self.token = self.good("POST", "/v1/tokens", {"name": "mover", "role": "administrator"}, 201)["token"]
 
     def way(self, **more):
@@ -39,6 +44,23 @@ class Host(Daemon):
 
     def names(self):
         return [vm["name"] for vm in self.good("GET", "/v1/vms")["vms"]]
+
+    def strike(self, step):
+        """It dies before its nth step on the disk from now on."""
+        with open(self.die + ".new", "w", encoding="utf-8") as f:
+            f.write(str(step))
+        os.rename(self.die + ".new", self.die)
+
+    def spared(self, seconds):
+        """Whether it lives still, after so many seconds; one that has died is started again."""
+        try:
+            self.process.wait(seconds * SLOWNESS)
+        except subprocess.TimeoutExpired:
+            os.unlink(self.die)
+            return True
+        os.unlink(self.die)
+        self.start()
+        return False
 
     def left(self):
         """What moves have left in its state, and workers' folders."""
@@ -492,6 +514,43 @@ def _(place):
             a.wait_state("web", "running")
     check(b.vm("web")["state"] in ("off", "starting", "running"), f"{b.vm('web')}")
     end(a, b)
+
+
+def _sweep(place, of_source):
+    """One of the daemons dies at each of its steps in turn: the VM is on one host, and goes on."""
+    a, b = pair(place)
+    step = 0
+    spared = False
+    while not spared:
+        step += 1
+        check(step < 40, "it has no end")
+        here, there = (a, b) if a.names() else (b, a)
+        mortal = here if of_source else there
+        way = there.way()
+        mortal.strike(step)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            job = here.good("POST", "/v1/vms/web/migrate", way, 202)
+            wait_for(lambda: mortal.process.poll() is not None or here.ended(job["id"]), "no end", 20)
+        spared = mortal.spared(0.2)
+        # One that it left without a stream is not waited for here.
+        if "web" in there.names() and there.vm("web")["state"] == "incoming" and of_source:
+            there.ask("DELETE", "/v1/incoming/web")
+        try:
+            wait_for(lambda: only_one(a, b), f"it is on {a.names()} and {b.names()}", 10)
+        except Failed as e:
+            raise Failed(f"killed at step {step}: {e} {a.errors()[-600:]} {b.errors()[-600:]}") from None
+    check(step > 4, f"only {step} steps were met")
+    end(a, b)
+
+
+@move_test("a_source_that_is_killed_at_any_step_leaves_one_vm")
+def _(place):
+    _sweep(place, of_source=True)
+
+
+@move_test("a_destination_that_is_killed_at_any_step_leaves_one_vm")
+def _(place):
+    _sweep(place, of_source=False)
 
 
 @move_test("only_administrators_take_and_give_vms_over_the_network")

@@ -135,7 +135,7 @@ class Toy:
         if verb == "stop":
             self.leave("failed" if self.state == "incoming" else "off", "it was told to stop")
         elif verb in ("incoming", "migrate"):
-            self.stream = socket.socket(fileno=fds[0])
+            self.stream = socket.socket(fileno=fds.pop(0))  # it waits for who takes it
             self.stream.setblocking(True)
             if verb == "migrate":
                 self.phase("rounds")
@@ -169,7 +169,6 @@ class Toy:
                             del answer["result"]
                     except (ValueError, IndexError, OSError) as e:
                         answer = {"ok": False, "error": str(e)}
-                    held = []
                     client.sendall(json.dumps(answer).encode() + b"\n")
 
     def run(self):

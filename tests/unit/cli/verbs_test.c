@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -128,6 +129,16 @@ static void a_list_that_is_watched_is_drawn_with_each_change(void **state)
 static const struct fakeapi_answer start = {
 	"POST /v1/vms/web/start ", FAKEAPI_JSON("202 Accepted", JOB("running", "")), false};
 
+/* It fails before it asks for anything. */
+static void prints_failure(const char *words, const char *part)
+{
+	struct oya_run r = oya_run(words, NULL);
+
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, part));
+	oya_run_done(&r);
+}
+
 static void a_job_is_followed_by_its_events(void **state)
 {
 	const struct fakeapi_answer answers[] = {
@@ -192,6 +203,46 @@ static void waiting_for_a_job_fails_as_the_job_does(void **state)
 	assert_string_equal(r.err, "oya: job 7 failed: why\n");
 	assert_non_null(strstr(r.out, "\"state\": \"failed\""));
 	oya_run_done(&r);
+}
+
+/* What hosts.json has, and what the other host was told in the end. */
+static void a_move_tells_how_long_the_guest_stood_still_and_shows_no_token(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"POST /v1/vms/web/migrate ",
+		 FAKEAPI_JSON("202 Accepted",
+			      "{\"id\": 7, \"state\": \"done\", \"problem\": \"\", \"details\": "
+			      "{\"host\": \"b:7443\", \"phase\": \"done\", \"stopped_us\": 8400, "
+			      "\"promised_us\": 9000, \"sent_bytes\": 1048576}}"),
+		 false}};
+	char home[] = "/tmp/oya-verbs-XXXXXX", path[64];
+	struct oya_run r;
+	FILE *file;
+
+	(void)state;
+	assert_non_null(mkdtemp(home));
+	snprintf(path, sizeof(path), "%s/oya", home);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/oya/hosts.json", home);
+	file = fopen(path, "we");
+	fputs("{\"version\":1,\"hosts\":{\"b:7443\":{\"token\":\"oya_secret\",\"fingerprint\":"
+	      "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}}}",
+	      file);
+	fclose(file);
+	chmod(path, 0600);
+	setenv("XDG_CONFIG_HOME", home, 1);
+	r = run("vm migrate web b --show-api --socket %s", answers, 1);
+	assert_string_equal(r.out, "The VM 'web' runs on b:7443; it stood still for 8.4 ms "
+				   "(promised: 9.0 ms); 1 MiB were sent.\n");
+	assert_non_null(strstr(r.err, "(not shown)"));
+	assert_null(strstr(r.err, "oya_secret"));
+	oya_run_done(&r);
+	prints_failure("vm migrate web c", "has no token for c:7443");
+	unsetenv("XDG_CONFIG_HOME");
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/oya", home);
+	rmdir(path);
+	rmdir(home);
 }
 
 static void a_stop_carries_how(void **state)
@@ -439,6 +490,7 @@ int main(void)
 		cmocka_unit_test(lost_events_make_it_ask_again),
 		cmocka_unit_test(a_job_that_is_not_waited_for_is_its_number),
 		cmocka_unit_test(waiting_for_a_job_fails_as_the_job_does),
+		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),
 		cmocka_unit_test(the_call_is_shown_on_request),
