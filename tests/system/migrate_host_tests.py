@@ -103,7 +103,13 @@ def end(*hosts):
 def moving(a, b, **more):
     """Begins a move by hand; its job, and once both are in its midst."""
     job = a.good("POST", "/v1/vms/web/migrate", b.way(**more), 202)
-    wait_for(lambda: (a.good("GET", f"/v1/jobs/{job['id']}").get("details") or {}).get("phase") == "rounds", "no rounds", 20)
+
+    def in_rounds():
+        now = a.good("GET", f"/v1/jobs/{job['id']}")
+        check(now["state"] == "running", f"it has ended before: {now}")
+        return now.get("details", {}).get("phase") == "rounds"
+
+    wait_for(in_rounds, "there are no rounds", 20)
     return job
 
 
@@ -211,7 +217,8 @@ def _(place):
 def only_one(a, b):
     """Whether a VM runs on one of them and the other has nothing of it."""
     having = [d for d in (a, b) if d.names()]
-    return len(having) == 1 and having[0].vm("web")["state"] == "running"
+    busy = [job for d in (a, b) for job in d.good("GET", "/v1/jobs")["jobs"] if job["state"] == "running"]
+    return len(having) == 1 and having[0].vm("web")["state"] == "running" and not busy
 
 
 # ---- toys ----

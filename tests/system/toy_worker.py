@@ -14,7 +14,7 @@ import sys
 import threading
 import uuid
 
-from leases import HELD, read_lease, write_lease
+from leases import HELD, OFFERED, read_lease, write_lease
 
 MIB = 1 << 20
 
@@ -84,17 +84,31 @@ class Toy:
             if stream.recv(8) != b"running\n":
                 raise OSError("the connection has ended")
         except OSError as e:
-            with self.lock:
-                if self.migrate["phase"] != "failed":
-                    self.phase("failed", error=f"the other side does not answer: {e}")
-            return
+            if not self.has_gone():
+                with self.lock:
+                    if self.migrate["phase"] != "failed":
+                        self.phase("failed", error=f"the other side does not answer: {e}")
+                return
         if self.deaf:
             return
         self.phase("done", sent_bytes=70 * MIB, stopped_us=8400)
         self.leave("moved", migrate=self.migrate)
 
+    def lease(self, state, *whose):
+        """Makes it so, an epoch later."""
+        path = self.config["lease"]["path"]
+        write_lease(path, uuid.UUID(self.config["uuid"]), state, read_lease(path)[1] + 1, *map(uuid.UUID, whose))
+
+    def has_gone(self):
+        """Whether the other one has the lease; else it is ours again."""
+        state, _, owner = read_lease(self.config["lease"]["path"])
+        if state == OFFERED:
+            self.lease(HELD, self.config["lease"]["host"])
+        return state == HELD and str(owner) != self.config["lease"]["host"]
+
     def switch(self):
         self.phase("switching")
+        self.lease(OFFERED, self.config["lease"]["host"], self.target)
         self.stream.sendall(b"run\n")
 
     def switch_deaf(self):
@@ -103,11 +117,6 @@ class Toy:
 
     # ---- the destination ----
 
-    def take_lease(self):
-        lease = self.config["lease"]
-        _, epoch, _ = read_lease(lease["path"])
-        write_lease(lease["path"], uuid.UUID(self.config["uuid"]), HELD, epoch + 1, uuid.UUID(lease["host"]))
-
     def take(self, stream):
         try:
             stream.sendall(b"hello\n")
@@ -115,12 +124,15 @@ class Toy:
         except OSError:
             word = b""
         with self.lock:
-            if word != b"run\n":
+            if word != b"run\n" or read_lease(self.config["lease"]["path"])[0] != OFFERED:
                 self.leave("failed", "the connection has ended before the VM was here")
-            self.take_lease()
+            self.lease(HELD, self.config["lease"]["host"])
             self.state = "running"
             self.tell()
-            stream.sendall(b"running\n")
+            try:
+                stream.sendall(b"running\n")
+            except OSError:
+                pass
 
     # ---- the control socket ----
 
@@ -138,6 +150,7 @@ class Toy:
             self.stream = socket.socket(fileno=fds.pop(0))  # it waits for who takes it
             self.stream.setblocking(True)
             if verb == "migrate":
+                self.target = request["target"]
                 self.phase("rounds")
             threading.Thread(target=self.take if verb == "incoming" else self.give, args=[self.stream], daemon=True).start()
         elif verb == "migrate-cancel":
