@@ -9,8 +9,6 @@
 #include "lib/log.h"
 #include "worker/vm.h"
 
-#define SLOW_PERIOD_NS (UINT64_C(20) * 1000000)
-
 #define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
 #define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
 
@@ -78,14 +76,14 @@ static void on_slow(void *owner)
 {
 	struct vm *vm = owner;
 	struct migration *m = &vm->migration;
-	uint64_t still = SLOW_PERIOD_NS * SHOWN(m, slowed) / 100;
+	uint64_t still = MIGRATE_SLOW_NS * SHOWN(m, slowed) / 100;
 
 	m->slow_on = !m->slow_on && m->fd >= 0;
 	if (vm->vcpus)
 		vcpus_slow(vm->vcpus, m->slow_on);
 	if (m->fd >= 0)
 		timerq_arm(loop_timers(vm->loop), &m->slow,
-			   loop_now_ns() + (m->slow_on ? still : SLOW_PERIOD_NS - still));
+			   loop_now_ns() + (m->slow_on ? still : MIGRATE_SLOW_NS - still));
 }
 
 static void slow_begin(struct vm *vm)

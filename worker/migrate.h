@@ -29,6 +29,9 @@
 #define MIGRATE_DOWNTIME_US 20000u /* that is allowed, unless somebody says otherwise */
 #define MIGRATE_DOWNTIME_MAX_US 10000000u
 
+#define MIGRATE_SLOW_NS \
+	(UINT64_C(5) * 1000000) /* of which a slowed guest stands still for a part */
+
 struct vm;
 
 struct migrate_wish {
