@@ -116,17 +116,17 @@ static void on_kick(void *ctx, uint32_t connection_id)
 	vmbus_signal(m->bus, connection_id);
 }
 
-/* The guest's TSC in units of the reference counter. */
-static uint64_t scaled_tsc(const struct machine *m)
+/* The guest's TSC in units of the reference counter, as the host's is. */
+static uint64_t scaled_tsc(const struct machine *m, uint64_t host_tsc)
 {
-	return (uint64_t)(((unsigned __int128)(__rdtsc() + m->tsc_offset) * m->tsc_scale) >> 64);
+	return (uint64_t)(((unsigned __int128)(host_tsc + m->tsc_offset) * m->tsc_scale) >> 64);
 }
 
 uint64_t machine_reference_time(const struct machine *m)
 {
 	if (!m->tsc_common)
 		return (loop_now_ns() - m->started_ns) / 100;
-	return scaled_tsc(m) - m->tsc_base;
+	return scaled_tsc(m, __rdtsc()) - m->tsc_base;
 }
 
 static uint64_t reference_time(void *ctx)
@@ -591,7 +591,7 @@ static int make_hv(struct machine *m, struct failure *f)
 	m->tsc_common = clock.common;
 	m->tsc_offset = clock.tsc_offset;
 	m->tsc_scale = (uint64_t)(((unsigned __int128)10000000 << 64) / clock.tsc_hz);
-	m->tsc_base = scaled_tsc(m); /* the counter begins at 0 */
+	m->tsc_base = scaled_tsc(m, __rdtsc()); /* the counter begins at 0 */
 	config.tsc_offset = 0 - m->tsc_base;
 	if (hv_new(&config, &m->hv) < 0)
 		return fail(f, -EINVAL, "cannot make the Hyper-V interface: a clock of %llu Hz",
@@ -599,14 +599,14 @@ static int make_hv(struct machine *m, struct failure *f)
 	return 0;
 }
 
-void machine_continue(struct machine *m, uint64_t reference_100ns)
+void machine_continue(struct machine *m, uint64_t host_tsc, uint64_t reference_100ns)
 {
 	struct vcpu_clock clock = vcpus_clock(m->vcpus);
 
 	m->started_ns = loop_now_ns() - reference_100ns * 100;
 	m->tsc_common = clock.common;
 	m->tsc_offset = clock.tsc_offset;
-	m->tsc_base = scaled_tsc(m) - reference_100ns;
+	m->tsc_base = scaled_tsc(m, host_tsc) - reference_100ns;
 	hv_move_reference(m->hv, 0 - m->tsc_base);
 }
 

@@ -89,8 +89,9 @@ int machine_begin(struct machine *m, const struct config *config, struct partiti
 /* The run is over and the processors are gone: devices as after power-on. */
 void machine_end(struct machine *m);
 
-/* The reference counter goes on from here; the TSC of the processors has been set. */
-void machine_continue(struct machine *m, uint64_t reference_100ns);
+/* The reference counter goes on from here, where the host's TSC is that; the TSC of the processors
+ * has been set. */
+void machine_continue(struct machine *m, uint64_t host_tsc, uint64_t reference_100ns);
 
 /* The guest's reference counter, in 100 ns. */
 uint64_t machine_reference_time(const struct machine *m);

@@ -148,7 +148,10 @@ static int run(const struct config *config)
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 	if (end_fd >= 0) {
-		tell_end(end_fd, r < 0 ? "failed" : migrate ? "moved" : "off",
+		tell_end(end_fd,
+			 r < 0     ? "failed"
+			 : migrate ? "moved"
+				   : "off",
 			 r < 0 ? f.text : reason, migrate);
 		close(end_fd);
 	}

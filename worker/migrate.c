@@ -122,6 +122,12 @@ bool migrate_runs(const struct vm *vm)
 	return vm->migration.fd >= 0;
 }
 
+bool migrate_unsure(const struct vm *vm)
+{
+	return migrate_runs(vm) && SHOWN(&vm->migration, phase) == MIGRATE_WAITS &&
+	       __atomic_load_n(&vm->migration.done, __ATOMIC_ACQUIRE);
+}
+
 static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
 {
 	static const struct guid nobody;
@@ -155,13 +161,11 @@ static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, str
 	return 0;
 }
 
-int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
+static int start(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
 {
 	struct migration *m = &vm->migration;
-	int r = may_begin(vm, fd, wish, f);
+	int r = state_collect_machine(vm, &m->image, f);
 
-	if (r == 0)
-		r = state_collect_machine(vm, &m->image, f);
 	if (r == 0)
 		r = dirty_begin(&m->dirty, &vm->memory, &vm->partition, f);
 	if (r == 0) {
@@ -180,9 +184,18 @@ int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct
 		state_image_done(&m->image);
 		m->fd = -1;
 		m->progress.phase = MIGRATE_NONE;
-		if (fd >= 0)
-			close(fd);
 	}
+	return r;
+}
+
+int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
+{
+	int r = may_begin(vm, fd, wish, f);
+
+	if (r == 0)
+		r = start(vm, fd, wish, f);
+	if (r < 0 && fd >= 0)
+		close(fd);
 	return r;
 }
 
@@ -280,8 +293,7 @@ void migrate_step(struct vm *vm)
 	if (!migrate_runs(vm))
 		return;
 	if (__atomic_load_n(&m->done, __ATOMIC_ACQUIRE)) {
-		/* Whether the other side runs it, nobody here knows. */
-		if (m->result == 0 || SHOWN(m, phase) != MIGRATE_WAITS || vm->want_stop ||
+		if (m->result == 0 || !migrate_unsure(vm) || vm->want_stop ||
 		    __atomic_load_n(&m->cancel, __ATOMIC_RELAXED))
 			conclude(vm);
 		return;

@@ -100,6 +100,9 @@ int migrate_cancel(struct vm *vm);
 /* One is under way: no device comes or goes. */
 bool migrate_runs(const struct vm *vm);
 
+/* It has broken off where the other side may run the VM, and stands still until somebody says. */
+bool migrate_unsure(const struct vm *vm);
+
 /* What can be done now; the loop calls it before it waits. */
 void migrate_step(struct vm *vm);
 

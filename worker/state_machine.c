@@ -20,8 +20,9 @@
 #define SAME_CLOCK_NS                                                              \
 	(10 * INT64_C(1000000)) /* the time of day is slewed, and read a bit later \
 				 */
-#define PPM_MAX 250u            /* that the TSCs of two hosts may differ by */
-#define CPUID_WORDS 6u          /* function, index, EAX, EBX, ECX, EDX */
+#define MOMENT_TRIES 4u
+#define PPM_MAX 250u   /* that the TSCs of two hosts may differ by */
+#define CPUID_WORDS 6u /* function, index, EAX, EBX, ECX, EDX */
 #define CPUID_ENTRIES_MAX 256u
 
 static uint64_t ticks_of(uint64_t ns, uint64_t hz)
@@ -32,6 +33,32 @@ static uint64_t ticks_of(uint64_t ns, uint64_t hz)
 static uint64_t ns_of(uint64_t ticks, uint64_t hz)
 {
 	return (uint64_t)((unsigned __int128)ticks * NS_PER_S / hz);
+}
+
+/* The clocks of this host, and the guest's reference counter, at one moment: another program may
+ * have had the processor in between, which is seen and tried again. */
+struct moment {
+	uint64_t tsc, wall_ns, reference;
+};
+
+static struct moment moment_now(const struct vm *vm)
+{
+	struct moment best = {0};
+	uint64_t shortest = UINT64_MAX;
+
+	for (unsigned i = 0; i < MOMENT_TRIES; i++) {
+		uint64_t tsc = __rdtsc(), took;
+		struct moment m = {.tsc = tsc,
+				   .wall_ns = machine_clock.wall_ns(NULL),
+				   .reference = machine_reference_time(&vm->machine)};
+
+		took = __rdtsc() - tsc;
+		if (took < shortest) {
+			shortest = took;
+			best = m;
+		}
+	}
+	return best;
 }
 
 /* ---- what must be the same ---- */
@@ -98,13 +125,14 @@ void state_machine_record(struct vm *vm, struct state_clocks *clocks, struct rec
 
 	if (!r->reads) {
 		struct vcpu_clock clock = vcpus_clock(vm->vcpus);
+		struct moment now = moment_now(vm);
 
 		*clocks = (struct state_clocks){
 			.tsc_hz = clock.tsc_hz,
 			.tsc_offset = clock.tsc_offset,
-			.reference = machine_reference_time(&vm->machine),
-			.wall_ns = machine_clock.wall_ns(NULL),
-			.host_tsc = __rdtsc(),
+			.reference = now.reference,
+			.wall_ns = now.wall_ns,
+			.host_tsc = now.tsc,
 		};
 	}
 	record_bytes(r, "uuid", &uuid, sizeof(uuid));
@@ -123,7 +151,8 @@ void state_machine_record(struct vm *vm, struct state_clocks *clocks, struct rec
 
 void state_clocks_go_on(struct vm *vm, const struct state_clocks *c)
 {
-	uint64_t wall = machine_clock.wall_ns(NULL), tsc = __rdtsc(), offset;
+	struct moment now = moment_now(vm);
+	uint64_t wall = now.wall_ns, tsc = now.tsc, offset;
 	uint64_t passed = wall > c->wall_ns ? wall - c->wall_ns : 0;
 	uint64_t ticked = ns_of(tsc - c->host_tsc, c->tsc_hz);
 	int64_t apart = (int64_t)(ticked - passed);
@@ -138,5 +167,5 @@ void state_clocks_go_on(struct vm *vm, const struct state_clocks *c)
 		offset = c->host_tsc + c->tsc_offset + ticks_of(passed, c->tsc_hz) - tsc;
 	}
 	vcpus_set_tsc(vm->vcpus, offset, tsc + offset);
-	machine_continue(&vm->machine, c->reference + passed / 100);
+	machine_continue(&vm->machine, tsc, c->reference + passed / 100);
 }

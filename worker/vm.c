@@ -436,6 +436,7 @@ static void tell_news(struct vm *vm)
 	now.guest = kvp.walks;
 	now.saves = vm->saver.ended;
 	now.migrations = vm->migration.ended;
+	now.unsure = migrate_unsure(vm);
 	now.heartbeat = heartbeat.label;
 	now.shutdown = down.label;
 	if (memcmp(&now, &vm->told, sizeof(now)) == 0)

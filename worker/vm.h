@@ -51,6 +51,7 @@ struct vm_news {
 	uint64_t resets, crashes;
 	uint64_t guest;             /* how often what the guest tells of itself was read */
 	uint64_t saves, migrations; /* that have ended, for better or worse */
+	bool unsure;                /* nobody here knows where it runs */
 	const char *heartbeat, *shutdown;
 };
 
