@@ -45,6 +45,8 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = json_object_set_new(body, "bandwidth", json_integer(mib << 20));
 	if (r == 0 && downtime)
 		r = value_set_number(body, "downtime_ms", downtime, &f);
+	if (r == 0 && command_value(c, "quick"))
+		r = json_object_set_new(body, "quick", json_true());
 	if (r < 0)
 		command_refuse(c, "%s", f.text);
 	return r == 0;

@@ -40,16 +40,15 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 		return r;
 	snprintf(w->peer.token, sizeof(w->peer.token), "%s", token);
 	w->downtime_us = downtime_ms * 1000;
+	w->quick = json_is_true(json_object_get(body, "quick"));
 	return 0;
 }
 
 void api_migrate_vm(struct http_request *r, void *owner)
 {
-	static const struct field fields[] = {{"host", JSON_STRING},
-					      {"fingerprint", JSON_STRING},
-					      {"token", JSON_STRING},
-					      {"bandwidth", JSON_INTEGER},
-					      {"downtime_ms", JSON_INTEGER}};
+	static const struct field fields[] = {
+		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
+		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.bandwidth = 0};
 	struct failure f;

@@ -43,6 +43,7 @@ struct migration {
 	enum step step;
 	struct peer peer; /* without a token when a daemon before us has begun it */
 	uint64_t bandwidth, downtime_us;
+	bool quick;
 	struct far *far;
 	struct move move;
 	char proof[GUID_TEXT_LEN], real[PATH_MAX];
@@ -322,8 +323,8 @@ static void on_noted(struct pool_work *w)
 	m->stream = -1;
 	m->step = MIGRATE_ASKS;
 	guid_format(&m->target, target);
-	request = json_pack("{s:s, s:s, s:I, s:o*}", "verb", "migrate", "target", target,
-			    "bandwidth", (json_int_t)m->bandwidth, "downtime_us",
+	request = json_pack("{s:s, s:s, s:I, s:b, s:o*}", "verb", "migrate", "target", target,
+			    "bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
 			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL);
 	m->r = vm_ask(m->vm, "move", request, fd, on_asked, m->vm, &m->f);
 	if (m->r < 0)
@@ -478,6 +479,7 @@ int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_
 	m->peer = w->peer;
 	m->bandwidth = w->bandwidth;
 	m->downtime_us = w->downtime_us;
+	m->quick = w->quick;
 	m->move.state = MOVE_LEAVING;
 	snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
 	snprintf(m->move.host, sizeof(m->move.host), "%s", w->peer.name);

@@ -29,6 +29,7 @@
 struct migrate_wish {
 	struct peer peer;
 	uint64_t bandwidth;   /* bytes a second at most; 0: no limit */
+	bool quick;           /* the guest stands still on its way */
 	uint64_t downtime_us; /* the guest may stand still; 0: the worker knows */
 };
 

@@ -208,7 +208,10 @@ static int wish_number(const struct request *r, const char *name, uint64_t most,
 /* The connection comes along: a stream socket at whose other end a worker waits. */
 static int verb_migrate(struct request *r, json_t **ret_result, struct failure *f)
 {
-	struct migrate_wish wish = {.downtime_us = MIGRATE_DOWNTIME_US};
+	struct migrate_wish wish = {
+		.downtime_us = MIGRATE_DOWNTIME_US,
+		.quick = json_is_true(json_object_get(r->arguments, "quick")),
+	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));
 	int fd = take_fd(r), e;
 

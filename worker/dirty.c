@@ -31,17 +31,20 @@ static int alloc_bits(struct dirty *d)
 		if (!d->bits[i] || !d->devices[i])
 			return -ENOMEM;
 	}
-	return gmem_track(&d->memory->gmem, true);
+	return 0;
 }
 
-int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partition,
+int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partition, bool runs,
 		struct failure *f)
 {
 	int r;
 
 	*d = (struct dirty){.memory = memory, .partition = partition};
 	r = alloc_bits(d);
-	if (r == 0)
+	d->logged = r == 0 && runs;
+	if (d->logged)
+		r = gmem_track(&memory->gmem, true);
+	if (d->logged && r == 0)
 		r = partition_log(partition, &memory->gmem, true);
 	if (r < 0) {
 		dirty_end(d);
@@ -54,8 +57,10 @@ void dirty_end(struct dirty *d)
 {
 	if (!d->memory)
 		return;
-	(void)partition_log(d->partition, &d->memory->gmem, false);
-	(void)gmem_track(&d->memory->gmem, false);
+	if (d->logged) {
+		(void)partition_log(d->partition, &d->memory->gmem, false);
+		(void)gmem_track(&d->memory->gmem, false);
+	}
 	for (unsigned i = 0; i < GMEM_REGIONS_MAX; i++) {
 		free(d->bits[i]);
 		free(d->devices[i]);
@@ -63,9 +68,25 @@ void dirty_end(struct dirty *d)
 	*d = (struct dirty){0};
 }
 
+static uint64_t mark_all(struct dirty *d)
+{
+	uint64_t pages = 0;
+
+	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
+		memset(d->bits[i], 0xff, words_of(&d->memory->gmem.region[i]) * sizeof(uint64_t));
+		pages += pages_of(&d->memory->gmem.region[i]);
+	}
+	return pages;
+}
+
 int dirty_look(struct dirty *d, uint64_t *ret_pages)
 {
 	uint64_t pages = 0;
+
+	if (!d->logged) {
+		*ret_pages = mark_all(d);
+		return 0;
+	}
 
 	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
 		struct gmem_region *region = &d->memory->gmem.region[i];
@@ -195,8 +216,9 @@ static int send_chunk(struct dirty *d, struct batch *b, unsigned index, uint64_t
 	at = find(bits, first, end, true);
 	if (at == end)
 		return 0;
-	r = partition_log_clear(d->partition, index, first, (uint32_t)(end - first),
-				bits + first / 64);
+	r = !d->logged ? 0
+		       : partition_log_clear(d->partition, index, first, (uint32_t)(end - first),
+					     bits + first / 64);
 	if (r < 0)
 		return fail(b->f, r, "cannot go on to log which pages the guest writes: %s",
 			    strerror(-r));

@@ -21,12 +21,14 @@
 struct dirty {
 	struct memory *memory;
 	struct partition *partition;
+	bool logged; /* else the guest stands still, and each page is sent once */
 	uint64_t *bits[GMEM_REGIONS_MAX];    /* as they were looked at last */
 	uint64_t *devices[GMEM_REGIONS_MAX]; /* of these, and not sent yet: of devices */
 };
 
-/* Begins: all pages are to be sent. 0, or -errno and the sentence. */
-int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partition,
+/* Begins: all pages are to be sent. `runs`: the guest does, and what it writes is to be known. 0,
+ * or -errno and the sentence. */
+int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partition, bool runs,
 		struct failure *f);
 /* Nothing is logged any more. Fine when it never began. */
 void dirty_end(struct dirty *d);

@@ -167,7 +167,7 @@ static int start(struct vm *vm, int fd, const struct migrate_wish *wish, struct 
 	int r = state_collect_machine(vm, &m->image, f);
 
 	if (r == 0)
-		r = dirty_begin(&m->dirty, &vm->memory, &vm->partition, f);
+		r = dirty_begin(&m->dirty, &vm->memory, &vm->partition, !wish->quick, f);
 	if (r == 0) {
 		m->fd = fd;
 		m->wish = *wish;

@@ -310,7 +310,7 @@ static int send_rest(struct talk *t)
 
 	pace_anew(t);
 	if (r == 0)
-		r = dirty_send(&t->m->dirty, &t->sink, false, t->f);
+		r = dirty_send(&t->m->dirty, &t->sink, t->m->wish.quick, t->f);
 	if (r == 0)
 		r = send_pieces(t, 0, image->count);
 	if (r == 0)
@@ -415,7 +415,7 @@ int migrate_talk(struct vm *vm, struct failure *f)
 
 	t.sink = (struct dirty_sink){.writer = &t.writer, .pace = pace, .ctx = &t};
 	r = begin(&t);
-	if (r == 0)
+	if (r == 0 && !m->wish.quick)
 		r = rounds(&t);
 	if (r == 0)
 		r = offer(&t);

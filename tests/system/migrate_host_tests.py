@@ -152,8 +152,8 @@ def only_in(here, elsewhere):
 @move_test("a_whole_vm_goes_to_another_host_and_back_and_its_guest_goes_on")
 def _(place):
     a, b = whole(place, "disk-load", cpus=2, disks=[{"file": "disk.raw", "size_mib": 1}])
-    for there, here in ((b, a), (a, b)) * 3:
-        job = here.job("POST", "/v1/vms/web/migrate", there.way())
+    for there, here, quick in ((b, a, False), (a, b, False), (b, a, True), (a, b, True)):
+        job = here.job("POST", "/v1/vms/web/migrate", {**there.way(), "quick": quick})
         check(job["state"] == "done", f"{job}")
         details = job["details"]
         check(0 < details["stopped_us"] < 5e6 and details["sent_bytes"] > 0, f"{details}")

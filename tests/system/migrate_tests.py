@@ -107,3 +107,23 @@ def same(place):
     target.result("resume")
     target.expect(r"COUNT \d+\n", 30)
     off(target)
+
+
+@test("a_vm_that_goes_quickly_stands_still_on_its_way_and_loses_nothing")
+def quick(place):
+    vm = began(place, "disk-count", disks=[{"path": place.sparse("disk.raw", 1 << 20)}])
+    vm.expect("COUNT")
+    for _ in range(3):
+        vm = Move(place, vm).begin(quick=True).done()
+        vm.expect(r"COUNT \d+\n")
+    off(vm)
+
+
+@test("a_quick_migration_that_fails_lets_the_vm_go_on")
+def quick_failed(place):
+    vm = began(place, "count", cpus=2)
+    vm.expect("COUNT")
+    move = Move(place, vm, memory_mib=128).begin(quick=True)
+    check("memory" in move.failed(), move.failed())
+    goes_on(vm)
+    off(vm)
