@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Saved states: a VM stops, and another worker lets it go on as if nothing had been."""
 
+import itertools
 import json
+import lzma
 import os
 import re
 import struct
@@ -278,3 +280,22 @@ def forged(place):
         place.write("forged", _forged(whole, PROCESSOR, first_msr(number)))
         check(verify(place.path("forged")).returncode == 0, "its sums are wrong")
         refused(place, place.path("forged"), f"MSR {number:#x} has no place there")
+
+
+def _fields(text):
+    """Records and the names of their fields, in order; of memory nothing."""
+    kept = [line for line in text.splitlines() if not line.startswith("  memory at") and " is whole: " not in line]
+    return [re.sub(r", \d+ bytes$", "", line) if line[2] != " " else line.split()[0] for line in kept]
+
+
+@test("states_have_the_fields_that_their_version_has_always_had")
+def golden(place):
+    vm = began(place, "disk-count", memory_mib=32, disks=[{"path": place.sparse("disk.raw", 1 << 20)}])
+    vm.expect("COUNT")
+    with lzma.open(os.path.join(os.path.dirname(__file__), "golden", "state-1.xz")) as file:
+        old = verify(place.write("old", file.read()), "--fields")
+    check(old.returncode == 0, old.stderr)
+    new = verify(save(place, vm), "--fields")
+    pairs = itertools.zip_longest(_fields(old.stdout), _fields(new.stdout))
+    differ = [pair for pair in pairs if pair[0] != pair[1]]
+    check(not differ, f"without a new version they have changed: {differ[:5]}")
