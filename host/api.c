@@ -121,6 +121,18 @@ bool api_body(struct http_request *r, const struct field *fields, size_t count)
 	return false;
 }
 
+void api_conclude(struct http_request *r, const char *sentence, unsigned status)
+{
+	struct failure f;
+
+	if (!sentence) {
+		http_reply(r, &(struct http_reply){.status = 204});
+		return;
+	}
+	fail(&f, -EIO, "%s", sentence);
+	http_fail(r, status, &f);
+}
+
 void api_accept(struct http_request *r, const struct job *job)
 {
 	char location[64];

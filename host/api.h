@@ -54,6 +54,9 @@ bool api_limit(struct http_request *r, unsigned *ret_limit);
 /* Answers with a page of a list, which is taken, and the name behind which the next one begins. */
 void api_reply_list(struct http_request *r, const char *name, json_t *list, json_t *next);
 
+/* Answers 204; with a sentence, the status and it. */
+void api_conclude(struct http_request *r, const char *sentence, unsigned status);
+
 /* Answers 202 with a job and its address. */
 struct job;
 void api_accept(struct http_request *r, const struct job *job);

@@ -148,14 +148,7 @@ void api_stream_vm(struct http_request *r, void *owner)
 
 static void on_undone(void *ctx, const char *sentence)
 {
-	struct failure f;
-
-	if (!sentence) {
-		http_reply(ctx, &(struct http_reply){.status = 204});
-		return;
-	}
-	fail(&f, -EBUSY, "%s", sentence);
-	http_fail(ctx, 409, &f);
+	api_conclude(ctx, sentence, 409);
 }
 
 void api_undo_vm(struct http_request *r, void *owner)

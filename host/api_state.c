@@ -23,14 +23,7 @@ void api_save_vm(struct http_request *r, void *owner)
 
 static void on_discarded(void *ctx, const char *sentence)
 {
-	struct failure f;
-
-	if (!sentence) {
-		http_reply(ctx, &(struct http_reply){.status = 204});
-		return;
-	}
-	fail(&f, -EIO, "%s", sentence);
-	http_fail(ctx, 500, &f);
+	api_conclude(ctx, sentence, 500);
 }
 
 void api_discard_state(struct http_request *r, void *owner)

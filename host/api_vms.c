@@ -144,14 +144,7 @@ static void on_removed(void *ctx, struct vm *vm, int code, const struct failure 
 
 static void on_taken_back(void *ctx, const char *sentence)
 {
-	struct failure f;
-
-	if (!sentence) {
-		http_reply(ctx, &(struct http_reply){.status = 204});
-		return;
-	}
-	fail(&f, -EBUSY, "%s", sentence);
-	http_fail(ctx, 409, &f);
+	api_conclude(ctx, sentence, 409);
 }
 
 void api_remove_vm(struct http_request *r, void *owner)

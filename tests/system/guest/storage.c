@@ -244,8 +244,8 @@ const char *test_disk_load(void)
 	return NULL;
 }
 
-/* Counts on the disk, from where whoever had it before has come to, until a key: what was written is
- * read back each time, so that another writer is noticed. */
+/* Counts on the disk, from where whoever had it before has come to, until a key: what was written
+ * is read back each time, so that another writer is noticed. */
 const char *test_disk_count(void)
 {
 	const char *why = start();
