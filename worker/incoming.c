@@ -93,6 +93,8 @@ static void *incoming_thread(void *arg)
 		pthread_mutex_unlock(&vm->lock);
 	}
 	shutdown(in->fd, SHUT_WR);
+	__atomic_store_n(&in->done, true, __ATOMIC_RELEASE);
+	loop_wake(vm->loop);
 	return NULL;
 }
 
@@ -130,6 +132,16 @@ int incoming_begin(struct vm *vm, int fd, struct failure *f)
 	}
 	in->started = true;
 	return 0;
+}
+
+bool incoming_ended(struct vm *vm)
+{
+	struct incoming *in = &vm->incoming;
+
+	if (!in->started || __atomic_load_n(&in->done, __ATOMIC_ACQUIRE))
+		return true;
+	shutdown(in->fd, SHUT_RDWR);
+	return false;
 }
 
 void incoming_done(struct vm *vm)

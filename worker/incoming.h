@@ -5,7 +5,7 @@
  * waits for a connection.
  *
  * Threads: the loop's, with the lock of the devices held; a thread of its own reads the stream, and
- * takes the lock once the other side's guest stands still.
+ * takes the lock while a record is laid over a device.
  * Trust: the stream is hostile: what is wrong with it ends this worker, and nothing else.
  */
 #ifndef OYA_WORKER_INCOMING_H
@@ -22,6 +22,7 @@ struct vm;
 struct incoming {
 	int fd; /* -1: nothing came yet */
 	bool started;
+	bool done;          /* atomic: the thread touches the VM no more */
 	uint64_t stands_ns; /* when the guest was known to stand still */
 	pthread_t thread;
 	struct failure failure;
@@ -33,7 +34,10 @@ void incoming_init(struct incoming *in);
  */
 int incoming_begin(struct vm *vm, int fd, struct failure *f);
 
-/* Ends the thread, when there is one. Without the lock. */
+/* Tells the thread to end; whether it has, or there is none. */
+bool incoming_ended(struct vm *vm);
+
+/* Ends it, when there is one. Without the lock. */
 void incoming_done(struct vm *vm);
 
 #endif

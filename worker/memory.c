@@ -210,6 +210,7 @@ int memory_init(struct memory *m, const struct config *config, struct failure *f
 
 void memory_done(struct memory *m)
 {
+	gmem_track_done(&m->gmem);
 	if (m->base)
 		munmap(m->base, m->bytes);
 	if (m->rom)

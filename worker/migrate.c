@@ -300,8 +300,10 @@ void migrate_step(struct vm *vm)
 	}
 	if (!m->frozen && (vm->want_stop || vm->want_reset))
 		migrate_cancel(vm);
-	if (vm->want_stop)
+	if (vm->want_stop && !m->abandoned) {
 		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
+		shutdown(m->fd, SHUT_RDWR);
+	}
 	slow_begin(vm);
 	switch (asked(m)) {
 	case MIGRATE_ASK_REHEARSAL:

@@ -323,30 +323,20 @@ static int rows_complete(struct load *l, size_t to)
 
 static void begin_rows(struct load *l)
 {
-	if (l->live) {
+	if (l->live)
 		l->live->stands(l->live->ctx);
-		pthread_mutex_lock(&l->vm->lock);
-	}
 	if (l->marked_ns)
 		l->clocks.most_ns = loop_now_ns() - l->marked_ns;
 	state_clocks_go_on(l->vm, &l->clocks);
 	l->began = true;
 }
 
-static int read_row(struct load *l, const struct state_record *record)
+/* The record of a row, whose body was read. With the lock. */
+static int lay(struct load *l, size_t n, const struct state_record *record)
 {
-	size_t n = l->row;
 	struct record r;
-	int e = read_body(l, record);
+	int e;
 
-	while (n < ARRAY_LEN(rows) && rows[n].type != record->type)
-		n++;
-	if (e < 0 || (n == ARRAY_LEN(rows) && record->flags & STATE_OPTIONAL))
-		return e;
-	if (n == ARRAY_LEN(rows))
-		return state_refuse(&l->reader, l->f,
-				    "a record of kind %u has no place there, or is not known",
-				    record->type);
 	if (!l->began)
 		begin_rows(l);
 	e = rows_complete(l, n);
@@ -363,6 +353,38 @@ static int read_row(struct load *l, const struct state_record *record)
 	l->next = record->instance + 1;
 	l->count++;
 	return record_end(&r) < 0 ? refuse_record(l, record, r.wrong) : 0;
+}
+
+/* Who sends a stream may stop amid it: nobody else is kept waiting for that. */
+static void lock_live(const struct load *l)
+{
+	if (l->live)
+		pthread_mutex_lock(&l->vm->lock);
+}
+
+static void unlock_live(const struct load *l)
+{
+	if (l->live)
+		pthread_mutex_unlock(&l->vm->lock);
+}
+
+static int read_row(struct load *l, const struct state_record *record)
+{
+	size_t n = l->row;
+	int e = read_body(l, record);
+
+	while (n < ARRAY_LEN(rows) && rows[n].type != record->type)
+		n++;
+	if (e < 0 || (n == ARRAY_LEN(rows) && record->flags & STATE_OPTIONAL))
+		return e;
+	if (n == ARRAY_LEN(rows))
+		return state_refuse(&l->reader, l->f,
+				    "a record of kind %u has no place there, or is not known",
+				    record->type);
+	lock_live(l);
+	e = lay(l, n, record);
+	unlock_live(l);
+	return e;
 }
 
 /* A mark, or a rehearsal, which is nothing but its bytes. */
@@ -413,8 +435,11 @@ static int load(struct load *l, int fd, const char *name)
 	if (r == 0)
 		r = read_all_records(l);
 	free(l->body);
-	if (r == 0)
+	if (r == 0) {
+		lock_live(l);
 		vmbus_restored(l->vm->machine.bus);
+		unlock_live(l);
+	}
 	return r;
 }
 
@@ -429,9 +454,6 @@ int state_load_live(struct vm *vm, int fd, const char *name, const struct state_
 		    struct failure *f)
 {
 	struct load l = {.vm = vm, .f = f, .live = live};
-	int r = load(&l, fd, name);
 
-	if (l.began)
-		pthread_mutex_unlock(&vm->lock);
-	return r;
+	return load(&l, fd, name);
 }

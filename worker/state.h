@@ -46,7 +46,7 @@ int state_save(const struct memory *memory, const struct state_image *image, int
 int state_load(struct vm *vm, int fd, const char *name, struct failure *f);
 
 /* The same while the VM still runs elsewhere, by a thread of its own without the lock, which is
- * held from the first record of a device on: then the other VM stands still. */
+ * held while a record is laid over a device, and not while one is waited for. */
 struct state_live {
 	/* The VM can be made of this one; a mark, or a rehearsal, was read with all that is before
 	 * it; the devices follow. 0, or -errno and the sentence. */

@@ -387,6 +387,8 @@ static bool take_wishes(struct run_context *run)
 		return false;
 	if (migrate_runs(vm) && (vm->want_stop || vm->want_reset))
 		return false;
+	if (vm->want_stop && !incoming_ended(vm))
+		return false;
 	if (vm->want_pause && !vm->want_stop && !vm->want_reset)
 		pause_for_disk(vm);
 	if (vm->want_stop && state_move(&vm_states, &vm->state, VM_STOPPED) == 0) {

@@ -200,3 +200,17 @@ def refused(place):
     check(before is not None, "it does not count")
     vm.type("k")
     vm.passed()
+
+
+@many_test("a_vm_that_is_coming_can_be_stopped_whatever_the_other_side_does")
+def coming(place):
+    vm = began(place, "count", cpus=2)
+    vm.expect("COUNT")
+    for bandwidth in (64 << 10, 1 << 20, 8 << 20):
+        move = Move(place, vm).begin(bandwidth=bandwidth, downtime_us=0)
+        time.sleep(0.05)
+        move.target.result("stop")
+        check(move.target.wait() in (0, 1), "exit status")
+        check("ended" in move.failed() or "other host" in move.failed(), move.failed())
+        goes_on(vm)
+    off(vm)
