@@ -60,7 +60,8 @@ static const struct command_option stop_options[] = {
 static const struct command_option migrate_options[] = {
 	{"bandwidth", "SIZE", NULL, "in a second at most, such as 100M; default: no limit", 0},
 	{"downtime", "MS", NULL,
-	 "milliseconds for which the guest may stand still, 1 to\n10000; default 20", 0},
+	 "milliseconds for which the guest may stand still, 1 to\n10000; default 20, or as much more as it takes",
+	 0},
 	{"quick", NULL, NULL, "the guest stands still on its way: surer, and longer", 0},
 	{0},
 };

@@ -211,6 +211,7 @@ static int verb_migrate(struct request *r, json_t **ret_result, struct failure *
 	struct migrate_wish wish = {
 		.downtime_us = MIGRATE_DOWNTIME_US,
 		.quick = json_is_true(json_object_get(r->arguments, "quick")),
+		.strict = json_object_get(r->arguments, "downtime_us") != NULL,
 	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));
 	int fd = take_fd(r), e;

@@ -36,6 +36,7 @@ struct vm;
 
 struct migrate_wish {
 	uint64_t downtime_us; /* allowed */
+	bool strict;          /* rather no migration than a longer one; else it may grow */
 	uint64_t bandwidth;   /* bytes a second; 0: no limit */
 	bool quick;           /* the guest stands still from the first page on */
 	struct guid target;   /* the host that it goes to, for the lease */
