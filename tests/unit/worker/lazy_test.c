@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/lib/failheap.h"
 #include "worker/lazy.h"
 #include "worker/state_memory.h"
 
@@ -233,6 +234,22 @@ static void a_run_of_a_place_that_nobody_vouches_for_is_read_at_once(void **stat
 	free_place(p);
 }
 
+static void without_memory_for_it_none_is_read(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 2; n++) {
+		struct place *p = new_place(PAGES_4K);
+
+		assert_int_equal(read_heads(p), 0);
+		failheap_arm(n);
+		assert_int_equal(lazy_begin(&p->lazy, p->file, "x", p->loop, &f), -ENOMEM);
+		failheap_disarm();
+		assert_false(lazy_opened(&p->lazy));
+		assert_int_equal(p->memory.base[0], 0);
+		free_place(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +259,8 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_cut_off_is_told),
 		cmocka_unit_test(a_page_that_another_put_there_is_not_used),
 		cmocka_unit_test(a_run_of_a_place_that_nobody_vouches_for_is_read_at_once),
+		cmocka_unit_test(without_memory_for_it_none_is_read),
+		cmocka_unit_test(without_memory_for_it_none_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
