@@ -260,7 +260,6 @@ int main(void)
 		cmocka_unit_test(a_page_that_another_put_there_is_not_used),
 		cmocka_unit_test(a_run_of_a_place_that_nobody_vouches_for_is_read_at_once),
 		cmocka_unit_test(without_memory_for_it_none_is_read),
-		cmocka_unit_test(without_memory_for_it_none_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
