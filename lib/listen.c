@@ -77,14 +77,19 @@ int listen_unix(const char *path, const char *role, struct listener *ret_listene
 	return 0;
 }
 
+void listener_forget(const struct listener *l)
+{
+	if (l->fd >= 0 && l->folder >= 0)
+		(void)unlinkat(l->folder, l->name, 0);
+}
+
 void listener_done(struct listener *l)
 {
 	if (l->fd < 0)
 		return;
+	listener_forget(l);
 	close(l->fd);
-	if (l->folder >= 0) {
-		unlinkat(l->folder, l->name, 0);
+	if (l->folder >= 0)
 		close(l->folder);
-	}
 	l->fd = l->folder = -1;
 }

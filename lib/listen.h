@@ -19,6 +19,9 @@ struct listener {
 int listen_unix(const char *path, const char *role, struct listener *ret_listener,
 		struct failure *f);
 
+/* Removes the socket's file only: of a process that ends as it is. Any thread. */
+void listener_forget(const struct listener *l);
+
 /* Closes it and removes the socket's file. Fine when there is none. */
 void listener_done(struct listener *l);
 

@@ -9,6 +9,7 @@
  */
 #include "lib/state_stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -301,6 +302,58 @@ int state_read_done(struct state_reader *r, struct failure *f)
 	return e;
 }
 
+int state_read_pass(struct state_reader *r, struct state_rest *ret_rest, struct failure *f)
+{
+	struct state_rest rest = {.left = r->left, .sum = r->sum, .expected = r->expected};
+	off_t at = lseek(r->fd, 0, SEEK_CUR), end = at < 0 ? at : lseek(r->fd, 0, SEEK_END);
+	int e;
+
+	if (end < 0)
+		return ended(r, errno, f);
+	if (end < at || (uint64_t)(end - at) < r->left) {
+		r->at += end < at ? 0 : (uint64_t)(end - at);
+		return ended(r, 0, f);
+	}
+	rest.at = (uint64_t)at;
+	if (lseek(r->fd, at + (off_t)r->left, SEEK_SET) < 0)
+		return ended(r, errno, f);
+	r->at += r->left;
+	r->left = 0;
+	r->sum = r->expected;
+	e = state_read_done(r, f);
+	if (e == 0)
+		*ret_rest = rest;
+	return e;
+}
+
+int state_rest_read(struct state_rest *rest, int fd, const char *name, void *to, uint64_t len,
+		    struct failure *f)
+{
+	const struct state_reader r = {.name = name};
+	uint8_t *at = to;
+
+	assert(len <= rest->left);
+	while (len) {
+		ssize_t n = pread(fd, at, len, (off_t)rest->at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ended(&r, errno, f);
+		if (n == 0)
+			return state_refuse(&r, f, "it was cut off at %llu bytes meanwhile",
+					    (unsigned long long)rest->at);
+		rest->sum = crc32c(rest->sum, at, (size_t)n);
+		at += n;
+		len -= (uint64_t)n;
+		rest->at += (uint64_t)n;
+		rest->left -= (uint64_t)n;
+	}
+	if (!rest->left && rest->sum != rest->expected)
+		return state_refuse(&r, f, "the sum of a record is wrong: it was damaged");
+	return 0;
+}
+
 /* ---- memory ---- */
 
 void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYTES])
@@ -310,7 +363,7 @@ void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYT
 	le32_store(head + 12, run->pad);
 }
 
-int state_run_decode(const struct state_reader *r, const struct state_record *record,
+int state_run_decode(struct state_reader *r, const struct state_record *record,
 		     const uint8_t head[STATE_MEMORY_BYTES], struct state_run *ret_run,
 		     struct failure *f)
 {
@@ -325,6 +378,11 @@ int state_run_decode(const struct state_reader *r, const struct state_record *re
 	if (!is_aligned(m.gpa, STATE_PAGE))
 		return state_refuse(r, f, "it has memory at %#llx, where no page begins",
 				    (unsigned long long)m.gpa);
+	if (m.gpa < r->run_end || m.gpa > UINT64_MAX - m.len)
+		return state_refuse(r, f, "it has memory at %#llx twice, or out of turn",
+				    (unsigned long long)m.gpa);
+	m.sure = record->instance == state_run_instance(m.gpa);
+	r->run_end = m.gpa + m.len;
 	*ret_run = m;
 	return 0;
 }

@@ -44,6 +44,13 @@ struct state_reader {
 	uint32_t digest;
 	uint32_t sum, expected; /* of the body that is being read */
 	uint64_t left;          /* of it */
+	uint64_t run_end;       /* of memory that it has: more of it comes behind */
+};
+
+/* What was passed over of a record of a file, to be read later. */
+struct state_rest {
+	uint64_t at, left;      /* where it is in the file; bytes */
+	uint32_t sum, expected; /* of the body before it; of all of it */
 };
 
 /* 0, or -errno and the sentence; so do all below. Features: 0 or STATE_LIVE. */
@@ -63,15 +70,28 @@ int state_read_next(struct state_reader *r, struct state_record *ret_record, str
 int state_read_some(struct state_reader *r, void *to, uint64_t len, struct failure *f);
 /* The body has been read to its end: whether its sum was right. */
 int state_read_done(struct state_reader *r, struct failure *f);
+/* Instead of these two: the rest of its body is passed over, which the file must have. */
+int state_read_pass(struct state_reader *r, struct state_rest *ret_rest, struct failure *f);
+/* The next len bytes of what was passed over, as many as it has left at most, of a descriptor whose
+ * place stays as it is; with the last of them the sum must be right. Any thread. */
+int state_rest_read(struct state_rest *rest, int fd, const char *name, void *to, uint64_t len,
+		    struct failure *f);
 
 /* A record of memory: which pages, and how many zeros come before them. */
 struct state_run {
 	uint64_t gpa, len; /* multiples of STATE_PAGE */
 	uint32_t pad;      /* less than STATE_PAGE */
+	bool sure;         /* also before the body's sum was looked at: the record's head says it */
 };
+/* The instance of its record. */
+static inline uint32_t state_run_instance(uint64_t gpa)
+{
+	return (uint32_t)(gpa / STATE_PAGE);
+}
 void state_run_encode(const struct state_run *run, uint8_t head[STATE_MEMORY_BYTES]);
-/* What a record's body begins with; whether it has the length that it says. */
-int state_run_decode(const struct state_reader *r, const struct state_record *record,
+/* What a record's body begins with; whether it has the length that it says, and comes behind all
+ * memory before it. */
+int state_run_decode(struct state_reader *r, const struct state_record *record,
 		     const uint8_t head[STATE_MEMORY_BYTES], struct state_run *ret_run,
 		     struct failure *f);
 

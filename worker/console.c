@@ -326,6 +326,11 @@ void console_set_port(struct console *c, struct serial *port)
 	c->port = port;
 }
 
+void console_forget(const struct console *c)
+{
+	listener_forget(&c->socket);
+}
+
 int console_socket_folder(const struct console *c)
 {
 	return c->socket.fd >= 0 ? c->socket.folder : -1;

@@ -31,6 +31,9 @@ void console_set_port(struct console *c, struct serial *port);
  * descriptor becomes the console's. 0 or -errno. */
 int console_attach(struct console *c, int fd);
 
+/* Its socket loses its name: the process ends as it is. Any thread. */
+void console_forget(const struct console *c);
+
 /* Descriptor of the folder of the console's socket; -1 when there is none. */
 int console_socket_folder(const struct console *c);
 

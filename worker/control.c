@@ -227,6 +227,11 @@ int control_new(const char *path, struct vm *vm, struct control **ret_control, s
 	return 0;
 }
 
+void control_forget(const struct control *c)
+{
+	listener_forget(&c->socket);
+}
+
 int control_socket_folder(const struct control *c)
 {
 	return c->socket.folder;

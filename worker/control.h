@@ -21,6 +21,9 @@ struct control;
 int control_new(const char *path, struct vm *vm, struct control **ret_control, struct failure *f);
 void control_free(struct control *c);
 
+/* Its socket loses its name: the process ends as it is. Any thread. */
+void control_forget(const struct control *c);
+
 /* Descriptor of the folder of the socket. */
 int control_socket_folder(const struct control *c);
 

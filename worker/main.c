@@ -61,8 +61,46 @@ static int take_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* One line in the file that was opened at the start; an empty one tells that we were killed. */
+static void tell_end(int fd, const char *result, const char *why, json_t *migrate)
+{
+	json_t *text = json_string(why), *end;
+
+	if (!text) /* cut within a character */
+		text = json_string("");
+	end = json_pack("{s:i, s:s, s:o, s:O?}", "version", 1, "result", result, "reason", text,
+			"migrate", migrate);
+	if (!end || json_dumpfd(end, fd, JSON_COMPACT) < 0 || write(fd, "\n", 1) != 1)
+		log_line(LOG_LEVEL_WARNING, "cannot write how the VM ended: %s", strerror(errno));
+	json_decref(end);
+}
+
+/* For memory that cannot be had. */
+struct loss {
+	int end_fd;
+	struct vm *vm;
+	struct control *control; /* NULL: none, or it has gone */
+	pthread_mutex_t lock;    /* of that */
+};
+
+/* Whoever waits for the memory must not go on, and so nobody is asked to end. */
+static void on_lost(void *owner, const char *sentence)
+{
+	struct loss *loss = owner;
+
+	log_line(LOG_LEVEL_ERROR, "%s", sentence);
+	if (loss->end_fd >= 0)
+		tell_end(loss->end_fd, "failed", sentence, NULL);
+	console_forget(loss->vm->console);
+	pthread_mutex_lock(&loss->lock);
+	if (loss->control)
+		control_forget(loss->control);
+	_exit(EXIT_FAILURE);
+}
+
 /* The VM with what asks it to do things from outside: signals and the control socket. */
-static int run_vm(struct vm *vm, const struct config *config, int signal_fd, struct failure *f)
+static int run_vm(struct vm *vm, const struct config *config, int signal_fd, struct loss *loss,
+		  struct failure *f)
 {
 	struct signals signals = {.fd = signal_fd, .vm = vm};
 	struct control *control = NULL;
@@ -71,6 +109,7 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 	pthread_mutex_lock(&vm->lock);
 	if (config->control_path)
 		r = control_new(config->control_path, vm, &control, f);
+	loss->control = control;
 	if (r == 0) {
 		r = loop_add(vm->loop, &signals.source, signals.fd, EPOLLIN, on_signal, &signals);
 		if (r == 0)
@@ -87,6 +126,9 @@ static int run_vm(struct vm *vm, const struct config *config, int signal_fd, str
 	}
 	if (r == 0)
 		r = vm_run(vm, f);
+	pthread_mutex_lock(&loss->lock);
+	loss->control = NULL;
+	pthread_mutex_unlock(&loss->lock);
 	pthread_mutex_lock(&vm->lock); /* its processors may not have ended yet */
 	control_free(control);
 	pthread_mutex_unlock(&vm->lock);
@@ -110,26 +152,13 @@ static int open_end(const struct config *config, struct failure *f)
 		    config->name, strerror(-r));
 }
 
-/* One line in the file that was opened at the start; an empty one tells that we were killed. */
-static void tell_end(int fd, const char *result, const char *why, json_t *migrate)
-{
-	json_t *text = json_string(why), *end;
-
-	if (!text) /* cut within a character */
-		text = json_string("");
-	end = json_pack("{s:i, s:s, s:o, s:O?}", "version", 1, "result", result, "reason", text,
-			"migrate", migrate);
-	if (!end || json_dumpfd(end, fd, JSON_COMPACT) < 0 || write(fd, "\n", 1) != 1)
-		log_line(LOG_LEVEL_WARNING, "cannot write how the VM ended: %s", strerror(errno));
-	json_decref(end);
-}
-
 static int run(const struct config *config)
 {
 	struct failure f = {"unknown"};
 	int signal_fd = take_signals(), end_fd = -1, r = 0;
 	json_t *migrate = NULL; /* how it went, of a VM that has moved */
 	char reason[sizeof(((struct vm *)NULL)->reason)] = "";
+	struct loss loss = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct vm *vm;
 
 	if (config->end_path)
@@ -137,7 +166,10 @@ static int run(const struct config *config)
 	if (r >= 0)
 		r = vm_new(config, &vm, &f);
 	if (r == 0) {
-		r = run_vm(vm, config, signal_fd, &f);
+		loss.end_fd = end_fd;
+		loss.vm = vm;
+		vm_on_lost(vm, on_lost, &loss);
+		r = run_vm(vm, config, signal_fd, &loss, &f);
 		memcpy(reason, vm->reason, sizeof(reason));
 		if (r == 0 && vm->migration.progress.phase == MIGRATE_DONE)
 			migrate = migrate_status(vm);

@@ -142,6 +142,11 @@ static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, str
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': it is %s", name,
 			    vm_state_label(vm));
+	if (lazy_runs(&vm->lazy))
+		return fail(f, -EBUSY,
+			    "cannot migrate the VM '%s': its memory is still being read from the "
+			    "state that it was restored from",
+			    name);
 	if (vm->lease.fd >= 0 && guid_equal(&wish->target, &nobody))
 		return fail(
 			f, -EINVAL,

@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/landlock.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -73,7 +74,7 @@ static const struct permit permits[] = {
 	{"gettid", BOTH, "interrupting a processor", LIMIT_NONE},
 	{"exit", BOTH, "end of a thread", LIMIT_NONE},
 	{"exit_group", BOTH, "end of the process", LIMIT_NONE},
-	{"read", LOOP, "eventfds, tap, console", LIMIT_NONE},
+	{"read", LOOP, "eventfds, tap, console, a state; who waits for memory", LIMIT_NONE},
 	{"readv", LOOP, "frames of a tap", LIMIT_NONE},
 	{"shutdown", LOOP, "the link to passt when it ended", LIMIT_NONE},
 	{"restart_syscall", LOOP, "a wait that a stop interrupted", LIMIT_NONE},
@@ -91,15 +92,19 @@ static const struct permit permits[] = {
 	{"accept4", LOOP, "clients of the control and console sockets", LIMIT_NONE},
 	{"recvfrom", LOOP, "control socket, passt", LIMIT_NONE},
 	{"recvmsg", LOOP, "control socket: descriptors of what is added", LIMIT_NONE},
-	{"fcntl", LOOP, "a control client becomes the console; the lock of the lease", LIMIT_NONE},
+	{"fcntl", LOOP,
+	 "a control client becomes the console; the lock of the lease; the file of a state",
+	 LIMIT_NONE},
 	{"fallocate", LOOP, "memory given back at a reset", LIMIT_NONE},
-	{"pread64", LOOP, "kernel and initrd, read again at a reset; the lease", LIMIT_NONE},
+	{"pread64", LOOP, "kernel and initrd, read again at a reset; the lease; a state's memory",
+	 LIMIT_NONE},
 	{"pwrite64", LOOP, "the lease, which another host is offered or takes", LIMIT_NONE},
 	{"newfstatat", LOOP, "size of kernel and initrd at a reset", LIMIT_NONE},
 	{"unlinkat", LOOP, "removing the sockets at the end", LIMIT_NONE},
 	{"pidfd_send_signal", LOOP, "ending passt, to which there is a descriptor", LIMIT_NONE},
 	{"wait4", LOOP, "passt's end", LIMIT_NONE},
-	{"lseek", LOOP, "pages that were never touched, as a state is written", LIMIT_NONE},
+	{"lseek", LOOP,
+	 "pages that were never touched, as a state is written; memory, as it is read", LIMIT_NONE},
 	{"fdatasync", LOOP, "a state that was written, and the disks that belong to it; the lease",
 	 LIMIT_NONE},
 };
@@ -159,6 +164,10 @@ static const struct request requests[] = {
 	REQUEST(KVM_SET_VCPU_EVENTS, LOOP, "the same"),
 	REQUEST(KVM_GET_DIRTY_LOG, LOOP, "a VM that is migrated: what was written meanwhile"),
 	REQUEST(KVM_CLEAR_DIRTY_LOG, LOOP, "the same"),
+	REQUEST(UFFDIO_REGISTER, LOOP, "a state that is read: memory, when it is needed"),
+	REQUEST(UFFDIO_COPY, LOOP, "the same"),
+	REQUEST(UFFDIO_ZEROPAGE, LOOP, "the same"),
+	REQUEST(UFFDIO_WAKE, LOOP, "the same"),
 	REQUEST(TUNGETIFF, LOOP, "a tap that comes over the control socket"),
 	REQUEST(TUNSETVNETHDRSZ, LOOP, "the same"),
 	REQUEST(BLKGETSIZE64, LOOP, "a block device that comes over the control socket"),

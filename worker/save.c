@@ -131,7 +131,8 @@ static int may_start(struct vm *vm)
 	if (vm->want_pause || storage_held(&vm->storage))
 		return fail(&s->failure, -EIO, "the VM '%s' was not saved: %s", vm->config->name,
 			    vm->reason);
-	return storage_quiet(&vm->storage);
+	/* What is not there yet cannot be written. */
+	return lazy_runs(&vm->lazy) ? 0 : storage_quiet(&vm->storage);
 }
 
 void save_step(struct vm *vm)

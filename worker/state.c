@@ -321,7 +321,8 @@ static int rows_complete(struct load *l, size_t to)
 	return 0;
 }
 
-static void begin_rows(struct load *l)
+/* From here on guest memory may be touched. */
+static int begin_rows(struct load *l)
 {
 	if (l->live)
 		l->live->stands(l->live->ctx);
@@ -329,6 +330,9 @@ static void begin_rows(struct load *l)
 		l->clocks.most_ns = loop_now_ns() - l->marked_ns;
 	state_clocks_go_on(l->vm, &l->clocks);
 	l->began = true;
+	if (!lazy_opened(&l->vm->lazy))
+		return 0;
+	return lazy_begin(&l->vm->lazy, l->reader.fd, l->reader.name, l->vm->loop, l->f);
 }
 
 /* The record of a row, whose body was read. With the lock. */
@@ -337,9 +341,9 @@ static int lay(struct load *l, size_t n, const struct state_record *record)
 	struct record r;
 	int e;
 
-	if (!l->began)
-		begin_rows(l);
-	e = rows_complete(l, n);
+	e = l->began ? 0 : begin_rows(l);
+	if (e == 0)
+		e = rows_complete(l, n);
 	if (e < 0)
 		return e;
 	if (record->version != 1 || record->instance < l->next ||
@@ -399,7 +403,7 @@ static int read_mark(struct load *l, const struct state_record *record)
 static int read_one(struct load *l, const struct state_record *record)
 {
 	if (!l->began && !l->live && record->type == STATE_MEMORY)
-		return state_memory_read(&l->vm->memory, &l->reader, record, l->f);
+		return state_memory_read(&l->vm->memory, &l->vm->lazy, &l->reader, record, l->f);
 	/* As the guest stopped: its clocks above all. */
 	if (!l->began && l->live && record->type == STATE_MACHINE)
 		return take_machine(l, record);
@@ -430,7 +434,7 @@ static int load(struct load *l, int fd, const char *name)
 {
 	int r;
 
-	state_memory_clear(&l->vm->memory);
+	state_memory_clear(&l->vm->memory, !lazy_opened(&l->vm->lazy));
 	r = state_read_begin(&l->reader, fd, name, l->live ? STATE_LIVE : 0, l->f);
 	if (r == 0)
 		r = read_all_records(l);

@@ -33,10 +33,12 @@ static int write_run(struct walk *k, uint64_t gpa, uint8_t *hva, uint64_t len)
 		{.iov_base = zeros, .iov_len = pad},
 		{.iov_base = hva, .iov_len = len},
 	};
-	struct state_record record = {
-		.type = STATE_MEMORY, .version = 1, .len = STATE_MEMORY_BYTES + pad + len};
+	struct state_record record = {.type = STATE_MEMORY,
+				      .version = 1,
+				      .instance = state_run_instance(gpa),
+				      .len = STATE_MEMORY_BYTES + pad + len};
 
-	state_run_encode(&(struct state_run){gpa, len, pad}, head);
+	state_run_encode(&(struct state_run){.gpa = gpa, .len = len, .pad = pad}, head);
 	return state_write(k->w, &record, pieces, ARRAY_LEN(pieces), k->f);
 }
 
@@ -119,11 +121,11 @@ static void clear_span(uint8_t *hva, uint64_t len)
 	}
 }
 
-void state_memory_clear(const struct memory *m)
+void state_memory_clear(const struct memory *m, bool ram)
 {
 	if (m->rom)
 		clear_span(m->rom, MACHINE_ROM_BYTES);
-	for (uint64_t at = 0; at < m->bytes;) {
+	for (uint64_t at = 0; ram && at < m->bytes;) {
 		struct memory_piece p = memory_touched(m, at, m->bytes);
 
 		clear_span(m->base + p.begin, p.end - p.begin);
@@ -131,12 +133,24 @@ void state_memory_clear(const struct memory *m)
 	}
 }
 
-int state_memory_read(const struct memory *m, struct state_reader *r,
+static int pass(struct lazy *lazy, struct state_reader *r, const uint8_t *hva, struct failure *f)
+{
+	struct state_rest rest;
+	int e = state_read_pass(r, &rest, f);
+
+	if (e == 0 && lazy_add(lazy, hva, &rest) < 0)
+		e = fail(f, -ENOMEM, "cannot read the state in %s: no memory for the list of it",
+			 r->name);
+	return e;
+}
+
+int state_memory_read(const struct memory *m, struct lazy *lazy, struct state_reader *r,
 		      const struct state_record *record, struct failure *f)
 {
 	uint8_t head[STATE_MEMORY_BYTES], pad[STATE_PAGE];
 	struct state_run run;
-	void *to;
+	uint8_t *to;
+	bool ram;
 	int e = state_read_some(r, head, sizeof(head), f);
 
 	if (e == 0)
@@ -147,9 +161,14 @@ int state_memory_read(const struct memory *m, struct state_reader *r,
 	if (!to)
 		return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
 				    (unsigned long long)run.gpa);
+	ram = to >= m->base && to < m->base + m->bytes;
 	e = state_read_some(r, pad, run.pad, f);
+	if (e == 0 && lazy_opened(lazy) && ram && run.sure && run.len)
+		return pass(lazy, r, to, f);
 	if (e == 0)
 		e = state_read_some(r, to, run.len, f);
+	if (e == 0 && lazy_opened(lazy) && ram)
+		lazy_put(lazy, to, run.len);
 	return e < 0 ? e : state_read_done(r, f);
 }
 

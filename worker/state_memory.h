@@ -9,10 +9,12 @@
 #ifndef OYA_WORKER_STATE_MEMORY_H
 #define OYA_WORKER_STATE_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/fail.h"
 #include "lib/state_stream.h"
+#include "worker/lazy.h"
 #include "worker/memory.h"
 
 /* Told how far it is: bytes of RAM that were looked at. False: to be given up. */
@@ -26,11 +28,12 @@ int state_memory_write(const struct memory *m, struct state_writer *w,
 		       const struct state_progress *progress, struct failure *f);
 
 /* Zeros in all pages that have anything else, by writing to them: what the hypervisor has mapped
- * are these very pages, so they must stay where they are. */
-void state_memory_clear(const struct memory *m);
+ * are these very pages, so they must stay where they are. Not of RAM where that was done. */
+void state_memory_clear(const struct memory *m, bool ram);
 
-/* One record into memory that has been cleared. */
-int state_memory_read(const struct memory *m, struct state_reader *r,
+/* One record into memory that has been cleared, or to what will be read lazily, once that was
+ * opened. */
+int state_memory_read(const struct memory *m, struct lazy *lazy, struct state_reader *r,
 		      const struct state_record *record, struct failure *f);
 
 /* Pages of a VM that runs elsewhere, and may come again. */

@@ -239,6 +239,7 @@ static struct vm *alloc_vm(const struct config *config)
 	vm->saver.fd = vm->state_fd = vm->lease.fd = -1;
 	migrate_init(&vm->migration);
 	incoming_init(&vm->incoming);
+	lazy_init(&vm->lazy);
 	vm->files = (struct boot_files){-1, -1};
 	vm->storage.source.fd = -1;
 	vm->crash_limit =
@@ -301,6 +302,8 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		vm_free(vm);
 		return r;
 	}
+	if (vm->state_fd >= 0 && partition_gives_state(&vm->partition))
+		lazy_open(&vm->lazy, &vm->memory);
 	*ret_vm = vm;
 	return 0;
 }
@@ -313,6 +316,7 @@ void vm_free(struct vm *vm)
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
+	lazy_end(&vm->lazy);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
 	storage_done(&vm->storage);
@@ -343,8 +347,10 @@ static int start_processors(struct vm *vm, struct failure *f)
 /* The run is halted and nothing is at the disks. */
 static int begin_anew(struct vm *vm, struct failure *f)
 {
-	int r = memory_clear(&vm->memory);
+	int r;
 
+	lazy_end(&vm->lazy);
+	r = memory_clear(&vm->memory);
 	if (r < 0)
 		return fail(f, r, "cannot clear the VM's memory for its reset: %s", strerror(-r));
 	r = begin_run(vm, f);
@@ -694,6 +700,12 @@ void vm_on_news(struct vm *vm, void (*tell)(void *owner), void *owner)
 {
 	vm->tell = tell;
 	vm->tell_owner = owner;
+}
+
+void vm_on_lost(struct vm *vm, void (*lost)(void *owner, const char *sentence), void *owner)
+{
+	vm->lazy.lost = lost;
+	vm->lazy.owner = owner;
 }
 
 int vm_nmi(struct vm *vm)

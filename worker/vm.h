@@ -24,6 +24,7 @@
 #include "worker/console.h"
 #include "worker/incoming.h"
 #include "worker/integration.h"
+#include "worker/lazy.h"
 #include "worker/machine.h"
 #include "worker/memory.h"
 #include "worker/migrate.h"
@@ -63,6 +64,7 @@ struct vm {
 	struct boot_files files;
 	struct firmware firmware;
 	struct memory memory;
+	struct lazy lazy; /* what is to be read of it */
 	struct partition partition;
 	struct vcpus *vcpus;
 	struct machine machine;
@@ -125,6 +127,11 @@ bool vm_stands_still(const struct vm *vm);
 /* tell(owner), from the loop's thread with the lock held, soon after each change of the news; NULL:
  * nobody is told. */
 void vm_on_news(struct vm *vm, void (*tell)(void *owner), void *owner);
+
+/* lost(owner, sentence) when memory of a VM that was restored cannot be read: it must end the
+ * process at once, since processors and devices may wait for that memory, with the lock or without.
+ * From a thread of its own, before vm_free() returns. To be set before vm_run(). */
+void vm_on_lost(struct vm *vm, void (*lost)(void *owner, const char *sentence), void *owner);
 
 /* A non-maskable interrupt for every processor. */
 int vm_nmi(struct vm *vm);

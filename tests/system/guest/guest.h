@@ -60,6 +60,7 @@ const char *test_ticks(void);
 const char *test_triple(void);
 const char *test_halted(void);
 const char *test_blind(void);
+const char *test_recall(void);
 
 /* ---- the processor ---- */
 

@@ -46,6 +46,7 @@ static const struct test {
 	{"triple", test_triple},
 	{"halted", test_halted},
 	{"blind", test_blind},
+	{"recall", test_recall},
 };
 
 const char *test_hello(void)
