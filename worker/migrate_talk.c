@@ -3,9 +3,12 @@
  * The thread of a migration: rounds, the promise, the switch (docs/design/live.md).
  *
  * The guest is stopped when what is dirty, and what the switch costs beside it, fits into the time
- * that is allowed. Three rounds in a row that leave nearly as much as they found slow it down.
+ * that is allowed. Each three rounds that promise nothing better slow it down; when that does not
+ * help either it is given up, since a guest that is slowed down for good is worse than one that
+ * stays.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 
@@ -20,6 +23,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define SHRINKS_PERCENT 80u /* of the round before, or less: it gets somewhere */
 #define STUBBORN_ROUNDS 3u
+#define VAIN_ROUNDS 30u /* and as long as this: it will never be */
+#define VAIN_NS (20 * NS_PER_S)
 #define SLOW_STEP 20u
 #define SLOW_MAX 95u /* percent of the time that processors stand still */
 #define NAP_NS (5 * 1000 * NS_PER_US)
@@ -36,8 +41,9 @@ struct talk {
 	uint64_t pace_from, paced;      /* since when, how many bytes */
 	uint64_t fixed_ns, image_bytes; /* as rehearsed */
 	uint64_t looked_ns, left;       /* dirty pages then */
-	unsigned stubborn;
-	bool offered; /* the lease */
+	uint64_t least_ns, least_at_ns; /* the best promise, and since when nothing better came */
+	unsigned stubborn;              /* rounds since then */
+	bool offered;                   /* the lease */
 };
 
 #define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
@@ -244,32 +250,50 @@ static uint64_t promise_ns(const struct talk *t)
 	return (uint64_t)((unsigned __int128)bytes * NS_PER_S / rate) + t->fixed_ns;
 }
 
-/* Whether it is time to stop the guest; else whether it is to be slowed down. */
-static bool decide(struct talk *t, uint64_t before)
+static int in_vain(const struct talk *t, uint64_t promise)
+{
+	return fail(t->f, -ETIMEDOUT,
+		    "the VM '%s' was not migrated: it would stand still for %" PRIu64
+		    " ms, of which the switch itself takes %" PRIu64 ", and %" PRIu64
+		    " are allowed; allow more, or move it when it writes less",
+		    t->vm->config->name, promise / NS_PER_MS, t->fixed_ns / NS_PER_MS,
+		    t->m->wish.downtime_us * NS_PER_US / NS_PER_MS);
+}
+
+/* 1: it is time to stop the guest; 0: another round, and perhaps the guest is slowed down; -errno.
+ */
+static int decide(struct talk *t)
 {
 	struct migration *m = t->m;
-	uint64_t promise = promise_ns(t), slowed = SHOWN(m, slowed);
+	uint64_t promise = promise_ns(t), allowed = m->wish.downtime_us * NS_PER_US;
+	uint64_t now = loop_now_ns(), slowed = SHOWN(m, slowed);
 
 	SHOW(m, promised_us, promise / NS_PER_US);
-	if (promise <= m->wish.downtime_us * NS_PER_US)
-		return true;
-	t->stubborn = t->left * 100 > before * SHRINKS_PERCENT ? t->stubborn + 1 : 0;
-	if (t->stubborn < STUBBORN_ROUNDS || slowed >= SLOW_MAX)
-		return false;
-	t->stubborn = 0;
-	SHOW(m, slowed, min_u64(slowed + SLOW_STEP, SLOW_MAX));
-	loop_wake(t->vm->loop);
-	return false;
+	if (promise <= allowed)
+		return 1;
+	if (!t->least_ns || promise * 100 < t->least_ns * SHRINKS_PERCENT) {
+		t->least_ns = promise;
+		t->least_at_ns = now;
+		t->stubborn = 0;
+		return 0;
+	}
+	t->stubborn++;
+	if (t->stubborn >= VAIN_ROUNDS && now - t->least_at_ns >= VAIN_NS)
+		return in_vain(t, promise);
+	/* What the switch costs beside memory does not shrink by it. */
+	if (t->stubborn % STUBBORN_ROUNDS == 0 && slowed < SLOW_MAX && t->fixed_ns < allowed) {
+		SHOW(m, slowed, min_u64(slowed + SLOW_STEP, SLOW_MAX));
+		loop_wake(t->vm->loop);
+	}
+	return 0;
 }
 
 static int rounds(struct talk *t)
 {
-	uint64_t before;
 	int r = look(t);
 
 	t->looked_ns = 0;
 	for (uint32_t number = 1; r == 0; number++) {
-		before = t->left;
 		r = send_round(t, number);
 		if (r == 0)
 			r = rehearse(t);
@@ -277,10 +301,10 @@ static int rounds(struct talk *t)
 			r = look(t);
 		if (r == 0 && cancelled(t->m))
 			r = give_up(t);
-		if (r == 0 && decide(t, before))
-			break;
+		if (r == 0)
+			r = decide(t);
 	}
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* ---- the switch ---- */
@@ -412,6 +436,6 @@ int migrate_talk(struct vm *vm, struct failure *f)
 	if (r == 0)
 		r = hand_over(&t);
 	if (r < 0)
-		r = hear_why(&t, r);
+		r = cancelled(m) ? give_up(&t) : hear_why(&t, r);
 	return r < 0 && t.offered ? ask_lease(&t, r) : r;
 }
