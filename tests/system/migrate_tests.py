@@ -92,6 +92,18 @@ def disk(place):
     off(vm)
 
 
+@test("a_vm_that_cannot_keep_its_promise_stays_and_goes_on_at_its_full_speed")
+def vain(place):
+    vm = began(place, "count", cpus=2)
+    vm.expect(r"COUNT \d+\n")
+    move = Move(place, vm).begin(downtime_us=1)
+    told = move.failed(90)
+    check("would stand still for" in told and "allow more" in told, told)
+    check(move.status()["migrate"]["slowed"] == 0, "it was slowed down by what does not help")
+    goes_on(vm)
+    off(vm)
+
+
 @test("both_sides_have_the_same_memory_whatever_devices_have_written_meanwhile")
 def same(place):
     vm = began(place, "disk-count", disks=[{"path": place.sparse("disk.raw", 1 << 20)}])

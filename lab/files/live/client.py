@@ -13,7 +13,7 @@ import threading
 import time
 
 PATIENCE_S = 60
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 PAGE = b"This page came from a VM that moves.\n"
 
 
