@@ -167,7 +167,7 @@ class Live:
         for path, name in ((image.kernel, "vmlinuz"), (image.initrd, "initrd"), (job, "job.raw"), (data, "data.raw")):
             self.keeper.put(path, f"{FOLDER}/boot/{name}")
 
-    def start(self, seconds: float = 300.0) -> None:
+    def start(self, seconds: float = 900.0) -> None:
         """Start it, and wait until its page is there; LabError when it does not come."""
         self.pair[0].run(f"oya vm start {NAME}", timeout=120)
         end = time.monotonic() + seconds
