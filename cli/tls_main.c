@@ -26,6 +26,7 @@
 #include "lib/tls.h"
 
 #define PATIENCE_MS 10000 /* for a connection, and for a handshake */
+#define SILENCE_MS 20000u /* of a host that has lost its power: a VM may stand still meanwhile */
 
 static void say(const char *word, const char *text)
 {
@@ -56,12 +57,25 @@ static int connect_one(const struct addrinfo *a)
 	return r;
 }
 
+/* A host that is gone without a word is found out while there are bytes for it, and while there are
+ * none. */
+static void set_options(int fd)
+{
+	static const int on = 1, idle_s = 5, pause_s = 5;
+	static const unsigned silence_ms = SILENCE_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &pause_s, sizeof(pause_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
 /* The first of its addresses that answers; -1: told. */
 static int connect_to(const char *address, const char *port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *list;
-	static const int on = 1;
 	int r = getaddrinfo(address, port, &hints, &list), fd = -EHOSTUNREACH;
 
 	if (r != 0) {
@@ -75,8 +89,7 @@ static int connect_to(const char *address, const char *port)
 		say("failed", strerror(-fd));
 		return -1;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	set_options(fd);
 	return fd;
 }
 

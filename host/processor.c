@@ -9,6 +9,8 @@
 #include "base/util.h"
 #include "lib/fields.h"
 
+#define NAMED_MAX 10u /* of what is lacking: a processor of another kind lacks dozens */
+
 enum { EAX, EBX, ECX, EDX };
 
 /* Bits that a guest can get: none of the host's management, of virtualization, of what the
@@ -118,6 +120,9 @@ static void put_bit(unsigned word, unsigned bit, char *text, size_t room)
 bool processor_lacks(const struct processor *here, const struct processor *there, char *text,
 		     size_t room)
 {
+	unsigned count = 0;
+	size_t len;
+
 	text[0] = '\0';
 	if (strcmp(here->vendor, there->vendor) != 0) {
 		snprintf(text, room, "the maker '%s': it is of '%s'", there->vendor, here->vendor);
@@ -127,9 +132,12 @@ bool processor_lacks(const struct processor *here, const struct processor *there
 		uint32_t lacks = there->word[i] & ~here->word[i];
 
 		for (unsigned bit = 0; bit < 32; bit++) {
-			if (lacks & UINT32_C(1) << bit)
+			if (lacks & UINT32_C(1) << bit && count++ < NAMED_MAX)
 				put_bit(i, bit, text, room);
 		}
 	}
-	return text[0] != '\0';
+	len = strlen(text);
+	if (count > NAMED_MAX)
+		snprintf(text + len, room - len, " and %u more", count - NAMED_MAX);
+	return count > 0;
 }

@@ -27,7 +27,8 @@ json_t *processor_encode(const struct processor *p);
 /* Words that are absent are zero. 0, or -EINVAL and the sentence. */
 int processor_decode(json_t *object, struct processor *ret, struct failure *f);
 
-/* Names what `here` lacks of what a guest of `there` may use; false: nothing. */
+/* Names what `here` lacks of what a guest of `there` may use, the first ten and how many more;
+ * false: nothing. */
 bool processor_lacks(const struct processor *here, const struct processor *there, char *text,
 		     size_t room);
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from . import vm
 from .hosts import Host, hosts
 from .images import guest_image
+from .live import FOLDER, Live, each
 from .local import LocalHost
 from .machine import accel
 from .process import LabError, say
@@ -48,6 +49,7 @@ class Steps:
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, bool, str]] = []
+        self._words: list[str] = []
         self._began = time.monotonic()
 
     def check(self, name: str, good: bool, detail: str) -> None:
@@ -55,11 +57,17 @@ class Steps:
         self._rows.append((name, good, detail))
         print(f"  {'ok    ' if good else 'FAILED'}  {name}: {detail}", flush=True)
 
+    def tell(self, text: str) -> None:
+        """A line of the summary."""
+        self._words.append(text)
+
     def summary(self) -> int:
         """Print the end; the exit code."""
         failed = sum(not good for _, good, _ in self._rows)
         seconds = time.monotonic() - self._began
         print(f"\nSummary: {len(self._rows) - failed} of {len(self._rows)} steps done, {seconds:.0f} s.")
+        for text in self._words:
+            print(f"  {text}")
         return 1 if failed else 0
 
 
@@ -160,6 +168,24 @@ def show_service(host: Host, build: Path, tmp: Path, steps: Steps) -> None:
     steps.check("removed, and nothing is left", left == "", left or "no process")
 
 
+def show_live(build: Path, tmp: Path, steps: Steps) -> None:
+    """A VM goes from one host to another and back while a client asks for its page."""
+    say("a VM that moves: two hosts, and a third with the folder that they share, and with the client")
+    with hosts(3) as members:
+        live = Live(members, tmp)
+        live.install(packages(build)[0])
+        each(live.pair, live.switch)
+        steps.check("two hosts with the package, a switch, a token for each other and a folder that both have", True, FOLDER)
+        live.make()
+        live.start()
+        steps.check("a VM with a web server, which has an address of the hosts' network", True, live.where()[0][0])
+        there, back = live.move(0, 1), live.move(1, 0)
+    steps.check("oya vm migrate web host2", there.seen.whole(), str(there))
+    steps.check("oya vm migrate web host1", back.seen.whole(), str(back))
+    gaps = f"{there.seen.page_gap} ms there, {back.seen.page_gap} ms back"
+    steps.tell(f"Longest time between two answers to a client while the VM moved, on emulated processors: {gaps}.")
+
+
 def show_host(host: vm.Place, build: Path, tmp: Path, steps: Steps) -> None:
     """All that a host shows; packages are installed in emulated ones only."""
     show_guest(host, build, tmp, steps)
@@ -224,6 +250,9 @@ def main(argv: list[str]) -> int:
     try:
         with _place_of(args) as host, tempfile.TemporaryDirectory() as tmp:
             show(host, args.build, Path(tmp), steps)
+        if isinstance(host, Host) and not args.hypervisor:
+            with tempfile.TemporaryDirectory() as tmp:
+                show_live(args.build, Path(tmp), steps)
     except LabError as error:
         steps.check("demo", False, str(error))
     return steps.summary()

@@ -235,7 +235,7 @@ def hosts(
     hypervisor: Path | None = None,
     uefi: bool = False,
     boots_itself: bool = False,
-    hardware: Hardware = Hardware(),
+    hardware: Hardware | Sequence[Hardware] = Hardware(),
 ) -> Iterator[Hosts]:
     """Start `n` hosts (1 to 16); they are gone when the block ends.
 
@@ -243,7 +243,8 @@ def hosts(
     images, read-only (`Host.extra_disks`). `snapshot=False`: boot from power-off. `nested`: the
     hosts need KVM inside. `hypervisor`: this one of ours boots first, by GRUB, from power-off, on
     BIOS or on UEFI, always in an emulated machine. `boots_itself`: one host that starts by GRUB from its own disk, with
-    no help of QEMU's. `hardware`: what an emulated machine has beside. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
+    no help of QEMU's. `hardware`: what an emulated machine has beside, or one of them for each host; such a host has no
+    snapshot. When the block raises, the logs go to `logs`, or $OYA_LAB_LOGS, or
     build/lab/<run> of the project. LabError when a host does not come up.
     """
     if not 1 <= n <= MAX_HOSTS:
@@ -256,7 +257,8 @@ def hosts(
     children = [_start_switch(switch)]
     how = "tcg" if hypervisor or boots_itself else accel(nested)
     snapshot = snapshot and not hypervisor and not boots_itself
-    shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi, hardware) for index in range(1, n + 1)]
+    each = [hardware] * n if isinstance(hardware, Hardware) else list(hardware)
+    shapes = [Shape(image, cpus, memory_mib, index, how, hypervisor, uefi, each[index - 1]) for index in range(1, n + 1)]
     members = [Host(shape, directory, switch) for shape in shapes]
     group = Hosts(members, directory)
     if shared_disk_mib:
@@ -271,7 +273,7 @@ def hosts(
             for number, path in enumerate(extra_disks):
                 host._plugged[f"extra{number}"] = (Path(path).resolve(strict=True), True, False)
                 host.extra_disks.append(f"/dev/disk/by-id/virtio-extra{number}")
-        saved = [_snapshot(shape) if snapshot else None for shape in shapes]
+        saved = [_snapshot(shape) if snapshot and shape.hardware == Hardware() else None for shape in shapes]
         for host, restore in zip(members, saved, strict=True):
             new_overlay(restore / "disk.qcow2" if restore else image.base, host._disk)
             host._launch(restore)

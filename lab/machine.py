@@ -35,6 +35,7 @@ class Hardware:
     """What an emulated machine has that others have not, and what its boot loader says."""
 
     machine: str = "pc"  # or "q35"
+    model: str = ""  # of the processor, where it is not the lab's
     features: str = ""  # of the processor, as "-pdpe1gb"
     options: tuple[str, ...] = ()  # of QEMU
     append: str = ""  # to the kernel's command line
@@ -94,7 +95,7 @@ _EMULATED = "EPYC-Rome,+svm,+npt,-xsave"
 
 
 def _devices(shape: Shape) -> list[str]:
-    processor = "host" if shape.accel == "kvm" else _EMULATED
+    processor = shape.hardware.model or ("host" if shape.accel == "kvm" else _EMULATED)
     if shape.hardware.features:
         processor += f",{shape.hardware.features}"
     machine = f"{shape.hardware.machine},usb=off,memory-backend=ram"

@@ -214,3 +214,15 @@ def coming(place):
         check("ended" in move.failed() or "other host" in move.failed(), move.failed())
         goes_on(vm)
     off(vm)
+
+
+@many_test("a_vm_that_cannot_keep_its_promise_stays_and_goes_on_at_its_full_speed")
+def vain(place):
+    vm = began(place, "count", cpus=2)
+    vm.expect(r"COUNT \d+\n")
+    move = Move(place, vm).begin(downtime_us=1)
+    told = move.failed(90)
+    check("would stand still for" in told and "allow more" in told, told)
+    check(move.status()["migrate"]["slowed"] == 0, "it was slowed down by what does not help")
+    goes_on(vm)
+    off(vm)

@@ -192,7 +192,7 @@ static void a_processor_lacks_what_the_other_has_more(void **state)
 {
 	struct processor here, there, again;
 	struct failure f;
-	char text[128];
+	char text[128], more[512];
 	json_t *object;
 
 	(void)state;
@@ -213,6 +213,8 @@ static void a_processor_lacks_what_the_other_has_more(void **state)
 	memset(here.word, 0, sizeof(here.word));
 	assert_true(processor_lacks(&here, &there, text, sizeof(text)));
 	assert_int_equal(strlen(text), sizeof(text) - 1);
+	assert_true(processor_lacks(&here, &there, more, sizeof(more)));
+	assert_non_null(strstr(more, ", ssse3 and 246 more"));
 	strcpy(there.vendor, "another");
 	assert_true(processor_lacks(&here, &there, text, sizeof(text)));
 	assert_non_null(strstr(text, "another"));
