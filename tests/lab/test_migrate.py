@@ -9,10 +9,10 @@ from lab.process import say
 from lab.runner import Session, timeout
 from lab.service import packages
 
-# The third host: of the same maker, and without much of what the others have.
-_OTHER = Hardware(model="qemu64,+svm,+npt")
-_SLOW = f"{DOWNTIME} --bandwidth 6M"
-_FILE_MIB = 32
+# The third host: of the same maker, and without much of what the others have. Where the machine is busy, the timer is late.
+_OTHER = Hardware(model="qemu64,+svm,+npt", append="no_timer_check")
+_SLOW = f"{DOWNTIME} --bandwidth 3M"
+_FILE_MIB = 16
 
 
 def _set_up(lab: Session, hosts: Hosts) -> Live:
@@ -52,8 +52,9 @@ def _moves_with_its_files(live: Live) -> None:
 
     def meanwhile() -> None:
         live.in_rounds(0)
-        live.guest("cat before >/dev/null; head -c 1M /dev/urandom >during; md5sum during >>sums; sync")
+        live.guest("cat before >/dev/null")
         assert live.job(0)["state"] == "running", "it had moved before the file was read"
+        live.guest("head -c 1M /dev/urandom >during; md5sum during >>sums; sync")
 
     moved = live.move(0, 1, _SLOW, meanwhile)
     say(f"there, while files are read and written: {moved}")

@@ -17,9 +17,9 @@ import zlib
 
 PAGE = b"This page came from a VM that moves.\n"
 PAGE_BYTES = 4096
-MEMORY_PAGES = 4096
+MEMORY_PAGES = 2048
 BLOCK_BYTES = 16384
-BLOCKS = 1024
+BLOCKS = 256
 
 
 class Page(http.server.BaseHTTPRequestHandler):
