@@ -205,10 +205,6 @@ class Live:
 
     # ---- moves ----
 
-    def serves(self, index: int) -> None:
-        """Waits until the host service of a host that was just switched on answers."""
-        self.pair[index].run("for i in $(seq 60); do oya host show >/dev/null 2>&1 && exit; sleep 1; done; exit 1", timeout=180)
-
     def where(self) -> list[list[str]]:
         """What each of the two hosts lists: names and states."""
         lists = [json.loads(host.run("oya vm list -o json").out) for host in self.pair]

@@ -92,7 +92,7 @@ def _outlives_the_other_host(live: Live) -> None:
     say(f"meanwhile: {seen}")
     assert seen.whole(), seen
     live.pair[1].power_on()
-    live.serves(1)
+    live.pair[1].run("systemctl start oyad.service", timeout=200)  # which has to wait for the folder
     assert live.where() == [[f"{NAME} running"], []], live.where()
 
 

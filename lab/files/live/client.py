@@ -20,22 +20,23 @@ PAGE = b"This page came from a VM that moves.\n"
 class Gaps:
     """The longest time between two things."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.last = time.monotonic()
         self.longest = 0.0
 
-    def now(self):
+    def now(self) -> None:
         """One more has come."""
         now = time.monotonic()
         self.longest = max(self.longest, now - self.last)
         self.last = now
 
-    def ms(self):
+    def ms(self) -> int:
         """The longest, also the one that lasts still."""
         return round(1000 * max(self.longest, time.monotonic() - self.last))
 
 
-def page(address):
+def page(address: str) -> bool:
+    """Asks once; whether the answer is the right one. OSError when there is none."""
     with socket.create_connection((address, 80), PATIENCE_S) as s:
         s.sendall(b"GET / HTTP/1.0\r\n\r\n")
         text = b""
@@ -44,7 +45,8 @@ def page(address):
     return text.startswith(b"HTTP/1.0 200 ") and text.endswith(PAGE)
 
 
-def ask(address, told, gaps, over):
+def ask(address: str, told: dict, gaps: Gaps, over: threading.Event) -> None:
+    """Asks for the page until `over`."""
     while not over.is_set():
         try:
             good = page(address)
@@ -57,7 +59,8 @@ def ask(address, told, gaps, over):
         time.sleep(PAUSE_S)
 
 
-def count(address, told, gaps, over):
+def count(address: str, told: dict, gaps: Gaps, over: threading.Event) -> None:
+    """Reads the count until `over`."""
     try:
         with socket.create_connection((address, 7000), PATIENCE_S) as s:
             s.settimeout(PATIENCE_S)
@@ -73,8 +76,9 @@ def count(address, told, gaps, over):
     told["breaks"] += not over.is_set()
 
 
-def main(address):
-    told = {"pages": 0, "lost": 0, "count": 0, "breaks": 0}
+def main(address: str) -> None:
+    """Both, and what they have seen."""
+    told: dict = {"pages": 0, "lost": 0, "count": 0, "breaks": 0}
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     pages, numbers = Gaps(), Gaps()

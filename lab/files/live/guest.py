@@ -23,22 +23,22 @@ BLOCKS = 256
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """The page, with its length and the guest's time."""
+    """The page, with its length."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(PAGE)))
         self.end_headers()
         self.wfile.write(PAGE)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
 class Count(socketserver.StreamRequestHandler):
     """Counts until the client goes."""
 
-    def handle(self):
+    def handle(self) -> None:
         number = 0
         while True:
             number += 1
@@ -49,7 +49,7 @@ class Count(socketserver.StreamRequestHandler):
 class Shell(socketserver.StreamRequestHandler):
     """Runs what it is sent."""
 
-    def handle(self):
+    def handle(self) -> None:
         done = subprocess.run(["bash"], input=self.rfile.read(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         self.wfile.write(b"%d\n" % done.returncode + done.stdout)
 
@@ -61,22 +61,23 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: object, client_address: object) -> None:
         pass
 
 
-def serve():
+def serve() -> None:
+    """All three, for ever."""
     for port, handler in ((80, Page), (7000, Count), (7001, Shell)):
         threading.Thread(target=Server(("", port), handler).serve_forever).start()
 
 
-def filling(number, size):
+def filling(number: int, size: int) -> bytes:
     """Bytes that tell their number, and that they are whole."""
     body = struct.pack("<Q", number) * ((size - 8) // 8)
     return body + struct.pack("<Q", zlib.crc32(body))
 
 
-def load_memory(until, told):
+def load_memory(until: float, told: list[str]) -> None:
     """Writes pages here and there, and remembers the number in each."""
     memory, last = bytearray(MEMORY_PAGES * PAGE_BYTES), [0] * MEMORY_PAGES
     number = 0
@@ -93,7 +94,7 @@ def load_memory(until, told):
     told.append(f"memory: {number} writes, {bad} bad")
 
 
-def load_disk(until, told):
+def load_disk(until: float, told: list[str]) -> None:
     """Writes blocks in a circle, each on the disk before the next; then reads them past the page cache."""
     last = [0] * BLOCKS
     number = 0
@@ -114,8 +115,9 @@ def load_disk(until, told):
     told.append(f"disk: {number} writes, {bad} bad")
 
 
-def load(seconds):
-    told = []
+def load(seconds: float) -> int:
+    """Both; the exit code."""
+    told: list[str] = []
     until = time.monotonic() + seconds
     threads = [threading.Thread(target=what, args=(until, told)) for what in (load_memory, load_disk)]
     for thread in threads:
