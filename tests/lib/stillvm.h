@@ -61,6 +61,10 @@ static inline struct stillvm *stillvm_new(void)
 	vm->config = &s->config;
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
 	vm->storage.source.fd = -1;
+	vm->saver.fd = vm->lease.fd = vm->state_fd = -1;
+	migrate_init(&vm->migration);
+	incoming_init(&vm->incoming);
+	lazy_init(&vm->lazy);
 	pthread_mutex_init(&vm->lock, NULL);
 	stillvm_must(gmem_add(&vm->memory.gmem, 0, STILLVM_RAM, s->ram));
 	stillvm_must(loop_new(&vm->lock, &vm->loop));

@@ -537,7 +537,9 @@ static void a_file_is_read_up_to_its_limit(void **state)
 
 static void a_lease_has_all_of_its_settings(void **state)
 {
-	static const char all[] = "'lease' needs a 'path', an 'epoch' and a 'host'";
+	static const char all[] =
+		"'lease' needs a 'path', a 'host', and an 'epoch' unless the VM is "
+		"'incoming'";
 	struct config *c = good(LEASE(", \"epoch\": 7" HOST));
 
 	(void)state;

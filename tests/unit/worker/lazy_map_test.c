@@ -113,5 +113,6 @@ int main(void)
 		cmocka_unit_test(a_map_without_memory_is_none),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -262,5 +262,6 @@ int main(void)
 		cmocka_unit_test(without_memory_for_it_none_is_read),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
