@@ -462,8 +462,8 @@ bool child_before_entry(struct child *c, uint32_t cpu)
 	}
 	if (on)
 		offer_interrupt(c);
-	else
-		child_after_entry(c);
+	else /* the TPR of the block is that of the last entry, and may be older than the APIC's */
+		__atomic_store_n(&c->running_on, 0, __ATOMIC_SEQ_CST);
 	return on;
 }
 
@@ -516,6 +516,7 @@ void child_settle(struct child *c)
 void child_get_activity(const struct child *c, struct oya_state *to)
 {
 	to->activity = c->activity;
+	to->cr8 = c->has_apic ? c->lapic.tpr >> TPR_CLASS_AT : c->vmcb->vintr & SVM_VINTR_TPR;
 	to->nmi = (events(c) & CHILD_NMI ? OYA_NMI_PENDING : 0) |
 		  (c->nmi_masked ? OYA_NMI_MASKED : 0);
 }
@@ -523,6 +524,8 @@ void child_get_activity(const struct child *c, struct oya_state *to)
 void child_set_activity(struct child *c, const struct oya_state *from)
 {
 	c->activity = (enum oya_activity)from->activity;
+	/* Only the run says that it waits: it may not come to that now. */
+	__atomic_store_n(&c->waits, false, __ATOMIC_SEQ_CST);
 	c->nmi_masked = from->nmi & OYA_NMI_MASKED;
 	if (from->nmi & OYA_NMI_PENDING)
 		__atomic_fetch_or(&c->events, CHILD_NMI, __ATOMIC_SEQ_CST);

@@ -35,7 +35,6 @@ void child_get_state(struct child *c, struct oya_state *ret_state)
 		.cr2 = v->cr2,
 		.cr3 = v->cr3,
 		.cr4 = v->cr4,
-		.cr8 = v->vintr & SVM_VINTR_TPR,
 		.efer = v->efer & ~EFER_SVME,
 		.xcr0 = c->xcr0,
 		.debug = {c->debug[0], c->debug[1], c->debug[2], c->debug[3], 0, 0, v->dr6, v->dr7},

@@ -57,6 +57,8 @@ int oya_extension(unsigned long which)
 		return OYA_GUEST_DEBUG;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+	case KVM_CAP_XSAVE2: /* no state that a child may have lies behind the page */
+		return sizeof(struct kvm_xsave);
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_XSAVE);
 	case KVM_CAP_IRQ_ROUTING:

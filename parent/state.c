@@ -459,6 +459,7 @@ long oya_state_call(struct oya_vcpu *v, unsigned int number, void __user *argume
 	case KVM_SET_FPU:
 		return set_fpu(v, argument);
 	case KVM_GET_XSAVE:
+	case KVM_GET_XSAVE2:
 		return get_xsave(v, argument);
 	case KVM_SET_XSAVE:
 		return set_xsave(v, argument);

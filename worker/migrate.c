@@ -160,8 +160,9 @@ static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, str
 			    name);
 	if (!partition_gives_state(&vm->partition))
 		return fail(f, -EOPNOTSUPP,
-			    "cannot migrate the VM '%s': the hypervisor beneath this host does not "
-			    "give all of its state yet; shut it down instead",
+			    "cannot migrate the VM '%s': the kernel of this host, or its driver of "
+			    "the hypervisor, is too old to give all of its state; shut it down "
+			    "instead",
 			    name);
 	return 0;
 }

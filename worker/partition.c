@@ -168,10 +168,15 @@ int partition_create(struct partition *p, int device_fd, const struct gmem *gmem
 	return 0;
 }
 
-/* KVM of Linux 5.17 and later; the hypervisor's driver has not come so far (CAVEATS.md). */
+/* KVM of Linux 5.17 and later, and the hypervisor's driver since it gives what it had left out. */
 bool partition_gives_state(const struct partition *p)
 {
 	return ioctl(p->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2) > 0;
+}
+
+bool partition_follows_memory(const struct partition *p)
+{
+	return ioctl(p->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_MMU) > 0;
 }
 
 void partition_destroy(struct partition *p)

@@ -35,6 +35,9 @@ void partition_destroy(struct partition *p);
 
 /* Whether it gives all of its processors' state, and takes it. */
 bool partition_gives_state(const struct partition *p);
+/* Whether it takes pages from our mapping as they are needed; else it has had them all since it was
+ * made. */
+bool partition_follows_memory(const struct partition *p);
 
 /* The pages that processors and KVM itself write are logged from now on, all marked at first, or
  * not any more. 0, or -errno: -EOPNOTSUPP where there is no such log. */

@@ -56,8 +56,8 @@ int save_begin(struct vm *vm, int fd, struct failure *f)
 			    vm->config->name);
 	if (!partition_gives_state(&vm->partition))
 		r = fail(f, -EOPNOTSUPP,
-			 "cannot save the VM '%s': the hypervisor beneath this host does not give "
-			 "all of its state yet; shut it down instead",
+			 "cannot save the VM '%s': the kernel of this host, or its driver of the "
+			 "hypervisor, is too old to give all of its state; shut it down instead",
 			 vm->config->name);
 	else if (migrate_runs(vm))
 		r = fail(f, -EBUSY, "cannot save the VM '%s': it is being migrated",

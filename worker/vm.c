@@ -302,7 +302,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		vm_free(vm);
 		return r;
 	}
-	if (vm->state_fd >= 0 && partition_gives_state(&vm->partition))
+	if (vm->state_fd >= 0 && partition_follows_memory(&vm->partition))
 		lazy_open(&vm->lazy, &vm->memory);
 	*ret_vm = vm;
 	return 0;

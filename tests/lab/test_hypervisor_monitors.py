@@ -7,7 +7,7 @@ from lab.process import run
 from lab.runner import PROJECT, Session, timeout
 
 # What the client is asked for; INT3 is left out, since an emulated processor does not intercept it.
-_TESTS = "windows lines apic fpu events msrs memory log steps signals"
+_TESTS = "windows lines apic fpu events msrs carried timer memory log steps signals"
 
 _JOB = """echo PROCESSORS $(nproc)
 head -c 4M /dev/urandom | sha256sum

@@ -33,8 +33,12 @@
 #define RFLAGS_IF 0x200u
 #define APIC_SPURIOUS 0xF0u
 #define APIC_TPR 0x80u
+#define APIC_TIMER 0x320u
 #define APIC_LVT0 0x350u
 #define APIC_LVT1 0x360u
+#define APIC_COUNT 0x380u
+#define APIC_COUNT_NOW 0x390u
+#define APIC_DIVIDE 0x3E0u
 #define MSI_ADDRESS 0xFEE00000u
 
 struct machine {
@@ -479,6 +483,121 @@ static void test_msrs(void)
 	unmake(&m);
 }
 
+/* All of a processor, in the order in which KVM gives and takes it. */
+struct carried {
+	struct kvm_mp_state state;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave area;
+	struct kvm_debugregs debug;
+	struct kvm_lapic_state apic;
+	struct kvm_vcpu_events events;
+};
+
+/* Another machine in the state of this one, which is not to be run on. */
+static struct machine carry(const struct machine *from)
+{
+	int bytes = call(from->vm, KVM_CHECK_EXTENSION, (void *)(uintptr_t)KVM_CAP_XSAVE2,
+			 "how long the area is");
+	struct machine to = make(true);
+	struct carried c;
+
+	if (bytes != sizeof(c.area))
+		wrong("the area has %d bytes", bytes);
+	from->run->immediate_exit = 1; /* what was read is put into the registers */
+	if (ioctl(from->cpu, KVM_RUN, 0) == 0 || errno != EINTR)
+		wrong("it runs though it is to leave at once");
+	call(from->cpu, KVM_GET_MP_STATE, &c.state, "activity");
+	call(from->cpu, KVM_GET_REGS, &c.regs, "reading registers");
+	call(from->cpu, KVM_GET_SREGS, &c.sregs, "reading segments");
+	call(from->cpu, KVM_GET_XSAVE2, &c.area, "reading the area");
+	call(from->cpu, KVM_GET_DEBUGREGS, &c.debug, "debug registers");
+	call(from->cpu, KVM_GET_LAPIC, &c.apic, "reading the APIC");
+	call(from->cpu, KVM_GET_VCPU_EVENTS, &c.events, "events");
+	memcpy(to.memory, from->memory, MEMORY);
+	call(to.cpu, KVM_SET_MP_STATE, &c.state, "activity");
+	call(to.cpu, KVM_SET_REGS, &c.regs, "setting registers");
+	call(to.cpu, KVM_SET_SREGS, &c.sregs, "setting segments");
+	call(to.cpu, KVM_SET_XSAVE, &c.area, "setting the area");
+	call(to.cpu, KVM_SET_DEBUGREGS, &c.debug, "debug registers");
+	call(to.cpu, KVM_SET_LAPIC, &c.apic, "setting the APIC");
+	call(to.cpu, KVM_SET_VCPU_EVENTS, &c.events, "events");
+	unmake(from);
+	return to;
+}
+
+static void post(const struct machine *m, uint32_t vector)
+{
+	const struct kvm_msi msi = {.address_lo = MSI_ADDRESS, .data = vector};
+
+	if (call(m->vm, KVM_SIGNAL_MSI, &msi, "a message") != 1)
+		wrong("a message is not taken");
+}
+
+/* A processor goes on in another machine: what waited for it comes, what it serves holds back. */
+static void test_carried(void)
+{
+	struct machine m = make(true);
+
+	set_apic(&m, APIC_SPURIOUS, 0x1FF);
+	begin(&m, wait_start, wait_end);
+	expect_port(&m, MAIN_PORT, "interrupts are off");
+	post(&m, VECTOR);
+	m = carry(&m);
+	expect_port(&m, HANDLER_PORT + 1, "the message that came before");
+	post(&m, OTHER_VECTOR);
+	m = carry(&m);
+	expect_nothing(&m, "one of this priority is served");
+	unmake(&m);
+
+	m = make(true);
+	set_apic(&m, APIC_SPURIOUS, 0x1FF);
+	begin(&m, halt_start, halt_end);
+	expect_nothing(&m, "nothing wakes it");
+	post(&m, VECTOR);
+	m = carry(&m);
+	expect_port(&m, HANDLER_PORT + 1, "the message wakes it in the other machine");
+	unmake(&m);
+
+	m = make(true);
+	set_apic(&m, APIC_SPURIOUS, 0x1FF);
+	set_apic(&m, APIC_TPR, 0x50);
+	begin(&m, halt_start, halt_end);
+	expect_nothing(&m, "nothing wakes it");
+	post(&m, VECTOR);
+	m = carry(&m);
+	expect_nothing(&m, "its priority holds the message back");
+	set_apic(&m, APIC_TPR, 0x30);
+	expect_port(&m, HANDLER_PORT + 1, "its priority lets the message through");
+	unmake(&m);
+}
+
+/* A timer that runs goes on. */
+static void test_timer(void)
+{
+	const uint32_t count = 400000000; /* of nanoseconds */
+	struct machine m = make(true);
+	struct kvm_lapic_state apic;
+	uint32_t left;
+
+	set_apic(&m, APIC_SPURIOUS, 0x1FF);
+	set_apic(&m, APIC_DIVIDE, 0xB);
+	set_apic(&m, APIC_TIMER, VECTOR);
+	call(m.cpu, KVM_GET_LAPIC, &apic, "reading the APIC");
+	memcpy(apic.regs + APIC_COUNT, &count, sizeof(count));
+	memcpy(apic.regs + APIC_COUNT_NOW, &count, sizeof(count));
+	call(m.cpu, KVM_SET_LAPIC, &apic, "setting the APIC");
+	begin(&m, halt_start, halt_end);
+	expect_nothing(&m, "its time has not come");
+	m = carry(&m);
+	call(m.cpu, KVM_GET_LAPIC, &apic, "reading the APIC");
+	memcpy(&left, apic.regs + APIC_COUNT_NOW, sizeof(left));
+	if (!left || left > count - 100000000)
+		wrong("%u ns are left", left);
+	expect_port(&m, HANDLER_PORT + 1, "the timer");
+	unmake(&m);
+}
+
 static void expect_written(const struct machine *m, unsigned slot, uint64_t pages, const char *what)
 {
 	uint64_t bits[4] = {0};
@@ -646,6 +765,8 @@ int main(int argc, char **argv)
 		{"fpu", test_fpu},
 		{"events", test_events},
 		{"msrs", test_msrs},
+		{"carried", test_carried},
+		{"timer", test_timer},
 		{"memory", test_memory},
 		{"log", test_cleared_log},
 		{"steps", test_steps},
