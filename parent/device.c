@@ -36,7 +36,6 @@ int oya_extension(unsigned long which)
 	case KVM_CAP_IOEVENTFD:
 	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
 	case KVM_CAP_X86_MSR_FILTER:
-		return 1;
 	/* The APICs alone: the rest of an irqchip is the worker's, by KVM_CAP_SPLIT_IRQCHIP. */
 	case KVM_CAP_IRQCHIP:
 	case KVM_CAP_IRQ_INJECT_STATUS:
@@ -49,7 +48,6 @@ int oya_extension(unsigned long which)
 	case KVM_CAP_DEBUGREGS:
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
-		return 1;
 	case KVM_CAP_SET_GUEST_DEBUG:
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
