@@ -16,6 +16,7 @@
 #include "host/store.h"
 #include "lib/log.h"
 
+#define WAITS_TOLD 3u
 #define LOOK_US UINT64_C(500000)
 #define PROTOCOL "oya-migration"
 #define TARGET_MAX 128u
@@ -57,7 +58,7 @@ struct migration {
 	bool crashed; /* its worker has */
 	enum lease_side side;
 	struct guid target; /* the other host, for the lease */
-	bool told;          /* that it waits */
+	unsigned waits;     /* how often that was told of it */
 };
 
 static void end_job(struct migration *m, const char *sentence)
@@ -250,9 +251,9 @@ void migrate_told(struct vm *vm, const json_t *status)
 			give_up(m, "its worker does not move it any more");
 	} else if (strcmp(phase, "failed") == 0) {
 		give_up(m, error && *error ? error : "its worker gives no reason");
-	} else if (strcmp(phase, "waits") == 0 && !m->told) {
-		m->told = true;
-		if (m->job)
+	} else if (strcmp(phase, "waits") == 0) {
+		/* For a moment every VM does that. */
+		if (++m->waits == WAITS_TOLD && m->job)
 			job_log(m->host, m->job,
 				"the other host does not answer: the VM stands still until its "
 				"lease tells where it runs");

@@ -48,6 +48,11 @@ int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partit
 		r = partition_log(partition, &memory->gmem, true);
 	if (r < 0) {
 		dirty_end(d);
+		if (r == -EOPNOTSUPP)
+			return fail(f, r,
+				    "cannot log which pages the guest writes: the kernel of this "
+				    "host, or its driver of the hypervisor, has no log that begins "
+				    "full; move the VM quickly, or save it");
 		return fail(f, r, "cannot log which pages the guest writes: %s", strerror(-r));
 	}
 	return 0;

@@ -59,6 +59,9 @@ static int take_over(struct vm *vm, struct failure *f)
 		r = lease_take(&vm->lease, &vm->config->host_uuid, m.value, &vm->lease_epoch, f);
 	if (r == 0)
 		r = vm_arrived(vm, m.kind == MOVE_STAND, f);
+	/* Before the other side hears of it, who takes them again then. */
+	if (r < 0)
+		storage_unlock(&vm->storage);
 	pthread_mutex_unlock(&vm->lock);
 	return r;
 }

@@ -2,15 +2,13 @@
 #include "worker/migrate.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/log.h"
 #include "worker/vm.h"
-
-#define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
-#define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
 
 static const char *const phase_names[] = {
 	[MIGRATE_NONE] = "none",   [MIGRATE_ROUNDS] = "rounds", [MIGRATE_SWITCHING] = "switching",
@@ -212,8 +210,10 @@ int migrate_cancel(struct vm *vm)
 	if (!migrate_runs(vm))
 		return -EPROTO;
 	/* Once it waits, the first word ends the connection only: the answer may be there still. */
+	pthread_mutex_lock(&m->lock);
 	if (SHOWN(m, phase) != MIGRATE_WAITS || __atomic_load_n(&m->done, __ATOMIC_ACQUIRE))
 		__atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&m->lock);
 	shutdown(m->fd, SHUT_RDWR);
 	loop_wake(vm->loop);
 	return 0;
@@ -338,5 +338,34 @@ json_t *migrate_status(const struct vm *vm)
 		"rate", (json_int_t)SHOWN(m, rate), "dirty_rate", (json_int_t)SHOWN(m, dirty_rate),
 		"slowed", (json_int_t)SHOWN(m, slowed), "promised_us",
 		(json_int_t)SHOWN(m, promised_us), "stopped_us", (json_int_t)SHOWN(m, stopped_us),
-		"error", migrate_runs(vm) && !m->done ? "" : m->failure.text);
+		"error",
+		migrate_runs(vm) && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE) ? ""
+										 : m->failure.text);
+}
+
+void migrate_done(struct vm *vm)
+{
+	struct migration *m = &vm->migration;
+	bool runs = migrate_runs(vm);
+
+	if (runs) {
+		__atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
+		shutdown(m->fd, SHUT_RDWR);
+	}
+	/* It may ask once more. */
+	while (runs && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE)) {
+		fail(&m->ask_failure, -ECANCELED, "the VM '%s' was not migrated: it has ended",
+		     vm->config->name);
+		answer(m, -ECANCELED);
+		poll(NULL, 0, 1);
+	}
+	if (runs) {
+		pthread_join(m->thread, NULL);
+		dirty_end(&m->dirty);
+		state_image_done(&m->image);
+		close(m->fd);
+	}
+	pthread_cond_destroy(&m->answered);
+	pthread_mutex_destroy(&m->lock);
 }

@@ -64,6 +64,9 @@ struct migrate_progress {
 	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed;
 };
 
+#define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
+#define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
+
 struct migration {
 	int fd; /* -1: there is none */
 	unsigned from;
@@ -91,6 +94,8 @@ struct migration {
 };
 
 void migrate_init(struct migration *m);
+/* Ends one that is under way, whatever becomes of it: the VM goes. Without the lock. */
+void migrate_done(struct vm *vm);
 
 /* Begins; fd, a connected stream socket, is the migration's whatever comes of it. 0, or -errno and
  * the sentence. */

@@ -29,6 +29,10 @@
 #define SLOW_MAX 95u /* percent of the time that processors stand still */
 #define NAP_NS (5 * 1000 * NS_PER_US)
 #define LEASE_AGAIN_MS 1000
+#define LOCK_TRIES 500u
+#define LOCK_AGAIN_MS 10
+#define ZEROS_BYTES (64u << 10)
+#define VAIN_NAP_NS (250 * NS_PER_MS)
 #define LOAD_NS (300 * NS_PER_US) /* at least, from LOADED to the first instruction */
 #define LEAST_RATE 1000000u       /* bytes a second, before anything was measured */
 
@@ -45,9 +49,6 @@ struct talk {
 	unsigned stubborn;              /* rounds since then */
 	bool offered;                   /* the lease */
 };
-
-#define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
-#define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
 
 static bool cancelled(const struct migration *m)
 {
@@ -210,7 +211,7 @@ static uint64_t image_bytes(const struct state_image *image)
  * records, and to bring as many bytes to the other side and hear of it, twice. */
 static int rehearse_once(struct talk *t, uint64_t *ret_ns)
 {
-	static uint8_t zeros[4096];
+	static uint8_t zeros[ZEROS_BYTES];
 	struct iovec pieces[STATE_PIECES_MAX - 2];
 	struct state_record record = {.type = STATE_REHEARSAL, .version = 1};
 	uint64_t from = loop_now_ns(), stopped, sent;
@@ -282,8 +283,11 @@ static int be_content(struct talk *t, uint64_t promise)
 {
 	struct migrate_wish *wish = &t->m->wish;
 
-	if (wish->strict)
+	if (wish->strict) {
+		/* Each round stops the guest, if shortly. */
+		nap(VAIN_NAP_NS);
 		return loop_now_ns() - t->least_at_ns < VAIN_NS ? 0 : in_vain(t, promise);
+	}
 	wish->downtime_us = min_u64(wish->downtime_us * 2, MIGRATE_DOWNTIME_MAX_US);
 	t->stubborn = 0;
 	return 0;
@@ -365,10 +369,15 @@ static int hand_over(struct talk *t)
 	struct move_message m;
 	int r;
 
-	if (cancelled(t->m))
-		return give_up(t);
 	storage_unlock(&t->vm->storage);
-	SHOW(t->m, phase, MIGRATE_WAITS);
+	/* From here on a wish to cancel it is not obeyed before the answer is there. */
+	pthread_mutex_lock(&t->m->lock);
+	r = cancelled(t->m) ? give_up(t) : 0;
+	if (r == 0)
+		SHOW(t->m, phase, MIGRATE_WAITS);
+	pthread_mutex_unlock(&t->m->lock);
+	if (r < 0)
+		return r;
 	r = move_send(t->m->fd, word, t->offered ? t->vm->lease_epoch : 0, NULL, t->f);
 	if (r == 0)
 		r = await(t, MOVE_RUNNING, &m);
@@ -425,6 +434,20 @@ static int ask_lease(struct talk *t, int code)
 	return code;
 }
 
+/* The VM is ours, and so are its disks, once the other side has let go of them: it may be about to
+ * find out. Who keeps them is told of by vm_thaw(). */
+static void take_disks(const struct talk *t)
+{
+	struct failure ignored;
+
+	for (unsigned i = 0; i < LOCK_TRIES && !__atomic_load_n(&t->m->abandoned, __ATOMIC_RELAXED);
+	     i++) {
+		if (storage_lock(&t->vm->storage, &ignored) == 0)
+			return;
+		poll(NULL, 0, LOCK_AGAIN_MS);
+	}
+}
+
 static int begin(struct talk *t)
 {
 	struct move_message m;
@@ -466,5 +489,9 @@ int migrate_talk(struct vm *vm, struct failure *f)
 		r = hand_over(&t);
 	if (r < 0)
 		r = cancelled(m) ? give_up(&t) : hear_why(&t, r);
-	return r < 0 && t.offered ? ask_lease(&t, r) : r;
+	if (r < 0 && t.offered)
+		r = ask_lease(&t, r);
+	if (r < 0 && SHOWN(m, phase) == MIGRATE_SWITCHING)
+		take_disks(&t);
+	return r;
 }

@@ -257,7 +257,7 @@ int partition_log(struct partition *p, const struct gmem *gmem, bool on)
 	const uint64_t wanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
 	int offered = ioctl(p->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), r;
 
-	/* The driver of the hypervisor's role has none. */
+	/* The driver of the hypervisor's role has a log that begins empty. */
 	if (on && (offered <= 0 || ((uint64_t)offered & wanted) != wanted))
 		return -EOPNOTSUPP;
 	r = on ? enable(p->vm_fd, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, wanted) : 0;

@@ -313,6 +313,7 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	incoming_done(vm);
+	migrate_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);

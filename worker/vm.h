@@ -38,6 +38,7 @@ enum vm_state {
 	VM_PAUSED,
 	VM_RESETTING,
 	VM_STOPPED,
+	/* In these no device is touched: vm_stands_still(). */
 	VM_SAVING,
 	VM_SAVED,
 	VM_INCOMING,  /* it runs elsewhere, and is to come */

@@ -157,7 +157,7 @@ def _one(place, number, at=None, act=None):
     try:
         move.begin((line.source, line.target), target=str(THERE))
     except (Failed, OSError):
-        check(_ended(source) or _ended(target), "it does not begin")
+        wait_for(lambda: _ended(source) or _ended(target), "it does not begin")
     states = _settled(source, target) if at is None or line.happened.wait(20) else (None, None)
     if at is not None:
         time.sleep(0.02)
@@ -234,3 +234,17 @@ def target_killed(place):
 @fault_test("either_direction_may_fall_silent_at_every_message")
 def silent(place):
     _at_every_message(place, _silent)
+
+
+@fault_test("a_target_that_the_lease_is_not_for_gives_the_disks_back_and_the_vm_runs_on")
+def not_for_it(place):
+    source, _, lease = _begin(place, 0)
+    other = str(uuid.UUID(int=7))
+    move = Move(place, source, lease={"path": lease, "host": other}).begin(target=str(THERE))
+    check("the other host says" in move.failed(), move.failed())
+    check(move.target.wait() == 1, "it goes on there")
+    check(source.result("status")["state"] == "running", f"{source.result('status')}")
+    check(read_lease(lease)[::2] == (HELD, HERE), f"{read_lease(lease)}")
+    before = last(source, "COUNT")
+    wait_for(lambda: last(source, "COUNT") != before, "the guest does not go on")
+    off(source)

@@ -39,7 +39,7 @@ def row(place):
             early = _costs(vm)
     vm.expect(r"COUNT \d+\n")
     late = _costs(vm)
-    check(late[0] == early[0], f"descriptors: {early[0]}, then {late[0]}")
+    check(late[0] <= early[0] + 2, f"descriptors: {early[0]}, then {late[0]}")  # clients of the control socket come and go
     check(late[1] < early[1] + 2048, f"KiB: {early[1]}, then {late[1]}")
     vm.type("k")
     vm.passed()

@@ -25,10 +25,9 @@ class Move:
     def begin(self, ends=None, **wish):
         """Connects the two, by a pair of sockets of their own or by those given."""
         ours, theirs = ends or socket.socketpair()
-        self.target.result("incoming", fd=theirs.fileno())
-        self.source.result("migrate", fd=ours.fileno(), **wish)
-        ours.close()
-        theirs.close()
+        with ours, theirs:
+            self.target.result("incoming", fd=theirs.fileno())
+            self.source.result("migrate", fd=ours.fileno(), **wish)
         return self
 
     def status(self):
