@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "host/crm.h"
 #include "host/ending.h"
 #include "host/members.h"
 #include "host/moves.h"
@@ -29,6 +28,8 @@ struct clustering {
 	char folder[PATH_MAX], vms[PATH_MAX], own[PATH_MAX];
 	struct settings *settings;
 	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
+	char holder[MEMBER_NAME_MAX + 1]; /* that host */
+	struct crm_question question;
 	bool stopped;   /* meanwhile */
 	int r;
 	struct failure f;
@@ -87,33 +88,12 @@ static int read_settings(struct clustering *c)
 		    c->uuid);
 }
 
-/* The holder of a lease, as the engine knows it, has to be off. */
-static int ask_engine(const struct clustering *c, const struct lease *lease, struct failure *f)
-{
-	char holder[MEMBER_NAME_MAX + 1];
-	struct crm_view view;
-	int r = members_name(c->host->state, &lease->owner, holder, f);
-
-	if (r == 0)
-		r = crm_ask(holder, &view, f);
-	if (r == 0)
-		r = crm_judge(&view, holder, f);
-	if (r == 0)
-		log_line(LOG_LEVEL_WARNING,
-			 "the lease of the VM '%s' was held by %s, which the cluster has fenced or "
-			 "let go: it is taken",
-			 c->name, holder);
-	return r;
-}
-
-/* The lease is read first: what the engine says is newer. */
+/* Before the engine is asked, so that what it says is newer. */
 static int look_at_lease(struct clustering *c)
 {
 	struct lease_file file = {.fd = -1, .vm = c->guid};
-	const struct guid *me = &c->host->uuid;
 	char path[PATH_MAX];
 	struct lease now;
-	struct failure why;
 	int r = in_folder(c->folder, LEASE_FILE, path, &c->f);
 
 	if (r < 0)
@@ -124,20 +104,30 @@ static int look_at_lease(struct clustering *c)
 		return 0;
 	if (r == 0)
 		r = lease_read(&file, &now, &c->f);
-	if (r == 0 && lease_is_others(&now, me)) {
+	if (r == 0 && lease_is_others(&now, &c->host->uuid)) {
 		c->force = now.epoch;
-		lease_tell(&file, &now, me, LEASE_ANY, &c->f);
-		r = ask_engine(c, &now, &why);
+		r = members_name(c->host->state, &now.owner, c->holder, &c->f);
 		if (r < 0) {
-			size_t len = strlen(c->f.text);
+			struct failure why = c->f;
 
-			snprintf(c->f.text + len, sizeof(c->f.text) - len, "; it is not taken: %s",
-				 why.text);
+			lease_tell(&file, &now, &c->host->uuid, LEASE_ANY, &c->f);
+			fail(&c->f, r, "%.200s: %.300s", why.text, c->f.text);
 		}
 	}
 	lease_close(&file);
 	return r;
 }
+
+static void look(struct pool_work *w)
+{
+	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
+
+	c->r = read_settings(c);
+	if (c->r == 0)
+		c->r = look_at_lease(c);
+}
+
+/* ---- listed here, in the pool ---- */
 
 /* What a move has left behind is of the time before the VM was the cluster's. */
 static int drop_note(struct clustering *c)
@@ -176,15 +166,11 @@ static int list_here(struct clustering *c)
 	return r < 0 ? r : store_link(c->folder, c->own, &c->f);
 }
 
-static void look(struct pool_work *w)
+static void enlist(struct pool_work *w)
 {
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
-	c->r = read_settings(c);
-	if (c->r == 0)
-		c->r = look_at_lease(c);
-	if (c->r == 0)
-		c->r = drop_note(c);
+	c->r = drop_note(c);
 	if (c->r == 0)
 		c->r = list_here(c);
 }
@@ -250,15 +236,19 @@ static int begin(struct clustering *c, struct vm *vm)
 	return vm_start(vm, &c->f);
 }
 
-static void on_looked(struct pool_work *w)
+/* What it waited for is there: whether it is still wanted. */
+static bool is_wanted(struct clustering *c)
 {
-	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
-	struct vm *vm = NULL;
-
 	if (c->r == 0 && (c->stopped || c->host->ends))
 		c->r = fail(&c->f, -ECANCELED, "it was told to stop meanwhile");
-	if (c->r == 0)
-		vm = take_in(c);
+	return c->r == 0;
+}
+
+static void on_listed(struct pool_work *w)
+{
+	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
+	struct vm *vm = is_wanted(c) ? take_in(c) : NULL;
+
 	if (vm && begin(c, vm) < 0)
 		vm = NULL;
 	if (!vm) {
@@ -270,6 +260,46 @@ static void on_looked(struct pool_work *w)
 	else if (vm_wait(vm, VM_RUNNING, c->done, c->ctx) < 0)
 		c->done(c->ctx, "out of memory");
 	clustering_free(c);
+}
+
+static void go_on(struct clustering *c)
+{
+	c->work = (struct pool_work){.work = enlist, .done = on_listed};
+	pool_submit(c->host->pool, &c->work);
+}
+
+static void on_answer(struct crm_question *q, int r, const struct crm_view *view,
+		      const struct failure *f)
+{
+	struct clustering *c = CONTAINER_OF(q, struct clustering, question);
+	struct failure why = *f;
+
+	c->r = r < 0 ? r : crm_judge(view, &why);
+	if (c->r < 0)
+		fail(&c->f, c->r, "%s holds its lease, and %.300s", c->holder, why.text);
+	if (!is_wanted(c)) {
+		give_up(c);
+		return;
+	}
+	log_line(LOG_LEVEL_WARNING,
+		 "the lease of the VM '%s' was held by %s, which the cluster has fenced or let go: "
+		 "it is taken",
+		 c->name, c->holder);
+	go_on(c);
+}
+
+static void on_looked(struct pool_work *w)
+{
+	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
+
+	if (!is_wanted(c)) {
+		give_up(c);
+	} else if (c->force) {
+		c->question = (struct crm_question){.host = c->holder, .done = on_answer};
+		crm_ask(&c->host->crm, &c->question);
+	} else {
+		go_on(c);
+	}
 }
 
 int clustered_start(struct host *h, const char *name, const struct guid *uuid, const char *folder,

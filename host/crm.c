@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "lib/loop.h"
 #include "lib/process.h"
 #include "lib/xml.h"
@@ -34,7 +35,7 @@ static bool is_true(const char **attributes, const char *name)
 	return value && strcmp(value, "true") == 0;
 }
 
-static void on_begin(void *ctx, const char *path, const char **attributes)
+static void on_element(void *ctx, const char *path, const char **attributes)
 {
 	struct look *l = ctx;
 	const char *name;
@@ -67,7 +68,7 @@ static void on_end(void *ctx, const char *path, const char *text)
 int crm_decode(const char *text, size_t len, const char *host, struct crm_view *ret_view,
 	       struct failure *f)
 {
-	static const struct xml_calls calls = {.begin = on_begin, .end = on_end};
+	static const struct xml_calls calls = {.begin = on_element, .end = on_end};
 	struct look l = {.host = host};
 	int r = xml_parse(text, len, &calls, &l, "the status of the cluster", f);
 
@@ -76,21 +77,20 @@ int crm_decode(const char *text, size_t len, const char *host, struct crm_view *
 	return r;
 }
 
-int crm_judge(const struct crm_view *view, const char *host, struct failure *f)
+int crm_judge(const struct crm_view *view, struct failure *f)
 {
 	if (!view->decides)
 		return fail(f, -EBUSY, "the cluster has no quorum or no coordinator here");
 	if (!view->fences)
 		return fail(f, -EBUSY,
 			    "fencing is off in the cluster (stonith-enabled), so that nobody knows "
-			    "what %s does",
-			    host);
+			    "what it does");
 	if (!view->known)
-		return fail(f, -EBUSY, "the cluster knows no host %s", host);
+		return fail(f, -EBUSY, "the cluster knows no host of this name");
 	if (view->online)
-		return fail(f, -EBUSY, "%s is online", host);
+		return fail(f, -EBUSY, "it is online");
 	if (view->unclean)
-		return fail(f, -EBUSY, "%s is silent and has not been fenced", host);
+		return fail(f, -EBUSY, "it is silent and has not been fenced");
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 static int run(char **ret_text, size_t *ret_len)
 {
 	static const char *const arguments[] = {"--one-shot", "--output-as=xml",
-						"--include=none,summary,nodes", NULL};
+						"--include=none,summary,options,nodes", NULL};
 	struct process_wish wish = {
 		.program = PROGRAM, .arguments = arguments, .in = -1, .errors = -1};
 	int pair[2], status, r;
@@ -160,16 +160,72 @@ static int run(char **ret_text, size_t *ret_len)
 	return r;
 }
 
-int crm_ask(const char *host, struct crm_view *ret_view, struct failure *f)
+/* ---- questions ---- */
+
+static void ask(struct pool_work *w)
 {
-	char *text = NULL;
-	size_t len = 0;
-	int r = run(&text, &len);
+	struct crm *crm = CONTAINER_OF(w, struct crm, work);
+
+	crm->r = run(&crm->text, &crm->len);
+}
+
+static void answer(const struct crm *crm, struct crm_question *q)
+{
+	struct crm_view view;
+	struct failure f;
+	int r = crm->r;
 
 	if (r < 0)
-		return fail(f, r, "the cluster's engine cannot be asked by " PROGRAM ": %s",
-			    strerror(-r));
-	r = crm_decode(text, len, host, ret_view, f);
-	free(text);
-	return r;
+		fail(&f, r, "the cluster's engine cannot be asked by " PROGRAM ": %s",
+		     strerror(-r));
+	else
+		r = crm_decode(crm->text, crm->len, q->host, &view, &f);
+	q->done(q, r, &view, &f);
+}
+
+static void begin(struct crm *crm);
+
+static void on_told(struct pool_work *w)
+{
+	struct crm *crm = CONTAINER_OF(w, struct crm, work);
+
+	while (!list_empty(&crm->asked)) {
+		struct crm_question *q =
+			CONTAINER_OF(crm->asked.next, struct crm_question, link);
+
+		list_remove(&q->link);
+		answer(crm, q);
+	}
+	free(crm->text);
+	crm->text = NULL;
+	crm->runs = false;
+	if (!list_empty(&crm->waiting))
+		begin(crm);
+}
+
+static void begin(struct crm *crm)
+{
+	while (!list_empty(&crm->waiting)) {
+		struct list *first = crm->waiting.next;
+
+		list_remove(first);
+		list_append(&crm->asked, first);
+	}
+	crm->runs = true;
+	crm->work = (struct pool_work){.work = ask, .done = on_told};
+	pool_submit(crm->pool, &crm->work);
+}
+
+void crm_init(struct crm *crm, struct pool *pool)
+{
+	*crm = (struct crm){.pool = pool};
+	list_init(&crm->waiting);
+	list_init(&crm->asked);
+}
+
+void crm_ask(struct crm *crm, struct crm_question *q)
+{
+	list_append(&crm->waiting, &q->link);
+	if (!crm->runs)
+		begin(crm);
 }

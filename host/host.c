@@ -281,6 +281,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 			 "'systemd-machine-id-setup' makes one",
 			 strerror(-r));
 	r = pool_new(THREADS, &h->pool);
+	crm_init(&h->crm, h->pool);
 	if (r >= 0)
 		r = sd_event_add_io(event, &h->pool_source, pool_fd(h->pool), EPOLLIN, on_work, h);
 	if (r >= 0)

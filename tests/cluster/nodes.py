@@ -24,6 +24,7 @@ from daemon import Daemon
 from harness import MARK, Paths, Skipped, check, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+LOGS = os.environ.get("OYA_CLUSTER_LOGS")  # where logs of tests that fail are to go
 TOKEN_MS = 1000
 PROGRAMS = ("corosync", "pacemakerd", "crm_mon", "cibadmin", "nft", "ip", "nsenter", "setpriv")
 PREFIX = "oya-cluster-"  # of control groups and folders, before the pid of who made them
@@ -180,6 +181,10 @@ class Node:
         with open(os.path.join(self.group, "cgroup.events"), encoding="ascii") as f:
             return "populated 1" in f.read()
 
+    def processes(self):
+        with open(os.path.join(self.group, "cgroup.procs"), encoding="ascii") as f:
+            return f.read().split()
+
     def freeze(self):
         """All its processes stand still, with all that they hold; until it is thawed or killed."""
         self._frozen(1)
@@ -315,8 +320,20 @@ class Cluster:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind and LOGS:
+            self._keep_logs()
         self.end()
+
+    def _keep_logs(self):
+        """What a test that failed leaves for who looks into it."""
+        shutil.copytree(self.place.tmp, LOGS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("power", "shared"))
+        with open(os.path.join(LOGS, "status"), "w", encoding="utf-8") as f:
+            f.write(self.told())
+        for node in self.nodes:
+            path = os.path.join(node.own, "upper/var/log/pacemaker/pacemaker.log")
+            if os.path.exists(path):
+                shutil.copy(path, os.path.join(LOGS, f"{node.name}-engine.log"))
 
     def _make(self):
         sweep()
@@ -489,6 +506,11 @@ class Cluster:
         return [
             n.get("name") for r in status.iter("resource") if r.get("id") == resource and r.get("active") == "true" for n in r
         ]
+
+    def told(self):
+        """The engine's status as people see it, for who looks into a failure."""
+        node = next((n for n in self.nodes if n.first and n.lives() and not self.frozen(n)), None)
+        return node.run("crm_mon", "-1rf", fine=False) if node else "no host lives"
 
     def fenced(self):
         """What the power board has done: (time, name)s."""
