@@ -21,7 +21,7 @@ import uuid
 import xml.etree.ElementTree as ET
 
 from daemon import Daemon
-from harness import MARK, Paths, Skipped, check, wait_for
+from harness import MARK, Failed, Paths, Skipped, check, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOGS = os.environ.get("OYA_CLUSTER_LOGS")  # where logs of tests that fail are to go
@@ -244,7 +244,10 @@ class Node:
             rules.append(f"iifname eth* numgen random mod 100 < {self.loss_percent} drop")
         chain = "\n".join(["type filter hook input priority -300", *rules])
         table = f"table inet test\ndelete table inet test\ntable inet test {{\nchain in {{\n{chain}\n}}\n}}\n"
-        self.run("nft", "-f", "-", given=table)
+        try:
+            self.run("nft", "-f", "-", given=table)
+        except Failed:
+            check(not self.lives(), f"{self.name}: its links cannot be changed")
 
     # ---- services ----
 
@@ -398,7 +401,8 @@ class Cluster:
         """One way: the first do not hear the second any more."""
         for node in hearers:
             node.deaf_to |= {other.name for other in from_whom} - {node.name}
-            node.hear()
+            if node.lives():
+                node.hear()
 
     def split(self, one, other):
         self.cut(one, other)
@@ -407,7 +411,7 @@ class Cluster:
     def heal(self):
         for node in self.nodes:
             node.deaf_to, node.loss_percent = set(), 0
-            if node.first:
+            if node.lives():
                 node.hear()
 
     def lose(self, percent):
@@ -511,6 +515,20 @@ class Cluster:
         """The engine's status as people see it, for who looks into a failure."""
         node = next((n for n in self.nodes if n.first and n.lives() and not self.frozen(n)), None)
         return node.run("crm_mon", "-1rf", fine=False) if node else "no host lives"
+
+    def failures(self, resource, host):
+        """How often the engine has seen it fail there."""
+        of_host = self.status().find(f"node_history/node[@name='{host}']")
+        found = [] if of_host is None else of_host.findall(f"resource_history[@id='{resource}']")
+        return sum(int(history.get("fail-count") or 0) for history in found)
+
+    def back_on(self):
+        """Hosts that were fenced get power again, and all are one cluster."""
+        for node in self.nodes:
+            if not node.lives():
+                node.went()
+                node.start()
+        self.wait_online(*self.nodes, seconds=90)
 
     def fenced(self):
         """What the power board has done: (time, name)s."""

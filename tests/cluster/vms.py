@@ -23,13 +23,14 @@ def nvpairs(identity, values):
 class ClusterVm:
     """A VM whose guest counts on its disk, from where it had come to; it says so when another has written."""
 
-    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count"):
+    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started"):
         self.cluster = cluster
         self.name = name
         self.uuid = str(uuid.uuid4())
         self.folder = os.path.join(cluster.shared, name)
         self.disk = os.path.join(self.folder, "disk.raw")
         self.prefer = prefer
+        self.initially = initially
         os.mkdir(self.folder)
         with open(self.disk, "wb") as f:
             f.truncate(1 << 20)
@@ -46,7 +47,8 @@ class ClusterVm:
         ops = f'<op id="{identity}-m" name="monitor" interval="{MONITOR_S}s" timeout="30s"/>'
         ops += f'<op id="{identity}-s" name="start" interval="0" timeout="60s"/>'
         ops += f'<op id="{identity}-t" name="stop" interval="0" timeout="60s"/>'
-        return f'<primitive id="{identity}" class="ocf" provider="oya" type="vm">{values}<operations>{ops}</operations></primitive>'
+        role = f'<meta_attributes id="{identity}-meta"><nvpair id="{identity}-role" name="target-role" value="{self.initially}"/></meta_attributes>'
+        return f'<primitive id="{identity}" class="ocf" provider="oya" type="vm">{values}{role}<operations>{ops}</operations></primitive>'
 
     def constraint(self):
         return f'<rsc_location id="{self.name}-at" rsc="vm-{self.name}" node="{self.prefer}" score="50"/>' if self.prefer else ""
@@ -55,6 +57,12 @@ class ClusterVm:
 
     def workers(self, thawed=True):
         """Names of the hosts on which a worker of it lives; thawed: one that could write now."""
+        return [name for name, _ in self._workers(thawed)]
+
+    def worker_pid(self):
+        return next(int(pid) for _, pid in self._workers(True))
+
+    def _workers(self, thawed):
         found = []
         for node in self.cluster.nodes:
             if thawed and self.cluster.frozen(node):
@@ -66,7 +74,7 @@ class ClusterVm:
                 except OSError:
                     continue
                 if words[0].endswith(b"oya-worker") and any(self.uuid.encode() in word for word in words[1:]):
-                    found.append(node.name)
+                    found.append((node.name, pid))
         return found
 
     def count(self):
