@@ -502,6 +502,11 @@ class Cluster:
         names = {node.name for node in nodes}
         wait_for(lambda: self.online(nodes[0]) == names, f"{names} are not the cluster: {self.online(nodes[0])}", seconds)
 
+    def memberships(self):
+        """How often a membership has been formed, by the words of n1's corosync."""
+        with open(self.place.path("n1-corosync.log"), encoding="utf-8", errors="replace") as f:
+            return f.read().count("A new membership")
+
     def where(self, resource, node=None):
         """Names of hosts on which the engine has it active."""
         status = self.status(node)

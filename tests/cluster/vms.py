@@ -47,7 +47,9 @@ class ClusterVm:
         ops = f'<op id="{identity}-m" name="monitor" interval="{MONITOR_S}s" timeout="30s"/>'
         ops += f'<op id="{identity}-s" name="start" interval="0" timeout="60s"/>'
         ops += f'<op id="{identity}-t" name="stop" interval="0" timeout="60s"/>'
-        role = f'<meta_attributes id="{identity}-meta"><nvpair id="{identity}-role" name="target-role" value="{self.initially}"/></meta_attributes>'
+        role = f'<nvpair id="{identity}-role" name="target-role" value="{self.initially}"/>'
+        role += f'<nvpair id="{identity}-stays" name="resource-stickiness" value="10"/>'
+        role = f'<meta_attributes id="{identity}-meta">{role}</meta_attributes>'
         return f'<primitive id="{identity}" class="ocf" provider="oya" type="vm">{values}{role}<operations>{ops}</operations></primitive>'
 
     def constraint(self):
@@ -142,13 +144,20 @@ def write_members(cluster):
         put(node.path("/var/lib/oya/cluster.json"), json.dumps({"version": 1, "members": members}))
 
 
-def start(cluster, *vms):
-    """All hosts, with these VMs as resources."""
-    cluster.configuration = "".join(vm.xml() for vm in vms) + "<!-- constraints -->" + "".join(vm.constraint() for vm in vms)
+def start_hosts(cluster):
+    """All hosts, each of which knows the others where they have oyads."""
     for node in cluster.nodes:
         node.boot()
-        node.start_oyad()
-    write_members(cluster)
+        if cluster.oyad:
+            node.start_oyad()
+    if cluster.oyad:
+        write_members(cluster)
     for node in cluster.nodes:
         node.start_engine()
     cluster.wait_online(*cluster.nodes)
+
+
+def start(cluster, *vms):
+    """All hosts, with these VMs as resources."""
+    cluster.configuration = "".join(vm.xml() for vm in vms) + "<!-- constraints -->" + "".join(vm.constraint() for vm in vms)
+    start_hosts(cluster)
