@@ -11,7 +11,7 @@
 
 #include "base/util.h"
 #include "host/ending.h"
-#include "host/members.h"
+#include "host/holder.h"
 #include "host/moves.h"
 #include "host/store.h"
 #include "lib/lease.h"
@@ -28,7 +28,7 @@ struct clustering {
 	char folder[PATH_MAX], vms[PATH_MAX], own[PATH_MAX];
 	struct settings *settings;
 	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
-	char holder[MEMBER_NAME_MAX + 1]; /* that host */
+	char holder[HOLDER_NAME_MAX + 1]; /* that host */
 	struct crm_question question;
 	bool stopped;   /* meanwhile */
 	int r;
@@ -106,7 +106,7 @@ static int look_at_lease(struct clustering *c)
 		r = lease_read(&file, &now, &c->f);
 	if (r == 0 && lease_is_others(&now, &c->host->uuid)) {
 		c->force = now.epoch;
-		r = members_name(c->host->state, &now.owner, c->holder, &c->f);
+		r = holder_name(c->host->state, &now.owner, c->holder, &c->f);
 		if (r < 0) {
 			struct failure why = c->f;
 

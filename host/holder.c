@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "host/members.h"
+#include "host/holder.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -20,7 +20,7 @@ static const char *name_in(const json_t *root, const char *uuid)
 
 	json_array_foreach(json_object_get(root, "members"), n, member)
 	{
-		const char *own = json_string_value(json_object_get(member, "uuid"));
+		const char *own = json_string_value(json_object_get(member, "host"));
 
 		if (own && strcmp(own, uuid) == 0)
 			return json_string_value(json_object_get(member, "name"));
@@ -28,7 +28,7 @@ static const char *name_in(const json_t *root, const char *uuid)
 	return NULL;
 }
 
-int members_name(const char *state, const struct guid *host, char ret_name[MEMBER_NAME_MAX + 1],
+int holder_name(const char *state, const struct guid *host, char ret_name[HOLDER_NAME_MAX + 1],
 		 struct failure *f)
 {
 	char path[PATH_MAX], uuid[GUID_TEXT_LEN], *text;
@@ -50,7 +50,7 @@ int members_name(const char *state, const struct guid *host, char ret_name[MEMBE
 	name = name_in(root, uuid);
 	if (!root)
 		r = fail(f, -EBADMSG, "%s cannot be read", path);
-	else if (!name || strlen(name) > MEMBER_NAME_MAX)
+	else if (!name || strlen(name) > HOLDER_NAME_MAX)
 		r = fail(f, -ENOENT, "the host %s is no member of the cluster", uuid);
 	else
 		strcpy(ret_name, name); /* looked at above */
