@@ -30,7 +30,7 @@ struct clustering {
 	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
 	char holder[HOLDER_NAME_MAX + 1]; /* that host */
 	struct crm_question question;
-	bool stopped;   /* meanwhile */
+	bool stopped; /* meanwhile */
 	int r;
 	struct failure f;
 	vm_done_fn *done;

@@ -39,8 +39,8 @@ int clustered_start(struct host *h, const char *name, const struct guid *uuid, c
 int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm_done_fn *done,
 		   void *ctx, struct failure *f);
 
-/* At the first start of the daemon since the host's: the engine will say where it runs. Its lease is
- * free then, if it was this host's, and it is not listed. Waits for the disk. */
+/* At the first start of the daemon since the host's: the engine will say where it runs. Its lease
+ * is free then, if it was this host's, and it is not listed. Waits for the disk. */
 void clustered_put_away(const struct host *h, const char *name, const struct guid *uuid);
 
 /* Why a user cannot do that with a VM of the cluster: -EBUSY and the sentence; 0: it is none. */

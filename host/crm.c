@@ -52,9 +52,9 @@ static void on_element(void *ctx, const char *path, const char **attributes)
 		l->view.known = true;
 		/* What is on its way in or out is there. */
 		l->view.online |= !xml_attribute(attributes, "online") ||
-				 is_true(attributes, "online") || is_true(attributes, "pending");
-		l->view.unclean |= !xml_attribute(attributes, "unclean") ||
-				  is_true(attributes, "unclean");
+				  is_true(attributes, "online") || is_true(attributes, "pending");
+		l->view.unclean |=
+			!xml_attribute(attributes, "unclean") || is_true(attributes, "unclean");
 	}
 }
 
@@ -190,8 +190,7 @@ static void on_told(struct pool_work *w)
 	struct crm *crm = CONTAINER_OF(w, struct crm, work);
 
 	while (!list_empty(&crm->asked)) {
-		struct crm_question *q =
-			CONTAINER_OF(crm->asked.next, struct crm_question, link);
+		struct crm_question *q = CONTAINER_OF(crm->asked.next, struct crm_question, link);
 
 		list_remove(&q->link);
 		answer(crm, q);

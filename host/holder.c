@@ -29,7 +29,7 @@ static const char *name_in(const json_t *root, const char *uuid)
 }
 
 int holder_name(const char *state, const struct guid *host, char ret_name[HOLDER_NAME_MAX + 1],
-		 struct failure *f)
+		struct failure *f)
 {
 	char path[PATH_MAX], uuid[GUID_TEXT_LEN], *text;
 	const char *name;

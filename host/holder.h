@@ -11,6 +11,6 @@
 /* The name by which the engine knows the host of that UUID. 0; -ENOENT and the sentence when it is
  * no member, or -errno and the sentence. Waits for the disk. */
 int holder_name(const char *state, const struct guid *host, char ret_name[HOLDER_NAME_MAX + 1],
-		 struct failure *f);
+		struct failure *f);
 
 #endif

@@ -57,8 +57,9 @@ static int take_parameters(struct resource *r, struct failure *f)
 			    r->name);
 	guid_format(&guid, r->uuid);
 	if (!r->folder || !is_path(r->folder))
-		return fail(f, -EINVAL, "the parameter 'folder' is not the path of the folder of "
-					"the VM '%s'",
+		return fail(f, -EINVAL,
+			    "the parameter 'folder' is not the path of the folder of "
+			    "the VM '%s'",
 			    r->name);
 	return 0;
 }
@@ -110,10 +111,9 @@ static bool is_deep(void)
 
 static enum ocf judge_guest(const struct resource *r, const json_t *vm)
 {
-	const json_t *services =
-		json_object_get(json_object_get(vm, "status"), "integration");
-	const char *heartbeat = json_string_value(
-		json_object_get(json_object_get(services, "heartbeat"), "state"));
+	const json_t *services = json_object_get(json_object_get(vm, "status"), "integration");
+	const char *heartbeat =
+		json_string_value(json_object_get(json_object_get(services, "heartbeat"), "state"));
 	struct failure f;
 
 	if (!is_deep() || !heartbeat || strcmp(heartbeat, "lost-contact") != 0)
@@ -151,8 +151,9 @@ static enum ocf monitor(void)
 	if (take_parameters(&r, &f) < 0)
 		return ocf_fail(OCF_ERR_CONFIGURED, &f);
 	put_target("/v1/vms/", &r, "", target);
-	if (ocf_call(&(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
-		     &status, &vm, &f) < 0 ||
+	if (ocf_call(
+		    &(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
+		    &status, &vm, &f) < 0 ||
 	    (status != 200 && status != 404)) {
 		said = worker_lives(&r) ? OCF_SUCCESS : OCF_NOT_RUNNING;
 		fprintf(stderr, "%s; the worker of the VM '%s' %s\n", f.text, r.name,
@@ -181,11 +182,12 @@ static enum ocf act(const char *what, bool stops)
 		return ocf_fail(OCF_ERR_CONFIGURED, &f);
 	put_target("/v1/clustered/", &r, what, target);
 	for (;;) {
-		json_t *body = json_pack("{s:s, s:s*}", "uuid", r.uuid, "folder",
-					 stops ? NULL : r.folder);
+		json_t *body =
+			json_pack("{s:s, s:s*}", "uuid", r.uuid, "folder", stops ? NULL : r.folder);
 
-		code = ocf_call(&(struct ocf_call){.method = "POST", .target = target, .body = body},
-				&status, &answer, &f);
+		code = ocf_call(
+			&(struct ocf_call){.method = "POST", .target = target, .body = body},
+			&status, &answer, &f);
 		if (!ocf_absent(code))
 			break;
 		if (stops && !worker_lives(&r))

@@ -22,10 +22,11 @@
 #include "tests/lib/fakeapi.h"
 
 #define UUID "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-#define VM_IS(state, heartbeat)                                                                    \
-	FAKEAPI_JSON("200 OK", "{\"uuid\": \"" UUID "\", \"state\": \"" state                      \
-			       "\", \"status\": {\"integration\": {\"heartbeat\": {\"state\": \"" \
-			       heartbeat "\"}}}}")
+#define VM_IS(state, heartbeat)                                                                   \
+	FAKEAPI_JSON("200 OK",                                                                    \
+		     "{\"uuid\": \"" UUID "\", \"state\": \"" state                               \
+		     "\", \"status\": {\"integration\": {\"heartbeat\": {\"state\": \"" heartbeat \
+		     "\"}}}}")
 
 static struct fakeapi server;
 
@@ -173,17 +174,17 @@ static void without_oyad_the_lock_of_the_worker_tells(void **state)
 static void start_and_stop_are_asked_of_oyad(void **state)
 {
 	(void)state;
-	assert_int_equal(act_by("start", "POST /v1/clustered/web/start ",
-				"HTTP/1.0 204 No Content\r\n\r\n"),
-			 OCF_SUCCESS);
-	assert_non_null(strstr(server.seen[0],
-			       "{\"uuid\":\"" UUID "\",\"folder\":\"/shared/web\"}"));
+	assert_int_equal(
+		act_by("start", "POST /v1/clustered/web/start ", "HTTP/1.0 204 No Content\r\n\r\n"),
+		OCF_SUCCESS);
+	assert_non_null(
+		strstr(server.seen[0], "{\"uuid\":\"" UUID "\",\"folder\":\"/shared/web\"}"));
 	assert_int_equal(act_by("start", "POST /v1/clustered/web/start ",
 				FAKEAPI_PROBLEM("409 Conflict", "n2 holds its lease")),
 			 OCF_ERR_GENERIC);
-	assert_int_equal(act_by("stop", "POST /v1/clustered/web/stop ",
-				"HTTP/1.0 204 No Content\r\n\r\n"),
-			 OCF_SUCCESS);
+	assert_int_equal(
+		act_by("stop", "POST /v1/clustered/web/stop ", "HTTP/1.0 204 No Content\r\n\r\n"),
+		OCF_SUCCESS);
 	assert_non_null(strstr(server.seen[0], "{\"uuid\":\"" UUID "\"}"));
 	assert_int_equal(act_by("stop", "POST /v1/clustered/web/stop ",
 				FAKEAPI_PROBLEM("409 Conflict", "it does not end")),
@@ -201,7 +202,8 @@ static void a_name_is_one_part_of_a_path(void **state)
 
 static int call_once(void *ctx)
 {
-	const struct fakeapi_answer answers[] = {{"GET /v1/x ", FAKEAPI_JSON("200 OK", "{}"), false}};
+	const struct fakeapi_answer answers[] = {
+		{"GET /v1/x ", FAKEAPI_JSON("200 OK", "{}"), false}};
 	json_t *answer = NULL;
 	struct failure f;
 	unsigned status;
