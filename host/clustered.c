@@ -66,26 +66,30 @@ static int in_folder(const char *folder, const char *name, char path[PATH_MAX], 
 		       : fail(f, -ENAMETOOLONG, "the path of %s is too long", folder);
 }
 
-static int read_settings(struct clustering *c)
+int clustered_read(const char *folder, const struct guid *vm, struct settings **ret_settings,
+		   struct failure *f)
 {
 	char path[PATH_MAX], uuid[GUID_TEXT_LEN], *text;
+	struct settings *settings;
 	struct failure why;
 	size_t len;
-	int r = in_folder(c->folder, VM_FILE, path, &c->f);
+	int r = in_folder(folder, VM_FILE, path, f);
 
 	if (r == 0)
-		r = store_read(path, SETTINGS_BYTES_MAX, &text, &len, &c->f);
+		r = store_read(path, SETTINGS_BYTES_MAX, &text, &len, f);
 	if (r < 0)
 		return r;
-	r = settings_decode(text, len, &c->settings, &why);
+	r = settings_decode(text, len, &settings, &why);
 	free(text);
 	if (r < 0)
-		return fail(&c->f, r, "%s: %s", path, why.text);
-	if (guid_equal(&c->settings->uuid, &c->guid))
+		return fail(f, r, "%s: %s", path, why.text);
+	if (guid_equal(&settings->uuid, vm)) {
+		*ret_settings = settings;
 		return 0;
-	guid_format(&c->settings->uuid, uuid);
-	return fail(&c->f, -EINVAL, "the VM in %s has the UUID %s, not %s", c->folder, uuid,
-		    c->uuid);
+	}
+	guid_format(&settings->uuid, uuid);
+	settings_free(settings);
+	return fail(f, -EINVAL, "the VM in %s has another UUID: %s", folder, uuid);
 }
 
 /* Before the engine is asked, so that what it says is newer. */
@@ -122,7 +126,7 @@ static void look(struct pool_work *w)
 {
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
-	c->r = read_settings(c);
+	c->r = clustered_read(c->folder, &c->guid, &c->settings, &c->f);
 	if (c->r == 0)
 		c->r = look_at_lease(c);
 }

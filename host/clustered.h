@@ -43,6 +43,11 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
  * is free then, if it was this host's, and it is not listed. Waits for the disk. */
 void clustered_put_away(const struct host *h, const char *name, const struct guid *uuid);
 
+/* In the pool: the settings in a folder, to be freed, which have to be that VM's. 0, or -errno and
+ * the sentence. */
+int clustered_read(const char *folder, const struct guid *vm, struct settings **ret_settings,
+		   struct failure *f);
+
 /* Why a user cannot do that with a VM of the cluster: -EBUSY and the sentence; 0: it is none. */
 int clustered_refuse(const struct vm *vm, const char *what, struct failure *f);
 

@@ -18,7 +18,7 @@
 
 #define PROGRAM "/usr/sbin/crm_mon"
 #define BYTES_MAX XML_BYTES_MAX
-#define PATIENCE_MS 15000
+#define PATIENCE_MS 15000u
 #define ROOM 65536u
 
 /* ---- its words ---- */
@@ -97,9 +97,9 @@ int crm_judge(const struct crm_view *view, struct failure *f)
 /* ---- the program ---- */
 
 /* All that comes until its end; -ETIMEDOUT. */
-static int read_all(int fd, char **ret_text, size_t *ret_len)
+static int read_all(int fd, unsigned patience_ms, char **ret_text, size_t *ret_len)
 {
-	uint64_t end = loop_now_ns() / 1000000 + PATIENCE_MS, now;
+	uint64_t end = loop_now_ns() / 1000000 + patience_ms, now;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	size_t len = 0, room = 0;
 	char *text = NULL, *more;
@@ -135,28 +135,53 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-static int run(char **ret_text, size_t *ret_len)
+static size_t line_length(const char *text, size_t len)
 {
-	static const char *const arguments[] = {"--one-shot", "--output-as=xml",
-						"--include=none,summary,options,nodes", NULL};
-	struct process_wish wish = {
-		.program = PROGRAM, .arguments = arguments, .in = -1, .errors = -1};
-	int pair[2], status, r;
+	const char *end = len ? memchr(text, '\n', len) : NULL;
+
+	return end ? (size_t)(end - text) : len < FAIL_TEXT_MAX ? len : FAIL_TEXT_MAX;
+}
+
+/* Its words, and those of its errors when they are wanted, to be freed; how it ended. */
+static int run(const struct process_wish *program, bool errors, unsigned patience_ms,
+	       char **ret_text, size_t *ret_len, int *ret_status)
+{
+	struct process_wish wish = *program;
+	int pair[2], r;
 	pid_t pid;
 
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return -errno;
+	wish.in = -1;
 	wish.out = pair[1];
+	wish.errors = errors ? pair[1] : -1;
 	r = process_start(&wish, &pid);
 	close(pair[1]);
 	if (r == 0) {
-		r = read_all(pair[0], ret_text, ret_len);
+		r = read_all(pair[0], patience_ms, ret_text, ret_len);
 		if (r < 0)
 			kill(pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
 			;
 	}
 	close(pair[0]);
+	return r;
+}
+
+int crm_run(const char *program, const char *const *arguments, unsigned patience_ms,
+	    struct failure *f)
+{
+	const struct process_wish wish = {.program = program, .arguments = arguments};
+	char *text = NULL;
+	size_t len = 0;
+	int status = 0, r = run(&wish, true, patience_ms, &text, &len, &status);
+
+	if (r < 0)
+		return fail(f, r, "%s cannot be run: %s", program, strerror(-r));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		r = fail(f, -EIO, "%s refuses: %.*s", program, (int)line_length(text, len),
+			 text ? text : "");
+	free(text);
 	return r;
 }
 
@@ -165,8 +190,12 @@ static int run(char **ret_text, size_t *ret_len)
 static void ask(struct pool_work *w)
 {
 	struct crm *crm = CONTAINER_OF(w, struct crm, work);
+	static const char *const arguments[] = {"--one-shot", "--output-as=xml",
+						"--include=none,summary,options,nodes", NULL};
+	const struct process_wish wish = {.program = PROGRAM, .arguments = arguments};
+	int status;
 
-	crm->r = run(&crm->text, &crm->len);
+	crm->r = run(&wish, false, PATIENCE_MS, &crm->text, &crm->len, &status);
 }
 
 static void answer(const struct crm *crm, struct crm_question *q)
