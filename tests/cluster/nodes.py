@@ -14,6 +14,7 @@ import glob
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -142,6 +143,12 @@ class Node:
                 os.makedirs(os.path.dirname(agent), exist_ok=True)
                 if not os.path.lexists(agent):
                     os.symlink(self.cluster.agent, agent)
+
+    def own_vm(self, name, folder):
+        """Before oyad starts: a VM of this host, on the share."""
+        path = os.path.join(self.own, "upper/var/lib/oya/vms") if not self.first else self.path("/var/lib/oya/vms")
+        os.makedirs(path, exist_ok=True)
+        os.symlink(folder, os.path.join(path, name))
 
     def _booted(self):
         check(self.first.poll() is None, f"{self.name} ends as it boots: {self.first.returncode}")
@@ -290,6 +297,23 @@ class NodeDaemon(Daemon):
         self.errors_path = self.place.path(f"{node.name}-oyad.log")
         self.process = None
         self.start()
+
+    def kill(self):
+        self._signal(signal.SIGKILL)
+
+    def end(self):
+        status = self._signal(signal.SIGTERM)
+        check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
+
+    def _signal(self, number):
+        """To oyad itself: what we have started only waits for it outside of its namespaces."""
+        for pid in self.node.processes():
+            try:
+                if os.path.samefile(f"/proc/{pid}/exe", Paths.oyad):
+                    os.kill(int(pid), number)
+            except OSError:
+                continue
+        return self.process.wait(20)
 
 
 class Cluster:
