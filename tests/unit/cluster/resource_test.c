@@ -91,7 +91,6 @@ static void what_it_cannot_do_is_said(void **state)
 {
 	(void)state;
 	assert_int_equal(act("promote"), OCF_ERR_UNIMPLEMENTED);
-	assert_int_equal(act("meta-data"), OCF_SUCCESS);
 	assert_non_null(strstr(ocf_vm.metadata, "<resource-agent name=\"vm\""));
 	assert_int_equal(ocf_main((const struct ocf_agent *const[]){&ocf_vm}, 1, 1,
 				  (char *[]){(char *)(uintptr_t) "vm"}),
