@@ -9,6 +9,7 @@
 
 #include "base/guid.h"
 #include "base/list.h"
+#include "host/crm.h"
 #include "host/launch.h"
 #include "lib/fail.h"
 #include "lib/pool.h"
@@ -34,6 +35,9 @@ struct host {
 	struct list intakes;
 	uint64_t intake_last;
 	struct ending *ending; /* the host ends; or NULL */
+	struct crm crm;          /* questions to the cluster's engine */
+	struct list clusterings; /* starts that the cluster asked for */
+	bool first;              /* the first start of the daemon since the host's */
 	bool ends;             /* the daemon does: nothing more begins */
 	const char *connector; /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
