@@ -28,7 +28,7 @@ struct clustering {
 	char folder[PATH_MAX], vms[PATH_MAX], own[PATH_MAX];
 	struct settings *settings;
 	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
-	char holder[HOLDER_NAME_MAX + 1]; /* that host */
+	char holder[MEMBERS_NAME_MAX + 1]; /* that host */
 	struct crm_question question;
 	bool stopped; /* meanwhile */
 	int r;

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whose a lease is: the hosts of the cluster by their UUIDs, of the file cluster.json. */
+/* Whose a lease is: a member of the cluster by its host's UUID. */
 #ifndef OYA_HOST_HOLDER_H
 #define OYA_HOST_HOLDER_H
 
-#include "base/guid.h"
-#include "lib/fail.h"
+#include "host/members.h"
 
-#define HOLDER_NAME_MAX 64u
-
-/* The name by which the engine knows the host of that UUID. 0; -ENOENT and the sentence when it is
- * no member, or -errno and the sentence. Waits for the disk. */
-int holder_name(const char *state, const struct guid *host, char ret_name[HOLDER_NAME_MAX + 1],
+/* The name by which the engine knows the host. 0; -ENOENT and the sentence when it is no member, or
+ * -errno and the sentence. Waits for the disk. */
+int holder_name(const char *state, const struct guid *host, char ret_name[MEMBERS_NAME_MAX + 1],
 		struct failure *f);
 
 #endif

@@ -27,6 +27,7 @@ struct peer {
 	char port[6];
 	char fingerprint[PEER_FINGERPRINT_LEN + 1]; /* "": it is not known yet */
 	char token[PEER_TOKEN_MAX + 1];             /* "": none */
+	const char *identity; /* a folder: its key and certificate are shown; or NULL */
 };
 
 /* Takes ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT apart. 0, or -EINVAL and the sentence. */
