@@ -13,6 +13,7 @@ const struct noun command_nouns[] = {
 	{"console", "the serial console of a VM on this terminal"},
 	{"job", "long work of the host service"},
 	{"host", "this host"},
+	{"cluster", "the cluster of this host: several hosts that stand in for each other"},
 	{"token", "tokens, by which programs and other hosts may use the API"},
 	{"events", "what happens on this host, as it happens"},
 	{"top", "VMs of this host live, with what they use"},
@@ -143,6 +144,19 @@ static const struct command_option trust_options[] = {
 	{0},
 };
 
+static const struct command_option link_options[] = {
+	{"link", "ADDRESS", NULL,
+	 "an address of this host for the cluster's own traffic; given\n"
+	 "twice there are two links, of which one may fail",
+	 0},
+	{0},
+};
+
+static const struct command_option force_options[] = {
+	{"force", NULL, NULL, "also when it holds VMs, or when others cannot be asked", 0},
+	{0},
+};
+
 static const struct command_option top_options[] = {
 	{"delay", "SECONDS", NULL, "between two looks, 0.1 to 3600; default 1", 0},
 	{"once", NULL, NULL, "two looks and one table, as where there is no terminal", 0},
@@ -163,6 +177,10 @@ static const struct command_option top_options[] = {
 	"The VM has to run on this host, and goes on. Its folder has to be on storage that all\n" \
 	"hosts of the cluster reach under one path; its name in /var/lib/oya/vms is a link to\n"  \
 	"that. What is not given is as by default, also of a VM that is there already."
+
+#define JOIN_TEXT                                                                              \
+	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
+	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
 
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
@@ -286,6 +304,20 @@ const struct command command_table[] = {
 	{"token", "delete", "TOKEN", 0, NULL, token_delete,
 	 "take a token back by its name; what is open by it ends", NULL},
 
+	{"cluster", "create", "NAME", COMMAND_OUTPUT | COMMAND_JOB, link_options, cluster_create,
+	 "make a cluster of this host, and print a token for the next one", NULL},
+	{"cluster", "join", "TOKEN", COMMAND_OUTPUT | COMMAND_JOB, link_options, cluster_join,
+	 "make this host a member of a cluster, and wait until it is online", JOIN_TEXT},
+	{"cluster", "token", "", COMMAND_OUTPUT, NULL, cluster_token,
+	 "print a token for one more host", NULL},
+	{"cluster", "status", "", COMMAND_OUTPUT, NULL, cluster_status,
+	 "show hosts, quorum, fencing, links, and what runs where", NULL},
+	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
+	 "take this host out of its cluster", NULL},
+	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,
+	 "take a host out that is dead", NULL},
+	{"cluster", "destroy", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_destroy,
+	 "end the cluster on all hosts; VMs and their disks stay", NULL},
 	{"host", "stop-vms", "", COMMAND_OUTPUT | COMMAND_JOB, NULL, host_stop_vms,
 	 "stop all VMs as each one's settings say", STOP_VMS_TEXT},
 	{"events", NULL, "", COMMAND_OUTPUT, events_options, events_follow,

@@ -114,6 +114,16 @@ void api_list_tokens(struct http_request *r, void *owner);
 void api_create_token(struct http_request *r, void *owner);
 void api_delete_token(struct http_request *r, void *owner);
 
+void api_get_cluster(struct http_request *r, void *owner);
+void api_create_cluster(struct http_request *r, void *owner);
+void api_destroy_cluster(struct http_request *r, void *owner);
+void api_join_cluster(struct http_request *r, void *owner);
+void api_list_members(struct http_request *r, void *owner);
+void api_add_member(struct http_request *r, void *owner);
+void api_take_members(struct http_request *r, void *owner);
+void api_remove_member(struct http_request *r, void *owner);
+void api_create_cluster_token(struct http_request *r, void *owner);
+
 /* What is open of callers who may not see it any more ends. */
 void api_look_again(struct api *api);
 void api_end_consoles(struct api *api);

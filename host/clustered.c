@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/cluster.h"
 #include "host/ending.h"
-#include "host/holder.h"
 #include "host/moves.h"
 #include "host/store.h"
 #include "lib/lease.h"
@@ -27,8 +27,9 @@ struct clustering {
 	struct guid guid;
 	char folder[PATH_MAX], vms[PATH_MAX], own[PATH_MAX];
 	struct settings *settings;
-	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
-	char holder[MEMBERS_NAME_MAX + 1]; /* that host */
+	uint64_t force;    /* the epoch of another host's lease, which may be taken; or 0 */
+	struct guid owner; /* that host */
+	char holder[MEMBERS_NAME_MAX + 1]; /* its name */
 	struct crm_question question;
 	bool stopped; /* meanwhile */
 	int r;
@@ -110,13 +111,7 @@ static int look_at_lease(struct clustering *c)
 		r = lease_read(&file, &now, &c->f);
 	if (r == 0 && lease_is_others(&now, &c->host->uuid)) {
 		c->force = now.epoch;
-		r = holder_name(c->host->state, &now.owner, c->holder, &c->f);
-		if (r < 0) {
-			struct failure why = c->f;
-
-			lease_tell(&file, &now, &c->host->uuid, LEASE_ANY, &c->f);
-			fail(&c->f, r, "%.200s: %.300s", why.text, c->f.text);
-		}
+		c->owner = now.owner;
 	}
 	lease_close(&file);
 	return r;
@@ -292,18 +287,39 @@ static void on_answer(struct crm_question *q, int r, const struct crm_view *view
 	go_on(c);
 }
 
+/* Of the host that holds the lease the engine has to know that it is off. */
+static void ask_engine(struct clustering *c)
+{
+	const struct members *all = cluster_members(c->host->cluster);
+	const struct member *holder = all ? members_find_host(all, &c->owner) : NULL;
+	char uuid[GUID_TEXT_LEN];
+
+	if (!holder) {
+		guid_format(&c->owner, uuid);
+		c->r = fail(
+			&c->f, -ENOENT,
+			"the host %s is no member of this host's cluster, and holds its lease; "
+			"stop the VM there, or, once that host is certainly off, remove the file "
+			"%s/" LEASE_FILE,
+			uuid, c->folder);
+		give_up(c);
+		return;
+	}
+	snprintf(c->holder, sizeof(c->holder), "%s", holder->name);
+	c->question = (struct crm_question){.host = c->holder, .done = on_answer};
+	crm_ask(&c->host->crm, &c->question);
+}
+
 static void on_looked(struct pool_work *w)
 {
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
-	if (!is_wanted(c)) {
+	if (!is_wanted(c))
 		give_up(c);
-	} else if (c->force) {
-		c->question = (struct crm_question){.host = c->holder, .done = on_answer};
-		crm_ask(&c->host->crm, &c->question);
-	} else {
+	else if (c->force)
+		ask_engine(c);
+	else
 		go_on(c);
-	}
 }
 
 int clustered_start(struct host *h, const char *name, const struct guid *uuid, const char *folder,

@@ -2,24 +2,14 @@
 #include "host/crm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/util.h"
-#include "lib/loop.h"
-#include "lib/process.h"
+#include "host/engine.h"
 #include "lib/xml.h"
 
-#define PROGRAM "/usr/sbin/crm_mon"
-#define BYTES_MAX XML_BYTES_MAX
-#define PATIENCE_MS 15000u
-#define ROOM 65536u
+#define PATIENCE_S 15u
 
 /* ---- its words ---- */
 
@@ -94,121 +84,25 @@ int crm_judge(const struct crm_view *view, struct failure *f)
 	return 0;
 }
 
-/* ---- the program ---- */
-
-/* All that comes until its end; -ETIMEDOUT. */
-static int read_all(int fd, unsigned patience_ms, char **ret_text, size_t *ret_len)
-{
-	uint64_t end = loop_now_ns() / 1000000 + patience_ms, now;
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	size_t len = 0, room = 0;
-	char *text = NULL, *more;
-	ssize_t n = 1;
-	int r = 0;
-
-	while (n > 0 && r == 0) {
-		if (len == room) {
-			more = room < BYTES_MAX ? realloc(text, room + ROOM) : NULL;
-			if (!more) {
-				r = room < BYTES_MAX ? -ENOMEM : -EFBIG;
-				break;
-			}
-			text = more;
-			room += ROOM;
-		}
-		now = loop_now_ns() / 1000000;
-		if (now >= end || poll(&p, 1, (int)(end - now)) == 0)
-			r = -ETIMEDOUT;
-		else if ((n = read(fd, text + len, room - len)) > 0)
-			len += (size_t)n;
-		else if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n < 0)
-			r = -errno;
-	}
-	if (r < 0) {
-		free(text);
-		return r;
-	}
-	*ret_text = text;
-	*ret_len = len;
-	return 0;
-}
-
-static size_t line_length(const char *text, size_t len)
-{
-	const char *end = len ? memchr(text, '\n', len) : NULL;
-
-	return end ? (size_t)(end - text) : len < FAIL_TEXT_MAX ? len : FAIL_TEXT_MAX;
-}
-
-/* Its words, and those of its errors when they are wanted, to be freed; how it ended. */
-static int run(const struct process_wish *program, bool errors, unsigned patience_ms,
-	       char **ret_text, size_t *ret_len, int *ret_status)
-{
-	struct process_wish wish = *program;
-	int pair[2], r;
-	pid_t pid;
-
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -errno;
-	wish.in = -1;
-	wish.out = pair[1];
-	wish.errors = errors ? pair[1] : -1;
-	r = process_start(&wish, &pid);
-	close(pair[1]);
-	if (r == 0) {
-		r = read_all(pair[0], patience_ms, ret_text, ret_len);
-		if (r < 0)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(pair[0]);
-	return r;
-}
-
-int crm_run(const char *program, const char *const *arguments, unsigned patience_ms,
-	    struct failure *f)
-{
-	const struct process_wish wish = {.program = program, .arguments = arguments};
-	char *text = NULL;
-	size_t len = 0;
-	int status = 0, r = run(&wish, true, patience_ms, &text, &len, &status);
-
-	if (r < 0)
-		return fail(f, r, "%s cannot be run: %s", program, strerror(-r));
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		r = fail(f, -EIO, "%s refuses: %.*s", program, (int)line_length(text, len),
-			 text ? text : "");
-	free(text);
-	return r;
-}
-
 /* ---- questions ---- */
 
 static void ask(struct pool_work *w)
 {
+	static const char *const command[] = {"/usr/sbin/crm_mon", "--one-shot", "--output-as=xml",
+					      "--include=none,summary,options,nodes", NULL};
 	struct crm *crm = CONTAINER_OF(w, struct crm, work);
-	static const char *const arguments[] = {"--one-shot", "--output-as=xml",
-						"--include=none,summary,options,nodes", NULL};
-	const struct process_wish wish = {.program = PROGRAM, .arguments = arguments};
-	int status;
 
-	crm->r = run(&wish, false, PATIENCE_MS, &crm->text, &crm->len, &status);
+	crm->r = engine_tool(command, PATIENCE_S, &crm->text, &crm->f);
 }
 
 static void answer(const struct crm *crm, struct crm_question *q)
 {
+	struct failure f = crm->f;
 	struct crm_view view;
-	struct failure f;
 	int r = crm->r;
 
-	if (r < 0)
-		fail(&f, r, "the cluster's engine cannot be asked by " PROGRAM ": %s",
-		     strerror(-r));
-	else
-		r = crm_decode(crm->text, crm->len, q->host, &view, &f);
+	if (r == 0)
+		r = crm_decode(crm->text, strlen(crm->text), q->host, &view, &f);
 	q->done(q, r, &view, &f);
 }
 

@@ -31,10 +31,6 @@ int crm_decode(const char *text, size_t len, const char *host, struct crm_view *
 /* Whether the host certainly runs nothing: it was fenced, or has left. 0; -EBUSY and why not. */
 int crm_judge(const struct crm_view *view, struct failure *f);
 
-/* Runs one of the engine's programs to its end, in the pool. 0, or -errno and its own sentence. */
-int crm_run(const char *program, const char *const *arguments, unsigned patience_ms,
-	    struct failure *f);
-
 /* ---- asked ---- */
 
 /* The caller's, until done() is called. */
@@ -54,8 +50,8 @@ struct crm {
 	struct list waiting, asked;
 	bool runs;
 	char *text;
-	size_t len;
 	int r;
+	struct failure f;
 };
 
 void crm_init(struct crm *crm, struct pool *pool);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/cluster.h"
 #include "host/events.h"
 #include "host/tls.h"
 #include "lib/log.h"
@@ -138,7 +139,9 @@ static int open_tls(struct door *d, const char *where, struct failure *f)
 	d->api->certificate = tls_server_fingerprint(d->tls);
 	log_line(LOG_LEVEL_INFO, "listening on %s, certificate SHA256 %s", where,
 		 d->api->certificate);
-	return http_listen_tls(d->http, d->tcp, d->tls, f);
+	r = cluster_new(d->api->host, d->api->gate, d->tls, where, &d->cluster, f);
+	d->api->host->cluster = d->cluster;
+	return r < 0 ? r : http_listen_tls(d->http, d->tcp, d->tls, f);
 }
 
 /* ---- who is let in ---- */
@@ -252,8 +255,8 @@ void door_close(struct door *d)
 {
 	if (!d->api)
 		return;
+	cluster_close(d->cluster);
 	http_free(d->http);
-	tls_server_free(d->tls);
 	listener_done(&d->socket);
 	if (d->tcp >= 0)
 		close(d->tcp);
@@ -263,6 +266,9 @@ void door_close(struct door *d)
 
 void door_done(struct door *d)
 {
-	if (d->api)
-		gate_free(d->api->gate);
+	if (!d->api)
+		return;
+	cluster_free(d->cluster);
+	tls_server_free(d->tls);
+	gate_free(d->api->gate);
 }

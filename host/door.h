@@ -24,6 +24,7 @@ struct door {
 	struct listener socket;
 	int tcp;
 	struct tls_server *tls;
+	struct cluster *cluster;
 	sd_event_source *hup, *timer;
 };
 

@@ -17,6 +17,7 @@
 struct network;
 struct vm;
 struct ending;
+struct cluster;
 
 struct host {
 	sd_event *event;
@@ -34,7 +35,8 @@ struct host {
 	const char *importer; /* path of oya-import */
 	struct list intakes;
 	uint64_t intake_last;
-	struct ending *ending;   /* the host ends; or NULL */
+	struct ending *ending; /* the host ends; or NULL */
+	struct cluster *cluster; /* NULL: it does not listen, and can be in none */
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */
 	bool first;              /* the first start of the daemon since the host's */

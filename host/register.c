@@ -10,16 +10,15 @@
 
 #include "base/util.h"
 #include "host/clustered.h"
-#include "host/crm.h"
+#include "host/engine.h"
 #include "host/host.h"
 #include "host/store.h"
 #include "lib/log.h"
 
 #define CIBADMIN "/usr/sbin/cibadmin"
 #define CRM_RESOURCE "/usr/sbin/crm_resource"
-#define PATIENCE_MS 30000u
-#define SETTLE_S "600" /* that all the engine has begun may take */
-#define SETTLE_MS 620000u
+#define PATIENCE_S 30u
+#define SETTLE_S 620u     /* for all that the engine has begun */
 #define STOP_SLACK_S 120u /* beyond the time of the guest: its worker's end, a state written */
 
 struct registration {
@@ -54,10 +53,10 @@ static void end(struct registration *g)
 static int delete_xml(struct registration *g, const char *element, const char *after)
 {
 	char xml[VM_NAME_MAX + 64];
-	const char *const arguments[] = {"--delete", "--xml-text", xml, NULL};
+	const char *const command[] = {CIBADMIN, "--delete", "--xml-text", xml, NULL};
 
 	snprintf(xml, sizeof(xml), "<%s id=\"%s%s\"/>", element, g->id, after);
-	return crm_run(CIBADMIN, arguments, PATIENCE_MS, &g->f);
+	return engine_tool(command, PATIENCE_S, NULL, &g->f);
 }
 
 /* Only a link leads to a folder that other hosts may reach. */
@@ -79,13 +78,14 @@ static int tell_engine(struct registration *g)
 	const struct resource resource = {
 		.name = g->name, .uuid = g->uuid, .folder = g->folder, .stop_s = g->stop_s};
 	char *xml = resource_encode(&resource, &g->wish);
-	const char *const arguments[] = {"--modify", "--allow-create", "--xml-text", xml, NULL};
+	const char *const command[] = {CIBADMIN,     "--modify", "--allow-create",
+				       "--xml-text", xml,        NULL};
 	int r;
 
 	if (!xml)
 		return fail(&g->f, -ENOMEM, "out of memory");
 	(void)delete_xml(g, "rsc_location", "-hosts"); /* rules of before; or there are none */
-	r = crm_run(CIBADMIN, arguments, PATIENCE_MS, &g->f);
+	r = engine_tool(command, PATIENCE_S, NULL, &g->f);
 	free(xml);
 	return r;
 }
@@ -109,13 +109,13 @@ static void add(struct pool_work *w)
 
 static int stop(struct registration *g)
 {
-	const char *const stopped[] = {"--resource",      g->id,         "--meta",
-				       "--set-parameter", "target-role", "--parameter-value",
-				       "Stopped",         NULL};
-	static const char *const settle[] = {"--wait", "--timeout=" SETTLE_S, NULL};
-	int r = crm_run(CRM_RESOURCE, stopped, PATIENCE_MS, &g->f);
+	const char *const stopped[] = {
+		CRM_RESOURCE,  "--resource",        g->id,     "--meta", "--set-parameter",
+		"target-role", "--parameter-value", "Stopped", NULL};
+	static const char *const settle[] = {CRM_RESOURCE, "--wait", "--timeout=600", NULL};
+	int r = engine_tool(stopped, PATIENCE_S, NULL, &g->f);
 
-	return r < 0 ? r : crm_run(CRM_RESOURCE, settle, SETTLE_MS, &g->f);
+	return r < 0 ? r : engine_tool(settle, SETTLE_S, NULL, &g->f);
 }
 
 static void undo(struct pool_work *w)

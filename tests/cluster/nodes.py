@@ -258,16 +258,19 @@ class Node:
 
     # ---- services ----
 
-    def start_engine(self):
-        """corosync and pacemaker, with the cluster's configuration."""
+    def prepare_engine(self):
+        """The files of corosync and pacemaker, with the cluster's configuration."""
         put(self.path("/etc/corosync/corosync.conf"), self.cluster.corosync_conf())
         put(self.path("/etc/corosync/authkey"), self.cluster.authkey, 0o400)
-        self.spawn(["corosync", "-f"], "corosync.log")
-        wait_for(lambda: "LINK ID" in self.run("corosync-cfgtool", "-s", fine=False), f"{self.name}: no corosync", 10)
         seed = "/var/lib/pacemaker/cib/cib.xml"
         if not os.path.exists(self.path(seed)):
             put(self.path(seed), self.cluster.first_cib(), 0o600)
             self.run("chown", "hacluster:haclient", seed)
+
+    def start_engine(self):
+        self.prepare_engine()
+        self.spawn(["corosync", "-f"], "corosync.log")
+        wait_for(lambda: "LINK ID" in self.run("corosync-cfgtool", "-s", fine=False), f"{self.name}: no corosync", 10)
         self.spawn(["pacemakerd", "-f"], "pacemaker.log", env={"PCMK_logfile": "/var/log/pacemaker/pacemaker.log"})
 
     def start_oyad(self, *options):
@@ -278,7 +281,8 @@ class Node:
         self.boot()
         if self.cluster.oyad:
             self.start_oyad()
-        if self.cluster.engine:
+        # A member's oyad starts the engine itself.
+        if self.cluster.engine and not os.path.exists(self.path("/var/lib/oya/cluster.json")):
             self.start_engine()
 
 

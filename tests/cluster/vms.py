@@ -160,7 +160,12 @@ def start_hosts(cluster):
     if cluster.oyad:
         write_members(cluster)
     for node in cluster.nodes:
-        node.start_engine()
+        if cluster.oyad:  # reads who is a member, and starts the engine
+            node.prepare_engine()
+            node.oyad.end()
+            node.start_oyad()
+        else:
+            node.start_engine()
     cluster.wait_online(*cluster.nodes)
 
 

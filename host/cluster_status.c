@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the engine says of the cluster: hosts, quorum, fencing, resources, links. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "host/cluster_status.h"
+#include "lib/xml.h"
+
+#define RESOURCES_MAX 1024u
+
+static bool is_true(const char **attributes, const char *name)
+{
+	const char *value = xml_attribute(attributes, name);
+
+	return value && strcmp(value, "true") == 0;
+}
+
+static bool ends(const char *path, const char *with)
+{
+	size_t len = strlen(path), tail = strlen(with);
+
+	return len >= tail && strcmp(path + len - tail, with) == 0;
+}
+
+/* ---- crm_mon ---- */
+
+static void on_node(json_t *status, const char **attributes)
+{
+	static const char *const words[] = {"online", "standby", "unclean"};
+	const char *name = xml_attribute(attributes, "name");
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "members"), i, one)
+	{
+		const char *own = json_string_value(json_object_get(one, "name"));
+
+		for (size_t k = 0; name && own && strcmp(name, own) == 0 && k < ARRAY_LEN(words);
+		     k++)
+			json_object_set_new(one, words[k],
+					    json_boolean(is_true(attributes, words[k])));
+	}
+}
+
+static void on_resource(json_t *status, const char **attributes)
+{
+	const char *agent = xml_attribute(attributes, "resource_agent");
+	const char *name = xml_attribute(attributes, "id");
+	const char *role = xml_attribute(attributes, "role");
+	json_t *list = json_object_get(status, "resources");
+
+	if (!agent || !name)
+		return;
+	if (strncmp(agent, "stonith:", 8) == 0)
+		json_object_set_new(status, "fence_devices", json_true());
+	else if (json_array_size(list) < RESOURCES_MAX)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s, s:b, s:n}", "name", name, "agent",
+						agent, "state", role ? role : "unknown", "failed",
+						is_true(attributes, "failed"), "host"));
+}
+
+/* Of the resource that has come last. */
+static void on_host_of_resource(json_t *status, const char **attributes)
+{
+	json_t *list = json_object_get(status, "resources");
+	const char *name = xml_attribute(attributes, "name");
+
+	if (name && json_array_size(list))
+		json_object_set_new(json_array_get(list, json_array_size(list) - 1), "host",
+				    json_string(name));
+}
+
+static void on_begin(void *ctx, const char *path, const char **attributes)
+{
+	json_t *status = ctx;
+	const char *name;
+
+	if (ends(path, "/summary/current_dc")) {
+		name = is_true(attributes, "present") ? xml_attribute(attributes, "name") : NULL;
+		json_object_set_new(status, "coordinator", name ? json_string(name) : json_null());
+		json_object_set_new(status, "quorum",
+				    json_boolean(name && is_true(attributes, "with_quorum")));
+	} else if (ends(path, "/summary/cluster_options")) {
+		json_object_set_new(status, "fence_enabled",
+				    json_boolean(is_true(attributes, "stonith-enabled")));
+	} else if (ends(path, "/nodes/node")) {
+		on_node(status, attributes);
+	} else if (ends(path, "/resource")) {
+		on_resource(status, attributes);
+	} else if (ends(path, "/resource/node")) {
+		on_host_of_resource(status, attributes);
+	}
+}
+
+static void on_end(void *ctx, const char *path, const char *text)
+{
+	(void)ctx;
+	(void)path;
+	(void)text;
+}
+
+static void put_words(json_t *status, const struct members *m)
+{
+	bool devices = json_is_true(json_object_get(status, "fence_devices"));
+	bool enabled = json_is_true(json_object_get(status, "fence_enabled"));
+	unsigned online = 0, needed = m->count == 2 ? 1 : m->count / 2 + 1;
+	char text[160];
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "members"), i, one)
+	{
+		online += json_is_true(json_object_get(one, "online"));
+	}
+	snprintf(text, sizeof(text), "%u of %u hosts are online, %u %s needed%s", online, m->count,
+		 needed, needed == 1 ? "is" : "are",
+		 m->count == 2 ? " once both have seen each other" : "");
+	json_object_set_new(status, "quorum_reason", json_string(text));
+	json_object_set_new(status, "fencing", json_boolean(devices && enabled));
+	json_object_del(status, "fence_devices");
+	json_object_del(status, "fence_enabled");
+}
+
+json_t *cluster_status_new(const struct members *m)
+{
+	json_t *list = json_array();
+	char uuid[GUID_TEXT_LEN];
+
+	guid_format(&m->uuid, uuid);
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct member *one = &m->member[i];
+		json_t *links = json_array();
+
+		for (unsigned k = 0; k < one->links; k++)
+			json_array_append_new(links, json_pack("{s:s, s:n}", "address",
+							       one->link[k], "connected"));
+		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:o}", "name",
+						      one->name, "id", (int)one->id, "api",
+						      one->peer.name, "online", 0, "standby", 0,
+						      "unclean", 0, "links", links));
+	}
+	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[]}", "name", m->name, "uuid", uuid,
+			 "number", (json_int_t)m->number, "coordinator", "quorum", 0, "fencing", 0,
+			 "members", list, "resources");
+}
+
+int cluster_status_take_engine(json_t *status, const struct members *m, const char *text,
+			       size_t len, struct failure *f)
+{
+	static const struct xml_calls calls = {.begin = on_begin, .end = on_end};
+	int r = len ? xml_parse(text, len, &calls, status, "the status of the cluster", f) : 0;
+
+	put_words(status, m);
+	return r;
+}
+
+/* ---- corosync-cfgtool -n ---- */
+
+void cluster_status_take_links(json_t *status, const char *text)
+{
+	json_t *of = NULL, *one;
+	unsigned id, number;
+	size_t i;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		line += strspn(line, " \t");
+		if (sscanf(line, "nodeid: %9u", &id) == 1) {
+			of = NULL;
+			json_array_foreach(json_object_get(status, "members"), i, one)
+			{
+				if (json_integer_value(json_object_get(one, "id")) == id)
+					of = json_object_get(one, "links");
+			}
+		} else if (sscanf(line, "LINK: %9u", &number) == 1 && json_array_get(of, number)) {
+			const char *end = strchr(line, '\n');
+			const char *cut = strstr(line, "disconnected");
+
+			json_object_set_new(json_array_get(of, number), "connected",
+					    json_boolean(!(cut && (!end || cut < end))));
+		}
+	}
+}
