@@ -78,6 +78,8 @@ static const struct command_option cluster_options[] = {
 	 0},
 	{"failback", NULL, NULL,
 	 "it goes back to a host that is preferred, as soon as\nthat is there again", 0},
+	{"quick", NULL, NULL,
+	 "it moves by being stopped as its settings say, saved for\none; default: live", 0},
 	{"remove", NULL, NULL, "stop it, and take it out of the cluster", 0},
 	{0},
 };
@@ -178,7 +180,7 @@ static const struct command_option top_options[] = {
 	"hosts of the cluster reach under one path; its name in /var/lib/oya/vms is a link to\n"  \
 	"that. What is not given is as by default, also of a VM that is there already."
 
-#define JOIN_TEXT                                                                              \
+#define JOIN_TEXT                                                                                   \
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
 	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
 

@@ -77,6 +77,8 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = set_restart(body, restart, &f);
 	if (r == 0 && command_value(c, "failback"))
 		r = json_object_set_new(body, "failback", json_true());
+	if (r == 0 && command_value(c, "quick"))
+		r = json_object_set_new(body, "live", json_false());
 	if (r < 0)
 		command_refuse(c, "%s", f.text);
 	return r == 0;

@@ -72,6 +72,8 @@ const struct http_route api_routes[] = {
 	{HTTP_DELETE, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_unregister_vm},
 	{HTTP_POST, "/v1/clustered/{vm}/start", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_start_clustered},
+	{HTTP_POST, "/v1/clustered/{vm}/migrate", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_migrate_clustered},
 	{HTTP_POST, "/v1/clustered/{vm}/stop", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_stop_clustered},
 	{HTTP_POST, "/v1/incoming", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_take_vm},

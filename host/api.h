@@ -94,6 +94,7 @@ void api_stop_vm(struct http_request *r, void *owner);
 void api_save_vm(struct http_request *r, void *owner);
 void api_discard_state(struct http_request *r, void *owner);
 void api_start_clustered(struct http_request *r, void *owner);
+void api_migrate_clustered(struct http_request *r, void *owner);
 void api_register_vm(struct http_request *r, void *owner);
 void api_unregister_vm(struct http_request *r, void *owner);
 void api_stop_clustered(struct http_request *r, void *owner);

@@ -64,6 +64,29 @@ void api_stop_clustered(struct http_request *r, void *owner)
 		api_fail(r, code, &f);
 }
 
+void api_migrate_clustered(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"uuid", JSON_STRING}, {"node", JSON_STRING}};
+	struct api *api = owner;
+	const char *node;
+	struct failure f;
+	struct guid uuid;
+	struct job *job;
+	int code;
+
+	if (!api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	node = json_string_value(json_object_get(r->body, "node"));
+	code = take_uuid(r, &uuid, &f);
+	if (code == 0)
+		code = clustered_migrate(api->host, http_param(r, "vm"), &uuid, node ? node : "",
+					 &job, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
+}
+
 void api_register_vm(struct http_request *r, void *owner)
 {
 	struct vm *vm = api_vm(owner, r);

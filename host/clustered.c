@@ -12,6 +12,8 @@
 #include "base/util.h"
 #include "host/cluster.h"
 #include "host/ending.h"
+#include "host/incoming.h"
+#include "host/migrate.h"
 #include "host/moves.h"
 #include "host/store.h"
 #include "lib/lease.h"
@@ -412,10 +414,36 @@ static void on_stopped(void *ctx, const char *sentence)
 
 	if (sentence)
 		tell_left(l, sentence);
-	else if (vm && vm->clustered)
+	else if (vm && vm->clustered && !vm->migration) /* whose end comes yet */
 		leave(l, vm);
 	else
 		tell_left(l, NULL);
+}
+
+/* One that was to come does not run here; unless nobody can tell, since the daemon ends. */
+static void on_gone(void *ctx, const char *sentence)
+{
+	struct leaving *l = ctx;
+
+	tell_left(l, l->host->ends ? sentence : NULL);
+}
+
+static int stop_now(struct vm *vm, struct leaving *l, struct failure *f)
+{
+	struct failure ignored;
+
+	if (vm->incoming) {
+		if (vm_wait(vm, VM_OFF, on_gone, l) < 0)
+			return fail(f, -ENOMEM, "cannot stop the VM '%s': out of memory", vm->name);
+		(void)incoming_undo(vm, NULL, NULL, &ignored); /* or it is being undone */
+		return 0;
+	}
+	if (vm->making)
+		return fail(f, -EBUSY, "cannot stop the VM '%s': it is being changed", vm->name);
+	if (vm->life != VM_OFF && vm->life != VM_SAVED)
+		return ending_start_one(vm, on_stopped, l, f);
+	on_stopped(l, NULL);
+	return 0;
 }
 
 static struct leaving *leaving_new(struct host *h, const char *name, const char *uuid)
@@ -446,7 +474,7 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
 	struct vm *vm = host_find(h, name);
 	char text[GUID_TEXT_LEN];
 	struct leaving *l;
-	int r = 0;
+	int r;
 
 	guid_format(uuid, text);
 	call_off(h, name);
@@ -454,20 +482,30 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
 		done(ctx, NULL);
 		return 0;
 	}
-	if (vm->making)
-		return fail(f, -EBUSY, "cannot stop the VM '%s': it is being changed", name);
 	l = leaving_new(h, name, text);
 	if (!l)
 		return fail(f, -ENOMEM, "cannot stop the VM '%s': out of memory", name);
 	l->done = done;
 	l->ctx = ctx;
-	if (vm->life == VM_OFF || vm->life == VM_SAVED)
-		on_stopped(l, NULL);
-	else
-		r = ending_start_one(vm, on_stopped, l, f);
+	r = stop_now(vm, l, f);
 	if (r < 0)
 		free(l);
 	return r;
+}
+
+/* ---- moved ---- */
+
+int clustered_migrate(struct host *h, const char *name, const struct guid *uuid, const char *node,
+		      struct job **ret_job, struct failure *f)
+{
+	struct migrate_wish wish = {.bandwidth = 0};
+	struct vm *vm = host_find(h, name);
+	int r;
+
+	if (!vm || !vm->clustered || !guid_equal(&vm->settings->uuid, uuid))
+		return fail(f, -EBUSY, "the VM '%.80s' of the cluster is not here", name);
+	r = cluster_peer(h->cluster, node, &wish.peer, f);
+	return r < 0 ? r : migrate_start(vm, &wish, ret_job, f);
 }
 
 /* ---- put away ---- */

@@ -15,6 +15,7 @@
 #define PREFERRED 1000
 #define START_S 120u
 #define MONITOR_S 30u
+#define MIGRATE_S 3600u /* a large one on a slow link */
 
 static const char *const priorities[] = {"low", "normal", "high"};
 
@@ -60,9 +61,10 @@ int resource_decode(json_t *body, struct resource_wish *ret_wish, struct failure
 {
 	static const struct field fields[] = {
 		{"preferred", JSON_ARRAY}, {"possible", JSON_ARRAY}, {"priority", JSON_STRING},
-		{"failback", JSON_TRUE},   {"restart", JSON_OBJECT},
+		{"failback", JSON_TRUE},   {"restart", JSON_OBJECT}, {"live", JSON_TRUE},
 	};
-	struct resource_wish w = {.priority = RESOURCE_NORMAL, .restarts = 1, .within_s = 900};
+	struct resource_wish w = {
+		.priority = RESOURCE_NORMAL, .live = true, .restarts = 1, .within_s = 900};
 	int r = fields_check_of(WHAT, body, "the request", fields, ARRAY_LEN(fields), f);
 
 	if (r == 0)
@@ -77,6 +79,7 @@ int resource_decode(json_t *body, struct resource_wish *ret_wish, struct failure
 	if (r < 0)
 		return r;
 	field_bool(body, "failback", &w.failback);
+	field_bool(body, "live", &w.live);
 	*ret_wish = w;
 	return 0;
 }
@@ -134,6 +137,7 @@ static void put_primitive(FILE *to, const struct resource *r, const struct resou
 	put_pair(to, r->name, "value", "uuid", r->uuid);
 	put_pair(to, r->name, "value", "folder", r->folder);
 	fprintf(to, "</instance_attributes><meta_attributes id=\"vm-%s-meta\">", r->name);
+	put_pair(to, r->name, "meta", "allow-migrate", w->live ? "true" : "false");
 	put_number(to, r->name, "priority", ranks[w->priority]);
 	put_number(to, r->name, "resource-stickiness", w->failback ? 1 : STAYS);
 	put_number(to, r->name, "migration-threshold", w->restarts + 1);
@@ -141,6 +145,8 @@ static void put_primitive(FILE *to, const struct resource *r, const struct resou
 	fputs("</meta_attributes><operations>", to);
 	put_operation(to, r->name, "start", 0, START_S);
 	put_operation(to, r->name, "stop", 0, r->stop_s);
+	put_operation(to, r->name, "migrate_to", 0, MIGRATE_S);
+	put_operation(to, r->name, "migrate_from", 0, MONITOR_S);
 	put_operation(to, r->name, "monitor", 10, MONITOR_S);
 	put_operation(to, r->name, "monitor", 60, MONITOR_S);
 	fputs("</operations></primitive>", to);

@@ -31,6 +31,7 @@ struct resource_wish {
 	struct resource_hosts preferred; /* the first most */
 	struct resource_hosts possible;  /* none: all */
 	unsigned priority;               /* enum resource_priority: who starts first, and stays */
+	bool live;                       /* how it moves; else it is stopped, as its settings say */
 	bool failback;                   /* to a host that is preferred, as soon as it is back */
 	uint64_t restarts, within_s;     /* on one host, before another one gets it */
 };

@@ -234,7 +234,7 @@ def _(place):
         c[1].start_oyad()
         d = c[1].oyad
         d.done("POST", "/v1/vms/web/start")
-        d.refused("POST", "/v1/vms/web/cluster", {}, 409, "cibadmin refuses")  # there is no engine
+        d.refused("POST", "/v1/vms/web/cluster", {}, 409, "cibadmin failed")  # there is no engine
         check(not d.vm("web")["clustered"] and not os.path.exists(os.path.join(vm.folder, "clustered")), "a mark is left")
         body = {"uuid": vm.uuid, "folder": vm.folder}
         d.refused("POST", "/v1/clustered/web/start", body, 409, "a VM of this host alone")
@@ -243,3 +243,25 @@ def _(place):
         d.refused("POST", "/v1/clustered/web/start", {**body, "folder": "x"}, 400, "'folder'")
         d.good("POST", "/v1/clustered/other/stop", {"uuid": vm.uuid}, 204)
         d.done("POST", "/v1/vms/web/stop", {"off": True})
+
+
+@cluster_test("a_vm_that_the_engine_moves_live_runs_on_there_by_the_certificates_of_the_hosts")
+def _(place):
+    with Cluster(place, 2, start=False) as c:
+        vm = ClusterVm(c, live=True)
+        start(c, vm)
+        here = vm.wait_on(*c.nodes)
+        for _ in range(2):
+            there = c[3 - here.number]
+            worker, before = vm.worker_pid(), vm.count()
+            c[1].run("crm_resource", "--resource", "vm-web", "--move", "--node", there.name)
+            vm.wait_on(there)
+            check(vm.worker_pid() != worker and vm.count() > before, "it is the same worker")
+            wait_for(lambda h=here: h.oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was", 20)
+            check(there.oyad.vm("web")["clustered"], "nobody there knows whose it is")
+            done = [job for job in here.oyad.good("GET", "/v1/jobs")["jobs"] if job["what"] == "migrate"]
+            check(done and done[-1]["state"] == "done", f"it did not move live: {done}")
+            wait_for(lambda t=there: c.where("vm-web") == [t.name], f"the engine has it elsewhere: {c.told()}", 20)
+            c[1].run("crm_resource", "--resource", "vm-web", "--clear")
+            here = there
+        check(c.fenced() == [], f"fenced: {c.fenced()}")

@@ -23,7 +23,7 @@ def nvpairs(identity, values):
 class ClusterVm:
     """A VM whose guest counts on its disk, from where it had come to; it says so when another has written."""
 
-    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started", stop="off"):
+    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started", stop="off", live=False):
         self.cluster = cluster
         self.name = name
         self.uuid = str(uuid.uuid4())
@@ -31,6 +31,7 @@ class ClusterVm:
         self.disk = os.path.join(self.folder, "disk.raw")
         self.prefer = prefer
         self.initially = initially
+        self.live = live
         os.mkdir(self.folder)
         with open(self.disk, "wb") as f:
             f.truncate(1 << 20)
@@ -48,6 +49,7 @@ class ClusterVm:
         ops += f'<op id="{identity}-s" name="start" interval="0" timeout="60s"/>'
         ops += f'<op id="{identity}-t" name="stop" interval="0" timeout="60s"/>'
         role = f'<nvpair id="{identity}-role" name="target-role" value="{self.initially}"/>'
+        role += f'<nvpair id="{identity}-live" name="allow-migrate" value="{str(self.live).lower()}"/>'
         role += f'<nvpair id="{identity}-stays" name="resource-stickiness" value="10"/>'
         role = f'<meta_attributes id="{identity}-meta">{role}</meta_attributes>'
         return f'<primitive id="{identity}" class="ocf" provider="oya" type="vm">{values}{role}<operations>{ops}</operations></primitive>'
