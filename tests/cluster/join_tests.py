@@ -140,9 +140,11 @@ def _(place):
         with open(access, encoding="utf-8") as f:
             kept = f.read()
         late = json.loads(kept)
-        late["tokens"][0]["expires"] = int(time.time()) - 1
+        for one in late["tokens"]:
+            one["expires"] = int(time.time()) - 1
         write(access, json.dumps(late))
         tell(c[1], "HUP")
+        wait_for(lambda: "was read again" in c[1].oyad.errors(), "access.json is not read again")
         refused(c[2], "unknown or has expired", "cluster", "join", word)
         check(bare(c[2]) and numbers(c[1]) == {1}, "something has changed")
         # A cluster that somebody else has made.
