@@ -363,6 +363,8 @@ int access_order_decode(json_t *body, int64_t now_s, struct access_order *ret_or
 		r = decode_rights(body, &rights, f);
 	if (r < 0)
 		return r;
+	if (rights.role == HTTP_JOINER)
+		return REFUSE(f, "a joiner's token is made by 'oya cluster token' alone");
 	if (!name || !vm_name_allowed(name))
 		return REFUSE(f, "'%.80s' is no name of a token", name ? name : "");
 	if (n < 1 || n > ACCESS_DAYS_MAX)

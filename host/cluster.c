@@ -285,7 +285,7 @@ static void on_offered(struct cluster_task *t)
 /* The one of the next id. */
 static void go_round(struct cluster_task *t)
 {
-	const struct members *old = &t->c->members;
+	const struct members *old = &t->seen; /* ours may be the next one by now */
 	const struct member *m = NULL;
 
 	for (unsigned i = 0; i < old->count; i++) {

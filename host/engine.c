@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/engine.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/crypto.h>
@@ -238,6 +239,22 @@ int engine_write(const struct members *m, const char *key, struct failure *f)
 	return r;
 }
 
+/* Else a host that joins another cluster brings this one's along. */
+static int forget_resources(struct failure *f)
+{
+	DIR *list = opendir(CIB);
+	struct dirent *entry;
+	int r = 0;
+
+	while (list && r == 0 && (entry = readdir(list))) {
+		if (strncmp(entry->d_name, "cib", 3) == 0)
+			r = store_remove(CIB, entry->d_name, f);
+	}
+	if (list)
+		closedir(list);
+	return r;
+}
+
 int engine_clean(struct failure *f)
 {
 	struct stat st;
@@ -252,13 +269,7 @@ int engine_clean(struct failure *f)
 	}
 	if (r == 0 && stat(ETC "/" SAVED, &st) == 0)
 		r = store_rename(ETC "/" SAVED, ETC "/" CONF, f);
-	/* Else a host that joins another cluster brings this one's resources along. */
-	if (r == 0 && stat(CIB, &st) == 0) {
-		r = store_remove_folder(CIB, f);
-		if (r == 0 && (mkdir(CIB, 0750) < 0 || chown(CIB, st.st_uid, st.st_gid) < 0))
-			r = fail(f, -errno, "cannot make " CIB " anew: %s", strerror(errno));
-	}
-	return r;
+	return r < 0 ? r : forget_resources(f);
 }
 
 /* ---- as processes ---- */
@@ -341,6 +352,24 @@ static void stop_process(const char *run, const char *name)
 	(void)unlink(path);
 }
 
+/* By the last line of what it has said. */
+static int ended_at_once(const char *run, struct failure *f)
+{
+	char path[PATH_MAX], *text, *end;
+	struct failure ignored;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/corosync.log", run);
+	if (store_read(path, CONF_BYTES_MAX, &text, &len, &ignored) < 0)
+		return fail(f, -EIO, "Corosync ends at once, without a word");
+	while (len && text[len - 1] == '\n')
+		text[--len] = '\0';
+	end = strrchr(text, '\n');
+	fail(f, -EIO, "Corosync ends at once: %.300s", end ? end + 1 : text);
+	free(text);
+	return -EIO;
+}
+
 /* Pacemaker ends at once where Corosync does not answer yet. */
 static int wait_for_corosync(const char *run, struct failure *f)
 {
@@ -350,8 +379,7 @@ static int wait_for_corosync(const char *run, struct failure *f)
 
 	while ((r = engine_tool(ask, TOOL_S, NULL, f)) < 0 && now_ms() < until) {
 		if (!find(run, "corosync"))
-			return fail(f, -EIO, "Corosync ends at once: %s/corosync.log tells why",
-				    run);
+			return ended_at_once(run, f);
 		nap();
 	}
 	return r;
