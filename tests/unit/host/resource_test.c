@@ -56,6 +56,7 @@ static void a_wish_for_nothing_is_one_with_defaults(void **state)
 	(void)state;
 	assert_has(xml, "<primitive id=\"vm-web\" class=\"ocf\" provider=\"oya\" type=\"vm\">");
 	assert_has(xml, "name=\"folder\" value=\"/shared/&#34;a&#38;b&#34;\"/>");
+	assert_has(xml, "name=\"allow-migrate\" value=\"true\"/>");
 	assert_has(xml, "name=\"priority\" value=\"10\"/>");
 	assert_has(xml, "name=\"migration-threshold\" value=\"2\"/>");
 	assert_has(xml, "name=\"failure-timeout\" value=\"900\"/>");
@@ -68,9 +69,10 @@ static void a_wish_for_nothing_is_one_with_defaults(void **state)
 
 static void hosts_become_rules(void **state)
 {
-	char *xml = encode("{\"preferred\": [\"n1\", \"n2\"], \"possible\": [\"n1\", \"n3\"], "
-			   "\"priority\": \"high\", \"failback\": true, "
-			   "\"restart\": {\"most\": 0, \"within\": 60}}");
+	char *xml = encode(
+		"{\"live\": false, \"preferred\": [\"n1\", \"n2\"], \"possible\": [\"n1\", \"n3\"], "
+		"\"priority\": \"high\", \"failback\": true, "
+		"\"restart\": {\"most\": 0, \"within\": 60}}");
 
 	(void)state;
 	assert_has(xml, "<rsc_location id=\"vm-web-hosts\" rsc=\"vm-web\">");
@@ -81,6 +83,7 @@ static void hosts_become_rules(void **state)
 	assert_has(xml, "<rule id=\"vm-web-possible\" score=\"-INFINITY\" boolean-op=\"and\">");
 	assert_has(xml, "id=\"vm-web-possible-is-1\" attribute=\"#uname\" operation=\"ne\" "
 			"value=\"n3\"/></rule></rsc_location>");
+	assert_has(xml, "name=\"allow-migrate\" value=\"false\"/>");
 	assert_has(xml, "name=\"priority\" value=\"20\"/>");
 	assert_has(xml, "name=\"resource-stickiness\" value=\"1\"/>");
 	assert_has(xml, "name=\"migration-threshold\" value=\"1\"/>");
