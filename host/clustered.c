@@ -15,6 +15,7 @@
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "host/moves.h"
+#include "host/save.h"
 #include "host/store.h"
 #include "lib/lease.h"
 #include "lib/log.h"
@@ -219,22 +220,37 @@ static struct vm *take_in(struct clustering *c)
 	return vm;
 }
 
+/* One that was listed here, off, may have been changed by another host. */
+static void renew(struct vm *vm, struct clustering *c)
+{
+	if (!c->settings || (vm->life != VM_OFF && vm->life != VM_SAVED))
+		return;
+	settings_free(vm->settings);
+	vm->settings = c->settings;
+	c->settings = NULL;
+	vm->version++;
+	vm->saved = save_exists(vm->folder);
+	vm_move(vm, vm->saved ? VM_SAVED : VM_OFF);
+}
+
 static int begin(struct clustering *c, struct vm *vm)
 {
+	int r;
+
 	if (vm->making)
 		return fail(&c->f, -EBUSY, "it is being made or put away");
 	if (strcmp(vm->uuid, c->uuid) != 0)
 		return fail(&c->f, -EEXIST, "there is another VM of that name, with the UUID %s",
 			    vm->uuid);
-	if (!vm->clustered)
-		return fail(&c->f, -EBUSY,
-			    "it is a VM of this host alone; its folder has to be elsewhere than "
-			    "in %s",
-			    c->vms);
+	vm->clustered = true; /* its link was looked at */
 	if (vm->life == VM_RUNNING || vm->life == VM_PAUSED || vm->life == VM_STARTING)
 		return 0;
+	renew(vm, c);
 	vm->lease_force = c->force;
-	return vm_start(vm, &c->f);
+	r = vm_start(vm, &c->f);
+	if (r < 0)
+		vm->lease_force = 0;
+	return r;
 }
 
 /* What it waited for is there: whether it is still wanted. */

@@ -237,12 +237,15 @@ def _(place):
         d.refused("POST", "/v1/vms/web/cluster", {}, 409, "cibadmin failed")  # there is no engine
         check(not d.vm("web")["clustered"] and not os.path.exists(os.path.join(vm.folder, "clustered")), "a mark is left")
         body = {"uuid": vm.uuid, "folder": vm.folder}
-        d.refused("POST", "/v1/clustered/web/start", body, 409, "a VM of this host alone")
         d.refused("POST", "/v1/clustered/web/start", {**body, "uuid": str(uuid.uuid4())}, 409, "has another UUID")
         d.refused("POST", "/v1/clustered/web/start", {**body, "folder": "/nowhere"}, 409, "/nowhere")
         d.refused("POST", "/v1/clustered/web/start", {**body, "folder": "x"}, 400, "'folder'")
         d.good("POST", "/v1/clustered/other/stop", {"uuid": vm.uuid}, 204)
-        d.done("POST", "/v1/vms/web/stop", {"off": True})
+        # An engine that was told of it by its own tools finds it running.
+        d.good("POST", "/v1/clustered/web/start", body, 204)
+        check(d.vm("web")["clustered"] and d.vm("web")["state"] == "running", f"{d.vm('web')}")
+        d.good("POST", "/v1/clustered/web/stop", {"uuid": vm.uuid}, 204)
+        check([v["name"] for v in d.good("GET", "/v1/vms")["vms"]] == ["own"], "it is still listed")
 
 
 @cluster_test("a_vm_that_the_engine_moves_live_runs_on_there_by_the_certificates_of_the_hosts")
