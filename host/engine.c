@@ -274,35 +274,35 @@ int engine_clean(struct failure *f)
 
 /* ---- as processes ---- */
 
-static void pid_path(const char *run, const char *name, char path[PATH_MAX])
+static void pid_path(const char *run, const char *program, char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX, "%s/%s.pid", run, name);
+	snprintf(path, PATH_MAX, "%s%s.pid", run, strrchr(program, '/'));
 }
 
-/* The process that was noted, when it still is that program; 0: none. */
-static pid_t find(const char *run, const char *name)
+/* The process that was noted, when it still is that program; 0: none. One that has ended and was
+ * not waited for has no command line any more. */
+static pid_t find(const char *run, const char *program)
 {
-	char path[PATH_MAX], comm[32] = "", *text;
+	char path[PATH_MAX], line[64] = "", *text;
 	struct failure ignored;
 	size_t len;
 	long pid;
 	int fd;
 
-	pid_path(run, name, path);
+	pid_path(run, program, path);
 	if (store_read(path, 32, &text, &len, &ignored) < 0)
 		return 0;
 	pid = strtol(text, NULL, 10);
 	free(text);
 	if (pid <= 1 || pid > INT32_MAX || waitpid((pid_t)pid, NULL, WNOHANG) == (pid_t)pid)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, comm, sizeof(comm) - 1) <= 0)
-		comm[0] = '\0';
+	if (fd < 0 || read(fd, line, sizeof(line) - 1) <= 0)
+		line[0] = '\0';
 	if (fd >= 0)
 		close(fd);
-	comm[strcspn(comm, "\n")] = '\0';
-	return strcmp(comm, name) == 0 ? (pid_t)pid : 0;
+	return strcmp(line, program) == 0 ? (pid_t)pid : 0;
 }
 
 static int start_process(const char *run, const char *program, struct failure *f)
@@ -315,7 +315,7 @@ static int start_process(const char *run, const char *program, struct failure *f
 	pid_t pid;
 	int fd, r;
 
-	if (find(run, name))
+	if (find(run, program))
 		return 0;
 	snprintf(path, sizeof(path), "%s/%s.log", run, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -336,19 +336,19 @@ static void nap(void)
 	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 }
 
-static void stop_process(const char *run, const char *name)
+static void stop_process(const char *run, const char *program)
 {
 	int64_t until = now_ms() + STOP_S * INT64_C(1000);
 	char path[PATH_MAX];
-	pid_t pid = find(run, name);
+	pid_t pid = find(run, program);
 
 	if (pid)
 		kill(pid, SIGTERM);
-	while (find(run, name) && now_ms() < until)
+	while (find(run, program) && now_ms() < until)
 		nap();
-	if (find(run, name))
+	if (find(run, program))
 		kill(pid, SIGKILL);
-	pid_path(run, name, path);
+	pid_path(run, program, path);
 	(void)unlink(path);
 }
 
@@ -378,7 +378,7 @@ static int wait_for_corosync(const char *run, struct failure *f)
 	int r;
 
 	while ((r = engine_tool(ask, TOOL_S, NULL, f)) < 0 && now_ms() < until) {
-		if (!find(run, "corosync"))
+		if (!find(run, COROSYNC))
 			return ended_at_once(run, f);
 		nap();
 	}
@@ -408,8 +408,8 @@ int engine_stop(const char *run, struct failure *f)
 
 	if (sd_booted() > 0)
 		return engine_tool(disable, 2 * STOP_S, NULL, f);
-	stop_process(run, "pacemakerd");
-	stop_process(run, "corosync");
+	stop_process(run, PACEMAKERD);
+	stop_process(run, COROSYNC);
 	return 0;
 }
 

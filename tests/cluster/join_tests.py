@@ -6,7 +6,7 @@ import os
 import time
 
 from harness import Paths, check, test, wait_for
-from nodes import Cluster
+from nodes import Cluster, put
 
 
 def join_test(name):
@@ -72,13 +72,21 @@ def names(node):
     return [m["name"] for m in node.oyad.good("GET", "/v1/cluster/members")["members"]]
 
 
-def bare(node):
-    """Nothing of a cluster is left on it."""
-    status, _, _ = node.oyad.ask("GET", "/v1/cluster")
-    left = [p for p in ("/etc/corosync/authkey", "/var/lib/oya/cluster.json", "/var/lib/oya/cluster-joining.json")
-            if os.path.exists(node.path(p))]  # fmt: skip
-    engine = node.run("sh", "-c", "pgrep -x corosync; pgrep -x pacemakerd; true")
-    return status == 404 and not left and not engine.strip()
+def left(node):
+    """What is on it of a cluster."""
+    status, _, answer = node.oyad.ask("GET", "/v1/cluster")
+    files = ("/etc/corosync/authkey", "/var/lib/oya/cluster.json", "/var/lib/oya/cluster-joining.json")
+    found = [path for path in files if os.path.exists(node.path(path))]
+    engine = node.run("sh", "-c", "pgrep -ax 'corosync|pacemakerd'; true").split("\n")
+    return [*found, *filter(None, engine), *([] if status == 404 else [answer])]
+
+
+def apart(one, other, seconds=120):
+    """The second is no member of the first's cluster, and has nothing of it."""
+    end = time.monotonic() + seconds
+    while names(one) != [one.name] or left(other):
+        check(time.monotonic() < end, f"of the join is left: {names(one)}, {left(other)}")
+        time.sleep(0.2)
 
 
 def known(*nodes):
@@ -97,7 +105,7 @@ def _(place):
         oya(c[2], "cluster", "join", word)
         known(c[1], c[2])
         refused(c[3], "", "cluster", "join", word)
-        check(bare(c[3]), "a refused host has something")
+        check(not left(c[3]), f"a refused host has {left(c[3])}")
         join(c[3], c[2])
         known(*c.nodes)
         status = oya(c[3], "cluster", "status")
@@ -109,11 +117,11 @@ def _(place):
         check(conf.startswith("# Written by oyad") and "two_node" not in conf, conf)
         oya(c[2], "cluster", "leave")
         known(c[1], c[3])
-        check(bare(c[2]), "who has left has something")
+        check(not left(c[2]), f"who has left has {left(c[2])}")
         refused(c[1], "is online", "cluster", "remove", "n3")
         oya(c[1], "cluster", "destroy")
         for node in c.nodes:
-            wait_for(lambda node=node: bare(node), f"{node.name} has something left", 60)
+            wait_for(lambda node=node: not left(node), f"{node.name} has something left", 60)
 
 
 @join_test("what_stands_in_the_way_of_a_join_is_told_at_once_and_changes_nothing")
@@ -127,7 +135,7 @@ def _(place):
             (word.replace(word.split(".")[2][:8], "00000000"), "certificate of 10.77.0.1:7070 is another one"),
         ):
             refused(c[2], sentence, "cluster", "join", wrong)
-            check(bare(c[2]) and numbers(c[1]) == {1}, f"{wrong}: something has changed")
+            check(not left(c[2]) and numbers(c[1]) == {1}, f"{wrong}: something has changed")
         # A VM of one name, and an address that is none of this host's.
         for node in c.nodes:
             node.oyad.make("web")
@@ -142,17 +150,16 @@ def _(place):
         late = json.loads(kept)
         for one in late["tokens"]:
             one["expires"] = int(time.time()) - 1
-        write(access, json.dumps(late))
+        put(access, json.dumps(late), 0o600)
         tell(c[1], "HUP")
         wait_for(lambda: "was read again" in c[1].oyad.errors(), "access.json is not read again")
         refused(c[2], "unknown or has expired", "cluster", "join", word)
-        check(bare(c[2]) and numbers(c[1]) == {1}, "something has changed")
+        check(not left(c[2]) and numbers(c[1]) == {1}, "something has changed")
         # A cluster that somebody else has made.
-        with open(c[2].path("/etc/corosync/corosync.conf"), encoding="utf-8") as f:
-            before = f.read()
-        write(c[2].path("/etc/corosync/corosync.conf"), "totem {\ncluster_name: other\n}\n")
+        before = "totem {\n\tcluster_name: debian\n}\n"  # as the package brings it
+        put(c[2].path("/etc/corosync/corosync.conf"), "totem {\ncluster_name: other\n}\n")
         refused(c[2], "in a cluster that Oya has not made", "cluster", "join", token(c[1]))
-        write(c[2].path("/etc/corosync/corosync.conf"), before)
+        put(c[2].path("/etc/corosync/corosync.conf"), before)
         # And then it joins, and what was there comes back when it leaves.
         join(c[2], c[1])
         known(c[1], c[2])
@@ -161,18 +168,22 @@ def _(place):
             check(f.read() == before, "the old configuration is not back")
 
 
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-
-
 @join_test("links_that_do_not_answer_undo_a_join_on_both_sides")
 def _(place):
     with Hosts(place, 2) as c:
         create(c[1])
         c[2].run("nft", "-f", "-", given="table inet cut {\nchain in {\ntype filter hook input priority -200\nudp dport 5405 drop\n}\n}\n")
-        refused(c[2], "let UDP 5405", "cluster", "join", token(c[1]))
-        wait_for(lambda: names(c[1]) == ["n1"] and bare(c[2]), "something is left of it", 60)
+        job = c[2].oyad.good("POST", "/v1/cluster/join", {"token": token(c[1])}, 202)["id"]
+        wait_for(lambda: names(c[1]) == ["n1", "n2"], "it is not let in", 60)
+
+        def ended():
+            # What runs on the first host goes on meanwhile.
+            check(c[1].oyad.good("GET", "/v1/cluster")["quorum"], "the first host has lost its quorum")
+            return c[2].oyad.ended(job)
+
+        problem = wait_for(ended, "the join has no end", 200)["problem"]
+        check("let UDP 5405" in problem, problem)
+        apart(c[1], c[2])
         c[2].run("nft", "delete", "table", "inet", "cut")
         join(c[2], c[1])
         known(c[1], c[2])
@@ -189,7 +200,7 @@ def _(place):
             again(c[2])
             if c[2].oyad.ask("GET", "/v1/cluster")[0] == 200:
                 break
-            wait_for(lambda: bare(c[2]) and names(c[1]) == ["n1"], f"{seconds} s: {names(c[1])}", 120)
+            apart(c[1], c[2])
         else:
             join(c[2], c[1])
         known(c[1], c[2])
@@ -207,7 +218,7 @@ def _(place):
             if ended["state"] == "done":
                 known(c[1], c[2])
                 oya(c[2], "cluster", "leave")
-            wait_for(lambda: bare(c[2]) and names(c[1]) == ["n1"], f"{seconds} s: {names(c[1])}", 120)
+            apart(c[1], c[2])
         join(c[2], c[1])
         known(c[1], c[2])
 

@@ -117,7 +117,7 @@ def _(place):
 
 
 ROLES = ["reader", "operator", "administrator"]
-PLACES = {"vm": "web", "job": "999999", "switch": "none", "disk": "0:9", "nic": "02:00:00:00:00:01", "token": "none", "image": "none"}
+PLACES = {"vm": "web", "job": "999999", "switch": "none", "disk": "0:9", "nic": "02:00:00:00:00:01", "token": "none", "image": "none", "host": "none"}
 
 
 def _answer_of(daemon, token, method, path, body):
@@ -145,7 +145,7 @@ def _(place):
     count = 0
     operations = sorted(DESCRIPTION.operations(), key=lambda o: "stop-vms" in o[1])  # that one ends all of them
     for method, path, operation in operations:
-        least = ROLES.index(operation["x-oya-role"])
+        least = ROLES.index(operation["x-oya-role"]) if operation["x-oya-role"] in ROLES else 0  # a joiner has less
         target = path
         for name, value in PLACES.items():
             target = target.replace("{" + name + "}", value)
