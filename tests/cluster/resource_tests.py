@@ -172,7 +172,7 @@ def _(place):
 @cluster_test("a_vm_that_runs_becomes_the_clusters_without_a_stop_and_is_taken_out_again")
 def _(place):
     with Cluster(place, 2, start=False) as c:
-        vm = ClusterVm(c)
+        vm = ClusterVm(c, live=True)
         c.configuration = ""
         c[1].own_vm(vm.name, vm.folder)
         start_hosts(c)
