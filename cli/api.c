@@ -101,8 +101,7 @@ static void tell(const struct api *api, const struct ask *ask)
 	fflush(api->told);
 }
 
-static int send_request(const struct api *api, struct ask *ask, struct wire *w,
-			struct failure *f)
+static int send_request(const struct api *api, struct ask *ask, struct wire *w, struct failure *f)
 {
 	pid_t helper;
 	int fd, r;
@@ -211,8 +210,8 @@ int api_call(const struct api *api, const struct api_request *request,
 	return r;
 }
 
-int api_upgrade(const struct api *api, const char *target, const char *protocol,
-		struct wire *w, struct failure *f)
+int api_upgrade(const struct api *api, const char *target, const char *protocol, struct wire *w,
+		struct failure *f)
 {
 	struct ask ask = {.method = "GET", .target = target, .upgrade = protocol};
 	struct ask_head head;

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "lib/wire.h"
 #include "lib/fail.h"
+#include "lib/wire.h"
 
 #define API_SOCKET "/run/oya/api"
 #define API_TARGET_MAX 512u
@@ -45,8 +45,8 @@ int api_call(const struct api *api, const struct api_request *request,
 
 /* Makes a connection a stream of bytes. 0: *w is open, with bytes in it that came already; its fd
  * is -1 in a dry run. */
-int api_upgrade(const struct api *api, const char *target, const char *protocol,
-		struct wire *w, struct failure *f);
+int api_upgrade(const struct api *api, const char *target, const char *protocol, struct wire *w,
+		struct failure *f);
 
 /* ---- events ---- */
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Routes of VMs of the cluster, for the agent of its engine. They are answered when it is done. */
+/* Routes of VMs of the cluster, for the agent of its engine; and by which VMs become its, and do
+ * not any more. They are answered when it is done. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "host/api.h"
 #include "host/clustered.h"
+#include "host/register.h"
 #include "lib/fields.h"
 
 static void on_done(void *ctx, const char *sentence)
@@ -58,6 +60,60 @@ void api_stop_clustered(struct http_request *r, void *owner)
 	code = take_uuid(r, &uuid, &f);
 	if (code == 0)
 		code = clustered_stop(api->host, http_param(r, "vm"), &uuid, on_done, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+void api_migrate_clustered(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"uuid", JSON_STRING}, {"node", JSON_STRING}};
+	struct api *api = owner;
+	const char *node;
+	struct failure f;
+	struct guid uuid;
+	struct job *job;
+	int code;
+
+	if (!api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	node = json_string_value(json_object_get(r->body, "node"));
+	code = take_uuid(r, &uuid, &f);
+	if (code == 0)
+		code = clustered_migrate(api->host, http_param(r, "vm"), &uuid, node ? node : "",
+					 &job, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
+}
+
+void api_register_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct resource_wish wish;
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	http_later(r);
+	code = resource_decode(r->body, &wish, &f);
+	if (code == 0)
+		code = register_vm(vm, &wish, on_done, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+void api_unregister_vm(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	http_later(r);
+	code = register_undo(vm, on_done, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 }

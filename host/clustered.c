@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/cluster.h"
 #include "host/ending.h"
-#include "host/holder.h"
+#include "host/incoming.h"
+#include "host/migrate.h"
 #include "host/moves.h"
+#include "host/save.h"
 #include "host/store.h"
 #include "lib/lease.h"
 #include "lib/log.h"
@@ -27,10 +30,11 @@ struct clustering {
 	struct guid guid;
 	char folder[PATH_MAX], vms[PATH_MAX], own[PATH_MAX];
 	struct settings *settings;
-	uint64_t force; /* the epoch of another host's lease, which may be taken; or 0 */
-	char holder[HOLDER_NAME_MAX + 1]; /* that host */
+	uint64_t force;    /* the epoch of another host's lease, which may be taken; or 0 */
+	struct guid owner; /* that host */
+	char holder[MEMBERS_NAME_MAX + 1]; /* its name */
 	struct crm_question question;
-	bool stopped;   /* meanwhile */
+	bool stopped; /* meanwhile */
 	int r;
 	struct failure f;
 	vm_done_fn *done;
@@ -66,26 +70,30 @@ static int in_folder(const char *folder, const char *name, char path[PATH_MAX], 
 		       : fail(f, -ENAMETOOLONG, "the path of %s is too long", folder);
 }
 
-static int read_settings(struct clustering *c)
+int clustered_read(const char *folder, const struct guid *vm, struct settings **ret_settings,
+		   struct failure *f)
 {
 	char path[PATH_MAX], uuid[GUID_TEXT_LEN], *text;
+	struct settings *settings;
 	struct failure why;
 	size_t len;
-	int r = in_folder(c->folder, VM_FILE, path, &c->f);
+	int r = in_folder(folder, VM_FILE, path, f);
 
 	if (r == 0)
-		r = store_read(path, SETTINGS_BYTES_MAX, &text, &len, &c->f);
+		r = store_read(path, SETTINGS_BYTES_MAX, &text, &len, f);
 	if (r < 0)
 		return r;
-	r = settings_decode(text, len, &c->settings, &why);
+	r = settings_decode(text, len, &settings, &why);
 	free(text);
 	if (r < 0)
-		return fail(&c->f, r, "%s: %s", path, why.text);
-	if (guid_equal(&c->settings->uuid, &c->guid))
+		return fail(f, r, "%s: %s", path, why.text);
+	if (guid_equal(&settings->uuid, vm)) {
+		*ret_settings = settings;
 		return 0;
-	guid_format(&c->settings->uuid, uuid);
-	return fail(&c->f, -EINVAL, "the VM in %s has the UUID %s, not %s", c->folder, uuid,
-		    c->uuid);
+	}
+	guid_format(&settings->uuid, uuid);
+	settings_free(settings);
+	return fail(f, -EINVAL, "the VM in %s has another UUID: %s", folder, uuid);
 }
 
 /* Before the engine is asked, so that what it says is newer. */
@@ -106,13 +114,7 @@ static int look_at_lease(struct clustering *c)
 		r = lease_read(&file, &now, &c->f);
 	if (r == 0 && lease_is_others(&now, &c->host->uuid)) {
 		c->force = now.epoch;
-		r = holder_name(c->host->state, &now.owner, c->holder, &c->f);
-		if (r < 0) {
-			struct failure why = c->f;
-
-			lease_tell(&file, &now, &c->host->uuid, LEASE_ANY, &c->f);
-			fail(&c->f, r, "%.200s: %.300s", why.text, c->f.text);
-		}
+		c->owner = now.owner;
 	}
 	lease_close(&file);
 	return r;
@@ -122,7 +124,7 @@ static void look(struct pool_work *w)
 {
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
-	c->r = read_settings(c);
+	c->r = clustered_read(c->folder, &c->guid, &c->settings, &c->f);
 	if (c->r == 0)
 		c->r = look_at_lease(c);
 }
@@ -218,22 +220,37 @@ static struct vm *take_in(struct clustering *c)
 	return vm;
 }
 
+/* One that was listed here, off, may have been changed by another host. */
+static void renew(struct vm *vm, struct clustering *c)
+{
+	if (!c->settings || (vm->life != VM_OFF && vm->life != VM_SAVED))
+		return;
+	settings_free(vm->settings);
+	vm->settings = c->settings;
+	c->settings = NULL;
+	vm->version++;
+	vm->saved = save_exists(vm->folder);
+	vm_move(vm, vm->saved ? VM_SAVED : VM_OFF);
+}
+
 static int begin(struct clustering *c, struct vm *vm)
 {
+	int r;
+
 	if (vm->making)
 		return fail(&c->f, -EBUSY, "it is being made or put away");
 	if (strcmp(vm->uuid, c->uuid) != 0)
 		return fail(&c->f, -EEXIST, "there is another VM of that name, with the UUID %s",
 			    vm->uuid);
-	if (!vm->clustered)
-		return fail(&c->f, -EBUSY,
-			    "it is a VM of this host alone; its folder has to be elsewhere than "
-			    "in %s",
-			    c->vms);
+	vm->clustered = true; /* its link was looked at */
 	if (vm->life == VM_RUNNING || vm->life == VM_PAUSED || vm->life == VM_STARTING)
 		return 0;
+	renew(vm, c);
 	vm->lease_force = c->force;
-	return vm_start(vm, &c->f);
+	r = vm_start(vm, &c->f);
+	if (r < 0)
+		vm->lease_force = 0;
+	return r;
 }
 
 /* What it waited for is there: whether it is still wanted. */
@@ -288,18 +305,39 @@ static void on_answer(struct crm_question *q, int r, const struct crm_view *view
 	go_on(c);
 }
 
+/* Of the host that holds the lease the engine has to know that it is off. */
+static void ask_engine(struct clustering *c)
+{
+	const struct members *all = cluster_members(c->host->cluster);
+	const struct member *holder = all ? members_find_host(all, &c->owner) : NULL;
+	char uuid[GUID_TEXT_LEN];
+
+	if (!holder) {
+		guid_format(&c->owner, uuid);
+		c->r = fail(
+			&c->f, -ENOENT,
+			"the host %s is no member of this host's cluster, and holds its lease; "
+			"stop the VM there, or, once that host is certainly off, remove the file "
+			"%s/" LEASE_FILE,
+			uuid, c->folder);
+		give_up(c);
+		return;
+	}
+	snprintf(c->holder, sizeof(c->holder), "%s", holder->name);
+	c->question = (struct crm_question){.host = c->holder, .done = on_answer};
+	crm_ask(&c->host->crm, &c->question);
+}
+
 static void on_looked(struct pool_work *w)
 {
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
-	if (!is_wanted(c)) {
+	if (!is_wanted(c))
 		give_up(c);
-	} else if (c->force) {
-		c->question = (struct crm_question){.host = c->holder, .done = on_answer};
-		crm_ask(&c->host->crm, &c->question);
-	} else {
+	else if (c->force)
+		ask_engine(c);
+	else
 		go_on(c);
-	}
 }
 
 int clustered_start(struct host *h, const char *name, const struct guid *uuid, const char *folder,
@@ -392,10 +430,36 @@ static void on_stopped(void *ctx, const char *sentence)
 
 	if (sentence)
 		tell_left(l, sentence);
-	else if (vm && vm->clustered)
+	else if (vm && vm->clustered && !vm->migration) /* whose end comes yet */
 		leave(l, vm);
 	else
 		tell_left(l, NULL);
+}
+
+/* One that was to come does not run here; unless nobody can tell, since the daemon ends. */
+static void on_gone(void *ctx, const char *sentence)
+{
+	struct leaving *l = ctx;
+
+	tell_left(l, l->host->ends ? sentence : NULL);
+}
+
+static int stop_now(struct vm *vm, struct leaving *l, struct failure *f)
+{
+	struct failure ignored;
+
+	if (vm->incoming) {
+		if (vm_wait(vm, VM_OFF, on_gone, l) < 0)
+			return fail(f, -ENOMEM, "cannot stop the VM '%s': out of memory", vm->name);
+		(void)incoming_undo(vm, NULL, NULL, &ignored); /* or it is being undone */
+		return 0;
+	}
+	if (vm->making)
+		return fail(f, -EBUSY, "cannot stop the VM '%s': it is being changed", vm->name);
+	if (vm->life != VM_OFF && vm->life != VM_SAVED)
+		return ending_start_one(vm, on_stopped, l, f);
+	on_stopped(l, NULL);
+	return 0;
 }
 
 static struct leaving *leaving_new(struct host *h, const char *name, const char *uuid)
@@ -426,7 +490,7 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
 	struct vm *vm = host_find(h, name);
 	char text[GUID_TEXT_LEN];
 	struct leaving *l;
-	int r = 0;
+	int r;
 
 	guid_format(uuid, text);
 	call_off(h, name);
@@ -434,20 +498,30 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
 		done(ctx, NULL);
 		return 0;
 	}
-	if (vm->making)
-		return fail(f, -EBUSY, "cannot stop the VM '%s': it is being changed", name);
 	l = leaving_new(h, name, text);
 	if (!l)
 		return fail(f, -ENOMEM, "cannot stop the VM '%s': out of memory", name);
 	l->done = done;
 	l->ctx = ctx;
-	if (vm->life == VM_OFF || vm->life == VM_SAVED)
-		on_stopped(l, NULL);
-	else
-		r = ending_start_one(vm, on_stopped, l, f);
+	r = stop_now(vm, l, f);
 	if (r < 0)
 		free(l);
 	return r;
+}
+
+/* ---- moved ---- */
+
+int clustered_migrate(struct host *h, const char *name, const struct guid *uuid, const char *node,
+		      struct job **ret_job, struct failure *f)
+{
+	struct migrate_wish wish = {.bandwidth = 0};
+	struct vm *vm = host_find(h, name);
+	int r;
+
+	if (!vm || !vm->clustered || !guid_equal(&vm->settings->uuid, uuid))
+		return fail(f, -EBUSY, "the VM '%.80s' of the cluster is not here", name);
+	r = cluster_peer(h->cluster, node, &wish.peer, f);
+	return r < 0 ? r : migrate_start(vm, &wish, ret_job, f);
 }
 
 /* ---- put away ---- */

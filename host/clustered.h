@@ -39,9 +39,20 @@ int clustered_start(struct host *h, const char *name, const struct guid *uuid, c
 int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm_done_fn *done,
 		   void *ctx, struct failure *f);
 
-/* At the first start of the daemon since the host's: the engine will say where it runs. Its lease is
- * free then, if it was this host's, and it is not listed. Waits for the disk. */
+/* Begins its move to the member of that name, as it runs; the job ends when it runs there, or is as
+ * it was. 0, or -errno and the sentence. */
+struct job;
+int clustered_migrate(struct host *h, const char *name, const struct guid *uuid, const char *node,
+		      struct job **ret_job, struct failure *f);
+
+/* At the first start of the daemon since the host's: the engine will say where it runs. Its lease
+ * is free then, if it was this host's, and it is not listed. Waits for the disk. */
 void clustered_put_away(const struct host *h, const char *name, const struct guid *uuid);
+
+/* In the pool: the settings in a folder, to be freed, which have to be that VM's. 0, or -errno and
+ * the sentence. */
+int clustered_read(const char *folder, const struct guid *vm, struct settings **ret_settings,
+		   struct failure *f);
 
 /* Why a user cannot do that with a VM of the cluster: -EBUSY and the sentence; 0: it is none. */
 int clustered_refuse(const struct vm *vm, const char *what, struct failure *f);

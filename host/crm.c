@@ -2,24 +2,14 @@
 #include "host/crm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/util.h"
-#include "lib/loop.h"
-#include "lib/process.h"
+#include "host/engine.h"
 #include "lib/xml.h"
 
-#define PROGRAM "/usr/sbin/crm_mon"
-#define BYTES_MAX XML_BYTES_MAX
-#define PATIENCE_MS 15000
-#define ROOM 65536u
+#define PATIENCE_S 15u
 
 /* ---- its words ---- */
 
@@ -52,9 +42,9 @@ static void on_element(void *ctx, const char *path, const char **attributes)
 		l->view.known = true;
 		/* What is on its way in or out is there. */
 		l->view.online |= !xml_attribute(attributes, "online") ||
-				 is_true(attributes, "online") || is_true(attributes, "pending");
-		l->view.unclean |= !xml_attribute(attributes, "unclean") ||
-				  is_true(attributes, "unclean");
+				  is_true(attributes, "online") || is_true(attributes, "pending");
+		l->view.unclean |=
+			!xml_attribute(attributes, "unclean") || is_true(attributes, "unclean");
 	}
 }
 
@@ -94,92 +84,25 @@ int crm_judge(const struct crm_view *view, struct failure *f)
 	return 0;
 }
 
-/* ---- the program ---- */
-
-/* All that comes until its end; -ETIMEDOUT. */
-static int read_all(int fd, char **ret_text, size_t *ret_len)
-{
-	uint64_t end = loop_now_ns() / 1000000 + PATIENCE_MS, now;
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	size_t len = 0, room = 0;
-	char *text = NULL, *more;
-	ssize_t n = 1;
-	int r = 0;
-
-	while (n > 0 && r == 0) {
-		if (len == room) {
-			more = room < BYTES_MAX ? realloc(text, room + ROOM) : NULL;
-			if (!more) {
-				r = room < BYTES_MAX ? -ENOMEM : -EFBIG;
-				break;
-			}
-			text = more;
-			room += ROOM;
-		}
-		now = loop_now_ns() / 1000000;
-		if (now >= end || poll(&p, 1, (int)(end - now)) == 0)
-			r = -ETIMEDOUT;
-		else if ((n = read(fd, text + len, room - len)) > 0)
-			len += (size_t)n;
-		else if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n < 0)
-			r = -errno;
-	}
-	if (r < 0) {
-		free(text);
-		return r;
-	}
-	*ret_text = text;
-	*ret_len = len;
-	return 0;
-}
-
-static int run(char **ret_text, size_t *ret_len)
-{
-	static const char *const arguments[] = {"--one-shot", "--output-as=xml",
-						"--include=none,summary,options,nodes", NULL};
-	struct process_wish wish = {
-		.program = PROGRAM, .arguments = arguments, .in = -1, .errors = -1};
-	int pair[2], status, r;
-	pid_t pid;
-
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -errno;
-	wish.out = pair[1];
-	r = process_start(&wish, &pid);
-	close(pair[1]);
-	if (r == 0) {
-		r = read_all(pair[0], ret_text, ret_len);
-		if (r < 0)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(pair[0]);
-	return r;
-}
-
 /* ---- questions ---- */
 
 static void ask(struct pool_work *w)
 {
+	static const char *const command[] = {"/usr/sbin/crm_mon", "--one-shot", "--output-as=xml",
+					      "--include=none,summary,options,nodes", NULL};
 	struct crm *crm = CONTAINER_OF(w, struct crm, work);
 
-	crm->r = run(&crm->text, &crm->len);
+	crm->r = engine_tool(command, PATIENCE_S, &crm->text, &crm->f);
 }
 
 static void answer(const struct crm *crm, struct crm_question *q)
 {
+	struct failure f = crm->f;
 	struct crm_view view;
-	struct failure f;
 	int r = crm->r;
 
-	if (r < 0)
-		fail(&f, r, "the cluster's engine cannot be asked by " PROGRAM ": %s",
-		     strerror(-r));
-	else
-		r = crm_decode(crm->text, crm->len, q->host, &view, &f);
+	if (r == 0)
+		r = crm_decode(crm->text, strlen(crm->text), q->host, &view, &f);
 	q->done(q, r, &view, &f);
 }
 
@@ -190,8 +113,7 @@ static void on_told(struct pool_work *w)
 	struct crm *crm = CONTAINER_OF(w, struct crm, work);
 
 	while (!list_empty(&crm->asked)) {
-		struct crm_question *q =
-			CONTAINER_OF(crm->asked.next, struct crm_question, link);
+		struct crm_question *q = CONTAINER_OF(crm->asked.next, struct crm_question, link);
 
 		list_remove(&q->link);
 		answer(crm, q);

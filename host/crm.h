@@ -50,8 +50,8 @@ struct crm {
 	struct list waiting, asked;
 	bool runs;
 	char *text;
-	size_t len;
 	int r;
+	struct failure f;
 };
 
 void crm_init(struct crm *crm, struct pool *pool);

@@ -22,8 +22,8 @@
 
 struct job;
 
-/* Stops one VM alone in the same way, and notes nothing of it. 0: done(ctx, NULL) follows when it is
- * off or saved, done(ctx, sentence) when that cannot be or it is no longer here. */
+/* Stops one VM alone in the same way, and notes nothing of it. 0: done(ctx, NULL) follows when it
+ * is off or saved, done(ctx, sentence) when that cannot be or it is no longer here. */
 int ending_start_one(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f);
 
 /* Begins; or joins the one that is under way. 0 and the job that follows it, or -errno and the

@@ -40,8 +40,8 @@ struct host {
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */
 	bool first;              /* the first start of the daemon since the host's */
-	bool ends;             /* the daemon does: nothing more begins */
-	const char *connector; /* path of oya-tls */
+	bool ends;               /* the daemon does: nothing more begins */
+	const char *connector;   /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

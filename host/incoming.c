@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "host/check.h"
+#include "host/clustered.h"
 #include "host/edit.h"
 #include "host/intake.h"
 #include "host/network.h"
@@ -34,6 +35,7 @@ struct incoming {
 	bool removing;          /* it has no worker any more: its lease is asked, its files go */
 	bool doubt;             /* its lease does not tell */
 	bool here;              /* it does: it has been here */
+	bool clustered;         /* its folder is the cluster's */
 	incoming_made_fn *made; /* NULL: told */
 	void *ctx;
 	vm_done_fn *undone; /* or NULL */
@@ -222,6 +224,7 @@ static void look(struct pool_work *w)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
 		i->r = make(i, own);
+	i->clustered = i->r == 0 && clustered_is(own);
 }
 
 /* ---- the worker ---- */
@@ -265,6 +268,7 @@ static void on_looked(struct pool_work *w)
 		i->r = fail(&i->f, -EBUSY, "the daemon of this host ends");
 	else if (i->r == 0 && i->vm && json_array_size(i->reasons) == 0) {
 		i->vm->making = false;
+		i->vm->clustered = i->clustered;
 		host_publish(i->host, "vm", vm_show(i->vm));
 		i->r = vm_await(i->vm, &i->f);
 		if (i->r < 0) {

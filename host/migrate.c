@@ -165,7 +165,7 @@ static void undo(struct migration *m)
 		close(m->stream);
 	m->stream = -1;
 	snprintf(target, sizeof(target), "/v1/incoming/%s", m->vm->name);
-	if (m->offered && m->peer.token[0]) {
+	if (m->offered && (m->peer.token[0] || m->peer.identity)) {
 		call(m, "DELETE", target, NULL, NULL, on_undone);
 		m->f = why;
 		if (m->r == 0)

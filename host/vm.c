@@ -612,9 +612,9 @@ int vm_off(struct vm *vm, struct failure *f)
 
 json_t *vm_show(const struct vm *vm)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:O, s:O?, s:O?}", "name", vm->name, "uuid",
-			 vm->uuid, "state", vm_life_label(vm), "problem", vm->problem, "version",
-			 (json_int_t)vm->version, "settings", vm->settings->root, "status",
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:O, s:O?, s:O?}", "name", vm->name,
+			 "uuid", vm->uuid, "state", vm_life_label(vm), "problem", vm->problem,
+			 "clustered", vm->clustered, "version", (json_int_t)vm->version, "settings", vm->settings->root, "status",
 			 vm->status, "guest", vm->guest);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* oya-resource: the resource agents of the cluster engine; which one, the name says that it is started by. */
+/* oya-resource: the resource agents of the cluster engine; which one, the name says that it is
+ * started by. */
 #include "base/util.h"
 #include "cluster/resource/ocf.h"
 

@@ -138,8 +138,7 @@ enum ocf ocf_main(const struct ocf_agent *const *agents, size_t count, int argc,
 		if (strcmp(agents[i]->name, name) == 0 && argc == 2)
 			return run(agents[i], argv[1]);
 	}
-	fprintf(stderr,
-		"usage: AGENT ACTION, by a link to this program of the agent's name:");
+	fprintf(stderr, "usage: AGENT ACTION, by a link to this program of the agent's name:");
 	for (size_t i = 0; i < count; i++)
 		fprintf(stderr, " %s", agents[i]->name);
 	fprintf(stderr, "\n");

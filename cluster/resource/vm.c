@@ -57,8 +57,9 @@ static int take_parameters(struct resource *r, struct failure *f)
 			    r->name);
 	guid_format(&guid, r->uuid);
 	if (!r->folder || !is_path(r->folder))
-		return fail(f, -EINVAL, "the parameter 'folder' is not the path of the folder of "
-					"the VM '%s'",
+		return fail(f, -EINVAL,
+			    "the parameter 'folder' is not the path of the folder of "
+			    "the VM '%s'",
 			    r->name);
 	return 0;
 }
@@ -110,10 +111,9 @@ static bool is_deep(void)
 
 static enum ocf judge_guest(const struct resource *r, const json_t *vm)
 {
-	const json_t *services =
-		json_object_get(json_object_get(vm, "status"), "integration");
-	const char *heartbeat = json_string_value(
-		json_object_get(json_object_get(services, "heartbeat"), "state"));
+	const json_t *services = json_object_get(json_object_get(vm, "status"), "integration");
+	const char *heartbeat =
+		json_string_value(json_object_get(json_object_get(services, "heartbeat"), "state"));
 	struct failure f;
 
 	if (!is_deep() || !heartbeat || strcmp(heartbeat, "lost-contact") != 0)
@@ -151,8 +151,9 @@ static enum ocf monitor(void)
 	if (take_parameters(&r, &f) < 0)
 		return ocf_fail(OCF_ERR_CONFIGURED, &f);
 	put_target("/v1/vms/", &r, "", target);
-	if (ocf_call(&(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
-		     &status, &vm, &f) < 0 ||
+	if (ocf_call(
+		    &(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
+		    &status, &vm, &f) < 0 ||
 	    (status != 200 && status != 404)) {
 		said = worker_lives(&r) ? OCF_SUCCESS : OCF_NOT_RUNNING;
 		fprintf(stderr, "%s; the worker of the VM '%s' %s\n", f.text, r.name,
@@ -181,11 +182,12 @@ static enum ocf act(const char *what, bool stops)
 		return ocf_fail(OCF_ERR_CONFIGURED, &f);
 	put_target("/v1/clustered/", &r, what, target);
 	for (;;) {
-		json_t *body = json_pack("{s:s, s:s*}", "uuid", r.uuid, "folder",
-					 stops ? NULL : r.folder);
+		json_t *body =
+			json_pack("{s:s, s:s*}", "uuid", r.uuid, "folder", stops ? NULL : r.folder);
 
-		code = ocf_call(&(struct ocf_call){.method = "POST", .target = target, .body = body},
-				&status, &answer, &f);
+		code = ocf_call(
+			&(struct ocf_call){.method = "POST", .target = target, .body = body},
+			&status, &answer, &f);
 		if (!ocf_absent(code))
 			break;
 		if (stops && !worker_lives(&r))
@@ -208,8 +210,73 @@ static enum ocf stop(void)
 	return act("/stop", true);
 }
 
+/* ---- moved while it runs ---- */
+
+/* What has become of the move; an oyad that came back does not know the job, but the VM. */
+static enum ocf await(const struct resource *r, const char *job)
+{
+	const char *state, *problem;
+	struct failure f = {""};
+	json_t *answer = NULL;
+	unsigned status;
+	enum ocf said;
+	int code;
+
+	for (;;) {
+		code = ocf_call(&(struct ocf_call){.method = "GET", .target = job}, &status,
+				&answer, &f);
+		if (code < 0 && !ocf_absent(code))
+			return ocf_fail(OCF_ERR_GENERIC, &f);
+		state = code < 0 ? "running" : json_string_value(json_object_get(answer, "state"));
+		if (!state || strcmp(state, "running") != 0)
+			break;
+		json_decref(answer);
+		answer = NULL;
+		ocf_pause();
+	}
+	problem = json_string_value(json_object_get(answer, "problem"));
+	if (problem && strcmp(state, "failed") == 0)
+		fail(&f, -EIO, "%s", problem);
+	said = strcmp(state ? state : "", "done") == 0 ? OCF_SUCCESS
+	       : status == 404 && !worker_lives(r) ? OCF_SUCCESS
+						   : ocf_fail(OCF_ERR_GENERIC, &f);
+	json_decref(answer);
+	return said;
+}
+
+static enum ocf migrate_to(void)
+{
+	const char *node = ocf_parameter("CRM_meta_migrate_target");
+	char target[TARGET_MAX];
+	struct resource r;
+	unsigned status;
+	struct failure f;
+	json_t *answer;
+	int code;
+
+	if (take_parameters(&r, &f) < 0)
+		return ocf_fail(OCF_ERR_CONFIGURED, &f);
+	put_target("/v1/clustered/", &r, "/migrate", target);
+	code = ocf_call(&(struct ocf_call){.method = "POST",
+					   .target = target,
+					   .body = json_pack("{s:s, s:s}", "uuid", r.uuid, "node",
+							     node ? node : "")},
+			&status, &answer, &f);
+	if (code < 0 || status >= 300) {
+		if (code == 0)
+			json_decref(answer);
+		return ocf_fail(OCF_ERR_GENERIC, &f);
+	}
+	snprintf(target, sizeof(target), "/v1/jobs/%" JSON_INTEGER_FORMAT,
+		 json_integer_value(json_object_get(answer, "id")));
+	json_decref(answer);
+	return await(&r, target);
+}
+
 static const struct ocf_action actions[] = {
-	{"start", start}, {"stop", stop}, {"monitor", monitor}, {"validate-all", validate}};
+	{"start", start},          {"stop", stop}, {"monitor", monitor}, {"migrate_to", migrate_to},
+	{"migrate_from", monitor}, /* it has come already, or not at all */
+	{"validate-all", validate}};
 
 const struct ocf_agent ocf_vm = {
 	.name = "vm", .metadata = metadata, .actions = actions, .count = ARRAY_LEN(actions)};

@@ -14,6 +14,7 @@ import glob
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -143,6 +144,12 @@ class Node:
                 if not os.path.lexists(agent):
                     os.symlink(self.cluster.agent, agent)
 
+    def own_vm(self, name, folder):
+        """Before oyad starts: a VM of this host, on the share."""
+        path = os.path.join(self.own, "upper/var/lib/oya/vms") if not self.first else self.path("/var/lib/oya/vms")
+        os.makedirs(path, exist_ok=True)
+        os.symlink(folder, os.path.join(path, name))
+
     def _booted(self):
         check(self.first.poll() is None, f"{self.name} ends as it boots: {self.first.returncode}")
         try:
@@ -251,16 +258,19 @@ class Node:
 
     # ---- services ----
 
-    def start_engine(self):
-        """corosync and pacemaker, with the cluster's configuration."""
+    def prepare_engine(self):
+        """The files of corosync and pacemaker, with the cluster's configuration."""
         put(self.path("/etc/corosync/corosync.conf"), self.cluster.corosync_conf())
         put(self.path("/etc/corosync/authkey"), self.cluster.authkey, 0o400)
-        self.spawn(["corosync", "-f"], "corosync.log")
-        wait_for(lambda: "LINK ID" in self.run("corosync-cfgtool", "-s", fine=False), f"{self.name}: no corosync", 10)
         seed = "/var/lib/pacemaker/cib/cib.xml"
         if not os.path.exists(self.path(seed)):
             put(self.path(seed), self.cluster.first_cib(), 0o600)
             self.run("chown", "hacluster:haclient", seed)
+
+    def start_engine(self):
+        self.prepare_engine()
+        self.spawn(["corosync", "-f"], "corosync.log")
+        wait_for(lambda: "LINK ID" in self.run("corosync-cfgtool", "-s", fine=False), f"{self.name}: no corosync", 10)
         self.spawn(["pacemakerd", "-f"], "pacemaker.log", env={"PCMK_logfile": "/var/log/pacemaker/pacemaker.log"})
 
     def start_oyad(self, *options):
@@ -271,7 +281,8 @@ class Node:
         self.boot()
         if self.cluster.oyad:
             self.start_oyad()
-        if self.cluster.engine:
+        # A member's oyad starts the engine itself.
+        if self.cluster.engine and not os.path.exists(self.path("/var/lib/oya/cluster.json")):
             self.start_engine()
 
 
@@ -290,6 +301,23 @@ class NodeDaemon(Daemon):
         self.errors_path = self.place.path(f"{node.name}-oyad.log")
         self.process = None
         self.start()
+
+    def kill(self):
+        self._signal(signal.SIGKILL)
+
+    def end(self):
+        status = self._signal(signal.SIGTERM)
+        check(status == 0, f"oyad ends with {status}: {self.errors()[-400:]}")
+
+    def _signal(self, number):
+        """To oyad itself: what we have started only waits for it outside of its namespaces."""
+        for pid in self.node.processes():
+            try:
+                if os.path.samefile(f"/proc/{pid}/exe", Paths.oyad):
+                    os.kill(int(pid), number)
+            except OSError:
+                continue
+        return self.process.wait(20)
 
 
 class Cluster:

@@ -6,10 +6,10 @@ import signal
 import time
 import uuid
 
-from harness import check, test, wait_for
+from harness import Paths, check, test, wait_for
 from leases import HELD, write_lease
 from nodes import Cluster
-from vms import ClusterVm, Watch, start
+from vms import ClusterVm, Watch, start, start_hosts
 
 
 def cluster_test(name):
@@ -167,3 +167,104 @@ def _(place):
         os.unlink(path)  # what the sentence says, once that is sure
         c[1].run("crm_resource", "--resource", "vm-web", "--meta", "--set-parameter", "target-role", "--parameter-value", "Started")
         vm.wait_on(c[1])
+
+
+@cluster_test("a_vm_that_runs_becomes_the_clusters_without_a_stop_and_is_taken_out_again")
+def _(place):
+    with Cluster(place, 2, start=False) as c:
+        vm = ClusterVm(c, live=True)
+        c.configuration = ""
+        c[1].own_vm(vm.name, vm.folder)
+        start_hosts(c)
+        vm.wait_on(c[1])
+        worker = vm.worker_pid()
+        with Watch(vm):
+            c[1].run(Paths.oya, "vm", "cluster", "web", "--preferred", "n2,n1", "--possible", "n1,n2", "--priority", "high", "--restart", "2/30m")
+            wait_for(lambda: c.where("vm-web") == ["n1"], f"the engine does not have it: {c.told()}", 20)
+            check(vm.worker_pid() == worker and c[1].oyad.vm("web")["clustered"], "it does not go on")
+            check("decides where it runs" in c[1].run(Paths.oya, "vm", "show", "web"), "it is not shown")
+            c[1].run(Paths.oya, "vm", "cluster", "web", "--failback", "--preferred", "n2")
+            vm.wait_on(c[2])
+            check(c[1].oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was")
+            c[2].run(Paths.oya, "vm", "cluster", "web", "--remove", seconds=60)
+        check(c[2].oyad.vm("web")["state"] == "off" and not c[2].oyad.vm("web")["clustered"], f"{c[2].oyad.vm('web')}")
+        check("vm-web" not in c.told() and "vm-web" not in c[1].run("cibadmin", "--query", "--scope", "configuration"), c.told())
+        c[2].oyad.done("POST", "/v1/vms/web/start")
+        vm.wait_on(c[2])
+        c[2].oyad.refused("DELETE", "/v1/vms/web/cluster", None, 409, "is in no cluster")
+
+
+@cluster_test("a_vm_that_is_saved_as_it_is_stopped_goes_on_where_the_engine_moves_it")
+def _(place):
+    with Cluster(place, 2, start=False) as c:
+        vm = ClusterVm(c, stop="save")
+        start(c, vm)
+        here = vm.wait_on(*c.nodes)
+        with Watch(vm):
+            there = c[3 - here.number]
+            c[1].run("crm_resource", "--resource", "vm-web", "--move", "--node", there.name)
+            vm.wait_on(there)
+        check("the VM 'web' is saved" in here.oyad.errors(), f"it was not saved: {here.oyad.errors()[-400:]}")
+        check(not os.path.exists(os.path.join(vm.folder, "saved.state")), "its state is not used up")
+
+
+@cluster_test("what_the_cluster_cannot_take_is_refused_with_the_reason")
+def _(place):
+    with Cluster(place, 1, engine=False) as c:
+        d = c[1].oyad
+        d.make("own")
+        way = "/v1/vms/own/cluster"
+        d.refused("POST", way, {}, 409, "as they run; the VM 'own' is off")
+        for body, sentence in (
+            ({"preferred": ["a b"]}, "'a b', which is no name of a host"),
+            ({"possible": [f"h{n}" for n in range(17)]}, "allowed are 16"),
+            ({"priority": "highest"}, "'priority'"),
+            ({"restart": {"most": -1}}, "'most'"),
+            ({"restart": {"within": 0}}, "'within'"),
+            ({"more": 1}, "'more'"),
+        ):
+            status, _, answer = d.ask("POST", way, body)
+            check(status == 400 and sentence in answer["detail"], f"{body}: {status} {answer}")
+        d.done("POST", "/v1/vms/own/start")
+        d.refused("POST", way, {}, 409, "its folder is this host's alone")
+        vm = ClusterVm(c)
+        c[1].own_vm(vm.name, vm.folder)
+        d.done("POST", "/v1/vms/own/stop", {"off": True})
+        d.end()
+        c[1].start_oyad()
+        d = c[1].oyad
+        d.done("POST", "/v1/vms/web/start")
+        d.refused("POST", "/v1/vms/web/cluster", {}, 409, "cibadmin failed")  # there is no engine
+        check(not d.vm("web")["clustered"] and not os.path.exists(os.path.join(vm.folder, "clustered")), "a mark is left")
+        body = {"uuid": vm.uuid, "folder": vm.folder}
+        d.refused("POST", "/v1/clustered/web/start", {**body, "uuid": str(uuid.uuid4())}, 409, "has another UUID")
+        d.refused("POST", "/v1/clustered/web/start", {**body, "folder": "/nowhere"}, 409, "/nowhere")
+        d.refused("POST", "/v1/clustered/web/start", {**body, "folder": "x"}, 400, "'folder'")
+        d.good("POST", "/v1/clustered/other/stop", {"uuid": vm.uuid}, 204)
+        # An engine that was told of it by its own tools finds it running.
+        d.good("POST", "/v1/clustered/web/start", body, 204)
+        check(d.vm("web")["clustered"] and d.vm("web")["state"] == "running", f"{d.vm('web')}")
+        d.good("POST", "/v1/clustered/web/stop", {"uuid": vm.uuid}, 204)
+        check([v["name"] for v in d.good("GET", "/v1/vms")["vms"]] == ["own"], "it is still listed")
+
+
+@cluster_test("a_vm_that_the_engine_moves_live_runs_on_there_by_the_certificates_of_the_hosts")
+def _(place):
+    with Cluster(place, 2, start=False) as c:
+        vm = ClusterVm(c, live=True)
+        start(c, vm)
+        here = vm.wait_on(*c.nodes)
+        for _ in range(2):
+            there = c[3 - here.number]
+            worker, before = vm.worker_pid(), vm.count()
+            c[1].run("crm_resource", "--resource", "vm-web", "--move", "--node", there.name)
+            vm.wait_on(there)
+            check(vm.worker_pid() != worker and vm.count() > before, "it is the same worker")
+            wait_for(lambda h=here: h.oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was", 20)
+            check(there.oyad.vm("web")["clustered"], "nobody there knows whose it is")
+            done = [job for job in here.oyad.good("GET", "/v1/jobs")["jobs"] if job["what"] == "migrate"]
+            check(done and done[-1]["state"] == "done", f"it did not move live: {done}")
+            wait_for(lambda t=there: c.where("vm-web") == [t.name], f"the engine has it elsewhere: {c.told()}", 20)
+            c[1].run("crm_resource", "--resource", "vm-web", "--clear")
+            here = there
+        check(c.fenced() == [], f"fenced: {c.fenced()}")

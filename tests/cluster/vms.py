@@ -23,7 +23,7 @@ def nvpairs(identity, values):
 class ClusterVm:
     """A VM whose guest counts on its disk, from where it had come to; it says so when another has written."""
 
-    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started"):
+    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started", stop="off", live=False):
         self.cluster = cluster
         self.name = name
         self.uuid = str(uuid.uuid4())
@@ -31,12 +31,13 @@ class ClusterVm:
         self.disk = os.path.join(self.folder, "disk.raw")
         self.prefer = prefer
         self.initially = initially
+        self.live = live
         os.mkdir(self.folder)
         with open(self.disk, "wb") as f:
             f.truncate(1 << 20)
         settings = {
             "version": 1, "uuid": self.uuid, "memory_mib": 64, "cpus": 1, "boot": {"kernel": Paths.guest, "append": f"test={guest_test}"},
-            "disks": [{"file": "disk.raw"}], "stop": {"action": "off"}, "start": {"action": "always"},
+            "disks": [{"file": "disk.raw"}], "stop": {"action": stop}, "start": {"action": "always"},
         }  # fmt: skip
         put(os.path.join(self.folder, "vm.json"), json.dumps(settings))
 
@@ -48,6 +49,7 @@ class ClusterVm:
         ops += f'<op id="{identity}-s" name="start" interval="0" timeout="60s"/>'
         ops += f'<op id="{identity}-t" name="stop" interval="0" timeout="60s"/>'
         role = f'<nvpair id="{identity}-role" name="target-role" value="{self.initially}"/>'
+        role += f'<nvpair id="{identity}-live" name="allow-migrate" value="{str(self.live).lower()}"/>'
         role += f'<nvpair id="{identity}-stays" name="resource-stickiness" value="10"/>'
         role = f'<meta_attributes id="{identity}-meta">{role}</meta_attributes>'
         return f'<primitive id="{identity}" class="ocf" provider="oya" type="vm">{values}{role}<operations>{ops}</operations></primitive>'
@@ -129,7 +131,8 @@ class Watch:
         while not self.ends and not self.problem:
             for vm in self.vms:
                 workers = vm.workers()
-                if len(workers) > 1 and len(vm.workers()) > 1:  # one may have been seen as it died
+                # As it moves live there are two, one of which waits: its guest finds another writer.
+                if not vm.live and len(workers) > 1 and len(vm.workers()) > 1:  # one may have been seen as it died
                     self.problem = f"{vm.name} runs on {workers}"
                 count = vm.count()
                 if count < last[vm]:
@@ -160,7 +163,12 @@ def start_hosts(cluster):
     if cluster.oyad:
         write_members(cluster)
     for node in cluster.nodes:
-        node.start_engine()
+        if cluster.oyad:  # reads who is a member, and starts the engine
+            node.prepare_engine()
+            node.oyad.end()
+            node.start_oyad()
+        else:
+            node.start_engine()
     cluster.wait_online(*cluster.nodes)
 
 

@@ -22,10 +22,11 @@
 #include "tests/lib/fakeapi.h"
 
 #define UUID "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-#define VM_IS(state, heartbeat)                                                                    \
-	FAKEAPI_JSON("200 OK", "{\"uuid\": \"" UUID "\", \"state\": \"" state                      \
-			       "\", \"status\": {\"integration\": {\"heartbeat\": {\"state\": \"" \
-			       heartbeat "\"}}}}")
+#define VM_IS(state, heartbeat)                                                                   \
+	FAKEAPI_JSON("200 OK",                                                                    \
+		     "{\"uuid\": \"" UUID "\", \"state\": \"" state                               \
+		     "\", \"status\": {\"integration\": {\"heartbeat\": {\"state\": \"" heartbeat \
+		     "\"}}}}")
 
 static struct fakeapi server;
 
@@ -90,7 +91,6 @@ static void what_it_cannot_do_is_said(void **state)
 {
 	(void)state;
 	assert_int_equal(act("promote"), OCF_ERR_UNIMPLEMENTED);
-	assert_int_equal(act("meta-data"), OCF_SUCCESS);
 	assert_non_null(strstr(ocf_vm.metadata, "<resource-agent name=\"vm\""));
 	assert_int_equal(ocf_main((const struct ocf_agent *const[]){&ocf_vm}, 1, 1,
 				  (char *[]){(char *)(uintptr_t) "vm"}),
@@ -173,21 +173,64 @@ static void without_oyad_the_lock_of_the_worker_tells(void **state)
 static void start_and_stop_are_asked_of_oyad(void **state)
 {
 	(void)state;
-	assert_int_equal(act_by("start", "POST /v1/clustered/web/start ",
-				"HTTP/1.0 204 No Content\r\n\r\n"),
-			 OCF_SUCCESS);
-	assert_non_null(strstr(server.seen[0],
-			       "{\"uuid\":\"" UUID "\",\"folder\":\"/shared/web\"}"));
+	assert_int_equal(
+		act_by("start", "POST /v1/clustered/web/start ", "HTTP/1.0 204 No Content\r\n\r\n"),
+		OCF_SUCCESS);
+	assert_non_null(
+		strstr(server.seen[0], "{\"uuid\":\"" UUID "\",\"folder\":\"/shared/web\"}"));
 	assert_int_equal(act_by("start", "POST /v1/clustered/web/start ",
 				FAKEAPI_PROBLEM("409 Conflict", "n2 holds its lease")),
 			 OCF_ERR_GENERIC);
-	assert_int_equal(act_by("stop", "POST /v1/clustered/web/stop ",
-				"HTTP/1.0 204 No Content\r\n\r\n"),
-			 OCF_SUCCESS);
+	assert_int_equal(
+		act_by("stop", "POST /v1/clustered/web/stop ", "HTTP/1.0 204 No Content\r\n\r\n"),
+		OCF_SUCCESS);
 	assert_non_null(strstr(server.seen[0], "{\"uuid\":\"" UUID "\"}"));
 	assert_int_equal(act_by("stop", "POST /v1/clustered/web/stop ",
 				FAKEAPI_PROBLEM("409 Conflict", "it does not end")),
 			 OCF_ERR_GENERIC);
+}
+
+/* By what the job comes to. */
+static enum ocf migrate_by(const char *first, const char *last)
+{
+	const struct fakeapi_answer answers[] = {
+		{"POST /v1/clustered/web/migrate ", FAKEAPI_JSON("202 Accepted", "{\"id\": 7}"),
+		 false},
+		{"GET /v1/jobs/7 ", first, false},
+		{"GET /v1/jobs/7 ", last, false},
+	};
+	enum ocf said;
+
+	setenv("OCF_RESKEY_CRM_meta_migrate_target", "n2", 1);
+	fakeapi_start(&server, answers, last ? 3 : 2);
+	setenv("OYA_SOCKET", server.path, 1);
+	said = act("migrate_to");
+	assert_true(fakeapi_stop(&server));
+	return said;
+}
+
+static void a_move_is_followed_to_its_end(void **state)
+{
+	static const char runs[] = FAKEAPI_JSON("200 OK", "{\"state\": \"running\"}");
+
+	(void)state;
+	assert_int_equal(migrate_by(runs, FAKEAPI_JSON("200 OK", "{\"state\": \"done\"}")),
+			 OCF_SUCCESS);
+	assert_non_null(strstr(server.seen[0], "{\"uuid\":\"" UUID "\",\"node\":\"n2\"}"));
+	assert_int_equal(
+		migrate_by(FAKEAPI_JSON("200 OK", "{\"state\": \"failed\", \"problem\": \"why\"}"),
+			   NULL),
+		OCF_ERR_GENERIC);
+	/* An oyad that came back knows it no more: the VM has gone, as no worker lives. */
+	assert_int_equal(migrate_by(runs, FAKEAPI_PROBLEM("404 Not Found", "no job")), OCF_SUCCESS);
+	assert_int_equal(migrate_by(FAKEAPI_PROBLEM("500 Fault", "broken"), NULL), OCF_ERR_GENERIC);
+	assert_int_equal(act_by("migrate_to", "POST /v1/clustered/web/migrate ",
+				FAKEAPI_PROBLEM("409 Conflict", "it is off")),
+			 OCF_ERR_GENERIC);
+	assert_int_equal(act_by("migrate_from", "GET /v1/vms/web ", VM_IS("running", "ok")),
+			 OCF_SUCCESS);
+	assert_int_equal(act_by("migrate_from", "GET /v1/vms/web ", VM_IS("incoming", "ok")),
+			 OCF_NOT_RUNNING);
 }
 
 static void a_name_is_one_part_of_a_path(void **state)
@@ -201,7 +244,8 @@ static void a_name_is_one_part_of_a_path(void **state)
 
 static int call_once(void *ctx)
 {
-	const struct fakeapi_answer answers[] = {{"GET /v1/x ", FAKEAPI_JSON("200 OK", "{}"), false}};
+	const struct fakeapi_answer answers[] = {
+		{"GET /v1/x ", FAKEAPI_JSON("200 OK", "{}"), false}};
 	json_t *answer = NULL;
 	struct failure f;
 	unsigned status;
@@ -231,6 +275,7 @@ int main(void)
 		cmocka_unit_test_setup(a_guest_is_asked_for_at_the_deeper_level, set_up),
 		cmocka_unit_test_setup(without_oyad_the_lock_of_the_worker_tells, set_up),
 		cmocka_unit_test_setup(start_and_stop_are_asked_of_oyad, set_up),
+		cmocka_unit_test_setup(a_move_is_followed_to_its_end, set_up),
 		cmocka_unit_test_setup(a_name_is_one_part_of_a_path, set_up),
 		cmocka_unit_test_setup(a_call_survives_a_failing_heap, set_up),
 	};

@@ -18,13 +18,12 @@
 
 #define DC "<current_dc present=\"true\" with_quorum=\"true\" name=\"n1\"/>"
 #define FENCES "<cluster_options stonith-enabled=\"true\"/>"
-#define STATUS(summary, nodes)                                                         \
-	"<pacemaker-result api-version=\"2.25\"><summary>" summary "</summary><nodes>" \
+#define STATUS(summary, nodes)                                                          \
+	"<pacemaker-result api-version=\"2.25\"><summary>" summary "</summary><nodes>"  \
 	"<node name=\"n1\" online=\"true\" unclean=\"false\" pending=\"false\"/>" nodes \
 	"</nodes></pacemaker-result>"
-#define N2(online, unclean, pending)                                                      \
-	"<node name=\"n2\" online=\"" online "\" unclean=\"" unclean "\" pending=\"" pending \
-	"\"/>"
+#define N2(online, unclean, pending) \
+	"<node name=\"n2\" online=\"" online "\" unclean=\"" unclean "\" pending=\"" pending "\"/>"
 
 /* The sentence with which n2's lease is left to it; NULL: it may be taken. */
 static const char *why_not(const char *text)
