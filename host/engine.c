@@ -195,18 +195,27 @@ int engine_read_key(char ret_key[ENGINE_KEY_TEXT + 1], struct failure *f)
 	return r;
 }
 
-/* What is not ours is kept aside. */
-static int save_other(struct failure *f)
+/* Whether there is a configuration, and who has made it. */
+enum conf { CONF_NONE, CONF_OURS, CONF_OTHER };
+
+static enum conf whose_conf(void)
 {
+	struct failure ignored;
 	char *text;
 	size_t len;
 	bool ours;
 
-	if (store_read(ETC "/" CONF, CONF_BYTES_MAX, &text, &len, f) < 0)
-		return 0;
+	if (store_read(ETC "/" CONF, CONF_BYTES_MAX, &text, &len, &ignored) < 0)
+		return CONF_NONE;
 	ours = strncmp(text, OURS, strlen(OURS)) == 0;
 	free(text);
-	if (ours)
+	return ours ? CONF_OURS : CONF_OTHER;
+}
+
+/* What is not ours is kept aside. */
+static int save_other(struct failure *f)
+{
+	if (whose_conf() != CONF_OTHER)
 		return 0;
 	(void)unlink(ETC "/" SAVED);
 	return store_rename(ETC "/" CONF, ETC "/" SAVED, f);
@@ -257,17 +266,12 @@ static int forget_resources(struct failure *f)
 
 int engine_clean(struct failure *f)
 {
-	struct stat st;
-	int r = 0;
+	bool ours = whose_conf() == CONF_OURS;
+	int r = ours ? store_remove(ETC, KEY, f) : 0;
 
-	if (access(ETC, F_OK) < 0)
-		return 0;
-	if (access(ETC "/" CONF, F_OK) == 0 && engine_look(f) == 0) {
-		r = store_remove(ETC, KEY, f);
-		if (r == 0)
-			r = store_remove(ETC, CONF, f);
-	}
-	if (r == 0 && stat(ETC "/" SAVED, &st) == 0)
+	if (r == 0 && ours)
+		r = store_remove(ETC, CONF, f);
+	if (r == 0 && whose_conf() == CONF_NONE && access(ETC "/" SAVED, F_OK) == 0)
 		r = store_rename(ETC "/" SAVED, ETC "/" CONF, f);
 	return r < 0 ? r : forget_resources(f);
 }

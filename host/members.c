@@ -388,7 +388,7 @@ char *members_corosync(const struct members *m)
 	put_links(to, m);
 	fprintf(to,
 		"}\n\nquorum {\n\tprovider: corosync_votequorum\n%s}\n\n"
-		"logging {\n\tto_syslog: yes\n\tto_logfile: no\n\ttimestamp: hires\n}\n\nnodelist {",
+		"logging {\n\tto_stderr: yes\n\tto_syslog: yes\n\ttimestamp: hires\n}\n\nnodelist {",
 		m->count == 2 ? "\ttwo_node: 1\n\twait_for_all: 1\n" : "");
 	put_nodes(to, m);
 	fputs("}\n", to);

@@ -78,7 +78,7 @@ def left(node):
     files = ("/etc/corosync/authkey", "/var/lib/oya/cluster.json", "/var/lib/oya/cluster-joining.json")
     found = [path for path in files if os.path.exists(node.path(path))]
     engine = node.run("sh", "-c", "pgrep -ax 'corosync|pacemakerd'; true").split("\n")
-    return [*found, *filter(None, engine), *([] if status == 404 else [answer])]
+    return [*found, *(line for line in engine if line and "defunct" not in line), *([] if status == 404 else [answer])]
 
 
 def apart(one, other, seconds=120):
