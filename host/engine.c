@@ -291,6 +291,7 @@ static pid_t find(const char *run, const char *program)
 	struct failure ignored;
 	size_t len;
 	long pid;
+	pid_t ended;
 	int fd;
 
 	pid_path(run, program, path);
@@ -298,8 +299,12 @@ static pid_t find(const char *run, const char *program)
 		return 0;
 	pid = strtol(text, NULL, 10);
 	free(text);
-	if (pid <= 1 || pid > INT32_MAX || waitpid((pid_t)pid, NULL, WNOHANG) == (pid_t)pid)
+	if (pid <= 1 || pid > INT32_MAX)
 		return 0;
+	/* Our own child may not have its command line yet. */
+	ended = waitpid((pid_t)pid, NULL, WNOHANG);
+	if (ended >= 0)
+		return ended ? 0 : (pid_t)pid;
 	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || read(fd, line, sizeof(line) - 1) <= 0)
