@@ -156,7 +156,7 @@ int engine_look(struct failure *f)
 	if (access(COROSYNC, X_OK) < 0 || access(PACEMAKERD, X_OK) < 0)
 		return fail(
 			f, -ENOENT,
-			"the cluster engine is not installed: 'apt install corosync pacemaker'");
+			"the cluster engine is not installed: 'apt install oya-cluster' brings it");
 	r = store_read(ETC "/" CONF, CONF_BYTES_MAX, &text, &len, f);
 	if (r == -ENOENT)
 		return check_holes(f);
