@@ -139,28 +139,38 @@ static enum ocf judge(const struct resource *r, const json_t *vm)
 	return strcmp(state, "running") == 0 ? judge_guest(r, vm) : OCF_SUCCESS;
 }
 
+/* What the worker's lock tells, where oyad does not answer. */
+static enum ocf judge_worker(const struct resource *r, const struct failure *why)
+{
+	bool lives = worker_lives(r);
+
+	fprintf(stderr, "%s; the worker of the VM '%s' %s\n", why->text, r->name,
+		lives ? "lives" : "does not live");
+	return lives ? OCF_SUCCESS : OCF_NOT_RUNNING;
+}
+
 static enum ocf monitor(void)
 {
 	char target[TARGET_MAX];
 	struct resource r;
 	unsigned status;
 	struct failure f;
-	json_t *vm;
+	json_t *vm = NULL;
 	enum ocf said;
+	int code;
 
 	if (take_parameters(&r, &f) < 0)
 		return ocf_fail(OCF_ERR_CONFIGURED, &f);
 	put_target("/v1/vms/", &r, "", target);
-	if (ocf_call(
-		    &(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
-		    &status, &vm, &f) < 0 ||
-	    (status != 200 && status != 404)) {
-		said = worker_lives(&r) ? OCF_SUCCESS : OCF_NOT_RUNNING;
-		fprintf(stderr, "%s; the worker of the VM '%s' %s\n", f.text, r.name,
-			said == OCF_SUCCESS ? "lives" : "does not live");
-		return said;
-	}
-	said = status == 200 ? judge(&r, vm) : OCF_NOT_RUNNING;
+	code = ocf_call(
+		&(struct ocf_call){.method = "GET", .target = target, .patience_s = PATIENCE_S},
+		&status, &vm, &f);
+	if (code == 0 && status == 200)
+		said = judge(&r, vm);
+	else if (code == 0 && status == 404)
+		said = OCF_NOT_RUNNING;
+	else
+		said = judge_worker(&r, &f);
 	json_decref(vm);
 	return said;
 }

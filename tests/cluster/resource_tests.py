@@ -185,7 +185,7 @@ def _(place):
             check("decides where it runs" in c[1].run(Paths.oya, "vm", "show", "web"), "it is not shown")
             c[1].run(Paths.oya, "vm", "cluster", "web", "--failback", "--preferred", "n2")
             vm.wait_on(c[2])
-            check(c[1].oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was")
+            wait_for(lambda: c[1].oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was", 20)
             c[2].run(Paths.oya, "vm", "cluster", "web", "--remove", seconds=60)
         check(c[2].oyad.vm("web")["state"] == "off" and not c[2].oyad.vm("web")["clustered"], f"{c[2].oyad.vm('web')}")
         check("vm-web" not in c.told() and "vm-web" not in c[1].run("cibadmin", "--query", "--scope", "configuration"), c.told())
