@@ -75,10 +75,8 @@ void cluster_create(struct command_call *c)
 void cluster_join(struct command_call *c)
 {
 	json_t *body = body_of(c, "token", c->operand[0]);
-	const struct api_request request = {.method = "POST",
-					    .target = "/v1/cluster/join",
-					    .body = body,
-					    .hidden = "token"};
+	const struct api_request request = {
+		.method = "POST", .target = "/v1/cluster/join", .body = body, .hidden = "token"};
 
 	if (!body)
 		command_refuse(c, "this is no token of a cluster");
@@ -131,8 +129,7 @@ void cluster_leave(struct command_call *c)
 void cluster_destroy(struct command_call *c)
 {
 	char target[API_TARGET_MAX];
-	const struct api_request request = {
-		.method = "DELETE", .target = target, .absent = ABSENT};
+	const struct api_request request = {.method = "DELETE", .target = target, .absent = ABSENT};
 
 	forced(c, "/v1/cluster", target);
 	if (job_begin(c, &request, "ending the cluster") && !c->json && !c->no_wait)
@@ -173,8 +170,8 @@ static void print_hosts(struct command_call *c, const json_t *list)
 		bool online = json_is_true(json_object_get(one, "online"));
 
 		table_add_json(&t, json_object_get(one, "name"));
-		table_add(&t, json_is_true(json_object_get(one, "unclean")) ? "silent, not fenced"
-			      : !online                                     ? "offline"
+		table_add(&t, json_is_true(json_object_get(one, "unclean"))   ? "silent, not fenced"
+			      : !online                                       ? "offline"
 			      : json_is_true(json_object_get(one, "standby")) ? "drained"
 									      : "online");
 		put_links(&t, json_object_get(one, "links"));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * oya-tls ADDRESS PORT FINGERPRINT [FOLDER]: for `oya` and `oyad` alone. Connects to a host by TLS
- * 1.3, looks whether its certificate is the one of the fingerprint, and carries bytes between it and
- * standard input, which is a socket. The folder's key and certificate are shown to a host that asks
- * for them. One line on standard output tells how it went: "good"; "new FINGERPRINT", when
+ * 1.3, looks whether its certificate is the one of the fingerprint, and carries bytes between it
+ * and standard input, which is a socket. The folder's key and certificate are shown to a host that
+ * asks for them. One line on standard output tells how it went: "good"; "new FINGERPRINT", when
  * none was given, or "changed FINGERPRINT", after which it ends without having sent anything;
  * "failed SENTENCE".
  *

@@ -114,7 +114,8 @@ static int decode_role(json_t *obj, enum http_role *ret_role, struct failure *f)
 			return 0;
 		}
 	}
-	return REFUSE(f, "'role' is '%.32s', allowed are joiner, reader, operator and administrator",
+	return REFUSE(f,
+		      "'role' is '%.32s', allowed are joiner, reader, operator and administrator",
 		      text ? text : "");
 }
 

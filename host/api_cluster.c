@@ -19,8 +19,9 @@ static struct cluster *cluster_of(const struct api *api, struct http_request *r)
 
 	if (api->host->cluster)
 		return api->host->cluster;
-	fail(&f, -ENOENT, "this host is in no cluster, and can be in none: its oyad has to listen "
-			  "for other hosts, by --listen (oyad(8))");
+	fail(&f, -ENOENT,
+	     "this host is in no cluster, and can be in none: its oyad has to listen "
+	     "for other hosts, by --listen (oyad(8))");
 	http_fail(r, r->method == HTTP_POST ? 409 : 404, &f);
 	return NULL;
 }
@@ -101,8 +102,7 @@ void api_join_cluster(struct http_request *r, void *owner)
 	if (!c || !api_body(r, fields, ARRAY_LEN(fields)))
 		return;
 	w.token = json_string_value(json_object_get(r->body, "token"));
-	code = w.token ? take_links(r->body, &w, &f)
-		       : fail(&f, -EINVAL, "'token' is not there");
+	code = w.token ? take_links(r->body, &w, &f) : fail(&f, -EINVAL, "'token' is not there");
 	if (code == 0)
 		code = cluster_join(c, &w, &job, &f);
 	conclude(r, code, job, &f);
@@ -197,10 +197,10 @@ static void on_token(void *ctx, const struct gate *g, int code, const char *name
 	if (code < 0)
 		api_fail(a->r, code, f);
 	else
-		http_reply(a->r, &(struct http_reply){
-					 .status = 201,
-					 .body = json_pack("{s:s*, s:I}", "token", word, "expires",
-							   (json_int_t)a->expires_s)});
+		http_reply(a->r, &(struct http_reply){.status = 201,
+						      .body = json_pack("{s:s*, s:I}", "token",
+									word, "expires",
+									(json_int_t)a->expires_s)});
 	if (word)
 		explicit_bzero(word, strlen(word));
 	free(word);
@@ -268,13 +268,14 @@ void api_add_member(struct http_request *r, void *owner)
 
 	if (!c || !api_body(r, fields, ARRAY_LEN(fields)))
 		return;
-	fingerprint = json_string_value(
-		json_object_get(json_object_get(facts, "member"), "fingerprint"));
+	fingerprint =
+		json_string_value(json_object_get(json_object_get(facts, "member"), "fingerprint"));
 	code = fields_check(facts, "'facts'", known, ARRAY_LEN(known), &f);
 	if (code == 0 && (!token || !fingerprint || !*fingerprint ||
 			  strcmp(fingerprint, r->caller.fingerprint) != 0)) {
-		fail(&f, -EPERM, "a host joins by a token of 'oya cluster token', and by its own "
-				 "certificate, which it has to show");
+		fail(&f, -EPERM,
+		     "a host joins by a token of 'oya cluster token', and by its own "
+		     "certificate, which it has to show");
 		http_fail(r, 403, &f);
 		return;
 	}

@@ -208,8 +208,7 @@ static void forget(const struct members *old, const struct members *next)
 
 	for (unsigned i = 0; i < old->count; i++) {
 		command[3] = old->member[i].name;
-		if (!members_find(next, command[3]) &&
-		    engine_tool(command, TOOL_S, NULL, &f) < 0)
+		if (!members_find(next, command[3]) && engine_tool(command, TOOL_S, NULL, &f) < 0)
 			log_line(LOG_LEVEL_WARNING, "cluster: %s", f.text);
 	}
 }
@@ -417,8 +416,8 @@ int cluster_install(struct cluster_task *t)
 
 int cluster_look_online(struct cluster_task *t)
 {
-	static const char *const command[] = {"/usr/sbin/crm_mon", "--one-shot",
-					      "--output-as=xml", NULL};
+	static const char *const command[] = {"/usr/sbin/crm_mon", "--one-shot", "--output-as=xml",
+					      NULL};
 	struct crm_view view = {.online = false};
 	char *text;
 	int r = engine_tool(command, TOOL_S, &text, &t->f);
@@ -445,9 +444,14 @@ static int configure(struct cluster_task *t)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(wanted); i++) {
-		const char *const command[] = {"/usr/sbin/crm_attribute", "--type", wanted[i].type,
-					       "--name", wanted[i].name, "--update",
-					       wanted[i].value, NULL};
+		const char *const command[] = {"/usr/sbin/crm_attribute",
+					       "--type",
+					       wanted[i].type,
+					       "--name",
+					       wanted[i].name,
+					       "--update",
+					       wanted[i].value,
+					       NULL};
 
 		r = engine_tool(command, TOOL_S, NULL, &t->f);
 	}

@@ -48,10 +48,10 @@ struct cluster_task {
 	sd_event_source *timer;
 	unsigned status, tries;
 	json_t *answer, *facts;
-	struct members seen;     /* the list as it was at the begin */
-	struct members next;     /* the list that is to be */
-	struct member self;      /* who creates or joins; who is to be let in */
-	struct peer peer;        /* the host that lets in */
+	struct members seen;             /* the list as it was at the begin */
+	struct members next;             /* the list that is to be */
+	struct member self;              /* who creates or joins; who is to be let in */
+	struct peer peer;                /* the host that lets in */
 	char gone[MEMBERS_NAME_MAX + 1]; /* who is taken out */
 	char token[ACCESS_NAME_MAX + 1]; /* of who joins */
 	char key[ENGINE_KEY_TEXT + 1];

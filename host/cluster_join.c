@@ -148,10 +148,10 @@ static bool is_here(const char *address)
 static int take_links(const struct cluster_wish *w, const struct peer *listen,
 		      const struct peer *there, struct member *self, struct failure *f)
 {
-	struct sockaddr_in6 any;
-	bool everywhere = strcmp(listen->address, "0.0.0.0") == 0 ||
-			  (inet_pton(AF_INET6, listen->address, &any.sin6_addr) == 1 &&
-			   IN6_IS_ADDR_UNSPECIFIED(&any.sin6_addr));
+	struct in6_addr any;
+	bool everywhere =
+		strcmp(listen->address, "0.0.0.0") == 0 ||
+		(inet_pton(AF_INET6, listen->address, &any) == 1 && IN6_IS_ADDR_UNSPECIFIED(&any));
 
 	self->links = w->links ? w->links : 1;
 	memcpy(self->link, w->link, sizeof(self->link));
@@ -219,22 +219,14 @@ __attribute__((format(printf, 2, 3))) static void object(json_t *reasons, const 
 	json_array_append_new(reasons, json_string(text));
 }
 
-/* Those of Debian 12 before this one have holes that packets of strangers reach. */
-static bool has_holes(const char *corosync)
-{
-	unsigned update = 0;
-
-	return strncmp(corosync, "3.1.7-1", 7) == 0 &&
-	       !(sscanf(corosync, "3.1.7-1+deb12u%u", &update) == 1 && update >= 2);
-}
-
 static void judge_version(json_t *reasons, const char *what, const char *here, const char *there)
 {
 	size_t major = strcspn(here, ".");
 
 	if (!there || strncmp(here, there, major + 1) != 0)
-		object(reasons, "it has %s %.40s, and here is %.40s: the first number has to be one",
-		       what, there ? there : "of no version", here);
+		object(reasons,
+		       "it has %s %.40s, and here is %.40s: the first number has to be one", what,
+		       there ? there : "of no version", here);
 }
 
 static const char *fact(const struct cluster_task *t, const char *name)
@@ -252,7 +244,8 @@ static void judge_vms(json_t *reasons, const json_t *theirs, const json_t *own)
 		json_array_foreach((json_t *)(uintptr_t)own, k, other)
 		{
 			if (json_equal(name, other))
-				object(reasons, "both hosts have a VM '%.64s': rename or remove one",
+				object(reasons,
+				       "both hosts have a VM '%.64s': rename or remove one",
 				       json_string_value(name));
 		}
 	}
@@ -262,7 +255,6 @@ static int judge(struct cluster_task *t)
 {
 	char corosync[ENGINE_VERSION_MAX + 1], pacemaker[ENGINE_VERSION_MAX + 1];
 	json_t *reasons = json_array();
-	const char *theirs = fact(t, "corosync");
 	struct failure why;
 	int r = engine_versions(corosync, pacemaker, &t->f);
 
@@ -273,11 +265,8 @@ static int judge(struct cluster_task *t)
 	if (members_add(&t->c->members, &t->self, &t->next, &why) < 0)
 		object(reasons, "%s", why.text);
 	judge_version(reasons, "Oya", OYA_VERSION, fact(t, "oya"));
-	judge_version(reasons, "Corosync", corosync, theirs);
+	judge_version(reasons, "Corosync", corosync, fact(t, "corosync"));
 	judge_version(reasons, "Pacemaker", pacemaker, fact(t, "pacemaker"));
-	if (theirs && has_holes(theirs))
-		object(reasons, "its Corosync %.40s has known holes: 'apt upgrade' brings "
-				"3.1.7-1+deb12u2 or later", theirs);
 	judge_vms(reasons, json_object_get(t->facts, "vms"), json_object_get(t->facts, "own"));
 	json_object_set_new(t->facts, "reasons", reasons);
 	return 0;
@@ -652,8 +641,9 @@ int cluster_join(struct cluster *c, const struct cluster_wish *w, struct job **r
 	int r;
 
 	if (c->in)
-		return fail(f, -EEXIST, "this host is in the cluster '%s' already; 'oya cluster "
-					"leave' takes it out",
+		return fail(f, -EEXIST,
+			    "this host is in the cluster '%s' already; 'oya cluster "
+			    "leave' takes it out",
 			    c->members.name);
 	r = decode_word(w->token, &peer, f);
 	if (r == 0)

@@ -227,8 +227,8 @@ int cluster_destroy(struct cluster *c, bool force, struct job **ret_job, struct 
 /* An engine that does not answer is told by what is missing. */
 int cluster_look(struct cluster_task *t)
 {
-	static const char *const monitor[] = {"/usr/sbin/crm_mon", "--one-shot",
-					      "--output-as=xml", "--inactive", NULL};
+	static const char *const monitor[] = {"/usr/sbin/crm_mon", "--one-shot", "--output-as=xml",
+					      "--inactive", NULL};
 	static const char *const links[] = {"/usr/sbin/corosync-cfgtool", "-n", NULL};
 	struct failure ignored;
 	char *text = NULL;

@@ -112,28 +112,6 @@ static bool is_free(const char *text)
 	return strncmp(text, OURS, strlen(OURS)) == 0 || strstr(text, "cluster_name: debian\n");
 }
 
-int engine_look(struct failure *f)
-{
-	char *text;
-	size_t len;
-	int r;
-
-	if (access(COROSYNC, X_OK) < 0 || access(PACEMAKERD, X_OK) < 0)
-		return fail(f, -ENOENT,
-			    "the cluster engine is not installed: 'apt install corosync pacemaker'");
-	r = store_read(ETC "/" CONF, CONF_BYTES_MAX, &text, &len, f);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	r = is_free(text) ? 0
-			  : fail(f, -EEXIST,
-				 "this host is in a cluster that Oya has not made: " ETC "/" CONF
-				 "; take it out of it, and remove that file");
-	free(text);
-	return r;
-}
-
 static int ask_version(const char *const *command, const char *before, char *to, struct failure *f)
 {
 	char *text, *at;
@@ -149,11 +127,52 @@ static int ask_version(const char *const *command, const char *before, char *to,
 	return to[0] ? 0 : fail(f, -EIO, "%s tells no version", command[0]);
 }
 
+static const char *const package[] = {"/usr/bin/dpkg-query", "--show", "--showformat=${Version}",
+				      "corosync", NULL};
+
+/* Those of Debian 12 before this one have holes that packets of strangers reach. */
+static int check_holes(struct failure *f)
+{
+	char version[ENGINE_VERSION_MAX + 1];
+	struct failure ignored;
+	unsigned update = 0;
+
+	if (ask_version(package, "", version, &ignored) < 0 ||
+	    strncmp(version, "3.1.7-1", 7) != 0 ||
+	    (sscanf(version, "3.1.7-1+deb12u%u", &update) == 1 && update >= 2))
+		return 0;
+	return fail(f, -EPERM,
+		    "Corosync %s of this host has known holes: 'apt upgrade' brings "
+		    "3.1.7-1+deb12u2 or later",
+		    version);
+}
+
+int engine_look(struct failure *f)
+{
+	char *text;
+	size_t len;
+	int r;
+
+	if (access(COROSYNC, X_OK) < 0 || access(PACEMAKERD, X_OK) < 0)
+		return fail(
+			f, -ENOENT,
+			"the cluster engine is not installed: 'apt install oya-cluster' brings it");
+	r = store_read(ETC "/" CONF, CONF_BYTES_MAX, &text, &len, f);
+	if (r == -ENOENT)
+		return check_holes(f);
+	if (r < 0)
+		return r;
+	r = is_free(text) ? check_holes(f)
+			  : fail(f, -EEXIST,
+				 "this host is in a cluster that Oya has not made: " ETC "/" CONF
+				 "; take it out of it, and remove that file");
+	free(text);
+	return r;
+}
+
 int engine_versions(char corosync[ENGINE_VERSION_MAX + 1], char pacemaker[ENGINE_VERSION_MAX + 1],
 		    struct failure *f)
 {
-	static const char *const package[] = {
-		"/usr/bin/dpkg-query", "--show", "--showformat=${Version}", "corosync", NULL};
 	static const char *const program[] = {COROSYNC, "-v", NULL};
 	static const char *const manager[] = {PACEMAKERD, "--version", NULL};
 	int r = ask_version(package, "", corosync, f);
@@ -291,6 +310,7 @@ static pid_t find(const char *run, const char *program)
 	struct failure ignored;
 	size_t len;
 	long pid;
+	pid_t ended;
 	int fd;
 
 	pid_path(run, program, path);
@@ -298,8 +318,12 @@ static pid_t find(const char *run, const char *program)
 		return 0;
 	pid = strtol(text, NULL, 10);
 	free(text);
-	if (pid <= 1 || pid > INT32_MAX || waitpid((pid_t)pid, NULL, WNOHANG) == (pid_t)pid)
+	if (pid <= 1 || pid > INT32_MAX)
 		return 0;
+	/* Our own child may not have its command line yet. */
+	ended = waitpid((pid_t)pid, NULL, WNOHANG);
+	if (ended >= 0)
+		return ended ? 0 : (pid_t)pid;
 	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || read(fd, line, sizeof(line) - 1) <= 0)
@@ -393,8 +417,8 @@ static int wait_for_corosync(const char *run, struct failure *f)
 
 int engine_start(const char *run, struct failure *f)
 {
-	static const char *const enable[] = {"/usr/bin/systemctl", "enable", "--now", "corosync",
-					     "pacemaker", NULL};
+	static const char *const enable[] = {"/usr/bin/systemctl", "enable",    "--now",
+					     "corosync",           "pacemaker", NULL};
 	int r;
 
 	if (sd_booted() > 0)
@@ -407,8 +431,8 @@ int engine_start(const char *run, struct failure *f)
 
 int engine_stop(const char *run, struct failure *f)
 {
-	static const char *const disable[] = {"/usr/bin/systemctl", "disable", "--now",
-					      "pacemaker", "corosync", NULL};
+	static const char *const disable[] = {"/usr/bin/systemctl", "disable",  "--now",
+					      "pacemaker",          "corosync", NULL};
 
 	if (sd_booted() > 0)
 		return engine_tool(disable, 2 * STOP_S, NULL, f);

@@ -94,7 +94,7 @@ struct http_caller {
 	uint64_t peer; /* the uid; or what counts as one address: of IPv6 the first 64 bits */
 	char address[HTTP_CALLER_TEXT_MAX]; /* of a remote one */
 	char certificate[HTTP_CERTIFICATE_NAME_MAX +
-			 1]; /* the name in one that was verified, or "" */
+			 1];                        /* the name in one that was verified, or "" */
 	char fingerprint[HTTP_FINGERPRINT_LEN + 1]; /* of one that was shown, or "" */
 };
 
@@ -111,8 +111,8 @@ enum http_route_flag {
 
 /* What the owner knows of a caller besides its role. */
 struct http_identity {
-	uint64_t who; /* 0: nothing */
-	bool limited; /* to some of what there is */
+	uint64_t who;                          /* 0: nothing */
+	bool limited;                          /* to some of what there is */
 	char member[HTTP_MEMBER_NAME_MAX + 1]; /* of the cluster: its name; or "" */
 };
 

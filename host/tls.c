@@ -97,8 +97,8 @@ static int take_name(struct tls_session *t, const gnutls_datum_t *certificate)
 	return 0;
 }
 
-/* A certificate need not be shown. One that is has to be our CA's, unless clients are known by their
- * fingerprints: then one that is not has no name. */
+/* A certificate need not be shown. One that is has to be our CA's, unless clients are known by
+ * their fingerprints: then one that is not has no name. */
 static bool verify(struct tls_session *t)
 {
 	gnutls_typed_vdata_st purpose = {

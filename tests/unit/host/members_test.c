@@ -18,14 +18,14 @@
 
 #define UUID(n) "6ba7b810-9dad-11d1-80b4-00c04fd430c" n
 #define DIGITS(n) n n n n n n n n n n n n n n n n n n n n n n n n n n n n n n n n
-#define MEMBER(n, more)                                                                         \
-	"{\"name\":\"h" n "\",\"host\":\"" UUID(n) "\",\"id\":" n ",\"links\":[\"10.0.0." n     \
-						   "\"],\"api\":\"10.0.0." n                    \
-						   ":7443\",\"fingerprint\":\"" DIGITS("a" n)   \
-	"\"" more "}"
-#define LIST(members)                                                                           \
-	"{\"version\":1,\"name\":\"lab\",\"uuid\":\"" UUID("0") "\",\"number\":3,\"members\":[" \
-	members "]}"
+#define MEMBER(n, more)                                                   \
+	"{\"name\":\"h" n                                                 \
+	"\",\"host\":\"" UUID(n) "\",\"id\":" n ",\"links\":[\"10.0.0." n \
+				 "\"],\"api\":\"10.0.0." n                \
+				 ":7443\",\"fingerprint\":\"" DIGITS("a" n) "\"" more "}"
+#define LIST(members)                                       \
+	"{\"version\":1,\"name\":\"lab\",\"uuid\":\"" UUID( \
+		"0") "\",\"number\":3,\"members\":[" members "]}"
 
 static struct members decode(const char *text)
 {
