@@ -66,6 +66,21 @@ static const struct command_option migrate_options[] = {
 	{0},
 };
 
+static const struct command_option cluster_options[] = {
+	{"preferred", "HOST[,HOST...]", NULL, "hosts where it is to run, the first most", 0},
+	{"possible", "HOST[,HOST...]", NULL, "hosts where it may run; default: all", 0},
+	{"priority", "WHICH", "low normal high",
+	 "who starts first when there is not room for all;\ndefault normal", 0},
+	{"restart", "N/TIME", NULL,
+	 "how often within that time it is started again on one\n"
+	 "host before another one gets it, such as 2/30m; default\n1/15m",
+	 0},
+	{"failback", NULL, NULL,
+	 "it goes back to a host that is preferred, as soon as\nthat is there again", 0},
+	{"remove", NULL, NULL, "stop it, and take it out of the cluster", 0},
+	{0},
+};
+
 static const struct command_option delete_options[] = {
 	{"disks", "WHAT", "keep delete",
 	 "keep: its settings go, the files in its folder stay, the\n"
@@ -144,6 +159,11 @@ static const struct command_option top_options[] = {
 	"HOST is ADDRESS[:PORT] as this host reaches it. Its fingerprint and an administrator's\n" \
 	"token for it are those of hosts.json, and are handed to the host service for this move."
 
+#define CLUSTER_TEXT                                                                              \
+	"The VM has to run on this host, and goes on. Its folder has to be on storage that all\n" \
+	"hosts of the cluster reach under one path; its name in /var/lib/oya/vms is a link to\n"  \
+	"that. What is not given is as by default, also of a VM that is there already."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -195,6 +215,8 @@ const struct command command_table[] = {
 	 "save the state of a VM, which goes on from it at its next start", NULL},
 	{"vm", "migrate", "NAME HOST", COMMAND_OUTPUT | COMMAND_JOB, migrate_options, vm_migrate,
 	 "move a VM that runs to another host; it runs on meanwhile", MIGRATE_TEXT},
+	{"vm", "cluster", "NAME", 0, cluster_options, vm_cluster,
+	 "make a VM a resource of the cluster, which starts it again elsewhere", CLUSTER_TEXT},
 	{"vm", "discard", "NAME", 0, NULL, vm_discard,
 	 "throw the saved state of a VM away", NULL},
 	{"vm", "pause", "NAME", 0, NULL, vm_pause,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * oya-tls ADDRESS PORT FINGERPRINT: for `oya` alone. Connects to a host by TLS 1.3, looks whether
- * its certificate is the one of the fingerprint, and carries bytes between it and standard input,
- * which is a socket. One line on standard output tells how it went: "good"; "new FINGERPRINT", when
+ * oya-tls ADDRESS PORT FINGERPRINT [FOLDER]: for `oya` and `oyad` alone. Connects to a host by TLS
+ * 1.3, looks whether its certificate is the one of the fingerprint, and carries bytes between it and
+ * standard input, which is a socket. The folder's key and certificate are shown to a host that asks
+ * for them. One line on standard output tells how it went: "good"; "new FINGERPRINT", when
  * none was given, or "changed FINGERPRINT", after which it ends without having sent anything;
  * "failed SENTENCE".
  *
@@ -11,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -141,14 +143,29 @@ static int carry(struct tls_pump *p, const char *fingerprint)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* False: told. */
+static bool take_identity(gnutls_certificate_credentials_t credentials, const char *folder)
+{
+	char key[PATH_MAX], certificate[PATH_MAX];
+	int r;
+
+	snprintf(key, sizeof(key), "%s/" TLS_KEY_FILE, folder);
+	snprintf(certificate, sizeof(certificate), "%s/" TLS_CERTIFICATE_FILE, folder);
+	r = gnutls_certificate_set_x509_key_file(credentials, certificate, key,
+						 GNUTLS_X509_FMT_PEM);
+	if (r < 0)
+		say("failed", gnutls_strerror(r));
+	return r >= 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct tls_pump pump;
 	gnutls_certificate_credentials_t credentials;
 	int status, flags = fcntl(STDIN_FILENO, F_GETFL);
 
-	if (argc != 4 || flags < 0) {
-		fputs("oya-tls is for 'oya --host' alone\n", stderr);
+	if (argc < 4 || argc > 5 || flags < 0) {
+		fputs("oya-tls is for 'oya --host' and oyad alone\n", stderr);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -158,10 +175,13 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	if (fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK) < 0 ||
 	    gnutls_certificate_allocate_credentials(&credentials) < 0 ||
-	    tls_session_new(GNUTLS_CLIENT, credentials, pump.outer, &pump.session) < 0) {
+	    tls_session_new(GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT, credentials, pump.outer,
+			    &pump.session) < 0) {
 		say("failed", "out of memory");
 		return EXIT_FAILURE;
 	}
+	if (argc == 5 && !take_identity(credentials, argv[4]))
+		return EXIT_FAILURE;
 	status = carry(&pump, argv[3]);
 	gnutls_deinit(pump.session);
 	gnutls_certificate_free_credentials(credentials);

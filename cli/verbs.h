@@ -14,6 +14,7 @@ void vm_create(struct command_call *c);
 void vm_start(struct command_call *c);
 void vm_stop(struct command_call *c);
 void vm_save(struct command_call *c);
+void vm_cluster(struct command_call *c);
 void vm_migrate(struct command_call *c);
 void vm_discard(struct command_call *c);
 void vm_pause(struct command_call *c);

@@ -165,6 +165,8 @@ void vm_show(struct command_call *c)
 		put_member(c, "Name:", vm, "name");
 		put_member(c, "State:", vm, "state");
 		put_member(c, "Problem:", vm, "problem");
+		if (json_is_true(json_object_get(vm, "clustered")))
+			put(c, "Cluster:", "decides where it runs");
 		put_member(c, "UUID:", vm, "uuid");
 		put_member(c, "Version:", vm, "version");
 		put_settings(c, json_object_get(vm, "settings"));

@@ -12,8 +12,9 @@
 
 static void check_rights(const struct access_rights *rights)
 {
-	must(rights->who && rights->role >= HTTP_READER && rights->role <= HTTP_ADMINISTRATOR);
-	must(!rights->vms || (rights->role != HTTP_ADMINISTRATOR && json_array_size(rights->vms) &&
+	must(rights->who && rights->role >= HTTP_JOINER && rights->role <= HTTP_ADMINISTRATOR);
+	must(!rights->vms || (rights->role != HTTP_ADMINISTRATOR && rights->role != HTTP_JOINER &&
+			      json_array_size(rights->vms) &&
 			      json_array_size(rights->vms) <= ACCESS_VMS_MAX));
 	must(rights->vms || access_covers(rights, "any"));
 }

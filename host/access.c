@@ -17,6 +17,7 @@
 #define DAY_S 86400
 
 static const char *const roles[] = {
+	[HTTP_JOINER] = "joiner",
 	[HTTP_READER] = "reader",
 	[HTTP_OPERATOR] = "operator",
 	[HTTP_ADMINISTRATOR] = "administrator",
@@ -107,13 +108,13 @@ static int decode_role(json_t *obj, enum http_role *ret_role, struct failure *f)
 {
 	const char *text = json_string_value(json_object_get(obj, "role"));
 
-	for (enum http_role role = HTTP_READER; text && role <= HTTP_ADMINISTRATOR; role++) {
+	for (enum http_role role = HTTP_JOINER; text && role <= HTTP_ADMINISTRATOR; role++) {
 		if (strcmp(text, roles[role]) == 0) {
 			*ret_role = role;
 			return 0;
 		}
 	}
-	return REFUSE(f, "'role' is '%.32s', allowed are reader, operator and administrator",
+	return REFUSE(f, "'role' is '%.32s', allowed are joiner, reader, operator and administrator",
 		      text ? text : "");
 }
 
@@ -124,8 +125,9 @@ static int decode_vms(json_t *obj, struct access_rights *rights, struct failure 
 
 	if (!vms)
 		return 0;
-	if (rights->role == HTTP_ADMINISTRATOR)
-		return REFUSE(f, "an administrator is for all VMs: 'vms' cannot be there");
+	if (rights->role == HTTP_ADMINISTRATOR || rights->role == HTTP_JOINER)
+		return REFUSE(f, "an administrator is for all VMs, a joiner for none: 'vms' cannot "
+				 "be there");
 	if (!json_array_size(vms) || json_array_size(vms) > ACCESS_VMS_MAX)
 		return REFUSE(f, "'vms' has %zu names, allowed are 1 to %u", json_array_size(vms),
 			      ACCESS_VMS_MAX);

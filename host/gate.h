@@ -19,6 +19,7 @@
 
 #include "host/access.h"
 #include "host/http.h"
+#include "host/members.h"
 #include "lib/fail.h"
 #include "lib/pool.h"
 
@@ -44,6 +45,10 @@ enum http_role gate_role(struct gate *g, const struct http_caller *caller,
 bool gate_knows(const struct gate *g, uint64_t who);
 bool gate_sees(const struct gate *g, uint64_t who, const char *vm);
 bool gate_sees_all(const struct gate *g, uint64_t who);
+
+/* Those members are administrators from now on, by the fingerprints of their certificates, and
+ * no others; NULL: nobody is. The list stays the caller's, and outlives its use. */
+void gate_set_members(struct gate *g, const struct members *members);
 
 /* What is in force now. */
 const struct access *gate_access(const struct gate *g);

@@ -9,6 +9,7 @@
 
 #include "base/guid.h"
 #include "base/list.h"
+#include "host/crm.h"
 #include "host/launch.h"
 #include "lib/fail.h"
 #include "lib/pool.h"
@@ -33,9 +34,12 @@ struct host {
 	const char *importer; /* path of oya-import */
 	struct list intakes;
 	uint64_t intake_last;
-	struct ending *ending; /* the host ends; or NULL */
-	bool ends;             /* the daemon does: nothing more begins */
-	const char *connector; /* path of oya-tls */
+	struct ending *ending;   /* the host ends; or NULL */
+	struct crm crm;          /* questions to the cluster's engine */
+	struct list clusterings; /* starts that the cluster asked for */
+	bool first;              /* the first start of the daemon since the host's */
+	bool ends;               /* the daemon does: nothing more begins */
+	const char *connector;   /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

@@ -320,7 +320,7 @@ static const char *look_at(struct http_listener *l, int fd, struct http_connecti
 
 	if (r < 0)
 		return "it is unknown who it is";
-	c->outsider = h->config.role(h->config.owner, &c->caller, NULL, &nobody) < HTTP_READER;
+	c->outsider = h->config.role(h->config.owner, &c->caller, NULL, &nobody) < HTTP_JOINER;
 	return http_make_room_for(h, &c->caller, c->outsider);
 }
 

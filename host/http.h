@@ -34,6 +34,8 @@
 #define HTTP_USER_CONNECTIONS_MAX 64u /* of one user other than root, or of one address */
 #define HTTP_CALLER_TEXT_MAX 64u
 #define HTTP_CERTIFICATE_NAME_MAX 64u
+#define HTTP_FINGERPRINT_LEN 64u
+#define HTTP_MEMBER_NAME_MAX 64u
 #define HTTP_STREAMS_MAX 64u
 #define HTTP_POOL_BYTES                                                          \
 	(32u << 10) /* of a connection, for the head of a request and of a reply \
@@ -73,6 +75,7 @@ enum http_role {
 	HTTP_HELD_BACK, /* it has said too often what is wrong: 429 */
 	HTTP_UNKNOWN,   /* it did not say who it is: 401 */
 	HTTP_STRANGER,  /* it has no access: 403 */
+	HTTP_JOINER,    /* a host that may become a member of the cluster, and nothing else */
 	HTTP_READER,
 	HTTP_OPERATOR,
 	HTTP_ADMINISTRATOR
@@ -92,6 +95,7 @@ struct http_caller {
 	char address[HTTP_CALLER_TEXT_MAX]; /* of a remote one */
 	char certificate[HTTP_CERTIFICATE_NAME_MAX +
 			 1]; /* the name in one that was verified, or "" */
+	char fingerprint[HTTP_FINGERPRINT_LEN + 1]; /* of one that was shown, or "" */
 };
 
 enum http_route_flag {
@@ -109,6 +113,7 @@ enum http_route_flag {
 struct http_identity {
 	uint64_t who; /* 0: nothing */
 	bool limited; /* to some of what there is */
+	char member[HTTP_MEMBER_NAME_MAX + 1]; /* of the cluster: its name; or "" */
 };
 
 struct http_pair {

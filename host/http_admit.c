@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "host/http_impl.h"
+#include "lib/log.h"
 
 static const char *const method_names[HTTP_METHODS] = {
 	[HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
@@ -70,9 +71,9 @@ static bool refuse_caller(struct http_exchange *x, const struct http_head *head)
 	}
 	/* A browser shows its user's certificate to us also for the pages of others. */
 	if (origin)
-		caller.certificate[0] = '\0';
+		caller.certificate[0] = caller.fingerprint[0] = '\0';
 	x->r.role = config->role(config->owner, &caller, authorization, &x->r.identity);
-	x->c->outsider = x->r.role < HTTP_READER;
+	x->c->outsider = x->r.role < HTTP_JOINER;
 	if (!x->c->outsider)
 		return false;
 	refuse_role(x, authorization != NULL);
@@ -159,6 +160,17 @@ static void take_target(struct http_exchange *x, const struct http_target *t,
 	x->r.path = x->target;
 }
 
+/* What members of the cluster change here is in the log. */
+static void tell_member(const struct http_exchange *x)
+{
+	char text[HTTP_CALLER_TEXT_MAX];
+
+	if (x->r.identity.member[0] && x->r.method != HTTP_GET && x->r.method != HTTP_HEAD)
+		log_line(LOG_LEVEL_INFO, "the member '%s' of the cluster (%s) asks: %s %s",
+			 x->r.identity.member, http_caller_text(&x->r.caller, text),
+			 method_names[x->r.method], x->r.path);
+}
+
 /* Finds the route; true when refused or answered. */
 static bool refuse_route(struct http_exchange *x, const char *method)
 {
@@ -195,6 +207,8 @@ static bool refuse_route(struct http_exchange *x, const char *method)
 		refuse(x, 403, "your role does not allow this");
 	else if (x->r.identity.limited && !(route->flags & HTTP_SCOPED))
 		refuse(x, 403, "this is not for those who may see some of the VMs only");
+	if (!has_ended(x))
+		tell_member(x);
 	return has_ended(x) || refuse_query(x);
 }
 

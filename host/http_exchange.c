@@ -25,9 +25,12 @@ struct http_exchange *http_exchange_new(struct http_connection *c, const char *t
 	memcpy(x->target, target, len + 1);
 	x->h = c->l->h;
 	x->c = c;
-	if (c->tls)
+	if (c->tls) {
 		snprintf(c->caller.certificate, sizeof(c->caller.certificate), "%s",
 			 tls_session_name(c->tls));
+		snprintf(c->caller.fingerprint, sizeof(c->caller.fingerprint), "%s",
+			 tls_session_fingerprint(c->tls));
+	}
 	x->r.caller = c->caller;
 	x->r.caller.groups = NULL; /* the request may outlive the connection */
 	x->r.caller.group_count = 0;

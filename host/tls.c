@@ -26,6 +26,7 @@ struct tls_server {
 	struct list sessions;
 	unsigned count;
 	struct log_limit log;
+	bool asks; /* every client for a certificate, whoever has signed it */
 };
 
 struct tls_session {
@@ -34,6 +35,7 @@ struct tls_session {
 	struct tls_pump pump;
 	sd_event_source *outer, *inner, *timer;
 	char name[HTTP_CERTIFICATE_NAME_MAX + 1];
+	char fingerprint[TLS_FINGERPRINT_LEN + 1];
 	uint64_t sent; /* when the deadline was set */
 	bool waits;    /* for its client to read; it has a deadline */
 	bool lingers;  /* so has this */
@@ -95,7 +97,8 @@ static int take_name(struct tls_session *t, const gnutls_datum_t *certificate)
 	return 0;
 }
 
-/* A certificate need not be shown; one that is has to be good. */
+/* A certificate need not be shown. One that is has to be our CA's, unless clients are known by their
+ * fingerprints: then one that is not has no name. */
 static bool verify(struct tls_session *t)
 {
 	gnutls_typed_vdata_st purpose = {
@@ -104,11 +107,17 @@ static bool verify(struct tls_session *t)
 	unsigned count = 0, status = 0;
 	const gnutls_datum_t *list = gnutls_certificate_get_peers(t->pump.session, &count);
 
-	if (!t->server->keys.has_ca || !list || !count)
+	if (!list || !count)
+		return true;
+	if (t->server->asks && !tls_fingerprint(list, t->fingerprint))
+		t->fingerprint[0] = '\0';
+	if (!t->server->keys.has_ca)
 		return true;
 	if (gnutls_certificate_verify_peers(t->pump.session, &purpose, 1, &status) == 0 &&
 	    status == 0)
 		return take_name(t, list) == 0;
+	if (t->server->asks)
+		return true;
 	(void)gnutls_alert_send(t->pump.session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);
 	tell(t->server, "its client's certificate is not of our CA, or not good any more");
 	return false;
@@ -211,8 +220,9 @@ static int start(struct tls_session *t, int fd, int inner)
 
 	if (r < 0)
 		return r;
-	gnutls_certificate_server_set_request(t->pump.session, s->keys.has_ca ? GNUTLS_CERT_REQUEST
-									      : GNUTLS_CERT_IGNORE);
+	gnutls_certificate_server_set_request(t->pump.session, s->keys.has_ca || s->asks
+								       ? GNUTLS_CERT_REQUEST
+								       : GNUTLS_CERT_IGNORE);
 	t->pump.outer = fd;
 	t->pump.inner = inner;
 	if ((r = sd_event_add_io(s->loop, &t->outer, fd, EPOLLIN, on_outer, t)) >= 0 &&
@@ -262,6 +272,11 @@ const char *tls_session_name(const struct tls_session *t)
 	return t->name;
 }
 
+const char *tls_session_fingerprint(const struct tls_session *t)
+{
+	return t->fingerprint;
+}
+
 void tls_session_release(struct tls_session *t)
 {
 	if (!t)
@@ -298,6 +313,11 @@ void tls_server_free(struct tls_server *s)
 	tls_keys_done(&s->keys);
 	sd_event_unref(s->loop);
 	free(s);
+}
+
+void tls_server_ask(struct tls_server *s, bool asks)
+{
+	s->asks = asks;
 }
 
 const char *tls_server_fingerprint(const struct tls_server *s)

@@ -8,7 +8,7 @@
  *
  * Trust: clients are hostile. Handshakes and what a client does not read have a deadline; the
  * number of sessions has a limit. A certificate that is shown has to be of the CA, where there is
- * one.
+ * one, or it counts for its fingerprint alone, where that is asked for.
  *
  * Threads: the loop's; nothing waits but tls_server_new(), which reads and writes files.
  */
@@ -37,11 +37,17 @@ void tls_server_free(struct tls_server *s);
 /* Of its certificate, as lib/tls.h writes it. */
 const char *tls_server_fingerprint(const struct tls_server *s);
 
+/* Whether clients from now on are known by the fingerprints of their certificates, too. */
+void tls_server_ask(struct tls_server *s, bool asks);
+
 /* Takes a connection, also when it fails; it ends when either side does. 0 with the plain side,
  * non-blocking, which is the caller's, and *ret_session, to be released; or -errno. */
 int tls_open(struct tls_server *s, int fd, int *ret_inner, struct tls_session **ret_session);
 /* The common name in the certificate of the client, which was verified; "" before, or without. */
 const char *tls_session_name(const struct tls_session *t);
+/* Of the client's certificate, whose key it has proven to have; "" before, or without, or where
+ * tls_server_ask() has not told that it matters. */
+const char *tls_session_fingerprint(const struct tls_session *t);
 /* It goes on until it ends. NULL is fine. */
 void tls_session_release(struct tls_session *t);
 

@@ -15,9 +15,7 @@
 #include "lib/fail.h"
 #include "lib/tls.h"
 
-#define TLS_KEY_FILE "tls-key.pem"
-#define TLS_CERTIFICATE_FILE "tls-cert.pem" /* perhaps with those of its CAs behind it */
-#define TLS_CA_FILE "tls-ca.pem"            /* of clients */
+#define TLS_CA_FILE "tls-ca.pem" /* of clients */
 #define TLS_FILE_BYTES_MAX (256u << 10)
 #define TLS_DAYS 3650
 

@@ -27,6 +27,7 @@ struct peer {
 	char port[6];
 	char fingerprint[PEER_FINGERPRINT_LEN + 1]; /* "": it is not known yet */
 	char token[PEER_TOKEN_MAX + 1];             /* "": none */
+	const char *identity; /* a folder: its key and certificate are shown; or NULL */
 };
 
 /* Takes ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT apart. 0, or -EINVAL and the sentence. */
@@ -42,6 +43,9 @@ bool peer_token_allowed(const char *text);
  * the sentence. Who called sees to its end. */
 int peer_start(const char *helper, const struct peer *peer, int plain, int words, pid_t *ret_pid,
 	       struct failure *f);
+
+/* Ends it, and the plain side. */
+void peer_close(int plain, pid_t pid);
 
 /* What its line says, without the line feed: 0: it is the host, the connection stands; else -errno
  * and the sentence. */

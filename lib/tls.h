@@ -20,6 +20,9 @@
 #define TLS_PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 #define TLS_RECORD_MAX 16384u
 #define TLS_FINGERPRINT_LEN 64u /* SHA-256 of a certificate, in hexadecimal */
+/* Of a folder. */
+#define TLS_KEY_FILE "tls-key.pem"
+#define TLS_CERTIFICATE_FILE "tls-cert.pem" /* perhaps with those of its CAs behind it */
 
 struct tls_pump_side {
 	size_t at, len;

@@ -23,7 +23,7 @@ from benchmarks import common  # noqa: E402
 
 RESULTS = builds.BUILD / "bench"
 _BUILD_LIMIT_S = 600.0
-_ORDER = ("boot", "footprint", "disk", "net", "kick", "flood", "hv", "host", "migrate")  # of ./bench all
+_ORDER = ("boot", "footprint", "disk", "net", "kick", "flood", "hv", "host", "migrate", "failover")  # of ./bench all
 
 
 def _names() -> dict[str, str]:

@@ -129,14 +129,24 @@ static void a_list_that_is_watched_is_drawn_with_each_change(void **state)
 static const struct fakeapi_answer start = {
 	"POST /v1/vms/web/start ", FAKEAPI_JSON("202 Accepted", JOB("running", "")), false};
 
-/* It fails before it asks for anything. */
-static void prints_failure(const char *words, const char *part)
+/* It ends before it asks for anything. */
+static void ends_with(int status, const char *words, const char *part)
 {
 	struct oya_run r = oya_run(words, NULL);
 
-	assert_int_equal(r.status, 1);
+	assert_int_equal(r.status, status);
 	assert_non_null(strstr(r.err, part));
 	oya_run_done(&r);
+}
+
+static void prints_failure(const char *words, const char *part)
+{
+	ends_with(1, words, part);
+}
+
+static void refuses(const char *words, const char *part)
+{
+	ends_with(2, words, part);
 }
 
 static void a_job_is_followed_by_its_events(void **state)
@@ -203,6 +213,31 @@ static void waiting_for_a_job_fails_as_the_job_does(void **state)
 	assert_string_equal(r.err, "oya: job 7 failed: why\n");
 	assert_non_null(strstr(r.out, "\"state\": \"failed\""));
 	oya_run_done(&r);
+}
+
+static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"POST /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false},
+		{"DELETE /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
+	struct oya_run r =
+		run("vm cluster web --preferred n1,n2 --possible n1,n2,n3 --priority high "
+		    "--restart 2/30m --failback --show-api --socket %s",
+		    answers, 1);
+
+	(void)state;
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.err, "\"n3\""));
+	assert_non_null(strstr(r.err, "\"within\": 1800"));
+	assert_non_null(strstr(r.err, "\"failback\": true"));
+	oya_run_done(&r);
+	r = run("vm cluster web --remove --socket %s", answers + 1, 1);
+	prints(&r, 0, "", "");
+	refuses("vm cluster web --remove --failback", "--remove is given alone");
+	refuses("vm cluster web --restart 1/15", "such as 1/15m");
+	refuses("vm cluster web --restart 1/15mm", "such as 1/15m");
+	refuses("vm cluster web --preferred n1,,n2", "not hosts with commas");
+	refuses("vm cluster web --possible n1=2", "not hosts with commas");
 }
 
 /* What hosts.json has, and what the other host was told in the end. */
@@ -490,6 +525,7 @@ int main(void)
 		cmocka_unit_test(lost_events_make_it_ask_again),
 		cmocka_unit_test(a_job_that_is_not_waited_for_is_its_number),
 		cmocka_unit_test(waiting_for_a_job_fails_as_the_job_does),
+		cmocka_unit_test(a_place_in_the_cluster_is_asked_for_as_it_is_written),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),

@@ -263,6 +263,38 @@ static void users_of_the_system_are_found_by_name(void **state)
 	assert_true(gate_sees(s->gate, who, "web") && !gate_sees(s->gate, who, "db"));
 }
 
+static void a_member_of_the_cluster_is_an_administrator_by_its_certificate(void **state)
+{
+	struct set *s = *state;
+	struct members list = {.count = 1};
+	struct http_caller remote = {.remote = true, .address = "192.0.2.1"}, local = {.uid = 5};
+	uint64_t who;
+
+	open_gate(s);
+	strcpy(list.member[0].name, "h2");
+	memset(list.member[0].peer.fingerprint, 'a', 64);
+	memset(remote.fingerprint, 'a', 64);
+	memset(local.fingerprint, 'a', 64);
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_UNKNOWN);
+	gate_set_members(s->gate, &list);
+	assert_int_equal(s->changes, 1);
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_ADMINISTRATOR);
+	assert_true(who && gate_knows(s->gate, who) && gate_sees_all(s->gate, who));
+	assert_true(gate_sees(s->gate, who, "web"));
+	/* A token counts before it, and the kernel's word is another thing. */
+	assert_int_equal(ask(s, &remote, "oya_1", &who), HTTP_UNKNOWN);
+	assert_int_equal(ask(s, &local, NULL, &who), HTTP_STRANGER);
+	remote.fingerprint[3] = 'b';
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_UNKNOWN);
+	remote.fingerprint[0] = '\0';
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_UNKNOWN);
+	memset(remote.fingerprint, 'a', 64);
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_ADMINISTRATOR);
+	gate_set_members(s->gate, NULL);
+	assert_false(gate_knows(s->gate, who) || gate_sees_all(s->gate, who));
+	assert_int_equal(ask(s, &remote, NULL, &who), HTTP_UNKNOWN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +314,9 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(users_of_the_system_are_found_by_name, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_member_of_the_cluster_is_an_administrator_by_its_certificate, set_up,
+			tear_down),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
