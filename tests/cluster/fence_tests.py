@@ -179,6 +179,10 @@ def _(place):
         dead = f"iscsi://127.0.0.1:{free_port()}/{TARGET}/1"
         status, errors = san.agent("n1", "off", "n2", urls=[*san.urls, dead])
         check(status == 1 and "see that its target is up" in errors, f"{status} {errors}")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            hung = f"iscsi://127.0.0.1:{silent.getsockname()[1]}/{TARGET}/1"
+            status, errors = san.agent("n1", "off", "n2", urls=[*san.urls, hung])
+            check(status == 1 and "timed out" in errors, f"{status} {errors}")
         check(san.agent("n1", "on", "n2")[0] == 1, "the agent lets a host in")
 
 
@@ -199,7 +203,8 @@ def _(place):
                 check(n == GOOD, "a unit cannot be cleared")
             for me in ("n1", "n2"):
                 san.good(me, "register")
-            both = [place.spawn(san.command(a, "off", b), stderr=subprocess.DEVNULL) for a, b in (("n1", "n2"), ("n2", "n1"))]
+            commands = [san.command("n1", "off", "n2"), san.command("n2", "off", "n1")]
+            both = [place.spawn(command, stderr=subprocess.DEVNULL) for command in commands]
             won = [p.wait() == 0 for p in both]
             check(won != [True, True], "both have won")
             if any(won):

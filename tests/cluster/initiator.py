@@ -47,8 +47,10 @@ class Session:
 
     def __init__(self, name: str, portal: str, target: str, lun: int) -> None:
         self.lib = ctypes.CDLL(ctypes.util.find_library("iscsi") or "libiscsi.so.7")
-        for function in ("iscsi_create_context", "iscsi_persistent_reserve_out_sync", "iscsi_write10_sync",
-                         "iscsi_persistent_reserve_in_sync", "scsi_datain_unmarshall"):
+        for function in (
+            "iscsi_create_context", "iscsi_persistent_reserve_in_sync", "iscsi_persistent_reserve_out_sync",
+            "iscsi_write10_sync", "scsi_datain_unmarshall",
+        ):  # fmt: skip
             getattr(self.lib, function).restype = ctypes.c_void_p
         self.lun = lun
         self.context = ctypes.c_void_p(self.lib.iscsi_create_context(name.encode()))
