@@ -9,6 +9,7 @@
  * host in, and never for the host itself after it was cut off.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -29,6 +30,7 @@ static const char metadata[] = {
 
 /* What an action does at one device. */
 struct deed {
+	const struct options *o;
 	struct reservation_unit *unit;
 	bool session;
 	uint64_t own, plug;
@@ -40,16 +42,44 @@ static int do_register(struct deed *d, struct failure *f)
 	return reservation_enter(d->unit, d->own, f);
 }
 
+/* That each key is one of a host that is named: with a number that is wrong in the options the key
+ * of another would be preempted, or none, and the host would go on writing. */
+static int all_are_named(struct deed *d, struct failure *f)
+{
+	struct reservation_keys keys;
+	struct reservation_held held;
+	int r = reservation_look(d->unit, &keys, &held, f);
+
+	for (unsigned i = 0; r == 0 && i < keys.count; i++) {
+		bool named = false;
+
+		for (unsigned n = 0; n < d->o->nodes; n++)
+			named |= keys.key[i] ==
+				 reservation_key(&d->o->cluster, d->o->node[n].number);
+		if (!named)
+			return fail(f, -EINVAL,
+				    "%s has the key 0x%016" PRIx64
+				    ", which is of no host of the option nodes; see that all are "
+				    "there with their numbers",
+				    d->unit->name, keys.key[i]);
+	}
+	return r;
+}
+
 static int do_monitor(struct deed *d, struct failure *f)
 {
-	return reservation_check(d->unit, d->own, f);
+	int r = reservation_check(d->unit, d->own, f);
+
+	return r < 0 ? r : all_are_named(d, f);
 }
 
 static int do_off(struct deed *d, struct failure *f)
 {
 	int r = d->session ? reservation_lend(d->unit, d->own, f) : 0;
 
-	return r < 0 ? r : reservation_evict(d->unit, d->own, d->plug, f);
+	if (r == 0)
+		r = reservation_evict(d->unit, d->own, d->plug, f);
+	return r < 0 ? r : all_are_named(d, f);
 }
 
 static int do_status(struct deed *d, struct failure *f)
@@ -128,7 +158,7 @@ static int act(const struct options *o, const struct action *a, struct deed *d, 
 
 static int run(const struct options *o, struct failure *f)
 {
-	struct deed d = {.seen = false};
+	struct deed d = {.o = o};
 	int r = -EINVAL;
 
 	if (strcmp(o->action, "metadata") == 0) {

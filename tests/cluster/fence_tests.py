@@ -54,8 +54,8 @@ class San:
     def must(self, *words):
         check(self.tell(*words) == 0, f"tgtadm {' '.join(words)} fails")
 
-    def command(self, me, action, plug=None, urls=None):
-        words = [f"--devices={','.join(urls or self.urls)}", f"--cluster={self.cluster}", f"--nodes={NODES}"]
+    def command(self, me, action, plug=None, urls=None, nodes=NODES):
+        words = [f"--devices={','.join(urls or self.urls)}", f"--cluster={self.cluster}", f"--nodes={nodes}"]
         words += [f"--self={me}", f"--action={action}", *([f"--plug={plug}"] if plug else [])]
         return [Paths.fence, *words]
 
@@ -184,6 +184,17 @@ def _(place):
             status, errors = san.agent("n1", "off", "n2", urls=[*san.urls, hung])
             check(status == 1 and "timed out" in errors, f"{status} {errors}")
         check(san.agent("n1", "on", "n2")[0] == 1, "the agent lets a host in")
+
+
+@fence_test("a_wrong_number_of_a_host_is_no_success")
+def _(place):
+    with San(place) as san:
+        san.good("n1", "register")
+        san.good("n2", "register")
+        for action, plug in (("monitor", None), ("off", "n2")):
+            status, errors = san.agent("n1", action, plug, nodes="n1:1;n2:3")
+            check(status == 1 and "of no host of the option nodes" in errors, f"{action}: {status} {errors}")
+        san.good("n1", "off", "n2")
 
 
 @fence_test("a_disk_with_keys_of_others_is_refused")
