@@ -264,3 +264,15 @@ class Live:
         return Moved(
             seconds, details["stopped_us"] / 1000, details["promised_us"] / 1000, details["sent_bytes"] >> 20, details["round"], seen
         )  # fmt: skip
+
+    def save(self, place: int) -> Seen:
+        """Save it on the host where it runs and start it from there, under a client. LabError when it is another VM then."""
+        host, boot = self.hosts[place], self.boot_id()
+        client = self.client()
+        host.run(f"oya vm save {NAME}", timeout=300)
+        saved = self.where()[place]
+        host.run(f"oya vm start {NAME}", timeout=300)
+        seen = self.seen(client)
+        if saved != [f"{NAME} saved"] or self.boot_id() != boot:
+            raise LabError(f"{NAME} was not saved ({saved}), or has booted anew; {seen}")
+        return seen

@@ -54,7 +54,7 @@ int oya_extension(unsigned long which)
 	case KVM_CAP_SET_GUEST_DEBUG2:
 		return OYA_GUEST_DEBUG;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+		return OYA_LOG_FLAGS;
 	case KVM_CAP_XSAVE2: /* no state that a child may have lies behind the page */
 		return sizeof(struct kvm_xsave);
 	case KVM_CAP_XCRS:

@@ -182,7 +182,9 @@ static int set_flags(struct oya_vm *vm, struct oya_slot *slot, u32 flags)
 		return -ENOMEM;
 	/* What was before does not count. */
 	r = gather(vm, slot);
-	if (r == 0)
+	if (r == 0 && vm->log_begins_full)
+		bitmap_set(slot->written, 0, slot->count);
+	else if (r == 0)
 		bitmap_zero(slot->written, slot->count);
 	return r;
 }

@@ -141,9 +141,10 @@ static long enable(struct oya_vm *vm, const void __user *argument)
 		WRITE_ONCE(vm->msr_reasons, cap.args[0]);
 		return 0;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		if (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		if (cap.args[0] & ~(u64)OYA_LOG_FLAGS || cap.args[0] == KVM_DIRTY_LOG_INITIALLY_SET)
 			return -EINVAL;
-		vm->clears_log = cap.args[0];
+		vm->clears_log = cap.args[0] & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+		vm->log_begins_full = cap.args[0] & KVM_DIRTY_LOG_INITIALLY_SET;
 		return 0;
 	default:
 		return -EINVAL;

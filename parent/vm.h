@@ -17,6 +17,7 @@
 #define OYA_SLOTS 64u
 #define OYA_PROCESSORS 256u
 #define OYA_EVENT_BITS 8
+#define OYA_LOG_FLAGS (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
 
 struct oya_filter;
 struct oya_routes;
@@ -43,8 +44,9 @@ struct oya_vm {
 	struct oya_vcpu *vcpu[OYA_PROCESSORS]; /* set once, read by all */
 	bool has_apics;                        /* processors get one */
 	bool clears_log;                       /* the worker, by a call of its own */
-	u32 msr_reasons;                       /* for which the worker is asked: KVM_MSR_EXIT_... */
-	struct oya_filter __rcu *filter;       /* NULL: all are allowed */
+	bool log_begins_full;            /* all pages count as written when it is switched on */
+	u32 msr_reasons;                 /* for which the worker is asked: KVM_MSR_EXIT_... */
+	struct oya_filter __rcu *filter; /* NULL: all are allowed */
 	DECLARE_HASHTABLE(events, OYA_EVENT_BITS); /* read under RCU */
 	struct oya_routes __rcu *routes;           /* NULL: none */
 	struct list_head descriptors;              /* that raise a line */

@@ -289,7 +289,7 @@ class Packages(unittest.TestCase):
 
     def test_packages_have_all_manual_pages(self):
         pages = set(re.findall(r"'([\w-]+\.8)'", read("man/meson.build")))
-        installed = read("debian/oya.install") + read("debian/oya-hypervisor.install")
+        installed = read("debian/oya.install") + read("debian/oya-hypervisor.install") + read("debian/oya-cluster.install")
         self.assertEqual(set(re.findall(r"man8/([\w-]+\.8)", installed)), pages)
 
     def test_maintainer_scripts_name_the_units_and_never_stop_those_of_vms(self):
