@@ -48,15 +48,19 @@ static int introduce(struct incoming_lane *l, struct state_reader *r, struct fai
 	return e;
 }
 
-static void reach(struct incoming_lane *l, uint32_t mark, bool ended)
+/* Whether memory may be touched already. */
+static bool reach(struct incoming_lane *l, uint32_t mark, bool ended)
 {
 	struct incoming *in = &l->vm->incoming;
+	bool pulls;
 
 	pthread_mutex_lock(&in->lock);
+	pulls = lazy_pulls(&l->vm->lazy);
 	l->mark = mark;
 	l->ended = ended;
 	pthread_cond_broadcast(&in->moved);
 	pthread_mutex_unlock(&in->lock);
+	return pulls;
 }
 
 static int read_pages(struct incoming_lane *l, struct state_reader *r,
@@ -87,7 +91,7 @@ static int read_lane(struct incoming_lane *l, struct state_late_buffer *b, struc
 		} else if (record.type == STATE_MARK) {
 			e = state_read_done(&r, f);
 			if (e == 0)
-				reach(l, record.instance, false);
+				(void)reach(l, record.instance, false);
 		} else {
 			e = state_refuse(&r, f, "a record of kind %u has no place there",
 					 record.type);
@@ -96,31 +100,43 @@ static int read_lane(struct incoming_lane *l, struct state_late_buffer *b, struc
 	return e;
 }
 
-/* It has ended before its end. */
-static void fail_lane(struct incoming_lane *l, int code, const struct failure *f)
+/* Notes why, for who waits for pages before memory may be touched. False: it may be, already. */
+static bool note_failure(struct incoming *in, const struct lazy *lazy, int code,
+			 const struct failure *f)
 {
-	struct incoming *in = &l->vm->incoming;
-	struct lazy *lazy = &l->vm->lazy;
+	bool pulls;
 
-	if (__atomic_load_n(&in->stop, __ATOMIC_ACQUIRE) || (lazy_pulls(lazy) && lazy_whole(lazy)))
-		return;
-	if (lazy_pulls(lazy)) {
-		struct failure why;
-
-		fail(&why, code,
-		     "the VM '%s' has lost memory that was not here yet: %s; it is to be started "
-		     "anew, as after a cut of the power",
-		     l->vm->config->name, f->text);
-		lazy_lose(lazy, why.text);
-	}
 	pthread_mutex_lock(&in->lock);
-	if (in->lane_result == 0) {
+	pulls = lazy_pulls(lazy);
+	if (!pulls && in->lane_result == 0) {
 		in->lane_result = code;
 		in->lane_failure = *f;
 	}
 	pthread_cond_broadcast(&in->moved);
 	pthread_mutex_unlock(&in->lock);
-	shutdown(in->links.fd[0], SHUT_RD);
+	return !pulls;
+}
+
+/* It has ended before its end. */
+static void fail_lane(struct incoming_lane *l, int code, const struct failure *f)
+{
+	struct incoming *in = &l->vm->incoming;
+	struct lazy *lazy = &l->vm->lazy;
+	struct failure why;
+
+	if (__atomic_load_n(&in->stop, __ATOMIC_ACQUIRE))
+		return;
+	if (note_failure(in, lazy, code, f)) {
+		shutdown(in->links.fd[0], SHUT_RD);
+		return;
+	}
+	if (lazy_whole(lazy))
+		return;
+	fail(&why, code,
+	     "the VM '%s' has lost memory that was not here yet: %s; it is to be started anew, as "
+	     "after a cut of the power",
+	     l->vm->config->name, f->text);
+	lazy_lose(lazy, why.text);
 }
 
 static void *lane_thread(void *arg)
@@ -134,7 +150,9 @@ static void *lane_thread(void *arg)
 	free(b);
 	if (e < 0)
 		fail_lane(l, e, &f);
-	reach(l, l->mark, true);
+	/* On the last one comes what is asked for, until all is there. */
+	if (reach(l, l->mark, true) && e == 0 && l->number == l->vm->incoming.links.count - 1)
+		fail_lane(l, fail(&f, -EBADMSG, "the other host answers no more"), &f);
 	return NULL;
 }
 
@@ -209,17 +227,25 @@ int lanes_await(struct vm *vm, uint32_t mark, struct failure *f)
 int lanes_pull(struct vm *vm, struct failure *f)
 {
 	struct incoming *in = &vm->incoming;
-	int fd = -1;
+	int fd = -1, r;
 
+	/* Under the lock: one that fails does so before, and is seen here, or after, and ends the
+	 * VM, which cannot be without it. */
 	pthread_mutex_lock(&in->lock);
 	for (unsigned i = 1; i <= in->lanes; i++) {
-		if (in->lane[i].known && in->lane[i].number == in->links.count - 1)
+		if (in->lane[i].known && in->lane[i].number == in->links.count - 1 &&
+		    !in->lane[i].ended)
 			fd = in->lane[i].fd;
 	}
+	r = in->lane_result;
+	if (r < 0)
+		*f = in->lane_failure;
+	else if (fd < 0)
+		r = fail(f, -EBADMSG, "memory comes later, and nobody can be asked for it");
+	else
+		r = lazy_pull(&vm->lazy, fd, vm->loop, f);
 	pthread_mutex_unlock(&in->lock);
-	if (fd < 0)
-		return fail(f, -EBADMSG, "memory comes later, and nobody can be asked for it");
-	return lazy_pull(&vm->lazy, fd, vm->loop, f);
+	return r;
 }
 
 void lanes_take_rest(struct vm *vm)
