@@ -65,8 +65,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* By the file, not by a mapping: a page that is missing there stays so, when whoever has it is to fill
- * it in still (post-copy). */
+/* By the file, not by a mapping: a page that is missing there stays so, when whoever has it is to
+ * fill it in still (post-copy). */
 static struct seen seen_of(const struct observer *o, enum end end)
 {
 	struct seen seen = {0};

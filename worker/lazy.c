@@ -393,8 +393,9 @@ void lazy_kick(const struct lazy *l)
 
 void lazy_end(struct lazy *l)
 {
-	if (l->began) {
+	if (l->began && !l->ceased) {
 		__atomic_store_n(&l->stop, true, __ATOMIC_RELEASE);
+		lazy_kick(l);
 		pthread_join(l->thread, NULL);
 	}
 	if (l->fd >= 0 && !l->done)

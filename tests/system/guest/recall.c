@@ -97,8 +97,8 @@ static void ring_3(void)
 	}
 }
 
-/* Fills memory; with each key, or without, all of it must be as it was, and is written anew. Until a
- * q. */
+/* Fills memory; with each key, or without, all of it must be as it was, and is written anew. Until
+ * a q. */
 const char *test_recall(void)
 {
 	churns = argument("churn") != NULL;
