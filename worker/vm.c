@@ -128,7 +128,8 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	bool boots = !c->firmware && vm->state_fd < 0 && !c->incoming;
+	bool comes = vm->state_fd >= 0 || (c->incoming && vm->state == VM_BUILT);
+	bool boots = !c->firmware && !comes;
 	int r = !boots ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)
@@ -302,7 +303,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		vm_free(vm);
 		return r;
 	}
-	if (vm->state_fd >= 0 && partition_follows_memory(&vm->partition))
+	if ((vm->state_fd >= 0 || config->incoming) && partition_follows_memory(&vm->partition))
 		lazy_open(&vm->lazy, &vm->memory);
 	*ret_vm = vm;
 	return 0;
@@ -312,11 +313,14 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
-	incoming_done(vm);
+	/* Processors and disks may wait for memory that still comes. */
+	if (!incoming_late(vm))
+		incoming_done(vm);
 	migrate_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
@@ -350,6 +354,7 @@ static int begin_anew(struct vm *vm, struct failure *f)
 {
 	int r;
 
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	r = memory_clear(&vm->memory);
 	if (r < 0)
@@ -467,6 +472,8 @@ static void carry_out(void *owner)
 	storage_watch(&vm->storage);
 	save_step(vm);
 	migrate_step(vm);
+	if (incoming_over(vm))
+		lazy_settle(&vm->lazy);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
