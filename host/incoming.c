@@ -206,6 +206,7 @@ static void look(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
 	char vms[PATH_MAX], own[PATH_MAX];
+	struct processor here;
 	struct failure f;
 
 	i->r = path_in(i->host->state, "vms", vms);
@@ -217,7 +218,10 @@ static void look(struct pool_work *w)
 	}
 	look_at_move(i);
 	look_at_folder(i, own);
-	offer_look(i->offer, i->settings, i->offer->folder, i->reasons);
+	if (check_processor(i->host->launcher.worker, &here, &f) < 0)
+		offer_reason(i->reasons, "%s", f.text);
+	else
+		offer_look(i->offer, i->settings, i->offer->folder, &here, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
