@@ -263,7 +263,9 @@ def forged(place):
     def first_msr(number):
         def change(body):
             at = body.index(b"\x09msr_index") + 10 + 1 + 4
-            return body[:at] + struct.pack("<I", number) + body[at + 4 :]
+            body = body[:at] + struct.pack("<I", number) + body[at + 4 :]
+            at = body.index(b"\x09msr_value") + 10 + 1 + 4
+            return body[:at] + struct.pack("<Q", 1) + body[at + 8 :]
 
         return change
 
