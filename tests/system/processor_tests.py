@@ -2,12 +2,14 @@
 """Baselines: what a guest finds in its processor, and where it can go with it."""
 
 import json
+import struct
 import subprocess
 
 from harness import Paths, check, test
 from migrate_tests import Move
-from state_tests import began, off, resumed, save
+from state_tests import began, forged, off, refused, resumed, save
 
+MACHINE = 1  # the type of its record
 X2APIC = 1 << 21
 AVX512F = 1 << 16
 FEATURES = r"FEATURES (\w+) (\w+) (\w+) (\w+)\n"
@@ -104,3 +106,20 @@ def moves(place):
         check(again(vm) == before, "its processor has changed")
     vm.type("k")
     vm.passed()
+
+
+@test("a_state_with_a_feature_that_the_host_lacks_is_refused_by_its_name")
+def richer(place):
+    vm = began(place, "features")
+    seen(vm)
+    with open(save(place, vm), "rb") as file:
+        whole = file.read()
+
+    def more(body):
+        """Bit 16 of leaf 1 ECX, which no processor has."""
+        words = body.index(b"\x05cpuid") + 6 + 1 + 4
+        at = body.index(struct.pack("<II", 1, 0), words) + 16
+        return body[: at + 2] + bytes([body[at + 2] | 1]) + body[at + 3 :]
+
+    place.write("richer", forged(whole, MACHINE, more))
+    refused(place, place.path("richer"), "CPUID.1.ecx[16]")
