@@ -172,7 +172,7 @@ static const struct command_option top_options[] = {
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
 	"? lists these, Ctrl-] sends itself."
 
-#define PROCESSOR_TEXT                                                                     \
+#define PROCESSOR_TEXT                                                                         \
 	"Without FILE that of this host (or --host). With FILEs, each printed so on a host,\n" \
 	"what all of them have: a baseline for VMs that are to move between these hosts:\n"    \
 	"oya vm set NAME processor=\"$(oya host processor a.json b.json)\""

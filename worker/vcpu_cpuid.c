@@ -143,12 +143,11 @@ static int compare(const struct kvm_cpuid2 *ours, const struct kvm_cpuid2 *their
 		if (cpuid_fits(ours, e, &lacks, &which))
 			continue;
 		processor_name_bits(e->function, e->index, which, lacks, name, sizeof(name));
-		return fail(f, -EOPNOTSUPP,
-			    "processors differ: this host's cannot have what the guest was told of "
-			    "CPUID %#x.%u, %s %#x%s%s; give the VM a baseline ('processor') that "
-			    "both hosts have",
-			    e->function, e->index, registers[which], lacks, name[0] ? ": " : "",
-			    name);
+		/* Short, for it becomes a part of the sentence on the state. */
+		if (name[0])
+			return fail(f, -EOPNOTSUPP, "the processor here lacks %s", name);
+		return fail(f, -EOPNOTSUPP, "processors differ: CPUID %#x.%u %s differs by %#x",
+			    e->function, e->index, registers[which], lacks);
 	}
 	return 0;
 }

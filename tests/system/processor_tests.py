@@ -7,7 +7,7 @@ import subprocess
 
 from harness import Paths, check, test
 from migrate_tests import Move
-from state_tests import began, forged, off, refused, resumed, save
+from state_tests import began, forge, off, refused, resumed, save
 
 MACHINE = 1  # the type of its record
 X2APIC = 1 << 21
@@ -121,5 +121,5 @@ def richer(place):
         at = body.index(struct.pack("<II", 1, 0), words) + 16
         return body[: at + 2] + bytes([body[at + 2] | 1]) + body[at + 3 :]
 
-    place.write("richer", forged(whole, MACHINE, more))
+    place.write("richer", forge(whole, MACHINE, more))
     refused(place, place.path("richer"), "CPUID.1.ecx[16]")
