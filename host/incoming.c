@@ -208,6 +208,7 @@ static void look(struct pool_work *w)
 	char vms[PATH_MAX], own[PATH_MAX];
 	struct processor here;
 	struct failure f;
+	bool known;
 
 	i->r = path_in(i->host->state, "vms", vms);
 	if (i->r == 0)
@@ -218,10 +219,10 @@ static void look(struct pool_work *w)
 	}
 	look_at_move(i);
 	look_at_folder(i, own);
-	if (check_processor(i->host->launcher.worker, &here, &f) < 0)
+	known = check_processor(i->host->launcher.worker, &here, &f) == 0;
+	if (!known)
 		offer_reason(i->reasons, "%s", f.text);
-	else
-		offer_look(i->offer, i->settings, i->offer->folder, &here, i->reasons);
+	offer_look(i->offer, i->settings, i->offer->folder, known ? &here : NULL, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)

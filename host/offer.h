@@ -69,7 +69,8 @@ void offer_free(struct offer *o);
 bool offer_is_shared(const struct offer *o);
 
 /* What stands in the way on this host, beside what its daemon knows: sentences are added to the
- * list. The settings are the offer's, or NULL; `folder` is the VM's here. It may wait for disks. */
+ * list. The settings are the offer's, or NULL; `folder` is the VM's here; `here` the processor,
+ * NULL: not known. It may wait for disks. */
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
 		const struct processor *here, json_t *reasons);
 
