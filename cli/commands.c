@@ -172,6 +172,11 @@ static const struct command_option top_options[] = {
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
 	"? lists these, Ctrl-] sends itself."
 
+#define PROCESSOR_TEXT                                                                         \
+	"Without FILE that of this host (or --host). With FILEs, each printed so on a host,\n" \
+	"what all of them have: a baseline for VMs that are to move between these hosts:\n"    \
+	"oya vm set NAME processor=\"$(oya host processor a.json b.json)\""
+
 #define STOP_VMS_TEXT                                                                       \
 	"Each guest is asked to shut down, and its VM switched off after the time of its\n" \
 	"settings ('stop'). A VM that runs is noted as such, so that 'start' does as it\n"  \
@@ -255,6 +260,8 @@ const struct command command_table[] = {
 	 "end a job early, where that is possible; it undoes what it did", NULL},
 	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
 	 "show this host", NULL},
+	{"host", "processor", "[FILE...]", COMMAND_OUTPUT, NULL, host_processor,
+	 "print what the processor offers a guest, or what several do", PROCESSOR_TEXT},
 	{"host", "trust", "ADDRESS[:PORT]", 0, trust_options, host_trust,
 	 "keep the fingerprint of another host's certificate", NULL},
 	{"token", "list", "", COMMAND_OUTPUT, NULL, token_list,

@@ -41,6 +41,7 @@ void job_list(struct command_call *c);
 void job_show(struct command_call *c);
 void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
+void host_processor(struct command_call *c);
 void host_trust(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);

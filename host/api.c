@@ -22,6 +22,7 @@
 
 const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_host},
+	{HTTP_GET, "/v1/host/processor", HTTP_READER, 0, NULL, NULL, api_processor},
 	{HTTP_POST, "/v1/host/stop-vms", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_stop_vms},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/openapi.json", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_description},

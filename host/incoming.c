@@ -206,7 +206,9 @@ static void look(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
 	char vms[PATH_MAX], own[PATH_MAX];
+	struct processor here;
 	struct failure f;
+	bool known;
 
 	i->r = path_in(i->host->state, "vms", vms);
 	if (i->r == 0)
@@ -217,7 +219,10 @@ static void look(struct pool_work *w)
 	}
 	look_at_move(i);
 	look_at_folder(i, own);
-	offer_look(i->offer, i->settings, i->offer->folder, i->reasons);
+	known = check_processor(i->host->launcher.worker, &here, &f) == 0;
+	if (!known)
+		offer_reason(i->reasons, "%s", f.text);
+	offer_look(i->offer, i->settings, i->offer->folder, known ? &here : NULL, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/check.h"
 #include "host/far.h"
 #include "host/host.h"
 #include "host/offer.h"
@@ -49,6 +50,7 @@ struct migration {
 	struct move move;
 	char proof[GUID_TEXT_LEN], real[PATH_MAX];
 	json_t *disks;
+	struct processor processor;
 	int stream, r;
 	struct failure f;
 	sd_event_source *look; /* how far it is */
@@ -383,24 +385,41 @@ static void on_offered(void *ctx, const struct far_answer *a)
 static json_t *encode_offer(const struct migration *m)
 {
 	char uuid[GUID_TEXT_LEN];
-	struct processor processor;
 	struct utsname name;
 
-	processor_read(&processor);
 	uname(&name);
 	guid_format(&m->host->uuid, uuid);
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o}", "version",
 			 OFFER_VERSION, "oya", OYA_VERSION, "name", m->vm->name, "host",
 			 name.nodename, "host_uuid", uuid, "folder", m->real, "proof", m->proof,
 			 "settings", m->vm->settings->root, "disks", m->disks, "processor",
-			 processor_encode(&processor));
+			 processor_encode(&m->processor));
+}
+
+/* What the guest may use by its baseline. Without one the workers compare what it has been given,
+ * which may be less than this host has. */
+static int look_at_processor(struct migration *m)
+{
+	json_t *baseline = json_object_get(m->vm->settings->root, "processor");
+	struct processor here;
+	int r = check_processor(m->host->launcher.worker, &here, &m->f);
+
+	m->processor = (struct processor){0};
+	if (r == 0 && baseline)
+		r = processor_decode_baseline(baseline, &m->processor, &m->f);
+	if (r == 0)
+		snprintf(m->processor.vendor, sizeof(m->processor.vendor), "%s", here.vendor);
+	return r;
 }
 
 static void look(struct pool_work *w)
 {
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 
-	m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real, &m->f);
+	m->r = look_at_processor(m);
+	if (m->r == 0)
+		m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real,
+				  &m->f);
 }
 
 static void on_looked(struct pool_work *w)

@@ -263,7 +263,8 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 		r = decode_disks(json_object_get(body, "disks"), o, f);
 	}
 	if (r == 0)
-		r = processor_decode(json_object_get(body, "processor"), &o->processor, f);
+		r = processor_decode("the offer", json_object_get(body, "processor"), &o->processor,
+				     f);
 	if (r < 0) {
 		offer_free(o);
 		return r;
@@ -344,15 +345,13 @@ static void look_at_memory(const struct settings *s, json_t *reasons)
 }
 
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
-		json_t *reasons)
+		const struct processor *here, json_t *reasons)
 {
-	struct processor here;
 	char lacks[FAIL_TEXT_MAX / 2];
 	json_t *disk;
 	size_t i;
 
-	processor_read(&here);
-	if (processor_lacks(&here, &o->processor, lacks, sizeof(lacks)))
+	if (here && processor_lacks(here, &o->processor, lacks, sizeof(lacks)))
 		offer_reason(reasons, "the processor here lacks what its guest may use: %s", lacks);
 	if (!s)
 		return;

@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #include "host/moves.h"
-#include "host/processor.h"
 #include "host/settings.h"
 #include "lib/fail.h"
+#include "lib/processor.h"
 
 #define OFFER_VERSION 1
 #define OFFER_PROOF_FILE                                                        \
@@ -69,9 +69,10 @@ void offer_free(struct offer *o);
 bool offer_is_shared(const struct offer *o);
 
 /* What stands in the way on this host, beside what its daemon knows: sentences are added to the
- * list. The settings are the offer's, or NULL; `folder` is the VM's here. It may wait for disks. */
+ * list. The settings are the offer's, or NULL; `folder` is the VM's here; `here` the processor,
+ * NULL: not known. It may wait for disks. */
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
-		json_t *reasons);
+		const struct processor *here, json_t *reasons);
 
 /* Adds a sentence. */
 __attribute__((format(printf, 2, 3))) void offer_reason(json_t *reasons, const char *format, ...);

@@ -25,9 +25,10 @@
 
 /* Settings that are the worker's, under the same names. */
 static const char *const handed_on[] = {
-	"cpus",        "memory_mib",   "memory_pages",   "threads",
-	"numa",        "pin",          "boot",           "controllers",
-	"scsi_queues", "disk_timeout", "enlightenments", "vmbus_max_version",
+	"processor",         "cpus",        "memory_mib",   "memory_pages",
+	"threads",           "numa",        "pin",          "boot",
+	"controllers",       "scsi_queues", "disk_timeout", "enlightenments",
+	"vmbus_max_version",
 };
 
 static const struct field fields[] = {
@@ -41,6 +42,7 @@ static const struct field fields[] = {
 	{"limits", JSON_OBJECT},
 	{"disks", JSON_ARRAY},
 	{"nics", JSON_ARRAY},
+	{"processor", JSON_NULL},
 	{"cpus", JSON_INTEGER},
 	{"memory_mib", JSON_INTEGER},
 	{"memory_pages", JSON_STRING},

@@ -110,6 +110,7 @@ static struct vcpu_layout vcpu_layout_of(const struct config *c)
 {
 	return (struct vcpu_layout){
 		.topology = {.cpus = c->cpus, .threads = c->threads, .cache_span = cache_span(c)},
+		.baseline = c->baseline,
 		.pin = c->pin,
 	};
 }

@@ -28,6 +28,7 @@
 
 const char *test_hello(void);
 const char *test_cpuid(void);
+const char *test_features(void);
 const char *test_identity(void);
 const char *test_hypercalls(void);
 const char *test_clock(void);

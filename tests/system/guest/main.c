@@ -14,6 +14,7 @@ static const struct test {
 } tests[] = {
 	{"hello", test_hello},
 	{"cpuid", test_cpuid},
+	{"features", test_features},
 	{"identity", test_identity},
 	{"hypercalls", test_hypercalls},
 	{"clock", test_clock},
