@@ -150,28 +150,22 @@ def _downtimes(ctx: Context, made: Programs, case: Case, name: str) -> tuple[Run
     ]
 
 
+def _over_the_link(runs: Runs, name: str) -> list[Figure]:
+    """The figures of a guest that writes as fast as the link is."""
+    return [
+        runs.figure(f"migrate.{name}_stop_ms", "ms", "downtime_ms", bound="ours <= 50", aim="ours <= 20"),
+        runs.figure(f"migrate.{name}_sent_mib", "MiB", "sent_mib", bound=f"ours <= {1.5 * ends.RAM_MIB}"),
+        runs.figure(f"migrate.{name}_total_s", "s", "total_s"),
+        runs.figure(f"migrate.{name}_work_lost_ms", "ms", "work_lost_ms"),
+    ]
+
+
 def _capped(ctx: Context, made: Programs) -> list[Figure]:
-    """QEMU, which has to slow the guest down until it is nearly still, is tried once."""
+    """QEMU, which has to slow the guest down until it is nearly still, is tried once. Then both by post-copy."""
     (ours,) = _interleaved(ctx, made, [Oya], CAPPED, ctx.rounds(5), warm_up=0)
     (qemu,) = _interleaved(ctx, made, [Qemu], CAPPED, 1, warm_up=0)
-    runs, most_mib = Runs(ours, qemu), 1.5 * ends.RAM_MIB
-    return [
-        runs.figure("migrate.capped_stop_ms", "ms", "downtime_ms", bound="ours <= 50", aim="ours <= 20"),
-        runs.figure("migrate.capped_sent_mib", "MiB", "sent_mib", bound=f"ours <= {most_mib}"),
-        runs.figure("migrate.capped_total_s", "s", "total_s"),
-        runs.figure("migrate.capped_work_lost_ms", "ms", "work_lost_ms"),
-    ]
-
-
-def _late(ctx: Context, made: Programs) -> list[Figure]:
-    """The same link by post-copy, which both are told to allow."""
-    runs, most_mib = Runs(*_interleaved(ctx, made, [OyaLate, QemuLate], CAPPED, ctx.rounds(5), warm_up=0)), 1.5 * ends.RAM_MIB
-    return [
-        runs.figure("migrate.postcopy_stop_ms", "ms", "downtime_ms", bound="ours <= 50", aim="ours <= 20"),
-        runs.figure("migrate.postcopy_sent_mib", "MiB", "sent_mib", bound=f"ours <= {most_mib}"),
-        runs.figure("migrate.postcopy_total_s", "s", "total_s"),
-        runs.figure("migrate.postcopy_work_lost_ms", "ms", "work_lost_ms"),
-    ]
+    late = Runs(*_interleaved(ctx, made, [OyaLate, QemuLate], CAPPED, ctx.rounds(5), warm_up=0))
+    return _over_the_link(Runs(ours, qemu), "capped") + _over_the_link(late, "postcopy")
 
 
 def _connections(ctx: Context, made: Programs) -> list[Figure]:
@@ -231,7 +225,7 @@ def run(ctx: Context) -> list[Figure]:
         runs, more = _downtimes(ctx, made, case, name)
         figures += more
         told += runs.ours.good
-    figures += _capped(ctx, made) + _late(ctx, made) + _connections(ctx, made)
+    figures += _capped(ctx, made) + _connections(ctx, made)
     zero, promises = _compared(ctx, made, ALL_ZERO), Runs(Samples(idle.ours.side, told))
     return [
         *figures,

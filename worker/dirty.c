@@ -338,10 +338,10 @@ int dirty_send(struct dirty *d, const struct dirty_sink sinks[], unsigned count,
 			  .chunk_pages = count > 1 ? SHARED_PAGES : CHUNK_PAGES,
 			  .lock = PTHREAD_MUTEX_INITIALIZER,
 			  .f = f};
-	struct carrier c[STATE_LANES_MAX];
+	struct carrier c[STATE_LANES_MAX] = {{.round = &n, .sink = &sinks[0]}};
 	unsigned began = 1;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 1; i < count; i++)
 		c[i] = (struct carrier){.round = &n, .sink = &sinks[i]};
 	/* With fewer threads it takes longer, and no more. */
 	while (began < count && pthread_create(&c[began].thread, NULL, carry, &c[began]) == 0)

@@ -108,7 +108,7 @@ static int push_all(struct talk *t, struct failure *f)
 	unsigned began = 1;
 	int r = 0;
 
-	for (unsigned i = 0; i < t->lanes; i++)
+	for (unsigned i = 0; i < STATE_LANES_MAX; i++)
 		p[i] = (struct pusher){.t = t, .number = i};
 	while (began < t->lanes - 1 &&
 	       pthread_create(&p[began].thread, NULL, push_thread, &p[began]) == 0)
