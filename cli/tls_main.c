@@ -35,6 +35,7 @@
 #include "lib/tls.h"
 
 #define PATIENCE_MS 10000 /* for a connection, and for a handshake */
+#define LINGER_MS 2000    /* for the other side to hear that all has been said */
 #define NOBODY 65534      /* user and group */
 #define SILENCE_MS 20000u /* of a host that has lost its power: a VM may stand still meanwhile */
 
@@ -138,11 +139,18 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int left_ms(int64_t end_ms)
+{
+	int64_t left = end_ms - now_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
 /* Until either side ends. The fingerprint is that of the host; NULL: its client is for others to
  * know. */
 static int carry(struct tls_pump *p, const char *fingerprint)
 {
-	int64_t end_ms = now_ms() + PATIENCE_MS, left_ms;
+	int64_t end_ms = now_ms() + PATIENCE_MS; /* -1: none */
 	bool broken = false;
 	int r;
 
@@ -150,24 +158,27 @@ static int carry(struct tls_pump *p, const char *fingerprint)
 		struct pollfd fds[] = {{.fd = p->outer}, {.fd = p->inner}};
 
 		r = tls_pump(p, broken);
-		if (r == 2 && fingerprint && !check(p->session, fingerprint))
-			return EXIT_FAILURE;
-		if (r == 2)
+		if (r == 2) {
+			if (fingerprint && !check(p->session, fingerprint))
+				return EXIT_FAILURE;
+			end_ms = -1;
 			continue;
+		}
 		if (r < 1)
 			break;
 		fds[0].events = (short)p->outer_events;
 		fds[1].events = (short)p->inner_events;
 		fds[1].fd = p->inner_events ? p->inner : -1;
-		left_ms = p->shaken ? -1 : end_ms - now_ms();
-		r = !p->shaken && left_ms <= 0 ? 0 : poll(fds, 2, (int)left_ms);
+		if (p->lingers && end_ms < 0)
+			end_ms = now_ms() + LINGER_MS;
+		r = poll(fds, 2, end_ms < 0 ? -1 : left_ms(end_ms));
 		if (r == 0) {
-			fail_to_shake(fingerprint, "it does not come to an end with it");
-			return EXIT_FAILURE;
+			r = -ETIMEDOUT;
+			break;
 		}
 		broken = r > 0 && fds[0].revents & (POLLERR | POLLHUP);
 	}
-	if (!p->shaken)
+	if (!p->shaken && r < 0)
 		fail_to_shake(fingerprint, r == -EPROTO ? gnutls_strerror(p->alert) : strerror(-r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

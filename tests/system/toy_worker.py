@@ -6,6 +6,7 @@ A test steers it by the verb `toy` of the control socket, or lets it go its way:
 source waits in its rounds until it is told `switch`.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -143,10 +144,11 @@ class Toy:
             self.lease(HELD, self.config["lease"]["host"])
             self.state = "running"
             self.tell()
-            try:
+            with contextlib.suppress(OSError):
                 stream.sendall(b"running\n")
-            except OSError:
-                pass
+            for served in self.streams:
+                with contextlib.suppress(OSError):
+                    served.shutdown(socket.SHUT_WR)
 
     # ---- the control socket ----
 
