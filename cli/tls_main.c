@@ -127,8 +127,7 @@ static void fail_to_shake(const char *fingerprint, const char *sentence)
 	if (fingerprint)
 		say("failed", sentence);
 	else
-		fprintf(stderr, "oya-tls: a connection has ended in its handshake: %s\n",
-			sentence);
+		fprintf(stderr, "oya-tls: a connection has ended in its handshake: %s\n", sentence);
 }
 
 static int64_t now_ms(void)
@@ -224,9 +223,8 @@ static int go_there(struct tls_pump *p, char **argument)
 /* What the network says is decoded by who may do nothing but go on with its two sockets. */
 static int give_up_rights(void)
 {
-	if (geteuid() == 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-	     setresuid(NOBODY, NOBODY, NOBODY) < 0))
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
 		return -errno;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }

@@ -97,12 +97,12 @@ static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const s
 	connections = incoming_connections(vm, &pass);
 	guid_format(&vm->host->uuid, uuid);
 	snprintf(location, sizeof(location), "/v1/vms/%s", vm->name);
-	http_reply(r, &(struct http_reply){
-			      .status = 201,
-			      .body = json_pack("{s:s, s:s, s:i, s:s}", "name", vm->name,
-						"host_uuid", uuid, "connections", (int)connections,
-						"pass", pass),
-			      .location = location});
+	http_reply(r,
+		   &(struct http_reply){.status = 201,
+					.body = json_pack("{s:s, s:s, s:i, s:s}", "name", vm->name,
+							  "host_uuid", uuid, "connections",
+							  (int)connections, "pass", pass),
+					.location = location});
 }
 
 void api_take_vm(struct http_request *r, void *owner)

@@ -136,8 +136,8 @@ static bool carry(void *ctx, const char *pass, int outer, int inner)
 
 	if (!incoming_takes_pass(h, pass))
 		return false;
-	if (carrier_start(h->event,
-			  &(struct carrier_wish){h->connector, h->state, outer, inner}, &f) < 0)
+	if (carrier_start(h->event, &(struct carrier_wish){h->connector, h->state, outer, inner},
+			  &f) < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 	return true;
 }

@@ -332,7 +332,7 @@ static const char *way_off(const struct vm *vm)
 static int check_running(const struct vm *vm, const json_t *patch, struct failure *f)
 {
 	static const char *const any_time[] = {"notes", "tags",  "start",
-						     "stop",  "crash", "migration"};
+					       "stop",  "crash", "migration"};
 	const char *name;
 	json_t *value;
 

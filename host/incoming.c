@@ -37,10 +37,10 @@ struct incoming {
 	struct failure f;
 	sd_event_source *patience;
 	char pass[TLS_PASS_LEN + 1]; /* of its connections */
-	unsigned passes;        /* how often it counts still */
-	unsigned connections;   /* that are to come */
-	struct link_fds streams; /* that wait for the others */
-	bool given;             /* its worker was given them */
+	unsigned passes;             /* how often it counts still */
+	unsigned connections;        /* that are to come */
+	struct link_fds streams;     /* that wait for the others */
+	bool given;                  /* its worker was given them */
 	bool removing;          /* it has no worker any more: its lease is asked, its files go */
 	bool doubt;             /* its lease does not tell */
 	bool here;              /* it does: it has been here */
@@ -351,8 +351,8 @@ bool incoming_told(struct vm *vm, const char *state)
 	}
 	if (strcmp(state, "incoming") == 0 && vm->life == VM_INCOMING) {
 		if (i->made) {
-			i->connections = (unsigned)min_u64(i->offer->connections,
-							   vm_connections(vm));
+			i->connections =
+				(unsigned)min_u64(i->offer->connections, vm_connections(vm));
 			i->passes = PASSES_EACH * i->connections;
 		}
 		tell_made(i, vm, 0);
@@ -584,8 +584,7 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 		offer_free(o);
 		return r < 0 ? r : fail(f, -ENOMEM, "cannot take the VM: out of memory");
 	}
-	*i = (struct incoming){
-		.host = h, .offer = o, .settings = o->settings, .connections = 1};
+	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings, .connections = 1};
 	if (random_uuid(&pass) == 0)
 		guid_format(&pass, i->pass);
 	i->made = made;

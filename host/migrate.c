@@ -20,7 +20,7 @@
 #define LOOK_US UINT64_C(500000)
 #define PROTOCOL "oya-migration"
 #define TARGET_MAX 128u
-#define ALMOST 99u /* percent, until it has gone */
+#define ALMOST 99u              /* percent, until it has gone */
 #define POSTCOPY_CONNECTIONS 2u /* one of them for what the guest waits for */
 
 enum step {
@@ -50,16 +50,18 @@ struct migration {
 	struct move move;
 	char proof[GUID_TEXT_LEN], real[PATH_MAX];
 	json_t *disks;
-	unsigned connections; /* that are wanted, then those that the other host takes; 0: ? */
+	unsigned connections;     /* that are wanted, then those that the other host takes; 0: ? */
 	char pass[GUID_TEXT_LEN]; /* of the other host for them; "" */
 	struct link_fds streams;
 	int r;
 	struct failure f;
 	sd_event_source *look; /* how far it is */
 	bool cancelled;
-	bool offered; /* the other host has something to undo */
-	bool noted;   /* the file is there */
-	bool crashed; /* its worker has */
+	bool offered;             /* the other host has something to undo */
+	bool noted;               /* the file is there */
+	bool crashed;             /* its worker has */
+	bool late;                /* it runs there, and its memory follows */
+	char lost[FAIL_TEXT_MAX]; /* why that has not followed, when it has gone; or empty */
 	enum lease_side side;
 	struct guid target; /* the other host, for the lease */
 	unsigned waits;     /* how often that was told of it */
@@ -211,8 +213,9 @@ static void look_later(struct migration *m)
 /* Numbers of the worker's word. */
 static void show(struct migration *m, const json_t *s)
 {
-	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes", "rate",
-					      "dirty_rate", "promised_us", "stopped_us"};
+	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes",
+					      "rate",       "dirty_rate",  "promised_us",
+					      "stopped_us", "pages_left"};
 	const char *phase = json_string_value(json_object_get(s, "phase"));
 	json_int_t total = json_integer_value(json_object_get(s, "total_bytes"));
 	json_int_t sent = json_integer_value(json_object_get(s, "sent_bytes"));
@@ -256,6 +259,10 @@ void migrate_told(struct vm *vm, const json_t *status)
 			give_up(m, "its worker does not move it any more");
 	} else if (strcmp(phase, "failed") == 0) {
 		give_up(m, error && *error ? error : "its worker gives no reason");
+	} else if (strcmp(phase, "postcopy") == 0) {
+		m->late = true;
+		if (m->job)
+			m->job->cancel = NULL;
 	} else if (strcmp(phase, "waits") == 0) {
 		/* For a moment every VM does that. */
 		if (++m->waits == WAITS_TOLD && m->job)
@@ -390,8 +397,7 @@ static int take_way(struct migration *m, const json_t *body)
 	struct guid g;
 
 	if (!host || guid_parse(host, &m->target) < 0)
-		return fail(&m->f, -EIO,
-			    "the other host does not say by what UUID leases name it");
+		return fail(&m->f, -EIO, "the other host does not say by what UUID leases name it");
 	if (pass && guid_parse(pass, &g) == 0)
 		guid_format(&g, m->pass);
 	if (most < (json_int_t)m->connections)
@@ -652,8 +658,22 @@ static void on_let_go(struct pool_work *w)
 		     json_pack("{s:s, s:s}", "name", vm->name, "uuid", vm->uuid));
 	vm->migration = NULL;
 	host_remove(m->host, vm);
-	end_job(m, NULL);
+	end_job(m, m->lost[0] ? m->lost : NULL);
 	migration_free(m);
+}
+
+/* Post-copy: what the VM there has not got is gone with its worker here. */
+static void note_lost(struct migration *m, const json_t *last)
+{
+	const char *error = json_string_value(json_object_get(last, "error"));
+
+	if (error)
+		snprintf(m->lost, sizeof(m->lost), "%s", error);
+	else if (m->late)
+		snprintf(m->lost, sizeof(m->lost),
+			 "its worker here has ended without a word, perhaps before all of its "
+			 "memory had followed: look on %s whether it runs",
+			 m->move.host);
 }
 
 void migrate_gone(struct vm *vm, const json_t *last)
@@ -674,6 +694,7 @@ void migrate_gone(struct vm *vm, const json_t *last)
 		m->job->cancel = NULL;
 	if (json_is_object(last))
 		show(m, last);
+	note_lost(m, last);
 	m->step = MIGRATE_GOES;
 	vm->making = true;
 	in_pool(m, let_go, on_let_go);

@@ -245,10 +245,12 @@ static void decode_settings(json_t *object, struct offer *o)
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 {
 	static const struct field fields[] = {
-		{"version", JSON_INTEGER},  {"oya", JSON_STRING},    {"name", JSON_STRING},
-		{"host", JSON_STRING},      {"folder", JSON_STRING}, {"proof", JSON_STRING},
-		{"settings", JSON_OBJECT},  {"disks", JSON_ARRAY},   {"processor", JSON_OBJECT},
-		{"host_uuid", JSON_STRING}, {"connections", JSON_INTEGER},
+		{"version", JSON_INTEGER},     {"oya", JSON_STRING},
+		{"name", JSON_STRING},         {"host", JSON_STRING},
+		{"folder", JSON_STRING},       {"proof", JSON_STRING},
+		{"settings", JSON_OBJECT},     {"disks", JSON_ARRAY},
+		{"processor", JSON_OBJECT},    {"host_uuid", JSON_STRING},
+		{"connections", JSON_INTEGER},
 	};
 	struct offer *o = calloc(1, sizeof(*o));
 	int r = o ? fields_check_of("the offer", body, "the request", fields, ARRAY_LEN(fields), f)

@@ -39,9 +39,9 @@ struct tls_session {
 	uint64_t sent; /* when the deadline was set */
 	char pass[TLS_PASS_LINE_LEN];
 	size_t pass_len;
-	bool begun;    /* TLS has, not a pass */
-	bool waits;    /* for its client to read; it has a deadline */
-	bool lingers;  /* so has this */
+	bool begun;   /* TLS has, not a pass */
+	bool waits;   /* for its client to read; it has a deadline */
+	bool lingers; /* so has this */
 	bool ended, released;
 };
 

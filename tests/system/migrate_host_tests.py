@@ -506,6 +506,33 @@ def _(place):
     end(a, b)
 
 
+@move_test("a_vm_whose_memory_follows_has_gone_and_its_job_tells_whether_that_came")
+def _(place):
+    a, b = pair(place, "manual")
+    identity = a.vm("web")["uuid"]
+    for how in ("lost", "killed"):
+        here, there = (a, b) if a.names() else (b, a)
+        job = moving(here, there, postcopy=True)
+        here.toy(identity, "deafen")
+        here.toy(identity, "follow", 7)
+        there.wait_state("web", "running")
+
+        def details(here=here, job=job):
+            return here.good("GET", f"/v1/jobs/{job['id']}")["details"]
+
+        wait_for(lambda: details()["phase"] == "postcopy" and details()["pages_left"] == 7, "it does not tell", 10)
+        here.refused("DELETE", f"/v1/jobs/{job['id']}", None, 409, "cannot be cancelled")
+        if how == "lost":
+            with contextlib.suppress(OSError, ValueError):
+                here.toy(identity, "lose")
+        else:
+            os.kill(worker_of(place, here, "web"), signal.SIGKILL)
+        failed(here, job, "the toy has lost pages" if how == "lost" else "perhaps before all of its memory")
+        wait_for(lambda here=here: here.names() == [], "it is on both", 10)
+        check(there.vm("web")["state"] == "running", f"{there.vm('web')}")
+    end(a, b)
+
+
 def with_pass(d, text):
     """A connection to its port that has begun with a line."""
     s = socket.create_connection(("127.0.0.1", d.port), timeout=20 * SLOWNESS)

@@ -123,8 +123,20 @@ class Toy:
         self.lease(OFFERED, self.config["lease"]["host"], self.target)
         self.streams[0].sendall(b"run\n")
 
-    def switch_deaf(self):
+    def follow(self, left):
+        """Post-copy: it runs there, and so many pages are to follow."""
+        self.switch()
+        self.phase("postcopy", pages_left=left)
+
+    def lose(self):
+        """They will not."""
+        self.leave("moved", migrate={**self.migrate, "phase": "failed", "error": "the toy has lost pages"})
+
+    def deafen(self):
         self.deaf = True
+
+    def switch_deaf(self):
+        self.deafen()
         self.switch()
 
     # ---- the destination ----
