@@ -575,7 +575,10 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 
 	if (r < 0)
 		return r;
-	if (count_incoming(h) >= INCOMING_MAX)
+	r = random_uuid(&pass);
+	if (r < 0)
+		fail(f, r, "cannot take the VM: no pass for it can be made: %s", strerror(-r));
+	else if (count_incoming(h) >= INCOMING_MAX)
 		r = fail(f, -EBUSY, "%u VMs are on their way here already; try again later",
 			 INCOMING_MAX);
 	else
@@ -585,8 +588,7 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 		return r < 0 ? r : fail(f, -ENOMEM, "cannot take the VM: out of memory");
 	}
 	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings, .connections = 1};
-	if (random_uuid(&pass) == 0)
-		guid_format(&pass, i->pass);
+	guid_format(&pass, i->pass);
 	i->made = made;
 	i->ctx = ctx;
 	i->reasons = json_array();
