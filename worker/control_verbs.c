@@ -13,8 +13,8 @@
 
 struct request {
 	struct vm *vm;
-	json_t *arguments; /* the request itself */
-	int *fd;           /* a descriptor that came along, or -1: who takes it leaves -1 */
+	json_t *arguments;         /* the request itself */
+	struct descriptors *given; /* that came along: who takes them leaves none */
 	enum control_turn turn;
 };
 
@@ -30,11 +30,12 @@ enum {
 	NOT_MOVING = 2,  /* not while it is being migrated: devices come or go */
 };
 
+/* The last one, of whoever takes one only; -1: there is none. */
 static int take_fd(struct request *r)
 {
-	int fd = *r->fd;
+	int fd = r->given->count ? r->given->fd[--r->given->count] : -1;
 
-	*r->fd = -1;
+	descriptors_close(r->given);
 	return fd;
 }
 
@@ -206,16 +207,19 @@ static int wish_number(const struct request *r, const char *name, uint64_t most,
 	return 0;
 }
 
-/* The connection comes along: a stream socket at whose other end a worker waits. */
+/* The connection comes along, and perhaps others for pages: stream sockets at whose other ends a
+ * worker waits. */
 static int verb_migrate(struct request *r, json_t **ret_result, struct failure *f)
 {
 	struct migrate_wish wish = {
 		.downtime_us = MIGRATE_DOWNTIME_US,
 		.quick = json_is_true(json_object_get(r->arguments, "quick")),
+		.late = json_is_true(json_object_get(r->arguments, "postcopy")),
 		.strict = json_object_get(r->arguments, "downtime_us") != NULL,
 	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));
-	int fd = take_fd(r), e;
+	struct descriptors links = descriptors_take(r->given);
+	int e;
 
 	(void)ret_result;
 	e = wish_number(r, "downtime_us", MIGRATE_DOWNTIME_MAX_US, &wish.downtime_us, f);
@@ -224,24 +228,28 @@ static int verb_migrate(struct request *r, json_t **ret_result, struct failure *
 	if (e == 0 && target && guid_parse(target, &wish.target) < 0)
 		e = fail(f, -EINVAL, "'target' is no UUID of a host");
 	if (e == 0)
-		return migrate_begin(r->vm, fd, &wish, f);
-	if (fd >= 0)
-		close(fd);
+		return migrate_begin(r->vm, links, &wish, f);
+	descriptors_close(&links);
 	return e;
 }
 
 static int verb_migrate_cancel(struct request *r, json_t **ret_result, struct failure *f)
 {
+	int e = migrate_cancel(r->vm);
+
 	(void)ret_result;
-	return migrate_cancel(r->vm) < 0
-		       ? fail(f, -EPROTO, "the VM '%s' is not being migrated", r->vm->config->name)
-		       : 0;
+	if (e == -EALREADY)
+		return fail(f, e,
+			    "cannot cancel the migration of the VM '%s': it runs on the other host "
+			    "already, and the rest of its memory is on its way there",
+			    r->vm->config->name);
+	return e < 0 ? fail(f, e, "the VM '%s' is not being migrated", r->vm->config->name) : 0;
 }
 
 static int verb_incoming(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
-	return incoming_begin(r->vm, take_fd(r), f);
+	return incoming_begin(r->vm, descriptors_take(r->given), f);
 }
 
 static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
@@ -521,10 +529,10 @@ static json_t *sentence(char *text)
 	return json_string(text);
 }
 
-json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd,
+json_t *control_answer(struct vm *vm, const char *line, size_t len, struct descriptors *given,
 		       enum control_turn *ret_turn)
 {
-	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .fd = fd};
+	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .given = given};
 	struct failure f = {"out of memory"};
 	json_t *result = NULL, *answer;
 	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");

@@ -302,7 +302,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		vm_free(vm);
 		return r;
 	}
-	if (vm->state_fd >= 0 && partition_follows_memory(&vm->partition))
+	if ((vm->state_fd >= 0 || config->incoming) && partition_follows_memory(&vm->partition))
 		lazy_open(&vm->lazy, &vm->memory);
 	*ret_vm = vm;
 	return 0;
@@ -312,11 +312,14 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
-	incoming_done(vm);
+	/* Processors and disks may wait for memory that still comes. */
+	if (!incoming_late(vm))
+		incoming_done(vm);
 	migrate_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
@@ -350,6 +353,7 @@ static int begin_anew(struct vm *vm, struct failure *f)
 {
 	int r;
 
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	r = memory_clear(&vm->memory);
 	if (r < 0)
@@ -467,6 +471,8 @@ static void carry_out(void *owner)
 	storage_watch(&vm->storage);
 	save_step(vm);
 	migrate_step(vm);
+	if (incoming_over(vm))
+		lazy_settle(&vm->lazy);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
