@@ -187,6 +187,38 @@ def _(place):
     check(not b.left(), f"{b.left()}")
 
 
+@move_test("a_whole_vm_goes_by_several_connections")
+def _(place):
+    a, b = whole(place, "disk-load", cpus=2, disks=[{"file": "disk.raw", "size_mib": 1}])
+    for there, here, more in ((b, a, {"connections": 8}), (a, b, {"connections": 2, "quick": True})):
+        job = here.job("POST", "/v1/vms/web/migrate", there.way(**more))
+        check(job["state"] == "done" and job["details"]["connections"] == more["connections"], f"{job}")
+        only_in(there, here)
+        wait_for(lambda there=there: not there.carriers(), "a process of TLS outlives the move", 10)
+    end(a, b)
+
+
+@move_test("a_whole_vm_that_writes_faster_than_the_link_goes_before_its_memory")
+def _(place):
+    a, b = whole(place, "recall churn=1", memory_mib=192, migration={"postcopy": "allowed"})
+    time.sleep(SLOWNESS)  # it writes
+    job = moving(a, b, bandwidth=48 << 20)
+
+    def follows():
+        now = a.good("GET", f"/v1/jobs/{job['id']}")
+        check(now["state"] == "running", f"there was no post-copy: {now}")
+        return now["details"]["phase"] == "postcopy"
+
+    wait_for(follows, "there is no post-copy", 20)
+    check(b.vm("web")["state"] == "running", f"{b.vm('web')}")
+    a.refused("DELETE", f"/v1/jobs/{job['id']}", None, 409, "cannot be cancelled")
+    ended = wait_for(lambda: a.ended(job["id"]), "the job has no end", 20)
+    check(ended["state"] == "done" and ended["details"]["connections"] == 2, f"{ended}")
+    only_in(b, a)
+    wait_for(lambda: not b.carriers(), "a process of TLS outlives the move", 10)
+    end(a, b)
+
+
 @move_test("a_whole_vm_that_is_paused_is_paused_on_the_other_host_too")
 def _(place):
     a, b = whole(place, "disk-load", disks=[{"file": "disk.raw", "size_mib": 1}])
