@@ -6,9 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/tls_keys.h"
+#include "lib/peer.h"
 #include "lib/process.h"
 
 /* It is reaped, and no more: its end is that of its connection. */
@@ -31,8 +33,11 @@ int carrier_start(sd_event *event, const struct carrier_wish *w, struct failure 
 					  .out = w->inner,
 					  .errors = STDERR_FILENO,
 					  .session = true};
+	static const int bytes = PEER_STREAM_BYTES;
 	pid_t pid;
 	int r = 0;
+
+	(void)setsockopt(w->inner, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 
 	if (snprintf(certificate, PATH_MAX, "%s/" TLS_CERTIFICATE_FILE, w->folder) >= PATH_MAX ||
 	    snprintf(key, PATH_MAX, "%s/" TLS_KEY_FILE, w->folder) >= PATH_MAX)

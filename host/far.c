@@ -165,8 +165,10 @@ static void take_answer(struct far *a)
 /* Whoever gets it may wait on it. */
 static void take_stream(struct far *a)
 {
+	static const int bytes = PEER_STREAM_BYTES;
 	struct far_answer answer = {.status = 101, .fd = a->fd};
 
+	(void)setsockopt(a->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	a->stream = sd_event_source_disable_unref(a->stream);
 	fcntl(a->fd, F_SETFL, fcntl(a->fd, F_GETFL) & ~O_NONBLOCK);
 	a->fd = -1;

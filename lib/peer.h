@@ -20,6 +20,8 @@
 #define PEER_FINGERPRINT_LEN 64u
 #define PEER_TOKEN_MAX 255u
 #define PEER_WORDS_MAX 1024u /* the line of oya-tls */
+/* Of the plain side of a stream, so that neither process waits for the other's turn at once. */
+#define PEER_STREAM_BYTES (1 << 20)
 
 struct peer {
 	char name[PEER_NAME_MAX + 16]; /* "server:7443" */
