@@ -124,6 +124,9 @@ static void *incoming_thread(void *arg)
 			in->failure = in->lane_failure;
 		pthread_mutex_unlock(&in->lock);
 		(void)move_send(in->links.fd[0], MOVE_REFUSED, 0, in->failure.text, &ignored);
+		/* The loop may wait for memory, with the lock, and none comes any more. */
+		if (lazy_pulls(&vm->lazy))
+			lazy_lose(&vm->lazy, in->failure.text);
 		lanes_stop(in);
 		pthread_mutex_lock(&vm->lock);
 		vm_request_end(vm, in->failure.text);

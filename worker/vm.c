@@ -128,7 +128,8 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	bool boots = !c->firmware && vm->state_fd < 0 && !c->incoming;
+	bool comes = vm->state_fd >= 0 || (c->incoming && vm->state == VM_BUILT);
+	bool boots = !c->firmware && !comes;
 	int r = !boots ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)

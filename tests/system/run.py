@@ -23,7 +23,7 @@ import blind_tests  # noqa: E402,F401
 FILES = {
     "system": ["blind", "guest", "lazy", "life", "migrate", "sentence", "state", "storage", "terminal"],
     "host": ["access", "crash", "host", "image", "lease", "migrate_host", "migrate_streams", "network", "save", "unit"],
-    "migrate": ["migrate_fault", "migrate_late", "migrate_many", "zzprobe"],
+    "migrate": ["migrate_fault", "migrate_late", "migrate_many"],
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
 LIMITS_S = {"migrate": 300}  # of a test; the others have LIMIT_S
