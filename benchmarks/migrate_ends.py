@@ -283,6 +283,7 @@ class Qemu(End):
     _memfd = "memory-backend-memfd"
     _thread = "CPU 0/KVM"
     downtime_ms = 300  # as it is by default
+    late = False  # post-copy, from the second look at what is dirty on
 
     @classmethod
     def command(cls, made: Programs, control: Path) -> list[str]:
@@ -319,10 +320,13 @@ class Qemu(End):
 
     def _migrate(self, lines: _Lines, uri: str, limit_s: float) -> None:
         self._ask(lines, "migrate", uri=uri)
-        began = time.monotonic()
+        began, late = time.monotonic(), self.late
         told: dict[str, Any] = {}
         while told.get("status") != "completed":
             told = self._ask(lines, "query-migrate")
+            if late and told.get("ram", {}).get("dirty-sync-count", 0) > 1:
+                self._ask(lines, "migrate-start-postcopy")
+                late = False
             if told.get("status") in ("failed", "cancelled"):
                 raise RunFailed(f"QEMU: {told}")
             if time.monotonic() - began > limit_s:
@@ -335,8 +339,11 @@ class Qemu(End):
             limits = {"max-bandwidth": bytes_per_s or RATE_OF_ALL, "downtime-limit": self.downtime_ms}
             self._ask(lines, "migrate-set-parameters", **limits)
             if bytes_per_s:
-                helps = [{"capability": "auto-converge", "state": True}]
+                helps = [{"capability": "postcopy-ram" if self.late else "auto-converge", "state": True}]
                 self._ask(lines, "migrate-set-capabilities", capabilities=helps)
+            if self.late:
+                self._ask(lines, "migrate-set-parameters", **{"max-postcopy-bandwidth": bytes_per_s})
+                self._ask(there, "migrate-set-capabilities", capabilities=helps)
             self._ask(there, "migrate-incoming", uri="tcp:127.0.0.1:0")
             port = self._ask(there, "query-migrate")["socket-address"][0]["port"]
             self._migrate(lines, f"tcp:127.0.0.1:{port}", limit_s)
@@ -353,6 +360,13 @@ class QemuAllowed(Qemu):
 
     name = "QEMU, same limit"
     downtime_ms = DOWNTIME_US // 1000
+
+
+class QemuLate(Qemu):
+    """By post-copy."""
+
+    name = "QEMU, post-copy"
+    late = True
 
 
 class Oya(End):
