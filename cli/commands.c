@@ -63,6 +63,11 @@ static const struct command_option migrate_options[] = {
 	 "milliseconds for which the guest may stand still, 1 to\n10000; default 20, or as much more as it takes",
 	 0},
 	{"quick", NULL, NULL, "the guest stands still on its way: surer, and longer", 0},
+	{"connections", "N", NULL, "so many at once, 1 to 8, where both hosts can; default 1", 0},
+	{"postcopy", NULL, NULL,
+	 "a guest that writes too fast goes before all of its memory\n"
+	 "has; default: as migration.postcopy of the VM says",
+	 0},
 	{0},
 };
 

@@ -35,6 +35,7 @@ static bool take_options(struct command_call *c, json_t *body)
 {
 	const char *bandwidth = command_value(c, "bandwidth");
 	const char *downtime = command_value(c, "downtime");
+	const char *connections = command_value(c, "connections");
 	json_int_t mib = 0;
 	struct failure f;
 	int r = 0;
@@ -45,6 +46,10 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = json_object_set_new(body, "bandwidth", json_integer(mib << 20));
 	if (r == 0 && downtime)
 		r = value_set_number(body, "downtime_ms", downtime, &f);
+	if (r == 0 && connections)
+		r = value_set_number(body, "connections", connections, &f);
+	if (r == 0 && command_value(c, "postcopy"))
+		r = json_object_set_new(body, "postcopy", json_true());
 	if (r == 0 && command_value(c, "quick"))
 		r = json_object_set_new(body, "quick", json_true());
 	if (r < 0)

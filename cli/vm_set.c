@@ -30,6 +30,7 @@ static const struct {
 	{"crash.action", TEXT},
 	{"crash.most", NUMBER},
 	{"crash.within", NUMBER},
+	{"migration.postcopy", TEXT},
 	{"limits.cpu_percent", NUMBER},
 	{"limits.cpu_weight", NUMBER},
 	{"boot", JSON},

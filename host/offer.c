@@ -245,10 +245,12 @@ static void decode_settings(json_t *object, struct offer *o)
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 {
 	static const struct field fields[] = {
-		{"version", JSON_INTEGER},  {"oya", JSON_STRING},    {"name", JSON_STRING},
-		{"host", JSON_STRING},      {"folder", JSON_STRING}, {"proof", JSON_STRING},
-		{"settings", JSON_OBJECT},  {"disks", JSON_ARRAY},   {"processor", JSON_OBJECT},
-		{"host_uuid", JSON_STRING},
+		{"version", JSON_INTEGER},     {"oya", JSON_STRING},
+		{"name", JSON_STRING},         {"host", JSON_STRING},
+		{"folder", JSON_STRING},       {"proof", JSON_STRING},
+		{"settings", JSON_OBJECT},     {"disks", JSON_ARRAY},
+		{"processor", JSON_OBJECT},    {"host_uuid", JSON_STRING},
+		{"connections", JSON_INTEGER},
 	};
 	struct offer *o = calloc(1, sizeof(*o));
 	int r = o ? fields_check_of("the offer", body, "the request", fields, ARRAY_LEN(fields), f)
@@ -256,6 +258,10 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 
 	if (r == 0)
 		r = field_number(body, "version", 0, INT64_MAX, &o->version, f);
+	if (r == 0) {
+		o->connections = 1;
+		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &o->connections, f);
+	}
 	if (r == 0)
 		r = decode_texts(body, o, f);
 	if (r == 0) {

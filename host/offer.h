@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/link.h"
 #include "host/moves.h"
 #include "host/settings.h"
 #include "lib/fail.h"
@@ -27,6 +28,7 @@
 	".new-offer-" /* and the proof; as all that begins so it may be removed \
 		       */
 #define OFFER_REASONS_MAX 64u
+#define OFFER_CONNECTIONS_MAX LINK_FDS_MAX
 
 /* Of one image; a drive without a medium has none. */
 struct offer_disk {
@@ -40,6 +42,7 @@ struct offer {
 	char host[MOVES_HOST_MAX + 1]; /* who offers, as it calls itself */
 	struct guid host_uuid;         /* for the lease */
 	char oya[32];                  /* its version */
+	uint64_t connections;          /* that it would like; older ones take 1 and do not say */
 	uint64_t version;              /* of the offer: others are told, not refused */
 	struct settings *settings;     /* NULL: this host cannot use them; `why` tells why */
 	struct failure why;

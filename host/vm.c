@@ -554,18 +554,35 @@ void vm_told(struct vm *vm, json_t *status)
 
 /* ---- verbs ---- */
 
-int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
-	   void *ctx, struct failure *f)
+int vm_hand(struct vm *vm, const char *what, json_t *request, struct link_fds *fds,
+	    link_answer_fn *answer, void *ctx, struct failure *f)
 {
 	int r = -ENOTCONN;
 
-	if ((vm->life == VM_RUNNING || vm->life == VM_PAUSED) && vm->worker)
-		r = link_request(vm->worker, request, fd, answer, ctx);
-	else
+	if ((vm->life == VM_RUNNING || vm->life == VM_PAUSED) && vm->worker) {
+		r = link_hand(vm->worker, request, fds, answer, ctx);
+	} else {
 		json_decref(request);
+		link_fds_close(fds);
+	}
 	if (r == -ENOTCONN)
 		return wrong_life(vm, what, f);
 	return r < 0 ? fail(f, r, "cannot %s the VM '%s': %s", what, vm->name, strerror(-r)) : 0;
+}
+
+int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
+	   void *ctx, struct failure *f)
+{
+	struct link_fds fds = {.fd = {fd}, .count = fd >= 0};
+
+	return vm_hand(vm, what, request, &fds, answer, ctx, f);
+}
+
+unsigned vm_connections(const struct vm *vm)
+{
+	json_int_t n = json_integer_value(json_object_get(vm->status, "connections"));
+
+	return n < 1 ? 1 : n > LINK_FDS_MAX ? LINK_FDS_MAX : (unsigned)n;
 }
 
 int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *answer, void *ctx,

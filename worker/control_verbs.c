@@ -99,7 +99,7 @@ json_t *control_status(const struct vm *vm)
 	const char *pty = console_pty(vm->console);
 
 	return json_pack(
-		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o, s:o, s:o}",
+		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o, s:o, s:o, s:i}",
 		"version", CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm),
 		"reason", vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets,
 		"crashes", (json_int_t)vm->crashes, "vmbus",
@@ -107,7 +107,7 @@ json_t *control_status(const struct vm *vm)
 		(int)vm->config->cpus, "memory_bytes", (json_int_t)vm->config->memory_bytes,
 		"console", pty ? json_string(pty) : json_null(), "restored", vm->restored,
 		"restoring", lazy_status(&vm->lazy), "save", save_status(vm), "migrate",
-		migrate_status(vm));
+		migrate_status(vm), "connections", (int)DESCRIPTORS_MAX);
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)

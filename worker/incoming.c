@@ -135,7 +135,7 @@ static void *incoming_thread(void *arg)
 	lanes_join(in);
 	if (r == 0 && lazy_pulls(&vm->lazy) && lazy_whole(&vm->lazy))
 		lazy_finish(&vm->lazy);
-	shutdown(in->links.fd[0], SHUT_WR);
+	descriptors_shut(&in->links, SHUT_WR);
 	__atomic_store_n(&in->done, true, __ATOMIC_RELEASE);
 	loop_wake(vm->loop);
 	return NULL;

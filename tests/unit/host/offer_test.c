@@ -79,10 +79,17 @@ static void an_offer_has_all_that_is_looked_at(void **state)
 	assert_string_equal(o->host, "there");
 	assert_string_equal(o->folder, "/srv/web");
 	assert_int_equal(o->version, 1);
+	assert_int_equal(o->connections, 1);
 	assert_int_equal(o->disks, 2);
 	assert_true(o->disk[0].there && o->disk[0].bytes == 4096 && o->disk[0].inode == 7);
 	assert_false(o->disk[1].there);
 	assert_non_null(o->settings);
+	offer_free(o);
+	assert_int_equal(decode("{\"connections\":8,\"name\":\"web\",\"settings\":" SETTINGS
+				"," REST(DISKS),
+				&o, &f),
+			 0);
+	assert_int_equal(o->connections, 8);
 	offer_free(o);
 	/* A reason among others. */
 	assert_int_equal(decode("{\"name\":\"web\",\"settings\":{\"cpuz\":1}," REST("[]"), &o, &f),
@@ -102,6 +109,7 @@ static void what_is_no_offer_is_refused(void **state)
 		"{\"name\":\"web\",\"settings\":" SETTINGS "," REST("[1,null]"),
 		"{\"name\":\"web\",\"settings\":" SETTINGS "," REST("[{\"bytes\":-1},null]"),
 		"{\"name\":\"web\",\"settings\":[]," REST(DISKS),
+		"{\"name\":\"web\",\"connections\":9,\"settings\":" SETTINGS "," REST(DISKS),
 		"{\"name\":\"web\",\"more\":1,\"settings\":" SETTINGS "," REST(DISKS),
 		"{\"name\":\"web\",\"settings\":" SETTINGS ",\"folder\":\"srv\",\"proof\":\"" UUID
 		"\",\"host_uuid\":\"" UUID "\",\"disks\":" DISKS
