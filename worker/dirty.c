@@ -357,7 +357,8 @@ int dirty_send(struct dirty *d, const struct dirty_sink sinks[], unsigned count,
 static int alloc_told(struct dirty *d)
 {
 	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
-		d->told[i] = calloc(words_of(&d->memory->gmem.region[i]), sizeof(uint64_t));
+		if (!d->told[i])
+			d->told[i] = calloc(words_of(&d->memory->gmem.region[i]), sizeof(uint64_t));
 		if (!d->told[i])
 			return -ENOMEM;
 	}
