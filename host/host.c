@@ -218,8 +218,10 @@ static int load_all(struct host *h, struct failure *f)
 		/* Of a VM whose making was never answered. */
 		if (strncmp(entry->d_name, STORE_NEW, strlen(STORE_NEW)) == 0)
 			(void)store_remove_folder(path, f);
-		else if (vm_name_allowed(entry->d_name))
+		else if (vm_name_allowed(entry->d_name)) {
+			place_unmark(folder, entry->d_name);
 			load(h, path, entry->d_name);
+		}
 	}
 	closedir(list);
 	return 0;

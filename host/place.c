@@ -140,16 +140,25 @@ static int find_paths(struct place *p, const char *parent, struct failure *f)
 /* From here on what was made is found again. */
 static int make_folder(struct place *p, struct failure *f)
 {
-	int r = strcmp(p->to, p->note) == 0 ? 0 : store_link(p->to, p->note, f);
+	int r = strcmp(p->to, p->note) == 0 ? 0 : store_link(p->to, p->note, f), fd;
+	char mark[PATH_MAX];
 
 	if (r < 0)
 		return r;
 	if (mkdir(p->to, 0700) < 0)
 		return fail(f, -errno, "cannot make the folder %s: %s", p->to, strerror(errno));
-	r = store_write(p->to, MARK, "", 0, f);
-	if (r == 0 && store_flush_parent(p->to) < 0)
-		r = fail(f, -errno, "cannot flush the folder of %s: %s", p->to, strerror(errno));
-	return r;
+	/* In one step, unlike store_write(). */
+	r = path_in(p->to, MARK, mark, f);
+	if (r < 0)
+		return r;
+	fd = open(mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail(f, -errno, "cannot make %s: %s", mark, strerror(errno));
+	close(fd);
+	r = store_flush_parent(mark);
+	if (r == 0)
+		r = store_flush_parent(p->to);
+	return r < 0 ? fail(f, r, "cannot flush the folder %s: %s", p->to, strerror(-r)) : 0;
 }
 
 static void open_lease_at(struct lease_file *l, const struct place *p, char path[PATH_MAX])
@@ -190,11 +199,12 @@ int place_begin(struct place *p, const struct settings *s, const char *parent, s
 		r = for_each(p, look_at_file, NULL, f);
 	if (r == 0)
 		r = look_at_disks(p, s, f);
-	if (r == 0)
-		r = hold_old(p, f);
 	if (r < 0)
 		return r;
 	r = make_folder(p, f);
+	/* With the note there it is freed whatever comes. */
+	if (r == 0)
+		r = hold_old(p, f);
 	if (r < 0)
 		(void)place_clean(p, &ignored);
 	return r;
@@ -350,7 +360,7 @@ static int make_lease(struct place *p, struct failure *f)
 	struct lease_file old, new = {.fd = -1, .vm = p->vm};
 	struct lease now = {.state = LEASE_FREE};
 	char from[PATH_MAX], to[PATH_MAX];
-	struct lease_slot slot;
+	struct lease_slot slots[LEASE_SLOTS] = {0};
 	int r = path_in(p->to, LEASE_FILE, to, f);
 
 	open_lease_at(&old, p, from);
@@ -365,10 +375,8 @@ static int make_lease(struct place *p, struct failure *f)
 	if (r < 0)
 		return r;
 	r = lease_open(&new, true, f);
-	lease_encode(&new, &now, &slot);
-	if (r == 0 &&
-	    pwrite(new.fd, &slot, sizeof(slot),
-		   (off_t)(now.epoch % LEASE_SLOTS * LEASE_SLOT_BYTES)) != (ssize_t)sizeof(slot))
+	lease_encode(&new, &now, &slots[now.epoch % LEASE_SLOTS]);
+	if (r == 0 && pwrite(new.fd, slots, sizeof(slots), 0) != (ssize_t)sizeof(slots))
 		r = fail(f, -EIO, "cannot write its lease %s: %s", to, strerror(errno));
 	if (r == 0)
 		r = lease_take(&new, &p->me, now.epoch, &p->epoch, f);
@@ -484,4 +492,16 @@ int place_look(struct place *p, bool *ret_changed, struct failure *f)
 		p->epoch = r == 0 ? now.epoch : 0;
 	}
 	return r;
+}
+
+void place_unmark(const char *vms, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s/" PLACE_NOTE "%s", vms, name) >= (int)sizeof(path) ||
+	    lstat(path, &st) == 0)
+		return;
+	if (snprintf(path, sizeof(path), "%s/%s/" MARK, vms, name) < (int)sizeof(path))
+		(void)unlink(path);
 }

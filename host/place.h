@@ -66,4 +66,7 @@ int place_clean(struct place *p, struct failure *f);
  * the new lease is opened, if there is one. */
 int place_look(struct place *p, bool *ret_changed, struct failure *f);
 
+/* At the daemon's start, of each VM: the mark of a move that is clean but for that goes. */
+void place_unmark(const char *vms, const char *name);
+
 #endif

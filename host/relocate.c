@@ -134,9 +134,10 @@ static bool goes_on(struct relocation *m)
 		m->r = fail(&m->f, -ECANCELED, "cancelled");
 	if (m->r == 0 && m->lost)
 		m->r = fail(&m->f, -EBUSY, "its worker has ended");
-	if (m->r < 0)
-		finish(m, m->f.text);
-	return m->r == 0;
+	if (m->r == 0)
+		return true;
+	finish(m, m->f.text); /* from here on it is the pool's */
+	return false;
 }
 
 /* ---- how far it is ---- */
@@ -279,18 +280,18 @@ static void on_image(struct pool_work *w)
 	int fd = m->copy;
 
 	m->copy = -1;
-	if (m->r == 0 && !m->cancelled && !m->lost) {
-		m->handed++;
-		(void)json_object_del(request, "file");
-		(void)json_object_set_new(request, "verb", json_string("mirror-add"));
-		m->r = vm_ask(m->vm, "move", request, fd, on_added, m->vm, &m->f);
-	} else {
+	if (!goes_on(m)) {
 		json_decref(request);
 		if (fd >= 0)
 			close(fd);
+		return;
 	}
-	if (m->r < 0 || m->cancelled || m->lost)
-		(void)goes_on(m);
+	m->handed++;
+	(void)json_object_del(request, "file");
+	(void)json_object_set_new(request, "verb", json_string("mirror-add"));
+	m->r = vm_ask(m->vm, "move", request, fd, on_added, m->vm, &m->f);
+	if (m->r < 0)
+		finish(m, m->f.text);
 }
 
 static void hand_next(struct relocation *m)
