@@ -189,12 +189,13 @@ static void copy_kept(struct mirror_disk *d)
 {
 	struct mirror *m = d->mirror;
 	struct kept *k = &d->kept[d->copied % KEPT_MAX], now = *k;
-	bool reading = false;
+	bool reading = false, data = now.op != BLOCK_FLUSH;
 	int r = 0;
 
 	pthread_mutex_unlock(&m->lock);
-	if (now.op != BLOCK_FLUSH)
+	if (data)
 		r = copy(d, now.offset, now.len, &reading);
+	data = r < 0;
 	if (r == 0 && now.result == 0 && (now.op == BLOCK_FLUSH || now.fua))
 		r = flush_copy(d);
 	pthread_mutex_lock(&m->lock);
@@ -202,6 +203,11 @@ static void copy_kept(struct mirror_disk *d)
 		return; /* the loop gives it back */
 	if (r < 0 && phase_of(m) < MIRROR_COMMITTED) {
 		fail_copy(d, r, reading);
+		return;
+	}
+	if (data) { /* the guest's own image has it: this is tried again */
+		m->stalled = d;
+		m->error = r;
 		return;
 	}
 	if (r < 0 && k->result == 0)
@@ -285,6 +291,8 @@ static bool work_once(struct mirror *m)
 {
 	struct mirror_disk *d;
 
+	if (m->stalled)
+		return false;
 	EACH_DISK(m, d)
 	{
 		if (lives(phase_of(m)) && d->copied != d->added) {
@@ -350,7 +358,7 @@ static void *mirror_thread(void *arg)
 			loop_wake(vm->loop);
 			continue;
 		}
-		m->quiet = true;
+		m->quiet = !m->stalled;
 		pthread_cond_wait(&m->work, &m->lock);
 		m->quiet = false;
 	}
@@ -392,6 +400,34 @@ static void on_look(void *owner)
 	if (m->runs)
 		timerq_arm(loop_timers(vm->loop), &m->look, loop_now_ns() + LOOK_NS);
 	loop_wake(vm->loop);
+}
+
+/* ---- a copy that counts and cannot be written ---- */
+
+/* As when the disk itself cannot. */
+static void tell_stall(struct vm *vm)
+{
+	struct mirror *m = &vm->mirror;
+	struct failure f = {""};
+
+	pthread_mutex_lock(&m->lock);
+	if (m->stalled && !m->told)
+		fail(&f, m->error, "the copy of the disk %.160s cannot be written: %s",
+		     storage_name(&m->stalled->place->config), strerror(-m->error));
+	m->told = m->stalled != NULL;
+	pthread_mutex_unlock(&m->lock);
+	if (f.text[0] && vm->storage.failed)
+		vm->storage.failed(vm->storage.ctx, f.text, false);
+}
+
+void mirror_retry(struct vm *vm)
+{
+	struct mirror *m = &vm->mirror;
+
+	pthread_mutex_lock(&m->lock);
+	m->stalled = NULL;
+	pthread_cond_signal(&m->work);
+	pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- the begin ---- */
@@ -490,7 +526,8 @@ static int start(struct vm *vm, struct failure *f)
 	struct mirror *m = &vm->mirror;
 	int r;
 
-	m->ends = m->ended = m->quiet = false;
+	m->ends = m->ended = m->quiet = m->told = false;
+	m->stalled = NULL;
 	m->total_bytes = m->done_bytes = 0;
 	m->failure.text[0] = '\0';
 	m->buffer = aligned_alloc(SPARSE_ALIGN, SPARSE_STEP_BYTES);
@@ -647,6 +684,7 @@ void mirror_step(struct vm *vm)
 	if (!m->runs)
 		return;
 	give_back(m);
+	tell_stall(vm);
 	pthread_mutex_lock(&m->lock);
 	if (vm->want_stop && phase_of(m) < MIRROR_SWITCHING)
 		fail_it(m, "the VM ends");

@@ -32,6 +32,7 @@
 #include "worker/config.h"
 
 struct vm;
+struct mirror_disk;
 
 enum mirror_phase {
 	MIRROR_NONE,
@@ -53,10 +54,13 @@ struct mirror {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
-	bool ends;         /* the thread is to */
-	bool ended;        /* it does, and touches nothing any more */
-	bool quiet;        /* it has nothing to do */
-	struct timer look; /* whether copies answer */
+	bool ends;                   /* the thread is to */
+	bool ended;                  /* it does, and touches nothing any more */
+	bool quiet;                  /* it has nothing to do */
+	struct mirror_disk *stalled; /* its copy cannot be written, and counts; or NULL */
+	int error;                   /* why */
+	bool told;                   /* that is */
+	struct timer look;           /* whether copies answer */
 	struct failure failure;
 };
 
@@ -76,6 +80,9 @@ int mirror_commit(struct vm *vm, struct failure *f);
 int mirror_switch(struct vm *vm, int lease_fd, uint64_t epoch, struct failure *f);
 /* The copies are forgotten, soon. 0, or -EPROTO. */
 int mirror_cancel(struct vm *vm);
+
+/* The VM is resumed: tries again what a copy that counts has failed in. */
+void mirror_retry(struct vm *vm);
 
 /* One is under way: no disk comes or goes, and the VM is neither saved nor migrated. */
 bool mirror_runs(const struct vm *vm);

@@ -578,6 +578,7 @@ int vm_resume(struct vm *vm)
 			note(vm, "");
 		vm->disk_failed = vm->disk_hangs = vm->restored = false;
 		storage_retry(&vm->storage);
+		mirror_retry(vm);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}
