@@ -71,24 +71,26 @@ static int put(const struct sparse_copy *c, const uint8_t *bytes, uint64_t len, 
 	return write_all(c->to, bytes, len, at);
 }
 
-/* What is in the buffer, in runs of zeros and of others. */
+/* What is in the buffer, in runs of zeros and of others, which begin and end at whole steps of the
+ * file where they can. */
 static int put_all(const struct sparse_copy *c, uint64_t len, uint64_t at)
 {
 	uint64_t from = 0, to = 0;
+	bool zero = false;
 	int r = 0;
 
-	while (r == 0 && from < len) {
-		bool zero = is_zero(c->buffer + from, min_u64(len - from, SPARSE_ALIGN));
+	while (r == 0 && to < len) {
+		uint64_t next = min_u64(align_up(at + to + 1, SPARSE_ALIGN) - at, len);
+		bool now = is_zero(c->buffer + to, next - to);
 
-		to = from;
-		do
-			to = min_u64(to + SPARSE_ALIGN, len);
-		while (to < len &&
-		       zero == is_zero(c->buffer + to, min_u64(len - to, SPARSE_ALIGN)));
-		r = put(c, c->buffer + from, to - from, at + from, zero);
-		from = to;
+		if (now != zero && to > from) {
+			r = put(c, c->buffer + from, to - from, at + from, zero);
+			from = to;
+		}
+		zero = now;
+		to = next;
 	}
-	return r;
+	return r < 0 || to == from ? r : put(c, c->buffer + from, to - from, at + from, zero);
 }
 
 int sparse_copy(struct sparse_copy *c, uint64_t at, uint64_t len)
