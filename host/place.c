@@ -396,7 +396,10 @@ int place_change(struct place *p, struct failure *f)
 		r = store_write(p->to, VM_RUNNING_FILE, "", 0, f);
 	if (r == 0 && store_flush_parent(p->note) < 0)
 		r = fail(f, -errno, "cannot flush %s: %s", p->vms, strerror(errno));
-	return r < 0 ? r : store_exchange(p->note, p->own, f);
+	if (r == 0)
+		r = store_exchange(p->note, p->own, f);
+	/* What has the name and cannot lose it is the VM's. */
+	return r < 0 && exists(p->own, MARK) ? 0 : r;
 }
 
 /* ---- clean ---- */
@@ -463,6 +466,9 @@ int place_clean(struct place *p, struct failure *f)
 	p->lease = -1;
 	if (r == -ENOENT) /* it has not begun */
 		return 0;
+	/* Not before the disk has the change for good. */
+	if (r == 0 && changed && store_flush_parent(p->own) < 0)
+		r = fail(f, -errno, "cannot flush %s: %s", p->vms, strerror(errno));
 	if (r == 0 && other[0])
 		r = changed ? store_remove_folder(other, f) : remove_made(other, f);
 	if (r == 0)

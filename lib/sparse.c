@@ -58,15 +58,14 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t len, uint64_t at)
 	return 0;
 }
 
-/* Whole steps of zeros become a hole, where that can be. */
+/* Zeros become a hole, where that can be; the kernel zeroes parts of a block. */
 static int put(const struct sparse_copy *c, const uint8_t *bytes, uint64_t len, uint64_t at,
 	       bool zero)
 {
 	if (zero && c->fresh)
 		return 0;
-	if (zero && is_aligned(at | len, SPARSE_ALIGN) &&
-	    fallocate(c->to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len) ==
-		    0)
+	if (zero && fallocate(c->to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+			      (off_t)len) == 0)
 		return 0;
 	return write_all(c->to, bytes, len, at);
 }

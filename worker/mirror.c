@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -21,6 +22,7 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define PATIENCE_NS (5 * NS_PER_S) /* with a copy that does not answer */
 #define LOOK_NS (NS_PER_S / 2)
+#define STALL_S 1
 
 static const char *const phase_names[] = {
 	[MIRROR_NONE] = "none", [MIRROR_COPYING] = "copying",     [MIRROR_CLOSING] = "closing",
@@ -340,6 +342,22 @@ static void next_round(struct mirror *m, uint64_t *before, unsigned *stubborn)
 	}
 }
 
+/* With the lock, given up meanwhile: until there is work; what has stalled is tried again by and
+ * by, since a VM that is reset waits for it. */
+static void rest(struct mirror *m)
+{
+	struct timespec due;
+
+	if (!m->stalled) {
+		pthread_cond_wait(&m->work, &m->lock);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &due);
+	due.tv_sec += STALL_S;
+	if (pthread_cond_timedwait(&m->work, &m->lock, &due) == ETIMEDOUT)
+		m->stalled = NULL;
+}
+
 static void *mirror_thread(void *arg)
 {
 	struct vm *vm = arg;
@@ -359,7 +377,7 @@ static void *mirror_thread(void *arg)
 			continue;
 		}
 		m->quiet = !m->stalled;
-		pthread_cond_wait(&m->work, &m->lock);
+		rest(m);
 		m->quiet = false;
 	}
 	m->ended = true;
@@ -414,7 +432,7 @@ static void tell_stall(struct vm *vm)
 	if (m->stalled && !m->told)
 		fail(&f, m->error, "the copy of the disk %.160s cannot be written: %s",
 		     storage_name(&m->stalled->place->config), strerror(-m->error));
-	m->told = m->stalled != NULL;
+	m->told = m->told || f.text[0];
 	pthread_mutex_unlock(&m->lock);
 	if (f.text[0] && vm->storage.failed)
 		vm->storage.failed(vm->storage.ctx, f.text, false);
@@ -426,6 +444,7 @@ void mirror_retry(struct vm *vm)
 
 	pthread_mutex_lock(&m->lock);
 	m->stalled = NULL;
+	m->told = false;
 	pthread_cond_signal(&m->work);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -686,7 +705,10 @@ void mirror_step(struct vm *vm)
 	give_back(m);
 	tell_stall(vm);
 	pthread_mutex_lock(&m->lock);
-	if (vm->want_stop && phase_of(m) < MIRROR_SWITCHING)
+	/* What counts is answered when the copy has it, or when the guest cannot see it any more.
+	 */
+	if (vm->want_stop &&
+	    (phase_of(m) < MIRROR_COMMITTED || (vm->state == VM_STOPPED && m->stalled)))
 		fail_it(m, "the VM ends");
 	if (phase_of(m) == MIRROR_SWITCHING && m->quiet && all_still(m)) {
 		m->ends = true;
