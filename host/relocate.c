@@ -387,7 +387,10 @@ void relocate_told(struct vm *vm, const json_t *status)
 	if (m->step == RELOCATE_COPIES && phase) {
 		show(m, (uint64_t)json_integer_value(json_object_get(s, "done_bytes")),
 		     (uint64_t)json_integer_value(json_object_get(s, "total_bytes")));
-		if (strcmp(phase, "even") == 0) {
+		if (strcmp(phase, "even") == 0 &&
+		    json_integer_value(json_object_get(s, "disks")) != (json_int_t)m->handed) {
+			finish(m, "the copy of a disk failed before the next one was begun");
+		} else if (strcmp(phase, "even") == 0) {
 			m->step = RELOCATE_COMMITS;
 			m->r = ask(vm, "mirror-commit", on_committed);
 			if (m->r < 0)

@@ -548,6 +548,7 @@ static int start(struct vm *vm, struct failure *f)
 	m->ends = m->ended = m->quiet = m->told = false;
 	m->stalled = NULL;
 	m->total_bytes = m->done_bytes = 0;
+	m->count = 0;
 	m->failure.text[0] = '\0';
 	m->buffer = aligned_alloc(SPARSE_ALIGN, SPARSE_STEP_BYTES);
 	r = m->buffer ? -pthread_create(&m->thread, NULL, mirror_thread, vm) : -ENOMEM;
@@ -588,6 +589,7 @@ int mirror_add(struct vm *vm, unsigned controller, unsigned lun, int fd, struct 
 		raw_watch(p->image, &(struct raw_watcher){.ended = on_ended, .ctx = d});
 		p->copied = true;
 		list_append(&m->disks, &d->link);
+		m->count++;
 		set_phase(m, MIRROR_COPYING);
 		pthread_cond_signal(&m->work);
 	}
@@ -752,7 +754,8 @@ json_t *mirror_status(const struct vm *vm)
 
 	if (phase == MIRROR_NONE)
 		return json_null();
-	return json_pack("{s:s, s:I, s:I, s:s}", "phase", phase_names[phase], "done_bytes",
-			 (json_int_t)min_u64(done, total), "total_bytes", (json_int_t)total,
-			 "error", phase == MIRROR_FAILED ? m->failure.text : "");
+	return json_pack("{s:s, s:i, s:I, s:I, s:s}", "phase", phase_names[phase], "disks",
+			 (int)m->count, "done_bytes", (json_int_t)min_u64(done, total),
+			 "total_bytes", (json_int_t)total, "error",
+			 phase == MIRROR_FAILED ? m->failure.text : "");
 }

@@ -50,6 +50,7 @@ struct mirror {
 	bool runs;                        /* it has disks, and a thread */
 	uint64_t total_bytes, done_bytes; /* atomic */
 	struct list disks;                /* with the lock */
+	unsigned count;                   /* how many; also behind their end */
 	uint8_t *buffer;
 	pthread_t thread;
 	pthread_mutex_t lock;

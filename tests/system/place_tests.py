@@ -41,7 +41,8 @@ def _other(place, name="other"):
 
 def _counting(d, name="web", size=4, **settings):
     """A VM whose guest counts on its first disk, and notices when that is not what it has written."""
-    d.make(name, "disk-count", disks=[{"file": "disk.raw", "size_mib": size}], **settings)
+    disks = [{"file": "disk.raw", "size_mib": size}, {"file": "more.raw", "size_mib": 1}]
+    d.make(name, "disk-count", disks=disks, **settings)
     d.done("POST", f"/v1/vms/{name}/start")
     wait_for(lambda: _count(os.path.join(_folder(d, name), "disk.raw")) > 0, "the guest does not count")
 
@@ -88,22 +89,42 @@ def _(place):
         check(_whole(d, new=new, old=old) == new, f"it is in {os.path.realpath(_folder(d))}")
         check(worker_of(place, d, "web") == worker, "it is another worker")
         _goes_on(d)
-        check(sorted(os.listdir(new)) == ["disk.raw", "lease", "notes.txt", "running", "vm.json"], f"{os.listdir(new)}")
+        check(sorted(os.listdir(new)) == ["disk.raw", "lease", "more.raw", "notes.txt", "running", "vm.json"], f"{os.listdir(new)}")
         now = read_lease(os.path.join(new, "lease"))
         check(now == (HELD, lease[1] + 1, lease[2]), f"{lease} became {now}")
-        check(not [n for n in _open_files(worker) if "(deleted)" in n and "disk.raw" in n], "the old image is open")
+        _lets_go(worker)
     _off(d)
     check(read_lease(os.path.join(_folder(d), "lease"))[0] == FREE, "its lease is held")
     check(not os.listdir(other) and not os.listdir(more), "something is left")
     d.end()
 
 
-def _open_files(pid):
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
+def _lets_go(worker):
+    """It has no file of the old folder open."""
+    old = []
+    for fd in os.listdir(f"/proc/{worker}/fd"):
         with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return found
+            old.append(os.readlink(f"/proc/{worker}/fd/{fd}"))
+    old = [name for name in old if "(deleted)" in name and name.split()[0].endswith((".raw", "/lease"))]
+    check(not old, f"{old} are open")
+
+
+@place_test("a_vm_without_disks_moves_with_its_lease_by_the_command")
+def _(place):
+    d = Daemon(place)
+    other = _other(place)
+    d.make("web")
+    d.done("POST", "/v1/vms/web/start")
+    status, output, errors = place.run("vm", "move-storage", "web", "other", "--socket", d.api)
+    check(status == 0 and output == f"The folder of the VM 'web' is in {other} now.\n", f"{status} {output} {errors}")
+    check(_whole(d) == os.path.join(other, "web"), "it is not there")
+    _lets_go(worker_of(place, d, "web"))
+    status, output, errors = place.run("vm", "move-storage", "web", "/none", "--socket", d.api)
+    check(status == 1 and "there is no folder /none" in errors, f"{status} {output} {errors}")
+    d.done("POST", "/v1/vms/web/save")
+    d.done("POST", "/v1/vms/web/start")
+    _off(d)
+    d.end()
 
 
 @place_test("a_vm_that_is_off_paused_or_saved_moves_and_is_so_still")
