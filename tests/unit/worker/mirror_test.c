@@ -122,16 +122,21 @@ static void turn(struct set *t)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+static enum mirror_phase now(const struct mirror *m)
+{
+	return (enum mirror_phase)__atomic_load_n(&m->phase, __ATOMIC_ACQUIRE);
+}
+
 static void turn_until(struct set *t, enum mirror_phase phase)
 {
 	struct mirror *m = &t->s->vm.mirror;
 	bool last = phase == MIRROR_DONE || phase == MIRROR_FAILED;
 
-	for (int n = 0; n < TURNS_MAX && (m->phase != (unsigned)phase || (last && m->runs)); n++) {
+	for (int n = 0; n < TURNS_MAX && (now(m) != phase || (last && m->runs)); n++) {
 		turn(t);
 		poll(NULL, 0, 1);
 	}
-	assert_int_equal(m->phase, phase);
+	assert_int_equal(now(m), phase);
 }
 
 static void on_written(struct block_request *req, int result)
