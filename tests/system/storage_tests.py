@@ -110,8 +110,8 @@ def mirrored(place):
     vm.passed()
 
 
-@test("copies_are_whole_when_the_vm_is_killed_while_they_are_even")
-def killed_even(place):
+@test("copies_and_images_are_the_same_once_they_are_committed")
+def the_same(place):
     first = place.sparse("disk.raw", 8 << 20)
     vm = place.vm("disk-churn", "--disk", first)
     vm.expect("ROUND 4")
