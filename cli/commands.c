@@ -149,6 +149,10 @@ static const struct command_option top_options[] = {
 	"HOST is ADDRESS[:PORT] as this host reaches it. Its fingerprint and an administrator's\n" \
 	"token for it are those of hosts.json, and are handed to the host service for this move."
 
+#define STORAGE_TEXT                                                                              \
+	"FOLDER is there already, of this host, mostly of another file system: the VM's folder\n" \
+	"becomes FOLDER/NAME, and moves back with /var/lib/oya/vms."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -205,6 +209,8 @@ const struct command command_table[] = {
 	 "save the state of a VM, which goes on from it at its next start", NULL},
 	{"vm", "migrate", "NAME HOST", COMMAND_OUTPUT | COMMAND_JOB, migrate_options, vm_migrate,
 	 "move a VM that runs to another host; it runs on meanwhile", MIGRATE_TEXT},
+	{"vm", "move-storage", "NAME FOLDER", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_move_storage,
+	 "move the folder of a VM with its disks into another folder; it runs on", STORAGE_TEXT},
 	{"vm", "discard", "NAME", 0, NULL, vm_discard,
 	 "throw the saved state of a VM away", NULL},
 	{"vm", "pause", "NAME", 0, NULL, vm_pause,

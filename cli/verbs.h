@@ -15,6 +15,7 @@ void vm_start(struct command_call *c);
 void vm_stop(struct command_call *c);
 void vm_save(struct command_call *c);
 void vm_migrate(struct command_call *c);
+void vm_move_storage(struct command_call *c);
 void vm_discard(struct command_call *c);
 void vm_pause(struct command_call *c);
 void vm_resume(struct command_call *c);

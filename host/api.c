@@ -68,6 +68,8 @@ const struct http_route api_routes[] = {
 	 api_discard_state},
 	{HTTP_POST, "/v1/vms/{vm}/migrate", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL,
 	 NULL, api_migrate_vm},
+	{HTTP_POST, "/v1/vms/{vm}/move-storage", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_move_storage},
 	{HTTP_POST, "/v1/incoming", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
 	 api_take_vm},
 	{HTTP_DELETE, "/v1/incoming/{vm}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_undo_vm},

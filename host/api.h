@@ -95,6 +95,7 @@ void api_stop_vm(struct http_request *r, void *owner);
 void api_save_vm(struct http_request *r, void *owner);
 void api_discard_state(struct http_request *r, void *owner);
 void api_migrate_vm(struct http_request *r, void *owner);
+void api_move_storage(struct http_request *r, void *owner);
 void api_take_vm(struct http_request *r, void *owner);
 void api_stream_vm(struct http_request *r, void *owner);
 void api_undo_vm(struct http_request *r, void *owner);

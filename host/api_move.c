@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Routes of VMs that go to another host, and of those that come. */
+/* Routes of VMs that go to another host or place, and of those that come. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "host/offer.h"
+#include "host/relocate.h"
 #include "lib/fields.h"
 
 #define BANDWIDTH_MAX (UINT64_C(1) << 40)
@@ -72,6 +74,28 @@ void api_migrate_vm(struct http_request *r, void *owner)
 	if (code == 0)
 		code = migrate_start(vm, &wish, &job, &f);
 	explicit_bzero(&wish, sizeof(wish));
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
+}
+
+void api_move_storage(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"folder", JSON_STRING}};
+	struct vm *vm = api_vm(owner, r);
+	const char *folder;
+	struct failure f;
+	struct job *job;
+	int code = 0;
+
+	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	folder = json_string_value(json_object_get(r->body, "folder"));
+	if (!folder || folder[0] != '/' || strlen(folder) >= PATH_MAX)
+		code = fail(&f, -EINVAL, "'folder' is no absolute path");
+	if (code == 0)
+		code = relocate_start(vm, folder, &job, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 	else

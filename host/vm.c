@@ -16,6 +16,7 @@
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "host/network.h"
+#include "host/relocate.h"
 #include "host/save.h"
 #include "host/store.h"
 #include "lib/log.h"
@@ -119,6 +120,7 @@ void vm_free(struct vm *vm)
 	save_forget(vm);
 	incoming_forget(vm);
 	migrate_forget(vm);
+	relocate_forget(vm);
 	vm_worker_forget(vm);
 	sd_event_source_disable_unref(vm->timer);
 	if (list_linked(&vm->link))
@@ -425,6 +427,7 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	vm->started_us = 0;
 	if (vm->incoming && incoming_ended(vm, failed, why))
 		return;
+	relocate_ended(vm, why);
 	held = migrate_ended(vm, failed, why);
 	if (vm->leased && !held)
 		vm_lease_free(vm);
@@ -544,6 +547,7 @@ void vm_told(struct vm *vm, json_t *status)
 	if (state && vm->incoming && incoming_told(vm, state))
 		return;
 	migrate_told(vm, status);
+	relocate_told(vm, status);
 	if (!state || vm->life == VM_STOPPING || save_told(vm, state, status))
 		return;
 	if (strcmp(state, "running") == 0)

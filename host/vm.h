@@ -58,6 +58,7 @@ struct launch;
 struct saving;
 struct incoming;
 struct migration;
+struct relocation;
 
 struct vm {
 	struct host *host;
@@ -88,9 +89,10 @@ struct vm {
 	struct saving *saving;       /* or NULL */
 	struct incoming *incoming;   /* it comes from another host; or NULL */
 	struct migration *migration; /* it goes to one; or NULL */
-	bool making, edited;         /* see edit.h */
-	bool plugged;                /* its NICs have ports, or are given some */
-	bool off_wanted;             /* its end is its user's wish */
+	struct relocation *relocation; /* its folder goes to another place; or NULL */
+	bool making, edited;           /* see edit.h */
+	bool plugged;                  /* its NICs have ports, or are given some */
+	bool off_wanted;               /* its end is its user's wish */
 	bool host_ends;    /* and with it this run, which goes on when the host starts again */
 	unsigned crashes;  /* since `crashes_from` */
 	uint64_t restarts; /* by itself after a crash, since we began */

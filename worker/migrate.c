@@ -158,6 +158,9 @@ static int may_begin(struct vm *vm, unsigned links, const struct migrate_wish *w
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': it is %s", name,
 			    vm_state_label(vm));
+	if (mirror_runs(vm))
+		return fail(f, -EBUSY, "cannot migrate the VM '%s': its disks are being copied",
+			    name);
 	if (lazy_runs(&vm->lazy))
 		return fail(f, -EBUSY,
 			    "cannot migrate the VM '%s': its memory is still being read from where "

@@ -240,6 +240,7 @@ static struct vm *alloc_vm(const struct config *config)
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
 	vm->saver.fd = vm->state_fd = vm->lease.fd = -1;
 	migrate_init(&vm->migration);
+	mirror_init(&vm->mirror);
 	incoming_init(&vm->incoming);
 	lazy_init(&vm->lazy);
 	vm->files = (struct boot_files){-1, -1};
@@ -318,6 +319,7 @@ void vm_free(struct vm *vm)
 	if (!incoming_late(vm))
 		incoming_done(vm);
 	migrate_done(vm);
+	mirror_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
@@ -452,6 +454,7 @@ static void tell_news(struct vm *vm)
 	now.saves = vm->saver.ended;
 	now.migrations = vm->migration.ended;
 	now.unsure = migrate_unsure(vm);
+	now.mirror = __atomic_load_n(&vm->mirror.phase, __ATOMIC_RELAXED);
 	now.heartbeat = heartbeat.label;
 	now.shutdown = down.label;
 	if (memcmp(&now, &vm->told, sizeof(now)) == 0)
@@ -475,6 +478,7 @@ static void carry_out(void *owner)
 	migrate_step(vm);
 	if (incoming_over(vm))
 		lazy_settle(&vm->lazy);
+	mirror_step(vm);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
@@ -582,6 +586,7 @@ int vm_resume(struct vm *vm)
 			note(vm, "");
 		vm->disk_failed = vm->disk_hangs = vm->restored = false;
 		storage_retry(&vm->storage);
+		mirror_retry(vm);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}

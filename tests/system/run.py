@@ -22,7 +22,7 @@ import blind_tests  # noqa: E402,F401
 # The files NAME_tests.py of each suite: those of the worker need nothing of the tree but it and themselves.
 FILES = {
     "system": ["blind", "guest", "lazy", "life", "migrate", "processor", "sentence", "state", "storage", "terminal"],
-    "host": ["access", "crash", "host", "image", "lease", "migrate_host", "migrate_streams", "network", "save", "unit"],
+    "host": ["access", "crash", "host", "image", "lease", "migrate_host", "migrate_streams", "network", "place", "save", "unit"],
     "migrate": ["migrate_fault", "migrate_late", "migrate_many"],
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)

@@ -33,6 +33,7 @@ static const struct test {
 	{"disk-read-only", test_disk_read_only},
 	{"disk-load", test_disk_load},
 	{"disk-count", test_disk_count},
+	{"disk-churn", test_disk_churn},
 	{"wild-ring", test_wild_ring},
 	{"smp", test_smp},
 	{"x2apic", test_x2apic},
