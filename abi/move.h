@@ -11,17 +11,21 @@
 #define MOVE_MAGIC 0x564d594fu /* "OYMV" */
 #define MOVE_HEAD_BYTES 24u
 #define MOVE_TEXT_MAX 400u
-#define MOVE_VERSION 1u
+#define MOVE_VERSION 2u    /* 1: one connection, and all memory comes before the VM runs */
+#define MOVE_READY_LATE 1u /* in READY's value: memory may come later */
 
 enum move_kind {
 	MOVE_HELLO = 1,   /* from the destination, first; value: MOVE_VERSION */
-	MOVE_READY = 2,   /* the VM can be that of the machine's record */
+	MOVE_READY = 2,   /* the VM can be that of the record; value: MOVE_READY_LATE or 0 */
 	MOVE_SEEN = 3,    /* value: of the mark, or of the rehearsal */
 	MOVE_LOADED = 4,  /* all is there, nothing runs; value: ns that it took */
 	MOVE_RUN = 5,     /* from the source; value: the lease's epoch, 0: there is none */
 	MOVE_STAND = 6,   /* the same for a VM that is paused */
 	MOVE_RUNNING = 7, /* the VM is the destination's */
 	MOVE_REFUSED = 8, /* and it ends; text: why */
+	/* On the last connection, of a VM whose memory comes later: */
+	MOVE_WANT = 9,   /* from the destination; value: guest's address of a page */
+	MOVE_WHOLE = 10, /* from the destination: it needs no more pages */
 	MOVE_KINDS
 };
 

@@ -17,6 +17,10 @@
 /* A feature: the VM runs while it is written. Its memory comes as pages, several times; marks come
  * between; messages (abi/move.h) go both ways. */
 #define STATE_LIVE UINT64_C(1)
+/* Of such a VM: its memory comes by further connections too, each a stream of its own. */
+#define STATE_LANES UINT64_C(2)
+/* Of such a VM: some of its memory may come when it runs already (post-copy). */
+#define STATE_LATE UINT64_C(4)
 
 /* ---- the head of a record ---- */
 /* u32 type; u16 version, flags; u32 instance, zero; u64 bytes of its body; u32 CRC of the body, CRC
@@ -53,6 +57,8 @@ enum state_type {
 	STATE_PAGES = 19,     /* memory as it is now */
 	STATE_MARK = 20,      /* instance: which one; it is answered */
 	STATE_REHEARSAL = 21, /* as many bytes as the devices will take; it is answered */
+	STATE_LANE = 22,      /* first on a further connection: which one of whose it is */
+	STATE_LATER = 23,     /* pages that come when the VM runs; what came of them is void */
 	STATE_TYPES
 };
 
@@ -67,6 +73,16 @@ enum state_type {
 #define STATE_SPAN_BYTES 16u
 #define STATE_SPANS_MAX 256u /* of one record */
 #define STATE_SPAN_ZEROS 1u
+
+/* The body of a lane: the VM's UUID; u32 number of the connection, of how many. The one of number 0
+ * is the stream of the VM itself. */
+#define STATE_LANE_BYTES 24u
+#define STATE_LANES_MAX 8u
+
+/* The body of a record of pages that come later: u64 guest's address of the first; u32 pages, a
+ * multiple of 64; u32 zero; a bit for each: it is one of them. */
+#define STATE_LATER_BYTES 16u
+#define STATE_LATER_PAGES_MAX 32768u
 
 /* ---- a field ---- */
 /* u8 length of the name, the name, u8 type; the value, before which the types from RECORD_BYTES on

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import migrate_ends as ends
 from benchmarks.common import Context, Figure, RunFailed, Runs, Samples, Side, Skipped, compare
-from benchmarks.migrate_ends import End, Load, Oya, Programs, Qemu, QemuAllowed
+from benchmarks.migrate_ends import End, Load, Oya, OyaFour, OyaLate, OyaTwo, Programs, Qemu, QemuAllowed, QemuLate
 
 _HALF = (ends.RAM_MIB << 20) // ends.PAGE // 2
 _SET_PAGES = 32768  # 128 MiB
@@ -150,16 +150,30 @@ def _downtimes(ctx: Context, made: Programs, case: Case, name: str) -> tuple[Run
     ]
 
 
+def _over_the_link(runs: Runs, name: str) -> list[Figure]:
+    """The figures of a guest that writes as fast as the link is."""
+    return [
+        runs.figure(f"migrate.{name}_stop_ms", "ms", "downtime_ms", bound="ours <= 50", aim="ours <= 20"),
+        runs.figure(f"migrate.{name}_sent_mib", "MiB", "sent_mib", bound=f"ours <= {1.5 * ends.RAM_MIB}"),
+        runs.figure(f"migrate.{name}_total_s", "s", "total_s"),
+        runs.figure(f"migrate.{name}_work_lost_ms", "ms", "work_lost_ms"),
+    ]
+
+
 def _capped(ctx: Context, made: Programs) -> list[Figure]:
-    """QEMU, which has to slow the guest down until it is nearly still, is tried once."""
+    """QEMU, which has to slow the guest down until it is nearly still, is tried once. Then both by post-copy."""
     (ours,) = _interleaved(ctx, made, [Oya], CAPPED, ctx.rounds(5), warm_up=0)
     (qemu,) = _interleaved(ctx, made, [Qemu], CAPPED, 1, warm_up=0)
-    runs, most_mib = Runs(ours, qemu), 1.5 * ends.RAM_MIB
+    late = Runs(*_interleaved(ctx, made, [OyaLate, QemuLate], CAPPED, ctx.rounds(5), warm_up=0))
+    return _over_the_link(Runs(ours, qemu), "capped") + _over_the_link(late, "postcopy")
+
+
+def _connections(ctx: Context, made: Programs) -> list[Figure]:
+    """Several connections beside one of our own."""
+    one, two, four = _interleaved(ctx, made, [Oya, OyaTwo, OyaFour], IDLE, ctx.rounds(10))
     return [
-        runs.figure("migrate.capped_stop_ms", "ms", "downtime_ms", bound="ours <= 50", aim="ours <= 20"),
-        runs.figure("migrate.capped_sent_mib", "MiB", "sent_mib", bound=f"ours <= {most_mib}"),
-        runs.figure("migrate.capped_total_s", "s", "total_s"),
-        runs.figure("migrate.capped_work_lost_ms", "ms", "work_lost_ms"),
+        Runs(several, one).figure(f"migrate.total_{count}_connections_s", "s", "total_s")
+        for count, several in ((2, two), (4, four))
     ]
 
 
@@ -197,7 +211,7 @@ def _restore(ctx: Context, made: Programs) -> Figure:
 
 
 def run(ctx: Context) -> list[Figure]:
-    """migrate.downtime_*_ms, capped_*, total_half_zero_s, cpu_*_s, restore_1gib_ms, promise_error."""
+    """migrate.downtime_*_ms, capped_*, postcopy_*, total_*_s, cpu_*_s, restore_1gib_ms, promise_error."""
     if not Path("/dev/kvm").exists():
         raise Skipped("this machine has no /dev/kvm")
     if not shutil.which("qemu-system-x86_64"):
@@ -211,7 +225,7 @@ def run(ctx: Context) -> list[Figure]:
         runs, more = _downtimes(ctx, made, case, name)
         figures += more
         told += runs.ours.good
-    figures += _capped(ctx, made)
+    figures += _capped(ctx, made) + _connections(ctx, made)
     zero, promises = _compared(ctx, made, ALL_ZERO), Runs(Samples(idle.ours.side, told))
     return [
         *figures,

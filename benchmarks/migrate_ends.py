@@ -15,7 +15,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -256,9 +256,9 @@ class _Lines:
         self.link.settimeout(LIMIT_S)
         self.reader = self.link.makefile("rb")
 
-    def send(self, message: object, fd: int | None = None) -> None:
-        """One request, with a descriptor or without; OSError when nobody is there any more."""
-        socket.send_fds(self.link, [json.dumps(message).encode() + b"\n"], [] if fd is None else [fd])
+    def send(self, message: object, fds: Sequence[int] = ()) -> None:
+        """One request, with descriptors or without; OSError when nobody is there any more."""
+        socket.send_fds(self.link, [json.dumps(message).encode() + b"\n"], fds)
 
     def take(self) -> dict[str, Any] | None:
         """The next line; None at the end."""
@@ -283,6 +283,7 @@ class Qemu(End):
     _memfd = "memory-backend-memfd"
     _thread = "CPU 0/KVM"
     downtime_ms = 300  # as it is by default
+    late = False  # post-copy, from the second look at what is dirty on
 
     @classmethod
     def command(cls, made: Programs, control: Path) -> list[str]:
@@ -319,10 +320,13 @@ class Qemu(End):
 
     def _migrate(self, lines: _Lines, uri: str, limit_s: float) -> None:
         self._ask(lines, "migrate", uri=uri)
-        began = time.monotonic()
+        began, late = time.monotonic(), self.late
         told: dict[str, Any] = {}
         while told.get("status") != "completed":
             told = self._ask(lines, "query-migrate")
+            if late and told.get("ram", {}).get("dirty-sync-count", 0) > 1:
+                self._ask(lines, "migrate-start-postcopy")
+                late = False
             if told.get("status") in ("failed", "cancelled"):
                 raise RunFailed(f"QEMU: {told}")
             if time.monotonic() - began > limit_s:
@@ -335,8 +339,11 @@ class Qemu(End):
             limits = {"max-bandwidth": bytes_per_s or RATE_OF_ALL, "downtime-limit": self.downtime_ms}
             self._ask(lines, "migrate-set-parameters", **limits)
             if bytes_per_s:
-                helps = [{"capability": "auto-converge", "state": True}]
+                helps = [{"capability": "postcopy-ram" if self.late else "auto-converge", "state": True}]
                 self._ask(lines, "migrate-set-capabilities", capabilities=helps)
+            if self.late:
+                self._ask(lines, "migrate-set-parameters", **{"max-postcopy-bandwidth": bytes_per_s})
+                self._ask(there, "migrate-set-capabilities", capabilities=helps)
             self._ask(there, "migrate-incoming", uri="tcp:127.0.0.1:0")
             port = self._ask(there, "query-migrate")["socket-address"][0]["port"]
             self._migrate(lines, f"tcp:127.0.0.1:{port}", limit_s)
@@ -355,12 +362,21 @@ class QemuAllowed(Qemu):
     downtime_ms = DOWNTIME_US // 1000
 
 
+class QemuLate(Qemu):
+    """By post-copy."""
+
+    name = "QEMU, post-copy"
+    late = True
+
+
 class Oya(End):
     """Our worker."""
 
     name = "oya"
     _memfd = "guest-ram"
     _thread = "vcpu0"
+    links = 1  # connections
+    late = False  # whether memory may come when the VM runs: post-copy
 
     @staticmethod
     def _config(made: Programs, control: Path) -> dict[str, Any]:
@@ -381,8 +397,8 @@ class Oya(End):
         path.write_text(json.dumps(config), encoding="utf-8")
         return self._spawn([str(self.made.worker), "--config", str(path)])
 
-    def _ask(self, lines: _Lines, verb: str, fd: int | None = None, **arguments: object) -> Any:
-        lines.send({"verb": verb, **arguments}, fd)
+    def _ask(self, lines: _Lines, verb: str, fds: Sequence[int] = (), **arguments: object) -> Any:
+        lines.send({"verb": verb, **arguments}, fds)
         got = lines.take()
         if not got or not got["ok"]:
             raise RunFailed(f"{verb}: {got['error'] if got else 'no answer'} {self.told()}")
@@ -413,31 +429,40 @@ class Oya(End):
                     lines.send({"verb": "status"})
         return last
 
+    @classmethod
+    def _links(cls) -> list[tuple[socket.socket, socket.socket]]:
+        """TCP connections on the loopback interface: the source's ends and the destination's."""
+        links = []
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            for _ in range(cls.links):
+                here = socket.create_connection(server.getsockname())
+                links.append((here, server.accept()[0]))
+        for link in (end for pair in links for end in pair):
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return links
+
     def move(self, to: End, bytes_per_s: int, limit_s: float) -> Moved:
         assert isinstance(to, Oya)
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            here = socket.create_connection(server.getsockname())
-            there = server.accept()[0]
-        for link in (here, there):
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with self._connected() as lines, to._connected() as other, here, there:
-            to._ask(other, "incoming", there.fileno())
-            there.close()
-            self._ask(lines, "migrate", here.fileno(), downtime_us=DOWNTIME_US, bandwidth=bytes_per_s)
-            here.close()
+        links = self._links()
+        with self._connected() as lines, to._connected() as other:
+            to._ask(other, "incoming", [there.fileno() for _, there in links])
+            wish = {"downtime_us": DOWNTIME_US, "bandwidth": bytes_per_s, "postcopy": self.late}
+            self._ask(lines, "migrate", [here.fileno() for here, _ in links], **wish)
+            for link in (end for pair in links for end in pair):
+                link.close()
             told = self._wait(lines, limit_s)
         # It is not waited for yet, so that its processor time can be asked for.
         how = os.WEXITED | os.WNOWAIT | os.WNOHANG
         ended = wait_for(lambda: os.waitid(os.P_PID, self.process.pid, how), "the source does not end", 10)
         if ended.si_status != 0:
             raise RunFailed(f"the source ended with {ended.si_status}: {told} {self.told()}")
-        if told.get("phase") not in ("switching", "waits", "done"):
+        if told.get("phase") not in ("switching", "waits", "postcopy", "done"):
             return Moved()  # it was too quick to be asked
         return Moved(told["promised_us"], told["stopped_us"] or None)
 
     def save(self, path: Path) -> None:
         with self._connected() as lines, open(path, "wb") as file:
-            self._ask(lines, "save", file.fileno())
+            self._ask(lines, "save", [file.fileno()])
             wait_for(lambda: self._ask(lines, "status")["state"] != "saving", "saving has no end")
             state = self._ask(lines, "status")
             if state["state"] != "saved":
@@ -446,3 +471,24 @@ class Oya(End):
     def go_on(self) -> None:
         with self._connected() as lines:
             self._ask(lines, "resume")
+
+
+class OyaTwo(Oya):
+    """Over two connections."""
+
+    name = "oya, 2 connections"
+    links = 2
+
+
+class OyaFour(Oya):
+    """Over four connections."""
+
+    name = "oya, 4 connections"
+    links = 4
+
+
+class OyaLate(OyaTwo):
+    """By post-copy, when rounds do not help."""
+
+    name = "oya, post-copy"
+    late = True

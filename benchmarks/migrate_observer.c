@@ -25,7 +25,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096
 #define PERIOD_NS 50000
 #define SETTLE_NS 500000000
 #define GAP_NS 5000000 /* a gap that counts */
@@ -37,7 +36,7 @@ enum end { SOURCE, DESTINATION, ENDS };
 
 /* What the guest tells. */
 struct seen {
-	_Atomic uint64_t counter, tsc, written, phase;
+	uint64_t counter, tsc, written, phase;
 };
 
 struct moment {
@@ -45,7 +44,8 @@ struct moment {
 };
 
 struct observer {
-	const struct seen *seen[ENDS];
+	int memory_fd[ENDS];
+	off_t at; /* of what the guest tells */
 	int thread_fd;
 	uint64_t thread_ns;
 	struct moment first, mark, last; /* `last` when the live counter was seen to change */
@@ -65,20 +65,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-static const struct seen *map(const char *path, off_t at)
+/* By the file, not by a mapping: a page that is missing there stays so, when whoever has it is to
+ * fill it in still (post-copy). */
+static struct seen seen_of(const struct observer *o, enum end end)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const void *page;
+	struct seen seen = {0};
 
-	if (fd < 0)
-		return NULL;
-	page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, at);
-	close(fd);
-	if (page == MAP_FAILED)
-		return NULL;
-	/* It is kept to the end. */
-	/* cppcheck-suppress memleak */
-	return page;
+	if (pread(o->memory_fd[end], &seen, sizeof(seen), o->at) != sizeof(seen))
+		seen = (struct seen){0};
+	return seen;
 }
 
 /* The processor time of the source's thread; what was read last stays when it has ended. */
@@ -105,7 +100,9 @@ static void note_gap(struct observer *o, uint64_t ns)
 
 static struct moment moment_of(const struct observer *o, enum end end, uint64_t ns)
 {
-	return (struct moment){ns, o->seen[end]->counter, o->seen[end]->written};
+	struct seen seen = seen_of(o, end);
+
+	return (struct moment){ns, seen.counter, seen.written};
 }
 
 /* Pages are copied while they are looked at, so a value that is half of one and half of another is
@@ -113,9 +110,9 @@ static struct moment moment_of(const struct observer *o, enum end end, uint64_t 
 static bool beyond(const struct observer *o)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		uint64_t there = o->seen[DESTINATION]->counter;
+		uint64_t there = seen_of(o, DESTINATION).counter;
 
-		if (there <= o->seen[SOURCE]->counter)
+		if (there <= seen_of(o, SOURCE).counter)
 			return false;
 	}
 	return true;
@@ -236,9 +233,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "migrate_observer SOURCE DESTINATION OFFSET SCHEDSTAT\n");
 		return 2;
 	}
+	o.at = (off_t)strtoull(argv[3], NULL, 0);
 	for (int i = 0; i < ENDS; i++) {
-		o.seen[i] = map(argv[1 + i], (off_t)strtoull(argv[3], NULL, 0));
-		if (!o.seen[i])
+		o.memory_fd[i] = open(argv[1 + i], O_RDONLY | O_CLOEXEC);
+		if (o.memory_fd[i] < 0)
 			return cannot_use(argv[1 + i]);
 	}
 	o.thread_fd = open(argv[4], O_RDONLY | O_CLOEXEC);

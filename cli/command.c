@@ -208,11 +208,11 @@ void command_print_json(struct command_call *c, const json_t *value, bool line)
 
 /* ---- the command line ---- */
 
-/* How many operands there may be: "NAME KEY=VALUE..." is 2 or more. */
+/* How many operands there may be: "NAME KEY=VALUE..." is 2 or more, "[FILE...]" any. */
 static void count_operands(const char *operands, unsigned *ret_min, bool *ret_more)
 {
 	*ret_more = strstr(operands, "...") != NULL;
-	*ret_min = *operands != '\0';
+	*ret_min = *operands != '\0' && *operands != '[';
 	for (; *operands; operands++)
 		*ret_min += *operands == ' ';
 }

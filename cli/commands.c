@@ -64,6 +64,11 @@ static const struct command_option migrate_options[] = {
 	 "milliseconds for which the guest may stand still, 1 to\n10000; default 20, or as much more as it takes",
 	 0},
 	{"quick", NULL, NULL, "the guest stands still on its way: surer, and longer", 0},
+	{"connections", "N", NULL, "so many at once, 1 to 8, where both hosts can; default 1", 0},
+	{"postcopy", NULL, NULL,
+	 "a guest that writes too fast goes before all of its memory\n"
+	 "has; default: as migration.postcopy of the VM says",
+	 0},
 	{0},
 };
 
@@ -175,6 +180,10 @@ static const struct command_option top_options[] = {
 	"HOST is ADDRESS[:PORT] as this host reaches it. Its fingerprint and an administrator's\n" \
 	"token for it are those of hosts.json, and are handed to the host service for this move."
 
+#define STORAGE_TEXT                                                                              \
+	"FOLDER is there already, of this host, mostly of another file system: the VM's folder\n" \
+	"becomes FOLDER/NAME, and moves back with /var/lib/oya/vms."
+
 #define CLUSTER_TEXT                                                                              \
 	"The VM has to run on this host, and goes on. Its folder has to be on storage that all\n" \
 	"hosts of the cluster reach under one path; its name in /var/lib/oya/vms is a link to\n"  \
@@ -212,6 +221,11 @@ static const struct command_option top_options[] = {
 	"shut down, r resets, n sends an NMI, o switches off, q leaves the console,\n"       \
 	"? lists these, Ctrl-] sends itself."
 
+#define PROCESSOR_TEXT                                                                         \
+	"Without FILE that of this host (or --host). With FILEs, each printed so on a host,\n" \
+	"what all of them have: a baseline for VMs that are to move between these hosts:\n"    \
+	"oya vm set NAME processor=\"$(oya host processor a.json b.json)\""
+
 #define STOP_VMS_TEXT                                                                       \
 	"Each guest is asked to shut down, and its VM switched off after the time of its\n" \
 	"settings ('stop'). A VM that runs is noted as such, so that 'start' does as it\n"  \
@@ -235,6 +249,8 @@ const struct command command_table[] = {
 	 "save the state of a VM, which goes on from it at its next start", NULL},
 	{"vm", "migrate", "NAME HOST", COMMAND_OUTPUT | COMMAND_JOB, migrate_options, vm_migrate,
 	 "move a VM that runs to another host; it runs on meanwhile", MIGRATE_TEXT},
+	{"vm", "move-storage", "NAME FOLDER", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_move_storage,
+	 "move the folder of a VM with its disks into another folder; it runs on", STORAGE_TEXT},
 	{"vm", "cluster", "NAME", 0, cluster_options, vm_cluster,
 	 "make a VM a resource of the cluster, which starts it again elsewhere", CLUSTER_TEXT},
 	{"vm", "discard", "NAME", 0, NULL, vm_discard,
@@ -297,6 +313,8 @@ const struct command command_table[] = {
 	 "end a job early, where that is possible; it undoes what it did", NULL},
 	{"host", "show", "", COMMAND_OUTPUT, NULL, host_show,
 	 "show this host", NULL},
+	{"host", "processor", "[FILE...]", COMMAND_OUTPUT, NULL, host_processor,
+	 "print what the processor offers a guest, or what several do", PROCESSOR_TEXT},
 	{"host", "trust", "ADDRESS[:PORT]", 0, trust_options, host_trust,
 	 "keep the fingerprint of another host's certificate", NULL},
 	{"token", "list", "", COMMAND_OUTPUT, NULL, token_list,

@@ -8,6 +8,7 @@
 #include "cli/format.h"
 #include "cli/remote.h"
 #include "cli/verbs.h"
+#include "lib/processor.h"
 
 void host_show(struct command_call *c)
 {
@@ -50,6 +51,55 @@ void host_show(struct command_call *c)
 		fputc('\n', c->out);
 	}
 	json_decref(answer.body);
+}
+
+/* ---- its processor ---- */
+
+static int read_description(const char *path, struct processor *ret, struct failure *f)
+{
+	json_error_t error;
+	json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+	int r;
+
+	if (!object)
+		return fail(f, -EINVAL, "cannot read the processor of %s: %s", path, error.text);
+	r = processor_decode(path, object, ret, f);
+	json_decref(object);
+	return r;
+}
+
+static void print_common(struct command_call *c)
+{
+	struct processor all, one;
+	struct failure f;
+	json_t *object;
+	int r = read_description(c->operand[0], &all, &f);
+
+	for (unsigned i = 1; r == 0 && i < c->operands; i++) {
+		r = read_description(c->operand[i], &one, &f);
+		if (r == 0)
+			r = processor_intersect(&all, &one, &f);
+	}
+	if (r < 0) {
+		command_fail(c, &f);
+		return;
+	}
+	object = processor_encode(&all);
+	command_print_json(c, object, false);
+	json_decref(object);
+}
+
+void host_processor(struct command_call *c)
+{
+	const struct api_request request = {.method = "GET", .target = "/v1/host/processor"};
+	struct api_answer answer;
+
+	if (c->operands) {
+		print_common(c);
+	} else if (command_ask(c, &request, &answer)) {
+		command_print_json(c, answer.body, false);
+		json_decref(answer.body);
+	}
 }
 
 /* ---- other hosts ---- */

@@ -77,6 +77,8 @@ static void put_details(FILE *to, const json_t *details)
 	}
 	if (take(details, "dirty_rate", &a))
 		fprintf(to, ", %" PRIu64 " pages/s written", a);
+	if (take(details, "pages_left", &a) && a)
+		fprintf(to, ", %" PRIu64 " pages are to follow", a);
 	if (take(details, "promised_us", &a))
 		fprintf(to, ", would stand still for %.1f ms", (double)a / 1000);
 }

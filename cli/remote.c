@@ -61,7 +61,7 @@ static int start(const struct peer *host, int *ret_fd, pid_t *ret_helper,
 		r = fail(f, -errno, "cannot connect: %s", strerror(errno));
 	} else {
 		helper_path(path);
-		r = peer_start(path, host, pair[1], ends[1], ret_helper, f);
+		r = peer_start(path, host, NULL, pair[1], ends[1], ret_helper, f);
 		close(ends[1]);
 		if (r == 0)
 			read_words(ends[0], words);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A VM that moves to another host. */
+/* A VM that moves to another host, or its folder to another place. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,6 +35,7 @@ static bool take_options(struct command_call *c, json_t *body)
 {
 	const char *bandwidth = command_value(c, "bandwidth");
 	const char *downtime = command_value(c, "downtime");
+	const char *connections = command_value(c, "connections");
 	json_int_t mib = 0;
 	struct failure f;
 	int r = 0;
@@ -45,6 +46,10 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = json_object_set_new(body, "bandwidth", json_integer(mib << 20));
 	if (r == 0 && downtime)
 		r = value_set_number(body, "downtime_ms", downtime, &f);
+	if (r == 0 && connections)
+		r = value_set_number(body, "connections", connections, &f);
+	if (r == 0 && command_value(c, "postcopy"))
+		r = json_object_set_new(body, "postcopy", json_true());
 	if (r == 0 && command_value(c, "quick"))
 		r = json_object_set_new(body, "quick", json_true());
 	if (r < 0)
@@ -106,4 +111,22 @@ void vm_migrate(struct command_call *c)
 	json_decref(job);
 	json_decref(body);
 	explicit_bzero(&host, sizeof(host));
+}
+
+void vm_move_storage(struct command_call *c)
+{
+	char target[API_TARGET_MAX], doing[DOING_MAX];
+	struct api_request request = {.method = "POST", .target = target, .absent = ABSENT};
+	json_t *body = json_object();
+	struct failure f;
+
+	request.body = body;
+	snprintf(doing, sizeof(doing), "moving the folder of the VM '%.80s'", c->operand[0]);
+	if (command_set_file(c, body, "folder", c->operand[1], &f) < 0)
+		command_refuse(c, "%s", f.text);
+	else if (command_vm_target(c, "move-storage", target) && job_begin(c, &request, doing) &&
+		 !c->json && !c->no_wait)
+		fprintf(c->out, "The folder of the VM '%s' is in %s now.\n", c->operand[0],
+			json_string_value(json_object_get(body, "folder")));
+	json_decref(body);
 }

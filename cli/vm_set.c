@@ -13,11 +13,12 @@
 /* How the value of a setting is written; that of another one is JSON, or else a text. */
 static const struct {
 	const char *key;
-	enum { TEXT, NUMBER, MEMORY, LIST, JSON } kind;
+	enum { TEXT, NUMBER, MEMORY, LIST, JSON, EITHER } kind;
 } known[] = {
 	{"cpus", NUMBER},
 	{"memory", MEMORY},
 	{"memory_mib", NUMBER},
+	{"processor", EITHER},
 	{"memory_pages", TEXT},
 	{"threads", NUMBER},
 	{"notes", TEXT},
@@ -29,6 +30,7 @@ static const struct {
 	{"crash.action", TEXT},
 	{"crash.most", NUMBER},
 	{"crash.within", NUMBER},
+	{"migration.postcopy", TEXT},
 	{"limits.cpu_percent", NUMBER},
 	{"limits.cpu_weight", NUMBER},
 	{"boot", JSON},
@@ -121,6 +123,8 @@ static int set_value(json_t *obj, const char *key, const char *last, const char 
 		return set_list(obj, last, value, f);
 	case JSON:
 		return set_json(obj, last, value, f);
+	case EITHER:
+		return set_any(obj, last, value, f);
 	case TEXT:
 	default:
 		return value_set_text(obj, last, value, f);

@@ -108,6 +108,7 @@ static void put_settings(struct command_call *c, const json_t *settings)
 	put_object(c, "Starts:", json_object_get(settings, "start"));
 	put_object(c, "Stops:", json_object_get(settings, "stop"));
 	put_object(c, "Crashes:", json_object_get(settings, "crash"));
+	put_object(c, "Moves:", json_object_get(settings, "migration"));
 	put_object(c, "Limits:", json_object_get(settings, "limits"));
 	put_member(c, "Notes:", settings, "notes");
 	put_tags(c, json_object_get(settings, "tags"));

@@ -20,7 +20,6 @@
 #include "base/gmem.h"
 #include "base/util.h"
 
-#define INFLIGHT_MAX 256u
 #define RETRIES_MAX 16u                /* of one step */
 #define VECTOR_MAX ((unsigned)IOV_MAX) /* of one step */
 #define SECTOR_BYTES 512u              /* of regular files */
@@ -56,10 +55,14 @@ struct raw_disk {
 	uint64_t completed;
 	struct list free;
 	struct list bounce_waiting;
+	struct raw_watcher watcher;
+	bool held;           /* new requests wait */
+	struct list waiting; /* those */
+	unsigned waiting_count;
 	uint8_t *bounce_memory;
 	uint8_t *bounce_free[BOUNCE_COUNT];
 	unsigned bounce_free_count;
-	struct raw_io io[INFLIGHT_MAX];
+	struct raw_io io[RAW_INFLIGHT_MAX];
 };
 
 static void step(struct raw_io *io);
@@ -86,6 +89,17 @@ static void release_bounce(struct raw_io *io)
 		step(CONTAINER_OF(waiter, struct raw_io, link));
 }
 
+void raw_end(struct block_request *req, int result)
+{
+	struct raw_io *io = req->backend;
+	struct raw_disk *disk = io->disk;
+
+	disk->inflight--;
+	disk->completed++;
+	list_insert_before(disk->free.next, &io->link);
+	req->done(req, result);
+}
+
 static void finish(struct raw_io *io, int result)
 {
 	struct raw_disk *disk = io->disk;
@@ -95,10 +109,9 @@ static void finish(struct raw_io *io, int result)
 	if (!disk->direct && (req->op == BLOCK_FLUSH ? result < 0 : req->fua && result == -EIO))
 		disk->flush_error = result;
 	release_bounce(io);
-	disk->inflight--;
-	disk->completed++;
-	list_insert_before(disk->free.next, &io->link);
-	req->done(req, result);
+	if (req->op == BLOCK_READ || !disk->watcher.ended ||
+	    !disk->watcher.ended(disk->watcher.ctx, req, result))
+		raw_end(req, result);
 }
 
 /* Steps over bytes of the vector, which has at least as many. */
@@ -301,7 +314,12 @@ static int raw_submit(void *ctx, struct block_request *req)
 		io->op.rw_flags = RWF_DSYNC;
 	req->backend = io;
 	disk->inflight++;
-	step(io);
+	if (!disk->held) {
+		step(io);
+		return 0;
+	}
+	disk->waiting_count++;
+	list_append(&disk->waiting, &io->link);
 	return 0;
 }
 
@@ -462,7 +480,8 @@ static struct raw_disk *disk_new(struct disk_ring *ring, int fd, const struct ra
 	disk->dev.sector_bytes = options->sector_bytes;
 	list_init(&disk->free);
 	list_init(&disk->bounce_waiting);
-	for (unsigned i = 0; i < INFLIGHT_MAX; i++)
+	list_init(&disk->waiting);
+	for (unsigned i = 0; i < RAW_INFLIGHT_MAX; i++)
 		list_append(&disk->free, &disk->io[i].link);
 	return disk;
 }
@@ -566,4 +585,65 @@ int raw_sync(struct raw_disk *disk)
 unsigned raw_inflight(const struct raw_disk *disk)
 {
 	return disk->inflight;
+}
+
+int raw_fd(const struct raw_disk *disk)
+{
+	return disk->fd;
+}
+
+/* ---- another image in its place -------------------------------------------------------- */
+
+void raw_watch(struct raw_disk *disk, const struct raw_watcher *watcher)
+{
+	disk->watcher = watcher ? *watcher : (struct raw_watcher){.ended = NULL};
+}
+
+void raw_hold(struct raw_disk *disk)
+{
+	disk->held = true;
+}
+
+bool raw_is_still(const struct raw_disk *disk)
+{
+	return disk->inflight == disk->waiting_count;
+}
+
+void raw_let_go(struct raw_disk *disk)
+{
+	struct list *link;
+
+	disk->held = false;
+	while ((link = list_pop(&disk->waiting))) {
+		struct raw_io *io = CONTAINER_OF(link, struct raw_io, link);
+		bool misaligned;
+
+		/* The image may be another one than when it came. */
+		io->op.fd = disk->fd;
+		(void)check_request(disk, io->req, &misaligned);
+		io->misaligned = misaligned;
+		disk->waiting_count--;
+		step(io);
+	}
+	disk_ring_kick(disk->ring);
+}
+
+void raw_replace(struct raw_disk *disk, struct raw_disk *by)
+{
+	uint8_t *bounce_memory = disk->bounce_memory;
+	int fd = disk->fd;
+
+	assert(raw_is_still(disk) && by->inflight == 0);
+	disk->fd = by->fd;
+	disk->direct = by->direct;
+	disk->is_device = by->is_device;
+	disk->flush_error = by->flush_error;
+	disk->bounce_memory = by->bounce_memory;
+	memcpy(disk->bounce_free, by->bounce_free, sizeof(disk->bounce_free));
+	disk->bounce_free_count = by->bounce_free_count;
+	if (!by->dev.discard_bytes)
+		disk->dev.discard_bytes = 0;
+	by->fd = fd;
+	by->bounce_memory = bounce_memory;
+	raw_close(by);
 }

@@ -25,6 +25,8 @@
 #include "base/blockdev.h"
 #include "disk/ring.h"
 
+#define RAW_INFLIGHT_MAX 256u /* requests of a disk */
+
 struct raw_disk;
 
 struct raw_options {
@@ -71,6 +73,33 @@ bool raw_is_direct(const struct raw_disk *disk);
 /* Everything that was written is on the disk when it returns 0: waits for it, on any thread while
  * nothing is in flight. An error is kept, and fails the guest's flushes from then on. */
 int raw_sync(struct raw_disk *disk);
+
+/* ---- another image in its place ---- */
+
+/* Who brings what is written to another image. ended(): a request other than a read has come to its
+ * end, well or not, in reaping: true: it is kept, and raw_end() follows. */
+struct raw_watcher {
+	bool (*ended)(void *ctx, struct block_request *req, int result);
+	void *ctx;
+};
+
+/* NULL: nobody. What is kept is given back nevertheless. */
+void raw_watch(struct raw_disk *disk, const struct raw_watcher *watcher);
+/* Ends a request that was kept. */
+void raw_end(struct block_request *req, int result);
+
+/* New requests wait. Once those that were under way have ended it is still. */
+void raw_hold(struct raw_disk *disk);
+bool raw_is_still(const struct raw_disk *disk);
+/* They are carried out. */
+void raw_let_go(struct raw_disk *disk);
+
+/* The disk, which is still, goes on with the image of `by`, which has as many bytes and is freed;
+ * its own is closed. */
+void raw_replace(struct raw_disk *disk, struct raw_disk *by);
+
+/* For who reads and writes it beside the ring, as O_DIRECT wants it (raw_is_direct()). */
+int raw_fd(const struct raw_disk *disk);
 
 unsigned raw_inflight(const struct raw_disk *disk);
 uint64_t raw_completed(const struct raw_disk *disk); /* since it was opened */

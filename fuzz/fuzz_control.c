@@ -22,8 +22,8 @@ static void must(bool condition)
 static void one_line(struct vm *vm, const char *line, size_t len)
 {
 	enum control_turn turn = CONTROL_STAYS;
-	int fd = -1;
-	json_t *answer = control_answer(vm, line, len, &fd, &turn);
+	struct descriptors none = {0};
+	json_t *answer = control_answer(vm, line, len, &none, &turn);
 	char *text;
 
 	must(json_is_object(answer) && json_is_boolean(json_object_get(answer, "ok")));

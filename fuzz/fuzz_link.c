@@ -2,7 +2,8 @@
 /*
  * A hostile worker at the daemon's link to it: the input is steps, each a byte and what it needs.
  * Its low two bits: 0 the worker sends as many bytes as the next byte says and follow (0x80: all
- * that is left; 0x40: in two parts); 1 the daemon asks something (0x04: with a descriptor); 2 the
+ * that is left; 0x40: in two parts); 1 the daemon asks something (0x04: with a descriptor, 0x08:
+ * with as many as it may); 2 the
  * worker reads what has come; 3 it sends 64 KiB of blanks (0x04: it ends its half; 0x08: it
  * closes).
  *
@@ -44,11 +45,16 @@ static void on_answer(void *ctx, json_t *result, const char *sentence)
 	now->answered++;
 }
 
-static int ask(struct play *p, int fd)
+static int ask(struct play *p, unsigned descriptors)
 {
-	int r = link_request(p->link, json_pack("{s:s}", "verb", "guest"), fd, on_answer,
-			     (void *)(uintptr_t)p->asked);
+	struct link_fds fds = {.count = 0};
+	int r;
 
+	while (fds.count < descriptors)
+		fds.fd[fds.count++] = fcntl(p->lent[1], F_DUPFD_CLOEXEC, 0);
+	r = link_hand(p->link, json_pack("{s:s}", "verb", "guest"), &fds, on_answer,
+		      (void *)(uintptr_t)p->asked);
+	must(fds.count == 0);
 	must(r == 0 || r == -EBUSY || r == -ENOTCONN);
 	p->asked += r == 0;
 	must(p->asked - p->answered <= LINK_REQUESTS_MAX);
@@ -62,7 +68,7 @@ static void on_status(void *ctx, json_t *status)
 
 	must(json_is_object(status) && !p->ended);
 	p->statuses++;
-	ask(p, -1);
+	ask(p, 0);
 }
 
 static void free_link(struct play *p)
@@ -156,7 +162,7 @@ static void play(struct play *p, const uint8_t *data, size_t size)
 			len = tell_piece(p, data, size);
 			break;
 		case 1:
-			ask(p, data[0] & 0x04 ? fcntl(p->lent[1], F_DUPFD_CLOEXEC, 0) : -1);
+			ask(p, data[0] & 0x08 ? LINK_FDS_MAX : (data[0] & 0x04) / 4);
 			break;
 		case 2:
 			read_all(p);

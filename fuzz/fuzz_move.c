@@ -4,12 +4,15 @@
  * plays:
  *
  *   even: the source. Records of pages with spans as they come, each with the right sums, and as
- *   many bytes behind them as the input says; the rest are changes: a place and a value.
+ *   many bytes behind them as the input says; records of a further connection and of pages that
+ *   come later, of any bytes; the rest are changes: a place and a value. With 2 the stream is that
+ *   of a further connection.
  *   odd: the destination. The bytes of messages; of each the first says whether its sum is made
  *   right.
  *
- * Checked: spans that are given out are aligned, not empty, and as many as their bytes; a message
- * that is given out has a kind that exists and a text that may be shown.
+ * Checked: spans that are given out are aligned, not empty, and as many as their bytes; so are
+ * pages that come later; a connection has a number that can be; a message that is given out has a
+ * kind that exists and a text that may be shown.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -83,6 +86,22 @@ static void write_pages(struct state_writer *w, struct cursor *in)
 	must(state_write_pages(w, span, count, data, &f) == 0);
 }
 
+/* One of those that have a short body, with any. */
+static void write_short(int fd, struct cursor *in, uint32_t type)
+{
+	uint8_t record[STATE_RECORD_BYTES] = {0}, body[256] = {0};
+	uint64_t len = cursor_u8(in) & ~7u, given = cursor_u8(in);
+
+	cursor_copy_padded(in, body, given < len ? given : len);
+	le32_store(record, type);
+	le16_store(record + 4, 1);
+	le64_store(record + 16, len);
+	le32_store(record + 24, crc32c(0, body, len));
+	le32_store(record + 28, crc32c(0, record, 28));
+	must(write(fd, record, sizeof(record)) == sizeof(record));
+	must(write(fd, body, len) == (ssize_t)len);
+}
+
 static void change(int fd, struct cursor *in)
 {
 	uint64_t len = (uint64_t)lseek(fd, 0, SEEK_END);
@@ -116,7 +135,32 @@ static int read_pages(struct state_reader *r, const struct state_record *record,
 	return e < 0 ? e : state_read_done(r, f);
 }
 
-static void read_stream(int fd)
+static int read_later(struct state_reader *r, const struct state_record *record, struct failure *f)
+{
+	static struct state_later later;
+	int e = state_read_later(r, record, &later, f);
+
+	if (e < 0)
+		return e;
+	must(later.pages <= STATE_LATER_PAGES_MAX && later.pages % 64 == 0);
+	must(is_aligned(later.gpa, STATE_PAGE) && r->left == 0);
+	fuzz_tell(later.bits, later.pages / 8);
+	return 0;
+}
+
+static int read_lane(struct state_reader *r, struct failure *f)
+{
+	struct state_lane lane;
+	int e = state_read_lane(r, &lane, f);
+
+	if (e < 0)
+		return e;
+	must(lane.number < lane.count && lane.count <= STATE_LANES_MAX);
+	fuzz_tell(&lane, sizeof(lane));
+	return 0;
+}
+
+static void read_stream(int fd, bool lane)
 {
 	static uint8_t body[STATE_BODY_MAX];
 	struct state_reader r;
@@ -126,12 +170,15 @@ static void read_stream(int fd)
 
 	must(lseek(fd, 0, SEEK_SET) == 0);
 	e = state_read_begin(&r, fd, "x", STATE_LIVE, &f);
+	if (e == 0 && lane)
+		e = read_lane(&r, &f);
 	while (e == 0) {
 		e = state_read_next(&r, &record, &f);
 		if (e < 0 || record.type == STATE_END)
 			return;
-		if (record.type == STATE_PAGES) {
-			e = read_pages(&r, &record, &f);
+		if (record.type == STATE_PAGES || record.type == STATE_LATER) {
+			e = record.type == STATE_PAGES ? read_pages(&r, &record, &f)
+						       : read_later(&r, &record, &f);
 			continue;
 		}
 		e = state_read_some(&r, body, record.len, &f);
@@ -140,7 +187,7 @@ static void read_stream(int fd)
 	}
 }
 
-static void play_source(struct cursor *in)
+static void play_source(struct cursor *in, bool lane)
 {
 	static int fd = -1;
 	struct state_writer w;
@@ -157,12 +204,14 @@ static void play_source(struct cursor *in)
 			break;
 		if (what & 1)
 			write_pages(&w, in);
+		else if (what & 4)
+			write_short(fd, in, what & 8 ? STATE_LANE : STATE_LATER);
 		else
 			write_record(fd, in);
 	}
 	must(state_write_end(&w, &f) == 0);
 	change(fd, in);
-	read_stream(fd);
+	read_stream(fd, lane);
 }
 
 /* ---- messages ---- */
@@ -205,9 +254,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cursor in = cursor_of(data, size);
 
-	if (cursor_u8(&in) & 1)
+	uint8_t side = cursor_u8(&in);
+
+	if (side & 1)
 		play_target(&in);
 	else
-		play_source(&in);
+		play_source(&in, side & 2);
 	return 0;
 }

@@ -42,6 +42,7 @@ static void check_offer(json_t *body)
 	must(vm_name_allowed(o->name) && o->folder[0] == '/');
 	must(!strchr(o->proof, '/') && strlen(o->proof) == GUID_TEXT_LEN - 1);
 	must(o->settings || o->why.text[0]);
+	must(o->connections >= 1 && o->connections <= OFFER_CONNECTIONS_MAX);
 	if (o->settings)
 		must(o->disks == json_array_size(json_object_get(o->settings->root, "disks")));
 	check_processor(&o->processor);

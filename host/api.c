@@ -22,6 +22,7 @@
 
 const struct http_route api_routes[] = {
 	{HTTP_GET, "/v1/host", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_host},
+	{HTTP_GET, "/v1/host/processor", HTTP_READER, 0, NULL, NULL, api_processor},
 	{HTTP_POST, "/v1/host/stop-vms", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_stop_vms},
 	{HTTP_GET, "/v1/events", HTTP_READER, HTTP_SCOPED | HTTP_STREAMS, NULL, NULL, api_events},
 	{HTTP_GET, "/v1/openapi.json", HTTP_READER, HTTP_SCOPED, NULL, NULL, api_description},
@@ -76,7 +77,10 @@ const struct http_route api_routes[] = {
 	 api_migrate_clustered},
 	{HTTP_POST, "/v1/clustered/{vm}/stop", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_stop_clustered},
-	{HTTP_POST, "/v1/incoming", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL, api_take_vm},
+	{HTTP_POST, "/v1/vms/{vm}/move-storage", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	 api_move_storage},
+	{HTTP_POST, "/v1/incoming", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
+	 api_take_vm},
 	{HTTP_DELETE, "/v1/incoming/{vm}", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_undo_vm},
 	{HTTP_POST, "/v1/incoming/{vm}/stream", HTTP_ADMINISTRATOR, HTTP_UPGRADES, NULL,
 	 "oya-migration", api_stream_vm},

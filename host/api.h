@@ -67,6 +67,7 @@ void api_take_in(struct api *api, struct http_request *r, const struct intake_wi
 
 /* Handlers; `owner` is a struct api. */
 void api_host(struct http_request *r, void *owner);
+void api_processor(struct http_request *r, void *owner);
 void api_stop_vms(struct http_request *r, void *owner);
 void api_events(struct http_request *r, void *owner);
 void api_description(struct http_request *r, void *owner);
@@ -99,6 +100,7 @@ void api_register_vm(struct http_request *r, void *owner);
 void api_unregister_vm(struct http_request *r, void *owner);
 void api_stop_clustered(struct http_request *r, void *owner);
 void api_migrate_vm(struct http_request *r, void *owner);
+void api_move_storage(struct http_request *r, void *owner);
 void api_take_vm(struct http_request *r, void *owner);
 void api_stream_vm(struct http_request *r, void *owner);
 void api_undo_vm(struct http_request *r, void *owner);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Routes of VMs that go to another host, and of those that come. */
+/* Routes of VMs that go to another host or place, and of those that come. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "host/clustered.h"
 #include "host/incoming.h"
 #include "host/migrate.h"
+#include "host/offer.h"
+#include "host/relocate.h"
 #include "lib/fields.h"
 
 #define BANDWIDTH_MAX (UINT64_C(1) << 40)
@@ -24,6 +27,7 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 	const char *host = json_string_value(json_object_get(body, "host"));
 	const char *fingerprint = json_string_value(json_object_get(body, "fingerprint"));
 	const char *token = json_string_value(json_object_get(body, "token"));
+	const json_t *postcopy = json_object_get(body, "postcopy");
 	uint64_t downtime_ms = 0;
 	int r = peer_decode_name(host ? host : "", &w->peer, f);
 
@@ -37,11 +41,19 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 		r = field_number(body, "bandwidth", 1, BANDWIDTH_MAX, &w->bandwidth, f);
 	if (r == 0)
 		r = field_number(body, "downtime_ms", 1, DOWNTIME_MAX_MS, &downtime_ms, f);
+	if (r == 0)
+		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &w->connections, f);
 	if (r < 0)
 		return r;
 	snprintf(w->peer.token, sizeof(w->peer.token), "%s", token);
 	w->downtime_us = downtime_ms * 1000;
 	w->quick = json_is_true(json_object_get(body, "quick"));
+	if (postcopy)
+		w->postcopy = json_is_true(postcopy) ? POSTCOPY_YES : POSTCOPY_NO;
+	if (w->quick && w->postcopy == POSTCOPY_YES)
+		return fail(f, -EINVAL,
+			    "'quick' and 'postcopy' exclude each other: by the first all memory "
+			    "goes before the guest does, by the second some of it behind");
 	return 0;
 }
 
@@ -49,9 +61,10 @@ void api_migrate_vm(struct http_request *r, void *owner)
 {
 	static const struct field fields[] = {
 		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
-		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE}};
+		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
+		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}};
 	struct vm *vm = api_vm(owner, r);
-	struct migrate_wish wish = {.bandwidth = 0};
+	struct migrate_wish wish = {.connections = 1};
 	struct failure f;
 	struct job *job;
 	int code;
@@ -70,6 +83,28 @@ void api_migrate_vm(struct http_request *r, void *owner)
 		api_accept(r, job);
 }
 
+void api_move_storage(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"folder", JSON_STRING}};
+	struct vm *vm = api_vm(owner, r);
+	const char *folder;
+	struct failure f;
+	struct job *job;
+	int code = 0;
+
+	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	folder = json_string_value(json_object_get(r->body, "folder"));
+	if (!folder || folder[0] != '/' || strlen(folder) >= PATH_MAX)
+		code = fail(&f, -EINVAL, "'folder' is no absolute path");
+	if (code == 0)
+		code = relocate_start(vm, folder, &job, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+	else
+		api_accept(r, job);
+}
+
 /* ---- coming ---- */
 
 static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const struct failure *f)
@@ -77,6 +112,8 @@ static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const s
 	struct http_request *r = ctx;
 	struct failure ignored;
 	char location[96], uuid[GUID_TEXT_LEN];
+	const char *pass;
+	unsigned connections;
 
 	if (code < 0) {
 		http_fail_for(r, http_status_of(code), f, code == -EEXIST ? reasons : NULL);
@@ -84,12 +121,15 @@ static void on_made(void *ctx, struct vm *vm, int code, json_t *reasons, const s
 	}
 	if (http_gone(r) && vm->incoming)
 		(void)incoming_undo(vm, NULL, NULL, &ignored);
+	connections = incoming_connections(vm, &pass);
 	guid_format(&vm->host->uuid, uuid);
 	snprintf(location, sizeof(location), "/v1/vms/%s", vm->name);
-	http_reply(r, &(struct http_reply){
-			      .status = 201,
-			      .body = json_pack("{s:s, s:s}", "name", vm->name, "host_uuid", uuid),
-			      .location = location});
+	http_reply(r,
+		   &(struct http_reply){.status = 201,
+					.body = json_pack("{s:s, s:s, s:i, s:s}", "name", vm->name,
+							  "host_uuid", uuid, "connections",
+							  (int)connections, "pass", pass),
+					.location = location});
 }
 
 void api_take_vm(struct http_request *r, void *owner)

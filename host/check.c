@@ -14,6 +14,8 @@
 
 #include "lib/process.h"
 
+#define PROCESSOR_TEXT_MAX 4096u
+
 /* The configuration as a file of no folder, at its begin. */
 static int config_file(const json_t *config)
 {
@@ -28,17 +30,25 @@ static int config_file(const json_t *config)
 	return fd;
 }
 
-/* The first line, without who says it. */
-static void take_sentence(int fd, char *text, size_t room)
+/* What it has written before its end, as far as there is room. */
+static void read_all(int fd, char *text, size_t room)
 {
-	ssize_t n = read(fd, text, room - 1);
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < room - 1 && (n = read(fd, text + len, room - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+}
+
+/* The first line, without who says it. */
+static const char *sentence_of(char *text)
+{
 	char *colon;
 
-	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
 	colon = strstr(text, ": ");
-	if (colon)
-		memmove(text, colon + 2, strlen(colon + 2) + 1);
+	return colon ? colon + 2 : text;
 }
 
 static int wait_for(pid_t pid)
@@ -52,35 +62,64 @@ static int wait_for(pid_t pid)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINVAL;
 }
 
+/* Runs the worker; `out`: what it prints is wanted, not only what it complains of. 0, or -errno of
+ * it. */
+static int ask_worker(const char *worker, const char *const *arguments, int in, bool out,
+		      char *text, size_t room)
+{
+	static const char *const environment[] = {NULL}; /* no journal: a plain sentence */
+	struct process_wish child = {.program = worker,
+				     .arguments = arguments,
+				     .environment = environment,
+				     .in = in,
+				     .out = -1};
+	int pair[2], r;
+	pid_t pid;
+
+	text[0] = '\0';
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -errno;
+	child.errors = pair[1];
+	if (out)
+		child.out = pair[1];
+	r = process_start(&child, &pid);
+	close(pair[1]);
+	if (r == 0)
+		read_all(pair[0], text, room);
+	close(pair[0]);
+	return r == 0 ? wait_for(pid) : r;
+}
+
 int check_config(const char *worker, const json_t *config, struct failure *f)
 {
 	static const char *const arguments[] = {"--check", "--config", "-", NULL};
-	static const char *const environment[] = {NULL}; /* no journal: a plain sentence */
-	struct process_wish child = {
-		.program = worker, .arguments = arguments, .environment = environment, .out = -1};
-	int in = config_file(config), pair[2] = {-1, -1}, r = in < 0 ? in : 0;
+	int in = config_file(config), r = in < 0 ? in : 0;
 	char text[FAIL_TEXT_MAX] = "";
-	pid_t pid;
 
-	if (r == 0 && pipe2(pair, O_CLOEXEC) < 0)
-		r = -errno;
-	child.in = in;
-	child.errors = pair[1];
 	if (r == 0)
-		r = process_start(&child, &pid);
-	if (pair[1] >= 0)
-		close(pair[1]);
-	if (r == 0) {
-		take_sentence(pair[0], text, sizeof(text));
-		r = wait_for(pid);
-	}
-	if (pair[0] >= 0)
-		close(pair[0]);
+		r = ask_worker(worker, arguments, in, false, text, sizeof(text));
 	if (in >= 0)
 		close(in);
 	if (r == 0)
 		return 0;
-	return text[0] ? fail(f, r, "%s", text)
+	return text[0] ? fail(f, r, "%s", sentence_of(text))
 		       : fail(f, r, "cannot check the VM's configuration by %s: %s", worker,
 			      strerror(-r));
+}
+
+int check_processor(const char *worker, struct processor *ret, struct failure *f)
+{
+	static const char *const arguments[] = {"--processor", NULL};
+	char text[PROCESSOR_TEXT_MAX];
+	json_t *object;
+	int r = ask_worker(worker, arguments, -1, true, text, sizeof(text));
+
+	if (r < 0)
+		return text[0] ? fail(f, r, "%s", sentence_of(text))
+			       : fail(f, r, "cannot ask %s for the processor: %s", worker,
+				      strerror(-r));
+	object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	r = processor_decode("the worker's answer", object, ret, f);
+	json_decref(object);
+	return r;
 }

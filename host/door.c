@@ -14,8 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/carrier.h"
 #include "host/cluster.h"
 #include "host/events.h"
+#include "host/incoming.h"
 #include "host/tls.h"
 #include "lib/log.h"
 
@@ -127,6 +129,20 @@ static int open_tcp(const char *where, struct failure *f)
 	return fd;
 }
 
+/* Who has a pass of a VM that comes. */
+static bool carry(void *ctx, const char *pass, int outer, int inner)
+{
+	const struct host *h = ((const struct door *)ctx)->api->host;
+	struct failure f;
+
+	if (!incoming_takes_pass(h, pass))
+		return false;
+	if (carrier_start(h->event, &(struct carrier_wish){h->connector, h->state, outer, inner},
+			  &f) < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+	return true;
+}
+
 static int open_tls(struct door *d, const char *where, struct failure *f)
 {
 	int r = tls_server_new(d->event, d->api->host->state, &d->tls, f);
@@ -136,6 +152,7 @@ static int open_tls(struct door *d, const char *where, struct failure *f)
 	d->tcp = open_tcp(where, f);
 	if (d->tcp < 0)
 		return d->tcp;
+	tls_server_set_carrier(d->tls, carry, d);
 	d->api->certificate = tls_server_fingerprint(d->tls);
 	log_line(LOG_LEVEL_INFO, "listening on %s, certificate SHA256 %s", where,
 		 d->api->certificate);

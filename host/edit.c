@@ -332,7 +332,8 @@ static const char *way_off(const struct vm *vm)
  * that nobody takes them for done. */
 static int check_running(const struct vm *vm, const json_t *patch, struct failure *f)
 {
-	static const char *const any_time[] = {"notes", "tags", "start", "stop", "crash"};
+	static const char *const any_time[] = {"notes", "tags",  "start",
+					       "stop",  "crash", "migration"};
 	const char *name;
 	json_t *value;
 

@@ -66,11 +66,12 @@ static void let_go(struct far *a, bool at_once)
 	a->helper = NULL;
 }
 
-static int start_helper(struct far *a, const char *program, int plain, int words, struct failure *f)
+static int start_helper(struct far *a, const struct far_wish *w, int plain, int words,
+			struct failure *f)
 {
 	struct helper *h = calloc(1, sizeof(*h));
 	sd_event_source *source;
-	int r = h ? peer_start(program, &a->peer, plain, words, &h->pid, f)
+	int r = h ? peer_start(w->helper, &a->peer, w->pass, plain, words, &h->pid, f)
 		  : fail(f, -ENOMEM, "cannot connect to %s: out of memory", a->peer.name);
 
 	if (r < 0) {
@@ -164,8 +165,10 @@ static void take_answer(struct far *a)
 /* Whoever gets it may wait on it. */
 static void take_stream(struct far *a)
 {
+	static const int bytes = PEER_STREAM_BYTES;
 	struct far_answer answer = {.status = 101, .fd = a->fd};
 
+	(void)setsockopt(a->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	a->stream = sd_event_source_disable_unref(a->stream);
 	fcntl(a->fd, F_SETFL, fcntl(a->fd, F_GETFL) & ~O_NONBLOCK);
 	a->fd = -1;
@@ -340,7 +343,7 @@ static int encode(struct far *a, const struct far_wish *w)
 	return a->request ? 0 : -ENOMEM;
 }
 
-static int start(struct far *a, const char *helper, struct failure *f)
+static int start(struct far *a, const struct far_wish *w, struct failure *f)
 {
 	int pair[2] = {-1, -1}, ends[2] = {-1, -1}, r = 0;
 
@@ -350,7 +353,7 @@ static int start(struct far *a, const char *helper, struct failure *f)
 	a->fd = pair[0];
 	a->words = ends[0];
 	if (r == 0)
-		r = start_helper(a, helper, pair[1], ends[1], f);
+		r = start_helper(a, w, pair[1], ends[1], f);
 	if (pair[1] >= 0)
 		close(pair[1]);
 	if (ends[1] >= 0)
@@ -382,7 +385,7 @@ int far_start(sd_event *event, const struct far_wish *w, far_done_fn *done, void
 	if (r < 0)
 		fail(f, r, "cannot connect to %s: out of memory", w->peer->name);
 	else
-		r = start(a, w->helper, f);
+		r = start(a, w, f);
 	if (r < 0) {
 		far_cancel(a);
 		return r;

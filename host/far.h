@@ -29,6 +29,7 @@ struct far_wish {
 	const char *method, *target;
 	const json_t *body;  /* or NULL */
 	const char *upgrade; /* the protocol that the connection is to become; or NULL */
+	const char *pass;    /* of the other host, for a process that carries its TLS; or NULL */
 };
 
 struct far_answer {

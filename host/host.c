@@ -20,6 +20,8 @@
 #include "host/moves.h"
 #include "host/network.h"
 #include "host/offer.h"
+#include "host/place.h"
+#include "host/relocate.h"
 #include "host/save.h"
 #include "host/store.h"
 #include "host/vm.h"
@@ -217,11 +219,15 @@ static int load_all(struct host *h, struct failure *f)
 		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >=
 		    (int)sizeof(path))
 			continue;
+		if (strncmp(entry->d_name, PLACE_NOTE, strlen(PLACE_NOTE)) == 0)
+			continue;
 		/* Of a VM whose making was never answered. */
 		if (strncmp(entry->d_name, STORE_NEW, strlen(STORE_NEW)) == 0)
 			(void)store_remove_folder(path, f);
-		else if (vm_name_allowed(entry->d_name))
+		else if (vm_name_allowed(entry->d_name)) {
+			place_unmark(folder, entry->d_name);
 			load(h, path, entry->d_name);
+		}
 	}
 	closedir(list);
 	return 0;
@@ -298,6 +304,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	/* Ports of those that live first: what no VM wants is removed. */
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		adopt(CONTAINER_OF(at, struct vm, link));
+	relocate_adopt(h);
 	network_start(h->network);
 	for (struct list *at = h->vms.next; h->first && at != &h->vms; at = at->next) {
 		struct vm *vm = CONTAINER_OF(at, struct vm, link);
@@ -314,8 +321,10 @@ void host_done(struct host *h)
 {
 	h->ends = true;
 	/* Who waits for a worker may need the pool, and what is under way in it is about VMs. */
-	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
+	for (struct list *at = h->vms.next; at != &h->vms; at = at->next) {
 		vm_worker_forget(CONTAINER_OF(at, struct vm, link));
+		relocate_stop(CONTAINER_OF(at, struct vm, link));
+	}
 	intakes_stop(h);
 	pool_free(h->pool);
 	intakes_done(h);

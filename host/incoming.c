@@ -2,6 +2,8 @@
 #include "host/incoming.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,10 @@
 #include "host/offer.h"
 #include "host/store.h"
 #include "lib/log.h"
+#include "lib/random.h"
+#include "lib/tls.h"
+
+#define PASSES_EACH 2u /* a connection that fails is made anew */
 
 struct incoming {
 	struct pool_work work;
@@ -31,7 +37,11 @@ struct incoming {
 	int r;
 	struct failure f;
 	sd_event_source *patience;
-	bool streams;           /* its worker was given the stream */
+	char pass[TLS_PASS_LEN + 1]; /* of its connections */
+	unsigned passes;             /* how often it counts still */
+	unsigned connections;        /* that are to come */
+	struct link_fds streams;     /* that wait for the others */
+	bool given;                  /* its worker was given them */
 	bool removing;          /* it has no worker any more: its lease is asked, its files go */
 	bool doubt;             /* its lease does not tell */
 	bool here;              /* it does: it has been here */
@@ -45,6 +55,7 @@ struct incoming {
 static void incoming_free(struct incoming *i)
 {
 	sd_event_source_disable_unref(i->patience);
+	link_fds_close(&i->streams);
 	offer_free(i->offer);
 	json_decref(i->config);
 	json_decref(i->reasons);
@@ -144,6 +155,7 @@ static void take_back(struct incoming *i)
 	if (i->removing)
 		return;
 	i->removing = i->vm->making = true;
+	link_fds_close(&i->streams);
 	i->patience = sd_event_source_disable_unref(i->patience);
 	in_pool(i, remove_files, on_removed);
 }
@@ -208,7 +220,9 @@ static void look(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
 	char vms[PATH_MAX], own[PATH_MAX];
+	struct processor here;
 	struct failure f;
+	bool known;
 
 	i->r = path_in(i->host->state, "vms", vms);
 	if (i->r == 0)
@@ -219,7 +233,10 @@ static void look(struct pool_work *w)
 	}
 	look_at_move(i);
 	look_at_folder(i, own);
-	offer_look(i->offer, i->settings, i->offer->folder, i->reasons);
+	known = check_processor(i->host->launcher.worker, &here, &f) == 0;
+	if (!known)
+		offer_reason(i->reasons, "%s", f.text);
+	offer_look(i->offer, i->settings, i->offer->folder, known ? &here : NULL, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
@@ -342,8 +359,13 @@ bool incoming_told(struct vm *vm, const char *state)
 		return false;
 	}
 	if (strcmp(state, "incoming") == 0 && vm->life == VM_INCOMING) {
+		if (i->made) {
+			i->connections =
+				(unsigned)min_u64(i->offer->connections, vm_connections(vm));
+			i->passes = PASSES_EACH * i->connections;
+		}
 		tell_made(i, vm, 0);
-		if (!i->streams)
+		if (!i->given)
 			be_patient(i);
 	}
 	return true;
@@ -365,7 +387,32 @@ bool incoming_ended(struct vm *vm, bool failed, const char *why)
 	return true;
 }
 
-/* ---- the stream ---- */
+/* ---- the streams ---- */
+
+unsigned incoming_connections(const struct vm *vm, const char **ret_pass)
+{
+	const struct incoming *i = vm->incoming;
+
+	*ret_pass = i ? i->pass : "";
+	return i ? i->connections : 1;
+}
+
+bool incoming_takes_pass(const struct host *h, const char *pass)
+{
+	struct failure ignored;
+
+	for (const struct list *at = h->vms.next; at != &h->vms; at = at->next) {
+		const struct vm *vm = CONTAINER_OF(at, struct vm, link);
+		struct incoming *i = vm->incoming;
+
+		if (!i || !i->passes || gnutls_memcmp(i->pass, pass, TLS_PASS_LEN) != 0 ||
+		    incoming_may_stream(vm, &ignored) < 0)
+			continue;
+		i->passes--;
+		return true;
+	}
+	return false;
+}
 
 int incoming_may_stream(const struct vm *vm, struct failure *f)
 {
@@ -374,9 +421,28 @@ int incoming_may_stream(const struct vm *vm, struct failure *f)
 	if (!i || vm->life != VM_INCOMING || i->doubt || !vm->worker || i->undone)
 		return fail(f, -EBUSY, "the VM '%s' does not wait for a stream: it is %s", vm->name,
 			    vm_life_label(vm));
-	if (i->streams)
+	if (i->given)
 		return fail(f, -EBUSY, "the VM '%s' has its stream already", vm->name);
 	return 0;
+}
+
+/* A daemon that comes back finds it. Without, it is impatient, and the VM does not come. */
+static void note_given(const struct vm *vm)
+{
+	char path[PATH_MAX];
+	int fd = -1;
+
+	if (path_in(vm->run, VM_STREAMS_FILE, path) == 0)
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool was_given(const struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	return path_in(vm->run, VM_STREAMS_FILE, path) == 0 && access(path, F_OK) == 0;
 }
 
 static void on_streams(void *ctx, json_t *result, const char *sentence)
@@ -400,12 +466,17 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 		close(fd);
 		return r;
 	}
-	r = link_request(vm->worker, json_pack("{s:s}", "verb", "incoming"), fd, on_streams, vm);
+	i->streams.fd[i->streams.count++] = fd;
+	if (i->streams.count < i->connections)
+		return 0;
+	r = link_hand(vm->worker, json_pack("{s:s}", "verb", "incoming"), &i->streams, on_streams,
+		      vm);
 	if (r < 0)
 		return fail(f, r, "the worker of the VM '%s' cannot be asked: %s", vm->name,
 			    strerror(-r));
 	i->patience = sd_event_source_disable_unref(i->patience);
-	i->streams = true;
+	i->given = true;
+	note_given(vm);
 	return 0;
 }
 
@@ -508,11 +579,15 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 {
 	struct incoming *i = NULL;
 	struct offer *o;
+	struct guid pass;
 	int r = offer_decode(body, &o, f);
 
 	if (r < 0)
 		return r;
-	if (count_incoming(h) >= INCOMING_MAX)
+	r = random_uuid(&pass);
+	if (r < 0)
+		fail(f, r, "cannot take the VM: no pass for it can be made: %s", strerror(-r));
+	else if (count_incoming(h) >= INCOMING_MAX)
 		r = fail(f, -EBUSY, "%u VMs are on their way here already; try again later",
 			 INCOMING_MAX);
 	else
@@ -521,7 +596,8 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 		offer_free(o);
 		return r < 0 ? r : fail(f, -ENOMEM, "cannot take the VM: out of memory");
 	}
-	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings};
+	*i = (struct incoming){.host = h, .offer = o, .settings = o->settings, .connections = 1};
+	guid_format(&pass, i->pass);
 	i->made = made;
 	i->ctx = ctx;
 	i->reasons = json_array();
@@ -545,7 +621,12 @@ void incoming_adopt(struct vm *vm, const struct move *m)
 
 	if (!i)
 		return;
-	*i = (struct incoming){.host = vm->host, .vm = vm, .settings = vm->settings, .move = *m};
+	*i = (struct incoming){.host = vm->host,
+			       .vm = vm,
+			       .settings = vm->settings,
+			       .move = *m,
+			       .connections = 1,
+			       .given = was_given(vm)};
 	snprintf(i->uuid, sizeof(i->uuid), "%s", vm->uuid);
 	vm->incoming = i;
 	vm->saved = false;

@@ -20,7 +20,7 @@
 #include "host/vm.h"
 
 #define INCOMING_MAX 16u                        /* at the same time */
-#define INCOMING_PATIENCE_US UINT64_C(60000000) /* until there is a stream */
+#define INCOMING_PATIENCE_US UINT64_C(60000000) /* until all streams are there */
 
 /* r: 0: its worker waits; or -errno with the sentence, and of -EEXIST all reasons as a list. */
 typedef void incoming_made_fn(void *ctx, struct vm *vm, int r, json_t *reasons,
@@ -30,8 +30,14 @@ typedef void incoming_made_fn(void *ctx, struct vm *vm, int r, json_t *reasons,
 int incoming_start(struct host *h, json_t *offer, incoming_made_fn *made, void *ctx,
 		   struct failure *f);
 
-/* Whether it can be given a stream now; and gives it one, which is taken. 0, or -errno and the
- * sentence. */
+/* How many connections there are to be, and by what pass (lib/tls.h) they get a process for their
+ * TLS; "": by none. */
+unsigned incoming_connections(const struct vm *vm, const char **ret_pass);
+/* Whether a VM that waits for connections has given that pass out; it is good for so many only. */
+bool incoming_takes_pass(const struct host *h, const char *pass);
+
+/* Whether it can be given a stream now; and gives it one, which is taken. Its worker gets them when
+ * all are there, in the order in which they came. 0, or -errno and the sentence. */
 int incoming_may_stream(const struct vm *vm, struct failure *f);
 int incoming_stream(struct vm *vm, int fd, struct failure *f);
 

@@ -21,7 +21,7 @@ struct request {
 	void *ctx;
 	char *text; /* what has not been sent yet begins at `sent`; NULL: all has */
 	size_t len, sent;
-	int fd; /* goes with its first byte; -1: none */
+	struct link_fds passed; /* go with its first byte */
 };
 
 struct link {
@@ -35,10 +35,15 @@ struct link {
 	bool ended; /* told, or about to be */
 };
 
+void link_fds_close(struct link_fds *fds)
+{
+	while (fds->count)
+		close(fds->fd[--fds->count]);
+}
+
 static void answer(struct request *q, json_t *result, const char *sentence)
 {
-	if (q->fd >= 0)
-		close(q->fd);
+	link_fds_close(&q->passed);
 	if (q->answer)
 		q->answer(q->ctx, result, sentence);
 	free(q->text);
@@ -69,28 +74,27 @@ static ssize_t send_some(struct link *l, struct request *q)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))];
 	} control = {0};
+	size_t passed = q->passed.count * sizeof(int);
 	struct iovec iov = {q->text + q->sent, q->len - q->sent};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
-	if (q->fd >= 0) {
+	if (passed) {
 		struct cmsghdr *head;
 
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		msg.msg_controllen = CMSG_SPACE(passed);
 		head = CMSG_FIRSTHDR(&msg);
 		head->cmsg_level = SOL_SOCKET;
 		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(head), &q->fd, sizeof(int));
+		head->cmsg_len = CMSG_LEN(passed);
+		memcpy(CMSG_DATA(head), q->passed.fd, passed);
 	}
 	n = sendmsg(l->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n > 0 && q->fd >= 0) {
-		close(q->fd);
-		q->fd = -1;
-	}
+	if (n > 0)
+		link_fds_close(&q->passed);
 	return n < 0 ? -errno : n;
 }
 
@@ -252,7 +256,7 @@ void link_free(struct link *l)
 	free(l);
 }
 
-int link_request(struct link *l, json_t *request, int fd, link_answer_fn *fn, void *ctx)
+int link_hand(struct link *l, json_t *request, struct link_fds *fds, link_answer_fn *fn, void *ctx)
 {
 	struct request *q = calloc(1, sizeof(*q));
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
@@ -266,8 +270,7 @@ int link_request(struct link *l, json_t *request, int fd, link_answer_fn *fn, vo
 	else if (l->count == LINK_REQUESTS_MAX)
 		r = -EBUSY;
 	if (r < 0) {
-		if (fd >= 0)
-			close(fd);
+		link_fds_close(fds);
 		free(text);
 		free(q);
 		return r;
@@ -275,7 +278,8 @@ int link_request(struct link *l, json_t *request, int fd, link_answer_fn *fn, vo
 	q->len = strlen(text);
 	text[q->len++] = '\n'; /* in the place of its NUL */
 	q->text = text;
-	q->fd = fd;
+	q->passed = *fds;
+	fds->count = 0;
 	q->answer = fn;
 	q->ctx = ctx;
 	list_append(&l->requests, &q->link);
@@ -283,6 +287,13 @@ int link_request(struct link *l, json_t *request, int fd, link_answer_fn *fn, vo
 	/* What is wrong with the socket shows at its next event. */
 	(void)send_all(l);
 	return 0;
+}
+
+int link_request(struct link *l, json_t *request, int fd, link_answer_fn *fn, void *ctx)
+{
+	struct link_fds fds = {.fd = {fd}, .count = fd >= 0};
+
+	return link_hand(l, request, &fds, fn, ctx);
 }
 
 int link_connect(const char *path)

@@ -19,6 +19,7 @@
 
 #define LINK_LINE_MAX (1u << 20)
 #define LINK_REQUESTS_MAX 64u
+#define LINK_FDS_MAX 8u /* with one request */
 
 struct link;
 
@@ -44,6 +45,19 @@ void link_free(struct link *l);
 /* Sends a request, an object that is taken, with a descriptor that is taken too (-1: none). 0, or
  * -errno when it cannot be sent, and `answer` is not called. */
 int link_request(struct link *l, json_t *request, int fd, link_answer_fn *answer, void *ctx);
+
+/* Descriptors that belong together, in order. */
+struct link_fds {
+	int fd[LINK_FDS_MAX];
+	unsigned count;
+};
+
+/* Closes them; none are left. */
+void link_fds_close(struct link_fds *fds);
+
+/* The same with several descriptors, all of which are taken: `fds` has none any more. */
+int link_hand(struct link *l, json_t *request, struct link_fds *fds, link_answer_fn *answer,
+	      void *ctx);
 
 /* Connects to a socket. The descriptor, or -errno: -ENOENT and -ECONNREFUSED when no worker
  * listens there. */

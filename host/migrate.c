@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/check.h"
 #include "host/far.h"
 #include "host/host.h"
 #include "host/offer.h"
@@ -20,12 +21,13 @@
 #define LOOK_US UINT64_C(500000)
 #define PROTOCOL "oya-migration"
 #define TARGET_MAX 128u
-#define ALMOST 99u /* percent, until it has gone */
+#define ALMOST 99u              /* percent, until it has gone */
+#define POSTCOPY_CONNECTIONS 2u /* one of them for what the guest waits for */
 
 enum step {
 	MIGRATE_LOOKS,    /* the pool, at folder and disks */
 	MIGRATE_OFFERS,   /* to the other host */
-	MIGRATE_CONNECTS, /* the stream */
+	MIGRATE_CONNECTS, /* the streams */
 	MIGRATE_NOTES,    /* the pool, that it leaves */
 	MIGRATE_ASKS,     /* the worker, to begin */
 	MIGRATE_MOVES,    /* the worker does */
@@ -44,18 +46,24 @@ struct migration {
 	enum step step;
 	struct peer peer; /* without a token when a daemon before us has begun it */
 	uint64_t bandwidth, downtime_us;
-	bool quick;
+	bool quick, postcopy, postcopy_must;
 	struct far *far;
 	struct move move;
 	char proof[GUID_TEXT_LEN], real[PATH_MAX];
 	json_t *disks;
-	int stream, r;
+	struct processor processor;
+	unsigned connections;     /* that are wanted, then those that the other host takes; 0: ? */
+	char pass[GUID_TEXT_LEN]; /* of the other host for them; "" */
+	struct link_fds streams;
+	int r;
 	struct failure f;
 	sd_event_source *look; /* how far it is */
 	bool cancelled;
-	bool offered; /* the other host has something to undo */
-	bool noted;   /* the file is there */
-	bool crashed; /* its worker has */
+	bool offered;             /* the other host has something to undo */
+	bool noted;               /* the file is there */
+	bool crashed;             /* its worker has */
+	bool late;                /* it runs there, and its memory follows */
+	char lost[FAIL_TEXT_MAX]; /* why that has not followed, when it has gone; or empty */
 	enum lease_side side;
 	struct guid target; /* the other host, for the lease */
 	unsigned waits;     /* how often that was told of it */
@@ -72,8 +80,7 @@ static void migration_free(struct migration *m)
 {
 	far_cancel(m->far);
 	sd_event_source_disable_unref(m->look);
-	if (m->stream >= 0)
-		close(m->stream);
+	link_fds_close(&m->streams);
 	json_decref(m->disks);
 	explicit_bzero(&m->peer, sizeof(m->peer));
 	free(m);
@@ -144,7 +151,8 @@ static void call(struct migration *m, const char *method, const char *target, co
 				      .method = method,
 				      .target = target,
 				      .body = body,
-				      .upgrade = upgrade};
+				      .upgrade = upgrade,
+				      .pass = upgrade && m->pass[0] ? m->pass : NULL};
 
 	m->r = far_start(m->host->event, &wish, done, m, &m->far, &m->f);
 }
@@ -161,9 +169,7 @@ static void undo(struct migration *m)
 	m->look = sd_event_source_disable_unref(m->look);
 	if (m->job)
 		m->job->cancel = NULL;
-	if (m->stream >= 0)
-		close(m->stream);
-	m->stream = -1;
+	link_fds_close(&m->streams);
 	snprintf(target, sizeof(target), "/v1/incoming/%s", m->vm->name);
 	if (m->offered && (m->peer.token[0] || m->peer.identity)) {
 		call(m, "DELETE", target, NULL, NULL, on_undone);
@@ -209,8 +215,9 @@ static void look_later(struct migration *m)
 /* Numbers of the worker's word. */
 static void show(struct migration *m, const json_t *s)
 {
-	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes", "rate",
-					      "dirty_rate", "promised_us", "stopped_us"};
+	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes",
+					      "rate",       "dirty_rate",  "promised_us",
+					      "stopped_us", "pages_left"};
 	const char *phase = json_string_value(json_object_get(s, "phase"));
 	json_int_t total = json_integer_value(json_object_get(s, "total_bytes"));
 	json_int_t sent = json_integer_value(json_object_get(s, "sent_bytes"));
@@ -223,6 +230,9 @@ static void show(struct migration *m, const json_t *s)
 		if (json_is_integer(value) && json_integer_value(value) >= 0)
 			(void)json_object_set(details, numbers[i], value);
 	}
+	if (m->connections)
+		(void)json_object_set_new(details, "connections",
+					  json_integer((json_int_t)m->connections));
 	if (!m->job) {
 		json_decref(details);
 		return;
@@ -251,6 +261,10 @@ void migrate_told(struct vm *vm, const json_t *status)
 			give_up(m, "its worker does not move it any more");
 	} else if (strcmp(phase, "failed") == 0) {
 		give_up(m, error && *error ? error : "its worker gives no reason");
+	} else if (strcmp(phase, "postcopy") == 0) {
+		m->late = true;
+		if (m->job)
+			m->job->cancel = NULL;
 	} else if (strcmp(phase, "waits") == 0) {
 		/* For a moment every VM does that. */
 		if (++m->waits == WAITS_TOLD && m->job)
@@ -315,19 +329,18 @@ static void on_noted(struct pool_work *w)
 {
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 	char target[GUID_TEXT_LEN];
-	int fd = m->stream;
 	json_t *request;
 
 	m->noted = true;
 	if (!goes_on(m))
 		return;
-	m->stream = -1;
 	m->step = MIGRATE_ASKS;
 	guid_format(&m->target, target);
-	request = json_pack("{s:s, s:s, s:I, s:b, s:o*}", "verb", "migrate", "target", target,
+	request = json_pack("{s:s, s:s, s:I, s:b, s:o*, s:o*}", "verb", "migrate", "target", target,
 			    "bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
-			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL);
-	m->r = vm_ask(m->vm, "move", request, fd, on_asked, m->vm, &m->f);
+			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL,
+			    "postcopy", m->postcopy ? json_true() : NULL);
+	m->r = vm_hand(m->vm, "move", request, &m->streams, on_asked, m->vm, &m->f);
 	if (m->r < 0)
 		undo(m);
 }
@@ -347,32 +360,13 @@ static bool answered(struct migration *m, const struct far_answer *a, unsigned s
 	return goes_on(m);
 }
 
-static void on_stream(void *ctx, const struct far_answer *a)
-{
-	struct migration *m = ctx;
+static void on_stream(void *ctx, const struct far_answer *a);
 
-	m->stream = a->fd;
-	if (!answered(m, a, 101))
-		return;
-	m->step = MIGRATE_NOTES;
-	in_pool(m, note, on_noted);
-}
-
-static void on_offered(void *ctx, const struct far_answer *a)
+/* One after the other, so that both sides have them in the same order. */
+static void connect_next(struct migration *m)
 {
-	struct migration *m = ctx;
 	char target[TARGET_MAX];
-	const char *host;
 
-	/* Without an answer it may have been taken all the same. */
-	m->offered = a->code < 0 ? a->sent : a->status < 400;
-	if (!answered(m, a, 201))
-		return;
-	host = json_string_value(json_object_get(a->body, "host_uuid"));
-	if (!host || guid_parse(host, &m->target) < 0) {
-		give_up(m, "the other host does not say by what UUID leases name it");
-		return;
-	}
 	m->step = MIGRATE_CONNECTS;
 	snprintf(target, sizeof(target), "/v1/incoming/%s/stream", m->vm->name);
 	call(m, "POST", target, NULL, PROTOCOL, on_stream);
@@ -380,27 +374,99 @@ static void on_offered(void *ctx, const struct far_answer *a)
 		undo(m);
 }
 
+static void on_stream(void *ctx, const struct far_answer *a)
+{
+	struct migration *m = ctx;
+
+	if (a->fd >= 0)
+		m->streams.fd[m->streams.count++] = a->fd;
+	if (!answered(m, a, 101))
+		return;
+	if (m->streams.count < m->connections) {
+		connect_next(m);
+		return;
+	}
+	m->step = MIGRATE_NOTES;
+	in_pool(m, note, on_noted);
+}
+
+/* How the other host takes it; older ones do not say, and take one connection. */
+static int take_way(struct migration *m, const json_t *body)
+{
+	const char *host = json_string_value(json_object_get(body, "host_uuid"));
+	const char *pass = json_string_value(json_object_get(body, "pass"));
+	json_int_t most = json_integer_value(json_object_get(body, "connections"));
+	struct guid g;
+
+	if (!host || guid_parse(host, &m->target) < 0)
+		return fail(&m->f, -EIO, "the other host does not say by what UUID leases name it");
+	if (pass && guid_parse(pass, &g) == 0)
+		guid_format(&g, m->pass);
+	if (most < (json_int_t)m->connections)
+		m->connections = most > 1 ? (unsigned)most : 1;
+	if (m->postcopy_must && m->connections < POSTCOPY_CONNECTIONS)
+		return fail(&m->f, -EIO,
+			    "the other host takes one connection only, and post-copy needs two; "
+			    "update it, or move the VM without");
+	m->postcopy = m->postcopy && m->connections >= POSTCOPY_CONNECTIONS;
+	return 0;
+}
+
+static void on_offered(void *ctx, const struct far_answer *a)
+{
+	struct migration *m = ctx;
+
+	/* Without an answer it may have been taken all the same. */
+	m->offered = a->code < 0 ? a->sent : a->status < 400;
+	if (!answered(m, a, 201))
+		return;
+	m->r = take_way(m, a->body);
+	if (m->r < 0)
+		undo(m);
+	else
+		connect_next(m);
+}
+
 static json_t *encode_offer(const struct migration *m)
 {
 	char uuid[GUID_TEXT_LEN];
-	struct processor processor;
 	struct utsname name;
 
-	processor_read(&processor);
 	uname(&name);
 	guid_format(&m->host->uuid, uuid);
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o}", "version",
+	/* Older hosts know of no other number than 1. */
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o, s:o*}", "version",
 			 OFFER_VERSION, "oya", OYA_VERSION, "name", m->vm->name, "host",
 			 name.nodename, "host_uuid", uuid, "folder", m->real, "proof", m->proof,
 			 "settings", m->vm->settings->root, "disks", m->disks, "processor",
-			 processor_encode(&processor));
+			 processor_encode(&m->processor), "connections",
+			 m->connections > 1 ? json_integer((json_int_t)m->connections) : NULL);
+}
+
+/* What the guest may use by its baseline. Without one the workers compare what it has been given,
+ * which may be less than this host has. */
+static int look_at_processor(struct migration *m)
+{
+	json_t *baseline = json_object_get(m->vm->settings->root, "processor");
+	struct processor here;
+	int r = check_processor(m->host->launcher.worker, &here, &m->f);
+
+	m->processor = (struct processor){0};
+	if (r == 0 && baseline)
+		r = processor_decode_baseline(baseline, &m->processor, &m->f);
+	if (r == 0)
+		snprintf(m->processor.vendor, sizeof(m->processor.vendor), "%s", here.vendor);
+	return r;
 }
 
 static void look(struct pool_work *w)
 {
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 
-	m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real, &m->f);
+	m->r = look_at_processor(m);
+	if (m->r == 0)
+		m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real,
+				  &m->f);
 }
 
 static void on_looked(struct pool_work *w)
@@ -451,11 +517,26 @@ static struct migration *migration_new(struct vm *vm)
 	}
 	m->vm = vm;
 	m->host = vm->host;
-	m->stream = -1;
 	m->job->cancel = cancel;
 	m->job->ctx = vm;
 	vm->migration = m;
 	return m;
+}
+
+static void take_wish(struct migration *m, const struct migrate_wish *w)
+{
+	uint64_t wanted = w->connections;
+
+	m->peer = w->peer;
+	m->bandwidth = w->bandwidth;
+	m->downtime_us = w->downtime_us;
+	m->quick = w->quick;
+	m->postcopy_must = w->postcopy == POSTCOPY_YES;
+	m->postcopy = m->postcopy_must ||
+		      (w->postcopy == POSTCOPY_AS_SET && m->vm->settings->postcopy && !w->quick);
+	if (m->postcopy && wanted < POSTCOPY_CONNECTIONS)
+		wanted = POSTCOPY_CONNECTIONS;
+	m->connections = (unsigned)min_u64(wanted, vm_connections(m->vm));
 }
 
 int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_job,
@@ -473,14 +554,16 @@ int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_
 				    ? "the host ends, and its VMs with it"
 				    : "it does not run, and what is off needs no more than its "
 				      "folder there");
+	if (w->postcopy == POSTCOPY_YES && vm_connections(vm) < POSTCOPY_CONNECTIONS)
+		return fail(f, -EBUSY,
+			    "cannot move the VM '%s' by post-copy: its worker is of an older "
+			    "version, which has none; it is another one with the VM's next start",
+			    vm->name);
 	m = migration_new(vm);
 	if (!m)
 		return fail(f, -ENOMEM, "cannot move the VM '%s': out of memory, or too many jobs",
 			    vm->name);
-	m->peer = w->peer;
-	m->bandwidth = w->bandwidth;
-	m->downtime_us = w->downtime_us;
-	m->quick = w->quick;
+	take_wish(m, w);
 	m->move.state = MOVE_LEAVING;
 	snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
 	snprintf(m->move.host, sizeof(m->move.host), "%s", w->peer.name);
@@ -594,8 +677,22 @@ static void on_let_go(struct pool_work *w)
 		     json_pack("{s:s, s:s}", "name", vm->name, "uuid", vm->uuid));
 	vm->migration = NULL;
 	host_remove(m->host, vm);
-	end_job(m, NULL);
+	end_job(m, m->lost[0] ? m->lost : NULL);
 	migration_free(m);
+}
+
+/* Post-copy: what the VM there has not got is gone with its worker here. */
+static void note_lost(struct migration *m, const json_t *last)
+{
+	const char *error = json_string_value(json_object_get(last, "error"));
+
+	if (error)
+		snprintf(m->lost, sizeof(m->lost), "%s", error);
+	else if (m->late)
+		snprintf(m->lost, sizeof(m->lost),
+			 "its worker here has ended without a word, perhaps before all of its "
+			 "memory had followed: look on %s whether it runs",
+			 m->move.host);
 }
 
 void migrate_gone(struct vm *vm, const json_t *last)
@@ -616,6 +713,7 @@ void migrate_gone(struct vm *vm, const json_t *last)
 		m->job->cancel = NULL;
 	if (json_is_object(last))
 		show(m, last);
+	note_lost(m, last);
 	m->step = MIGRATE_GOES;
 	vm->making = true;
 	in_pool(m, let_go, on_let_go);

@@ -26,11 +26,16 @@
 #include "host/vm.h"
 #include "lib/peer.h"
 
+/* Whether the guest may go before all of its memory has, when it writes too fast otherwise. */
+enum migrate_postcopy { POSTCOPY_AS_SET, POSTCOPY_NO, POSTCOPY_YES };
+
 struct migrate_wish {
 	struct peer peer;
 	uint64_t bandwidth;   /* bytes a second at most; 0: no limit */
 	bool quick;           /* the guest stands still on its way */
 	uint64_t downtime_us; /* the guest may stand still; 0: the worker knows */
+	uint64_t connections; /* at most, where both hosts take so many; 1 to LINK_FDS_MAX */
+	enum migrate_postcopy postcopy; /* with YES it must be possible */
 };
 
 /* Begins; the job ends when the VM runs there, or is as it was. 0, or -errno and the sentence. */

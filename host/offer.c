@@ -245,10 +245,12 @@ static void decode_settings(json_t *object, struct offer *o)
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 {
 	static const struct field fields[] = {
-		{"version", JSON_INTEGER},  {"oya", JSON_STRING},    {"name", JSON_STRING},
-		{"host", JSON_STRING},      {"folder", JSON_STRING}, {"proof", JSON_STRING},
-		{"settings", JSON_OBJECT},  {"disks", JSON_ARRAY},   {"processor", JSON_OBJECT},
-		{"host_uuid", JSON_STRING},
+		{"version", JSON_INTEGER},     {"oya", JSON_STRING},
+		{"name", JSON_STRING},         {"host", JSON_STRING},
+		{"folder", JSON_STRING},       {"proof", JSON_STRING},
+		{"settings", JSON_OBJECT},     {"disks", JSON_ARRAY},
+		{"processor", JSON_OBJECT},    {"host_uuid", JSON_STRING},
+		{"connections", JSON_INTEGER},
 	};
 	struct offer *o = calloc(1, sizeof(*o));
 	int r = o ? fields_check_of("the offer", body, "the request", fields, ARRAY_LEN(fields), f)
@@ -256,6 +258,10 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 
 	if (r == 0)
 		r = field_number(body, "version", 0, INT64_MAX, &o->version, f);
+	if (r == 0) {
+		o->connections = 1;
+		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &o->connections, f);
+	}
 	if (r == 0)
 		r = decode_texts(body, o, f);
 	if (r == 0) {
@@ -263,7 +269,8 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 		r = decode_disks(json_object_get(body, "disks"), o, f);
 	}
 	if (r == 0)
-		r = processor_decode(json_object_get(body, "processor"), &o->processor, f);
+		r = processor_decode("the offer", json_object_get(body, "processor"), &o->processor,
+				     f);
 	if (r < 0) {
 		offer_free(o);
 		return r;
@@ -344,15 +351,13 @@ static void look_at_memory(const struct settings *s, json_t *reasons)
 }
 
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
-		json_t *reasons)
+		const struct processor *here, json_t *reasons)
 {
-	struct processor here;
 	char lacks[FAIL_TEXT_MAX / 2];
 	json_t *disk;
 	size_t i;
 
-	processor_read(&here);
-	if (processor_lacks(&here, &o->processor, lacks, sizeof(lacks)))
+	if (here && processor_lacks(here, &o->processor, lacks, sizeof(lacks)))
 		offer_reason(reasons, "the processor here lacks what its guest may use: %s", lacks);
 	if (!s)
 		return;

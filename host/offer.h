@@ -17,16 +17,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/link.h"
 #include "host/moves.h"
-#include "host/processor.h"
 #include "host/settings.h"
 #include "lib/fail.h"
+#include "lib/processor.h"
 
 #define OFFER_VERSION 1
 #define OFFER_PROOF_FILE                                                        \
 	".new-offer-" /* and the proof; as all that begins so it may be removed \
 		       */
 #define OFFER_REASONS_MAX 64u
+#define OFFER_CONNECTIONS_MAX LINK_FDS_MAX
 
 /* Of one image; a drive without a medium has none. */
 struct offer_disk {
@@ -40,6 +42,7 @@ struct offer {
 	char host[MOVES_HOST_MAX + 1]; /* who offers, as it calls itself */
 	struct guid host_uuid;         /* for the lease */
 	char oya[32];                  /* its version */
+	uint64_t connections;          /* that it would like; older ones take 1 and do not say */
 	uint64_t version;              /* of the offer: others are told, not refused */
 	struct settings *settings;     /* NULL: this host cannot use them; `why` tells why */
 	struct failure why;
@@ -69,9 +72,10 @@ void offer_free(struct offer *o);
 bool offer_is_shared(const struct offer *o);
 
 /* What stands in the way on this host, beside what its daemon knows: sentences are added to the
- * list. The settings are the offer's, or NULL; `folder` is the VM's here. It may wait for disks. */
+ * list. The settings are the offer's, or NULL; `folder` is the VM's here; `here` the processor,
+ * NULL: not known. It may wait for disks. */
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
-		json_t *reasons);
+		const struct processor *here, json_t *reasons);
 
 /* Adds a sentence. */
 __attribute__((format(printf, 2, 3))) void offer_reason(json_t *reasons, const char *format, ...);

@@ -25,9 +25,10 @@
 
 /* Settings that are the worker's, under the same names. */
 static const char *const handed_on[] = {
-	"cpus",        "memory_mib",   "memory_pages",   "threads",
-	"numa",        "pin",          "boot",           "controllers",
-	"scsi_queues", "disk_timeout", "enlightenments", "vmbus_max_version",
+	"processor",         "cpus",        "memory_mib",   "memory_pages",
+	"threads",           "numa",        "pin",          "boot",
+	"controllers",       "scsi_queues", "disk_timeout", "enlightenments",
+	"vmbus_max_version",
 };
 
 static const struct field fields[] = {
@@ -39,8 +40,10 @@ static const struct field fields[] = {
 	{"stop", JSON_OBJECT},
 	{"crash", JSON_OBJECT},
 	{"limits", JSON_OBJECT},
+	{"migration", JSON_OBJECT},
 	{"disks", JSON_ARRAY},
 	{"nics", JSON_ARRAY},
+	{"processor", JSON_NULL},
 	{"cpus", JSON_INTEGER},
 	{"memory_mib", JSON_INTEGER},
 	{"memory_pages", JSON_STRING},
@@ -137,6 +140,20 @@ static int decode_limits(json_t *obj, struct settings *s, struct failure *f)
 	return r;
 }
 
+static int decode_migration(json_t *obj, struct settings *s, struct failure *f)
+{
+	static const struct field known[] = {{"postcopy", JSON_STRING}};
+	static const char *const words[] = {"never", "allowed"};
+	unsigned postcopy = 0;
+	int r = obj ? fields_check(obj, "'migration'", known, ARRAY_LEN(known), f) : 0;
+
+	if (r == 0)
+		r = field_word(obj, "postcopy", "'migration'", words, ARRAY_LEN(words), &postcopy,
+			       f);
+	s->postcopy = postcopy;
+	return r;
+}
+
 static int check_words(json_t *root, struct failure *f)
 {
 	json_t *tags = json_object_get(root, "tags"), *tag;
@@ -180,6 +197,8 @@ static int decode(struct settings *s, struct failure *f)
 		r = decode_crash(json_object_get(root, "crash"), s, f);
 	if (r == 0)
 		r = decode_limits(json_object_get(root, "limits"), s, f);
+	if (r == 0)
+		r = decode_migration(json_object_get(root, "migration"), s, f);
 	if (r == 0)
 		r = check_words(root, f);
 	if (r == 0)

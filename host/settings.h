@@ -36,6 +36,7 @@ struct settings {
 	unsigned stop_timeout_s; /* for the guest to shut down, then it is switched off */
 	enum crash_action crash;
 	unsigned crash_most, crash_within_s; /* restarts, and in which time */
+	bool postcopy;                       /* a move may let it go before all of its memory */
 	unsigned cpu_percent;                /* of one processor at most; 0: no limit */
 	unsigned cpu_weight;                 /* beside others, 1 to 10000 */
 };

@@ -42,6 +42,18 @@ int store_rename(const char *from, const char *to, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot rename %s to %s: %s", from, to, strerror(-r)) : 0;
 }
 
+int store_exchange(const char *one, const char *other, struct failure *f)
+{
+	int r = renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
+
+	if (r == 0) {
+		r = store_flush_parent(other);
+		if (r < 0)
+			(void)renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+	}
+	return r < 0 ? fail(f, r, "cannot exchange %s and %s: %s", one, other, strerror(-r)) : 0;
+}
+
 int store_remove(const char *folder, const char *name, struct failure *f)
 {
 	char path[PATH_MAX];

@@ -21,6 +21,10 @@ int store_link(const char *target, const char *path, struct failure *f);
  * old name, unless the disk does not even take that. */
 int store_rename(const char *from, const char *to, struct failure *f);
 
+/* Exchanges two names of a folder, for good. On failure they are as they were, unless the disk does
+ * not even take that. */
+int store_exchange(const char *one, const char *other, struct failure *f);
+
 /* Removes a file of a folder, for good. Fine when there is none. */
 int store_remove(const char *folder, const char *name, struct failure *f);
 

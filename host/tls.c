@@ -27,6 +27,8 @@ struct tls_server {
 	unsigned count;
 	struct log_limit log;
 	bool asks; /* every client for a certificate, whoever has signed it */
+	tls_carry_fn *carry; /* or NULL */
+	void *carry_ctx;
 };
 
 struct tls_session {
@@ -37,8 +39,11 @@ struct tls_session {
 	char name[HTTP_CERTIFICATE_NAME_MAX + 1];
 	char fingerprint[TLS_FINGERPRINT_LEN + 1];
 	uint64_t sent; /* when the deadline was set */
-	bool waits;    /* for its client to read; it has a deadline */
-	bool lingers;  /* so has this */
+	char pass[TLS_PASS_LINE_LEN];
+	size_t pass_len;
+	bool begun;   /* TLS has, not a pass */
+	bool waits;   /* for its client to read; it has a deadline */
+	bool lingers; /* so has this */
 	bool ended, released;
 };
 
@@ -153,10 +158,43 @@ static void set_deadline(struct tls_session *t)
 	t->waits = waits;
 }
 
+/* What a connection may begin with. 1: TLS, which is left to the pump; 0: more is to come; -1: a
+ * pass, or what looks like one, and this session has served. */
+static int take_pass(struct tls_session *t)
+{
+	const struct tls_server *s = t->server;
+	char pass[TLS_PASS_LEN + 1];
+	ssize_t n;
+
+	if (!t->pass_len) {
+		n = recv(t->pump.outer, t->pass, 1, MSG_PEEK | MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (n <= 0 || t->pass[0] != TLS_PASS_WORD[0])
+			return 1;
+	}
+	n = recv(t->pump.outer, t->pass + t->pass_len, sizeof(t->pass) - t->pass_len, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	t->pass_len += n > 0 ? (size_t)n : 0;
+	if (n > 0 && t->pass_len < sizeof(t->pass))
+		return 0;
+	if (n <= 0 || !tls_decode_pass(t->pass, pass) || !s->carry ||
+	    !s->carry(s->carry_ctx, pass, t->pump.outer, t->pump.inner))
+		tell(t->server, "it begins with a pass that is none");
+	return -1;
+}
+
 static void go_on(struct tls_session *t, bool broken)
 {
-	int r = tls_pump(&t->pump, broken);
+	int r = t->begun ? 1 : take_pass(t);
 
+	if (r < 0)
+		end(t);
+	if (r <= 0)
+		return;
+	t->begun = true;
+	r = tls_pump(&t->pump, broken);
 	if (r == 2)
 		r = verify(t) ? tls_pump(&t->pump, false) : 0;
 	if (r == -EPROTO)
@@ -183,6 +221,7 @@ static int on_inner(sd_event_source *source, int fd, uint32_t events, void *ctx)
 	(void)source;
 	(void)fd;
 	(void)events;
+	((struct tls_session *)ctx)->begun = true; /* before it has, this is the end of it */
 	go_on(ctx, false);
 	return 0;
 }
@@ -265,6 +304,12 @@ int tls_open(struct tls_server *s, int fd, int *ret_inner, struct tls_session **
 	*ret_inner = pair[0];
 	*ret_session = t;
 	return 0;
+}
+
+void tls_server_set_carrier(struct tls_server *s, tls_carry_fn *carry, void *ctx)
+{
+	s->carry = carry;
+	s->carry_ctx = ctx;
 }
 
 const char *tls_session_name(const struct tls_session *t)

@@ -6,6 +6,8 @@
  * (libmicrohttpd speaks TLS too. But one of its connections that has become a stream does not tell
  * that its client has gone, and its descriptor cannot be handed on: docs/design/host.md.)
  *
+ * One that begins with a pass (lib/tls.h) is handed on, with its Unix socket, to who carries it.
+ *
  * Trust: clients are hostile. Handshakes and what a client does not read have a deadline; the
  * number of sessions has a limit. A certificate that is shown has to be of the CA, where there is
  * one, or it counts for its fingerprint alone, where that is asked for.
@@ -15,6 +17,7 @@
 #ifndef OYA_HOST_TLS_H
 #define OYA_HOST_TLS_H
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "host/http.h"
@@ -39,6 +42,10 @@ const char *tls_server_fingerprint(const struct tls_server *s);
 
 /* Whether clients from now on are known by the fingerprints of their certificates, too. */
 void tls_server_ask(struct tls_server *s, bool asks);
+/* Has somebody carry a connection's TLS, of which nothing has been read yet; both sockets stay the
+ * caller's, who closes them. False: the pass is none, and the connection ends. */
+typedef bool tls_carry_fn(void *ctx, const char *pass, int outer, int inner);
+void tls_server_set_carrier(struct tls_server *s, tls_carry_fn *carry, void *ctx);
 
 /* Takes a connection, also when it fails; it ends when either side does. 0 with the plain side,
  * non-blocking, which is the caller's, and *ret_session, to be released; or -errno. */

@@ -17,6 +17,7 @@
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "host/network.h"
+#include "host/relocate.h"
 #include "host/save.h"
 #include "host/store.h"
 #include "lib/log.h"
@@ -121,6 +122,7 @@ void vm_free(struct vm *vm)
 	save_forget(vm);
 	incoming_forget(vm);
 	migrate_forget(vm);
+	relocate_forget(vm);
 	vm_worker_forget(vm);
 	sd_event_source_disable_unref(vm->timer);
 	if (list_linked(&vm->link))
@@ -427,6 +429,7 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 	vm->started_us = 0;
 	if (vm->incoming && incoming_ended(vm, failed, why))
 		return;
+	relocate_ended(vm, why);
 	held = migrate_ended(vm, failed, why);
 	if (vm->leased && !held)
 		vm_lease_free(vm);
@@ -546,6 +549,7 @@ void vm_told(struct vm *vm, json_t *status)
 	if (state && vm->incoming && incoming_told(vm, state))
 		return;
 	migrate_told(vm, status);
+	relocate_told(vm, status);
 	if (!state || vm->life == VM_STOPPING || save_told(vm, state, status))
 		return;
 	if (strcmp(state, "running") == 0)
@@ -556,18 +560,35 @@ void vm_told(struct vm *vm, json_t *status)
 
 /* ---- verbs ---- */
 
-int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
-	   void *ctx, struct failure *f)
+int vm_hand(struct vm *vm, const char *what, json_t *request, struct link_fds *fds,
+	    link_answer_fn *answer, void *ctx, struct failure *f)
 {
 	int r = -ENOTCONN;
 
-	if ((vm->life == VM_RUNNING || vm->life == VM_PAUSED) && vm->worker)
-		r = link_request(vm->worker, request, fd, answer, ctx);
-	else
+	if ((vm->life == VM_RUNNING || vm->life == VM_PAUSED) && vm->worker) {
+		r = link_hand(vm->worker, request, fds, answer, ctx);
+	} else {
 		json_decref(request);
+		link_fds_close(fds);
+	}
 	if (r == -ENOTCONN)
 		return wrong_life(vm, what, f);
 	return r < 0 ? fail(f, r, "cannot %s the VM '%s': %s", what, vm->name, strerror(-r)) : 0;
+}
+
+int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
+	   void *ctx, struct failure *f)
+{
+	struct link_fds fds = {.fd = {fd}, .count = fd >= 0};
+
+	return vm_hand(vm, what, request, &fds, answer, ctx, f);
+}
+
+unsigned vm_connections(const struct vm *vm)
+{
+	json_int_t n = json_integer_value(json_object_get(vm->status, "connections"));
+
+	return n < 1 ? 1 : n > LINK_FDS_MAX ? LINK_FDS_MAX : (unsigned)n;
 }
 
 int vm_shutdown(struct vm *vm, bool reboot, const char *reason, link_answer_fn *answer, void *ctx,

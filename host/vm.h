@@ -37,6 +37,9 @@
 #define VM_FILE "vm.json"
 #define VM_RUNNING_FILE "running" /* in its folder: it is to run when the host starts */
 
+/* In its folder below /run: its worker was given the streams by which it comes. */
+#define VM_STREAMS_FILE "streams"
+
 enum vm_life {
 	VM_OFF,
 	VM_WAITING,
@@ -55,6 +58,7 @@ struct launch;
 struct saving;
 struct incoming;
 struct migration;
+struct relocation;
 
 struct vm {
 	struct host *host;
@@ -87,9 +91,10 @@ struct vm {
 	struct saving *saving;       /* or NULL */
 	struct incoming *incoming;   /* it comes from another host; or NULL */
 	struct migration *migration; /* it goes to one; or NULL */
-	bool making, edited;         /* see edit.h */
-	bool plugged;                /* its NICs have ports, or are given some */
-	bool off_wanted;             /* its end is its user's wish */
+	struct relocation *relocation; /* its folder goes to another place; or NULL */
+	bool making, edited;           /* see edit.h */
+	bool plugged;                  /* its NICs have ports, or are given some */
+	bool off_wanted;               /* its end is its user's wish */
 	bool host_ends;    /* and with it this run, which goes on when the host starts again */
 	unsigned crashes;  /* since `crashes_from` */
 	uint64_t restarts; /* by itself after a crash, since we began */
@@ -137,6 +142,11 @@ int vm_off(struct vm *vm, struct failure *f);
 /* "pause", "resume", "reset", "nmi", or another verb with its arguments, which are taken. */
 int vm_ask(struct vm *vm, const char *what, json_t *request, int fd, link_answer_fn *answer,
 	   void *ctx, struct failure *f);
+/* The same with several descriptors, which are taken. */
+int vm_hand(struct vm *vm, const char *what, json_t *request, struct link_fds *fds,
+	    link_answer_fn *answer, void *ctx, struct failure *f);
+/* How many connections its worker takes for a move, as it told; older ones take 1. */
+unsigned vm_connections(const struct vm *vm);
 
 /* done(ctx, NULL) when the life is `goal`, or done(ctx, sentence) when it ends elsewhere; at once
  * if it is so already. */

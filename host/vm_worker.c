@@ -250,7 +250,7 @@ int vm_worker_watch(struct vm *vm)
 
 static int make_folder(const struct vm *vm)
 {
-	static const char *const old[] = {"end", "control"};
+	static const char *const old[] = {"end", "control", VM_STREAMS_FILE};
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/vm", vm->host->run);

@@ -23,7 +23,7 @@ int fields_check_of(const char *what, json_t *obj, const char *where, const stru
 		if (i == count)
 			return fail(f, -EINVAL, "cannot use %s: %s has no setting '%.64s'", what,
 				    where, name);
-		if (json_typeof(value) != fields[i].type &&
+		if (fields[i].type != JSON_NULL && json_typeof(value) != fields[i].type &&
 		    !(json_is_boolean(value) && fields[i].type == JSON_TRUE))
 			return fail(f, -EINVAL, "cannot use %s: '%s' of %s has the wrong type",
 				    what, name, where);

@@ -17,7 +17,7 @@
 
 struct field {
 	const char *name;
-	json_type type; /* JSON_TRUE: either boolean */
+	json_type type; /* JSON_TRUE: either boolean; JSON_NULL: its own decoder knows */
 };
 
 /* Every member of obj is one of the fields, with its type; unknown ones are refused, so that a

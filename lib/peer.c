@@ -92,11 +92,11 @@ bool peer_token_allowed(const char *text)
 
 /* ---- oya-tls ---- */
 
-int peer_start(const char *helper, const struct peer *peer, int plain, int words, pid_t *ret_pid,
-	       struct failure *f)
+int peer_start(const char *helper, const struct peer *peer, const char *pass, int plain, int words,
+	       pid_t *ret_pid, struct failure *f)
 {
-	const char *const arguments[] = {peer->address, peer->port, peer->fingerprint,
-					 peer->identity, NULL};
+	const char *const arguments[] = {peer->address,	    peer->port,	    peer->fingerprint,
+					 pass ? pass : "", peer->identity, NULL};
 	/* Of its own session: a stream that was handed on outlives who began it. */
 	const struct process_wish wish = {.program = helper,
 					  .arguments = arguments,

@@ -20,6 +20,8 @@
 #define PEER_FINGERPRINT_LEN 64u
 #define PEER_TOKEN_MAX 255u
 #define PEER_WORDS_MAX 1024u /* the line of oya-tls */
+/* Of the plain side of a stream, so that neither process waits for the other's turn at once. */
+#define PEER_STREAM_BYTES (1 << 20)
 
 struct peer {
 	char name[PEER_NAME_MAX + 16]; /* "server:7443" */
@@ -39,10 +41,11 @@ bool peer_decode_fingerprint(const char *text, char ret_text[PEER_FINGERPRINT_LE
 /* Whether a text can be a token: not too long, and nothing that ends a header. */
 bool peer_token_allowed(const char *text);
 
-/* Starts oya-tls; its plain side is the socket `plain`, its words go to `words`. 0, or -errno and
- * the sentence. Who called sees to its end. */
-int peer_start(const char *helper, const struct peer *peer, int plain, int words, pid_t *ret_pid,
-	       struct failure *f);
+/* Starts oya-tls; its plain side is the socket `plain`, its words go to `words`. `pass`: one of
+ * that host's, by which it carries the TLS in a process of its own; or NULL. 0, or -errno and the
+ * sentence. Who called sees to its end. */
+int peer_start(const char *helper, const struct peer *peer, const char *pass, int plain, int words,
+	       pid_t *ret_pid, struct failure *f);
 
 /* Ends it, and the plain side. */
 void peer_close(int plain, pid_t pid);

@@ -45,6 +45,8 @@ static const char *const names[STATE_TYPES] = {
 	[STATE_PAGES] = "pages",
 	[STATE_MARK] = "mark",
 	[STATE_REHEARSAL] = "rehearsal",
+	[STATE_LANE] = "lane",
+	[STATE_LATER] = "later",
 };
 
 const char *state_type_name(uint32_t type)
@@ -195,10 +197,11 @@ int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t 
 	uint8_t head[STATE_HEAD_BYTES];
 	int e;
 
-	*r = (struct state_reader){.fd = fd, .name = name, .features = features};
+	*r = (struct state_reader){.fd = fd, .name = name};
 	e = read_all(r, head, sizeof(head), f);
 	if (e < 0)
 		return e;
+	r->features = le64_load(head + 16);
 	if (memcmp(head, STATE_MAGIC, 8) != 0)
 		return state_refuse(r, f, "it is no state of a VM");
 	if (le32_load(head + 28) != crc32c(0, head, 28))
@@ -207,9 +210,9 @@ int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t 
 		return state_refuse(r, f, "it has version %u, and this Oya knows version %u",
 				    le32_load(head + 8), STATE_VERSION);
 	if (le32_load(head + 12) != STATE_PAGE || le32_load(head + 24) ||
-	    le64_load(head + 16) & ~STATE_LIVE)
+	    r->features & ~(STATE_LIVE | STATE_LANES | STATE_LATE))
 		return state_refuse(r, f, "it has features that this Oya does not know");
-	if (le64_load(head + 16) != features)
+	if ((r->features & STATE_LIVE) != features || (!features && r->features))
 		return state_refuse(r, f,
 				    features ? "it is no stream of a VM that runs"
 					     : "it is the stream of a VM that runs, and no file");
@@ -467,4 +470,82 @@ int state_read_page_data(struct state_reader *r, struct iovec *pieces, unsigned 
 		skip(&pieces, &count, (size_t)n);
 	}
 	return 0;
+}
+
+/* ---- its further connections, and what comes later ---- */
+
+int state_write_lane(struct state_writer *w, const struct state_lane *lane, struct failure *f)
+{
+	struct state_record record = {.type = STATE_LANE, .version = 1, .len = STATE_LANE_BYTES};
+	uint8_t body[STATE_LANE_BYTES];
+	struct iovec piece = {.iov_base = body, .iov_len = sizeof(body)};
+
+	memcpy(body, &lane->vm, sizeof(lane->vm));
+	le32_store(body + 16, lane->number);
+	le32_store(body + 20, lane->count);
+	return state_write(w, &record, &piece, 1, f);
+}
+
+int state_read_lane(struct state_reader *r, struct state_lane *ret_lane, struct failure *f)
+{
+	uint8_t body[STATE_LANE_BYTES];
+	struct state_record record;
+	struct state_lane lane;
+	int e = state_read_next(r, &record, f);
+
+	if (e < 0)
+		return e;
+	if (record.type != STATE_LANE || record.version != 1 || record.len != sizeof(body))
+		return state_refuse(r, f, "a connection does not say which one it is");
+	e = state_read_some(r, body, sizeof(body), f);
+	if (e == 0)
+		e = state_read_done(r, f);
+	if (e < 0)
+		return e;
+	memcpy(&lane.vm, body, sizeof(lane.vm));
+	lane.number = le32_load(body + 16);
+	lane.count = le32_load(body + 20);
+	if (lane.count > STATE_LANES_MAX || lane.number >= lane.count)
+		return state_refuse(r, f, "a connection has a number that cannot be");
+	*ret_lane = lane;
+	return 0;
+}
+
+int state_write_later(struct state_writer *w, const struct state_later *later, struct failure *f)
+{
+	struct state_record record = {.type = STATE_LATER, .version = 1};
+	uint8_t head[STATE_LATER_BYTES] = {0}, bits[STATE_LATER_PAGES_MAX / 8];
+	struct iovec pieces[] = {
+		{.iov_base = head, .iov_len = sizeof(head)},
+		{.iov_base = bits, .iov_len = later->pages / 8},
+	};
+
+	le64_store(head, later->gpa);
+	le32_store(head + 8, later->pages);
+	for (uint32_t i = 0; i < later->pages / 64; i++)
+		le64_store(bits + 8 * (size_t)i, later->bits[i]);
+	record.len = sizeof(head) + later->pages / 8;
+	return state_write(w, &record, pieces, ARRAY_LEN(pieces), f);
+}
+
+int state_read_later(struct state_reader *r, const struct state_record *record,
+		     struct state_later *ret_later, struct failure *f)
+{
+	uint8_t head[STATE_LATER_BYTES];
+	int e = state_read_some(r, head, sizeof(head), f);
+
+	if (e < 0)
+		return e;
+	ret_later->gpa = le64_load(head);
+	ret_later->pages = le32_load(head + 8);
+	if (record->version != 1 || le32_load(head + 12) || !is_aligned(ret_later->pages, 64) ||
+	    ret_later->pages > STATE_LATER_PAGES_MAX || !is_aligned(ret_later->gpa, STATE_PAGE) ||
+	    record->len != sizeof(head) + ret_later->pages / 8)
+		return state_refuse(r, f,
+				    "a record of pages that come later has a head that "
+				    "cannot be");
+	e = state_read_some(r, ret_later->bits, ret_later->pages / 8, f);
+	for (uint32_t i = 0; e == 0 && i < ret_later->pages / 64; i++)
+		ret_later->bits[i] = le64_load(&ret_later->bits[i]);
+	return e < 0 ? e : state_read_done(r, f);
 }

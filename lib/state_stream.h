@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "abi/guid.h"
 #include "abi/state.h"
 #include "lib/fail.h"
 
@@ -53,7 +54,7 @@ struct state_rest {
 	uint32_t sum, expected; /* of the body before it; of all of it */
 };
 
-/* 0, or -errno and the sentence; so do all below. Features: 0 or STATE_LIVE. */
+/* 0, or -errno and the sentence; so do all below. Features: 0, or STATE_LIVE and more. */
 int state_write_begin(struct state_writer *w, int fd, const char *name, uint64_t features,
 		      struct failure *f);
 /* A record with a body of up to STATE_PIECES_MAX - 2 pieces; `record->len` is their sum. */
@@ -61,7 +62,8 @@ int state_write(struct state_writer *w, const struct state_record *record,
 		const struct iovec *pieces, unsigned count, struct failure *f);
 int state_write_end(struct state_writer *w, struct failure *f);
 
-/* A stream with other features is refused. */
+/* A stream that is no file (0) or none of a VM that runs (STATE_LIVE) is refused; which features it
+ * has besides is in the reader then. */
 int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t features,
 		     struct failure *f);
 /* The head of the next record; of the last one (STATE_END) all was checked. */
@@ -110,6 +112,25 @@ int state_read_spans(struct state_reader *r, const struct state_record *record,
 		     struct failure *f);
 int state_read_page_data(struct state_reader *r, struct iovec *pieces, unsigned count,
 			 struct failure *f);
+
+/* A further connection of a VM that runs. */
+struct state_lane {
+	struct guid vm;
+	uint32_t number, count; /* from 0 on; of all, at most STATE_LANES_MAX */
+};
+/* The next record must be that. */
+int state_write_lane(struct state_writer *w, const struct state_lane *lane, struct failure *f);
+int state_read_lane(struct state_reader *r, struct state_lane *ret_lane, struct failure *f);
+
+/* Pages of a VM that come when it runs. */
+struct state_later {
+	uint64_t gpa;   /* of the first, a multiple of STATE_PAGE */
+	uint32_t pages; /* a multiple of 64 */
+	uint64_t bits[STATE_LATER_PAGES_MAX / 64];
+};
+int state_write_later(struct state_writer *w, const struct state_later *later, struct failure *f);
+int state_read_later(struct state_reader *r, const struct state_record *record,
+		     struct state_later *ret_later, struct failure *f);
 
 /* A sentence about what is read. -EBADMSG. */
 __attribute__((format(printf, 3, 4))) int state_refuse(const struct state_reader *r,

@@ -178,6 +178,17 @@ int tls_pump(struct tls_pump *p, bool broken)
 	return 1;
 }
 
+bool tls_decode_pass(const char line[TLS_PASS_LINE_LEN], char ret_pass[TLS_PASS_LEN + 1])
+{
+	static const char word[] = TLS_PASS_WORD;
+
+	if (memcmp(line, word, sizeof(word) - 1) != 0 || line[TLS_PASS_LINE_LEN - 1] != '\n')
+		return false;
+	memcpy(ret_pass, line + sizeof(word) - 1, TLS_PASS_LEN);
+	ret_pass[TLS_PASS_LEN] = '\0';
+	return true;
+}
+
 bool tls_fingerprint(const gnutls_datum_t *certificate, char ret_text[TLS_FINGERPRINT_LEN + 1])
 {
 	uint8_t hash[TLS_FINGERPRINT_LEN / 2];

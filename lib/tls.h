@@ -24,6 +24,15 @@
 #define TLS_KEY_FILE "tls-key.pem"
 #define TLS_CERTIFICATE_FILE "tls-cert.pem" /* perhaps with those of its CAs behind it */
 
+/*
+ * A connection whose TLS a process of its own is to carry on the server's side begins, before TLS
+ * and in the clear, with this word, a pass that the server gave out, and a line feed. (TLS begins
+ * with another byte.) The pass opens no more than that process.
+ */
+#define TLS_PASS_WORD "oya-pass "
+#define TLS_PASS_LEN 36u /* a UUID as its text */
+#define TLS_PASS_LINE_LEN (sizeof(TLS_PASS_WORD) - 1 + TLS_PASS_LEN + 1)
+
 struct tls_pump_side {
 	size_t at, len;
 	uint8_t bytes[TLS_RECORD_MAX];
@@ -49,6 +58,9 @@ int tls_session_new(unsigned flags, gnutls_certificate_credentials_t credentials
  * events are set; 2: the handshake has just succeeded, nothing has gone in yet, call it again;
  * 0: it has ended; -errno: it failed, -EPROTO where `alert` tells more. */
 int tls_pump(struct tls_pump *p, bool broken);
+
+/* Such a line as a whole; what the pass is worth is for the caller. False: it is none. Pure. */
+bool tls_decode_pass(const char line[TLS_PASS_LINE_LEN], char ret_pass[TLS_PASS_LEN + 1]);
 
 /* The digits of the session's peer's certificate, or of another one. False: there is none. */
 bool tls_fingerprint(const gnutls_datum_t *certificate, char ret_text[TLS_FINGERPRINT_LEN + 1]);

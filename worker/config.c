@@ -340,6 +340,12 @@ static int decode_lease(json_t *obj, struct config *c, struct failure *f)
 	return 0;
 }
 
+static int decode_processor(json_t *value, struct config *c, struct failure *f)
+{
+	c->baseline = calloc(1, sizeof(*c->baseline));
+	return c->baseline ? processor_decode_baseline(value, c->baseline, f) : -ENOMEM;
+}
+
 static int decode_lists(json_t *root, struct config *c, struct failure *f)
 {
 	json_t *disks = json_object_get(root, "disks"), *nics = json_object_get(root, "nics");
@@ -401,6 +407,7 @@ static const struct field root_keys[] = {
 	{"numa", JSON_ARRAY},
 	{"pin", JSON_ARRAY},
 	{"device", JSON_STRING},
+	{"processor", JSON_NULL},
 	{"boot", JSON_OBJECT},
 	{"disks", JSON_ARRAY},
 	{"nics", JSON_ARRAY},
@@ -482,6 +489,8 @@ static int decode_root(json_t *root, struct config *c, struct failure *f)
 				  "('incoming'), not from both");
 	if (r == 0 && lease)
 		r = decode_lease(lease, c, f);
+	if (r == 0 && json_object_get(root, "processor"))
+		r = decode_processor(json_object_get(root, "processor"), c, f);
 	if (r == 0 && boot)
 		r = decode_boot(boot, c, f);
 	if (r == 0 && console)
@@ -568,6 +577,7 @@ void config_free(struct config *c)
 		for (unsigned k = 0; k < CONFIG_FORWARDS_MAX; k++)
 			free(c->nic[i].forward[k]);
 	}
+	free(c->baseline);
 	free(c->pin);
 	free(c->name);
 	free(c->device);

@@ -12,6 +12,7 @@
 
 #include "base/guid.h"
 #include "lib/fail.h"
+#include "lib/processor.h"
 
 #define CONFIG_VERSION 1
 #define CONFIG_CONTROLLERS_MAX 4u
@@ -82,7 +83,8 @@ struct config {
 	unsigned node_count;    /* 0: the guest hears nothing of nodes */
 	struct config_node node[CONFIG_NODES_MAX];
 	cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may */
-	char *device;   /* of the partition interface; NULL: what this host has */
+	struct processor *baseline; /* that the guest sees no feature beyond; NULL: none */
+	char *device;               /* of the partition interface; NULL: what this host has */
 	char *kernel, *initrd, *append;
 	bool firmware; /* boot by it, from a disk; else the kernel */
 	bool sandbox;  /* give up all rights once everything is open */

@@ -15,8 +15,8 @@
 
 struct client {
 	struct control *all;
-	int fd;     /* -1: the place is free */
-	int passed; /* a descriptor that the client sent and no verb has taken yet, or -1 */
+	int fd;                    /* -1: the place is free */
+	struct descriptors passed; /* that the client sent and no verb has taken yet */
 	bool watches;
 	struct loop_source source;
 	size_t len;
@@ -30,17 +30,10 @@ struct control {
 	struct client client[CONTROL_CLIENTS_MAX];
 };
 
-static void drop_passed(struct client *c)
-{
-	if (c->passed >= 0)
-		close(c->passed);
-	c->passed = -1;
-}
-
 static void drop(struct client *c)
 {
 	loop_remove(&c->source);
-	drop_passed(c);
+	descriptors_close(&c->passed);
 	close(c->fd);
 	c->fd = -1;
 	c->len = 0;
@@ -70,7 +63,7 @@ static void become_console(struct client *c)
 	int fd = c->fd;
 
 	loop_remove(&c->source);
-	drop_passed(c);
+	descriptors_close(&c->passed);
 	c->fd = -1;
 	c->len = 0;
 	c->watches = false;
@@ -126,24 +119,23 @@ static bool answer_lines(struct client *c)
 	return true;
 }
 
-/* Keeps the last descriptor of a message. The buffer's padding has room for more than one, which
- * the kernel has opened then. */
+/* Keeps the descriptors of the last message that has any; the kernel closes those for which there
+ * is no room. */
 static void take_passed(struct client *c, struct cmsghdr *head)
 {
 	size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-	for (size_t i = 0; i < count; i++) {
-		drop_passed(c);
-		memcpy(&c->passed, CMSG_DATA(head) + i * sizeof(int), sizeof(int));
-	}
+	descriptors_close(&c->passed);
+	c->passed.count = (unsigned)count;
+	memcpy(c->passed.fd, CMSG_DATA(head), count * sizeof(int));
 }
 
-/* Receives more of a line, and the descriptor that comes with it. */
+/* Receives more of a line, and the descriptors that come with it. */
 static ssize_t receive(struct client *c)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
 	} control = {0};
 	struct iovec iov = {c->line + c->len, sizeof(c->line) - c->len};
 	struct msghdr msg = {
@@ -210,7 +202,7 @@ int control_new(const char *path, struct vm *vm, struct control **ret_control, s
 	c->vm = vm;
 	c->source.fd = -1;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		c->client[i] = (struct client){.all = c, .fd = -1, .passed = -1, .source.fd = -1};
+		c->client[i] = (struct client){.all = c, .fd = -1, .source.fd = -1};
 	r = listen_unix(path, "control", &c->socket, f);
 	if (r < 0) {
 		free(c);

@@ -13,8 +13,8 @@
 
 struct request {
 	struct vm *vm;
-	json_t *arguments; /* the request itself */
-	int *fd;           /* a descriptor that came along, or -1: who takes it leaves -1 */
+	json_t *arguments;         /* the request itself */
+	struct descriptors *given; /* that came along: who takes them leaves none */
 	enum control_turn turn;
 };
 
@@ -28,13 +28,15 @@ struct verb {
 enum {
 	WHILE_STILL = 1, /* also while it is saving, saved, incoming, ...: no device is touched */
 	NOT_MOVING = 2,  /* not while it is being migrated: devices come or go */
+	NOT_COPIED = 4,  /* not while its disks are being copied: they come or go */
 };
 
+/* The last one, of whoever takes one only; -1: there is none. */
 static int take_fd(struct request *r)
 {
-	int fd = *r->fd;
+	int fd = r->given->count ? r->given->fd[--r->given->count] : -1;
 
-	*r->fd = -1;
+	descriptors_close(r->given);
 	return fd;
 }
 
@@ -98,7 +100,8 @@ json_t *control_status(const struct vm *vm)
 	const char *pty = console_pty(vm->console);
 
 	return json_pack(
-		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o, s:o, s:o}",
+		"{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:i, s:I, s:o, s:b, s:o, s:o, s:o, "
+		"s:o, s:i}",
 		"version", CONTROL_VERSION, "name", vm->config->name, "state", vm_state_label(vm),
 		"reason", vm->reason, "crash", vm->crash, "resets", (json_int_t)vm->resets,
 		"crashes", (json_int_t)vm->crashes, "vmbus",
@@ -106,7 +109,7 @@ json_t *control_status(const struct vm *vm)
 		(int)vm->config->cpus, "memory_bytes", (json_int_t)vm->config->memory_bytes,
 		"console", pty ? json_string(pty) : json_null(), "restored", vm->restored,
 		"restoring", lazy_status(&vm->lazy), "save", save_status(vm), "migrate",
-		migrate_status(vm));
+		migrate_status(vm), "mirror", mirror_status(vm), "connections", (int)DESCRIPTORS_MAX);
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)
@@ -206,16 +209,19 @@ static int wish_number(const struct request *r, const char *name, uint64_t most,
 	return 0;
 }
 
-/* The connection comes along: a stream socket at whose other end a worker waits. */
+/* The connection comes along, and perhaps others for pages: stream sockets at whose other ends a
+ * worker waits. */
 static int verb_migrate(struct request *r, json_t **ret_result, struct failure *f)
 {
 	struct migrate_wish wish = {
 		.downtime_us = MIGRATE_DOWNTIME_US,
 		.quick = json_is_true(json_object_get(r->arguments, "quick")),
+		.late = json_is_true(json_object_get(r->arguments, "postcopy")),
 		.strict = json_object_get(r->arguments, "downtime_us") != NULL,
 	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));
-	int fd = take_fd(r), e;
+	struct descriptors links = descriptors_take(r->given);
+	int e;
 
 	(void)ret_result;
 	e = wish_number(r, "downtime_us", MIGRATE_DOWNTIME_MAX_US, &wish.downtime_us, f);
@@ -224,24 +230,28 @@ static int verb_migrate(struct request *r, json_t **ret_result, struct failure *
 	if (e == 0 && target && guid_parse(target, &wish.target) < 0)
 		e = fail(f, -EINVAL, "'target' is no UUID of a host");
 	if (e == 0)
-		return migrate_begin(r->vm, fd, &wish, f);
-	if (fd >= 0)
-		close(fd);
+		return migrate_begin(r->vm, links, &wish, f);
+	descriptors_close(&links);
 	return e;
 }
 
 static int verb_migrate_cancel(struct request *r, json_t **ret_result, struct failure *f)
 {
+	int e = migrate_cancel(r->vm);
+
 	(void)ret_result;
-	return migrate_cancel(r->vm) < 0
-		       ? fail(f, -EPROTO, "the VM '%s' is not being migrated", r->vm->config->name)
-		       : 0;
+	if (e == -EALREADY)
+		return fail(f, e,
+			    "cannot cancel the migration of the VM '%s': it runs on the other host "
+			    "already, and the rest of its memory is on its way there",
+			    r->vm->config->name);
+	return e < 0 ? fail(f, e, "the VM '%s' is not being migrated", r->vm->config->name) : 0;
 }
 
 static int verb_incoming(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
-	return incoming_begin(r->vm, take_fd(r), f);
+	return incoming_begin(r->vm, descriptors_take(r->given), f);
 }
 
 static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
@@ -455,6 +465,50 @@ static int verb_kvp_delete(struct request *r, json_t **ret_result, struct failur
 	return control_kvp_delete(r->vm, r->arguments, f);
 }
 
+/* The copy comes along, open for writing. */
+static int verb_mirror_add(struct request *r, json_t **ret_result, struct failure *f)
+{
+	unsigned controller = 0, lun = 0;
+	int fd = take_fd(r), e = place(r, &controller, &lun, f);
+
+	(void)ret_result;
+	if (e == 0)
+		return mirror_add(r->vm, controller, lun, fd, f);
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
+static int verb_mirror_commit(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return mirror_commit(r->vm, f);
+}
+
+/* The lease that the VM has from now on comes along, if it has one. */
+static int verb_mirror_switch(struct request *r, json_t **ret_result, struct failure *f)
+{
+	uint64_t epoch = 0;
+	int fd = take_fd(r), e = wish_number(r, "epoch", INT64_MAX, &epoch, f);
+
+	(void)ret_result;
+	if (e == 0)
+		return mirror_switch(r->vm, fd, epoch, f);
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
+static int verb_mirror_cancel(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	return mirror_cancel(r->vm) < 0 ? fail(f, -EPROTO,
+					       "the disks of the VM '%s' are not being copied, or "
+					       "change at this moment",
+					       r->vm->config->name)
+					: 0;
+}
+
 static const struct verb verbs[] = {
 	{"status", verb_status, WHILE_STILL},
 	{"watch", verb_watch, WHILE_STILL},
@@ -473,10 +527,14 @@ static const struct verb verbs[] = {
 	{"shutdown", verb_shutdown, 0},
 	{"reboot", verb_reboot, 0},
 	{"console", verb_console, 0},
-	{"disk-add", verb_disk_add, NOT_MOVING},
-	{"disk-remove", verb_disk_remove, NOT_MOVING},
-	{"medium-insert", verb_medium_insert, NOT_MOVING},
-	{"medium-eject", verb_medium_eject, NOT_MOVING},
+	{"disk-add", verb_disk_add, NOT_MOVING | NOT_COPIED},
+	{"disk-remove", verb_disk_remove, NOT_MOVING | NOT_COPIED},
+	{"medium-insert", verb_medium_insert, NOT_MOVING | NOT_COPIED},
+	{"medium-eject", verb_medium_eject, NOT_MOVING | NOT_COPIED},
+	{"mirror-add", verb_mirror_add, NOT_MOVING},
+	{"mirror-commit", verb_mirror_commit, 0},
+	{"mirror-switch", verb_mirror_switch, 0},
+	{"mirror-cancel", verb_mirror_cancel, 0},
 	{"key", verb_key, 0},
 	{"type", verb_type, 0},
 	{"kvp-get", verb_kvp_get, 0},
@@ -498,6 +556,9 @@ static int act(struct request *r, json_t **ret_result, struct failure *f)
 			continue;
 		if (migrate_runs(r->vm) && verbs[i].when & NOT_MOVING)
 			return fail(f, -EBUSY, "cannot %s the VM '%s': it is being migrated",
+				    verbs[i].name, r->vm->config->name);
+		if (mirror_runs(r->vm) && verbs[i].when & NOT_COPIED)
+			return fail(f, -EBUSY, "cannot %s the VM '%s': its disks are being copied",
 				    verbs[i].name, r->vm->config->name);
 		if (vm_stands_still(r->vm) && !(verbs[i].when & WHILE_STILL))
 			return fail(f, -EBUSY, "cannot %s the VM '%s': it is %s", verbs[i].name,
@@ -521,10 +582,10 @@ static json_t *sentence(char *text)
 	return json_string(text);
 }
 
-json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd,
+json_t *control_answer(struct vm *vm, const char *line, size_t len, struct descriptors *given,
 		       enum control_turn *ret_turn)
 {
-	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .fd = fd};
+	struct request r = {.vm = vm, .arguments = json_loadb(line, len, 0, NULL), .given = given};
 	struct failure f = {"out of memory"};
 	json_t *result = NULL, *answer;
 	int e = r.arguments ? act(&r, &result, &f) : fail(&f, -EINVAL, "the request is not JSON");

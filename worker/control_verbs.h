@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "lib/fail.h"
+#include "worker/descriptors.h"
 
 struct vm;
 
@@ -17,8 +18,8 @@ struct vm;
 enum control_turn { CONTROL_STAYS, CONTROL_BECOMES_CONSOLE, CONTROL_WATCHES };
 
 /* Carries out one request (a line without its newline). The answer, always an object; the caller
- * owns it. *fd is a descriptor that the client has sent, or -1; a verb that takes it leaves -1. */
-json_t *control_answer(struct vm *vm, const char *line, size_t len, int *fd,
+ * owns it. `given` are descriptors that the client has sent; a verb that takes them leaves none. */
+json_t *control_answer(struct vm *vm, const char *line, size_t len, struct descriptors *given,
 		       enum control_turn *ret_turn);
 
 /* What the verb `status` gives; NULL: no memory. */

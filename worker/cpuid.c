@@ -16,9 +16,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "worker/cpuid_baseline.h"
 #include "worker/partition.h"
 
-#define CPUID_ENTRIES_MAX 256u
 #define ECX1_HYPERVISOR (1u << 31)
 #define EDX1_HTT (1u << 28)
 #define HV_LEAF_FIRST 0x40000000u
@@ -158,10 +158,24 @@ void cpuid_set_topology(struct kvm_cpuid2 *list, unsigned index, const struct cp
 	add_level(list, index, 2, 0, 0, 0);
 }
 
-int partition_cpuid(int device_fd, unsigned index, const struct cpu_topology *t, unsigned extra,
-		    struct kvm_cpuid2 **ret_cpuid, struct failure *f)
+void cpuid_set_index(struct kvm_cpuid2 *list, unsigned index, const struct cpu_topology *t)
 {
-	size_t room = CPUID_ENTRIES_MAX + CPUID_TOPOLOGY_ENTRIES + extra;
+	for (uint32_t i = 0; i < list->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &list->entries[i];
+
+		if (e->function == 1)
+			e->ebx = (e->ebx & 0xffffff) | index << 24;
+		if (e->function == LEAF_TOPOLOGY)
+			e->edx = index;
+		if (e->function == LEAF_AMD_TOPOLOGY)
+			fix_entry(e, index, t);
+	}
+}
+
+int partition_cpuid(int device_fd, const struct cpuid_wish *wish, struct kvm_cpuid2 **ret_cpuid,
+		    struct failure *f)
+{
+	size_t room = CPUID_ENTRIES_MAX + CPUID_TOPOLOGY_ENTRIES + wish->extra;
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + room * sizeof(struct kvm_cpuid_entry2));
 
 	if (!c)
@@ -174,7 +188,16 @@ int partition_cpuid(int device_fd, unsigned index, const struct cpu_topology *t,
 		free(c);
 		return r;
 	}
-	cpuid_set_topology(c, index, t);
+	if (wish->baseline) {
+		int r = cpuid_restrict(c, wish->baseline, f);
+
+		if (r < 0) {
+			free(c);
+			return r;
+		}
+	}
+	if (wish->topology)
+		cpuid_set_topology(c, wish->index, wish->topology);
 	*ret_cpuid = c;
 	return 0;
 }

@@ -15,11 +15,16 @@ struct cpu_topology {
 	unsigned cache_span; /* processors that share the last cache, a power of two; 0: all */
 };
 
+#define CPUID_ENTRIES_MAX 256u /* of a list, as KVM takes it */
+
 /* The most entries that cpuid_set_topology() adds. */
 #define CPUID_TOPOLOGY_ENTRIES 4u
 
 /* Makes of KVM's list that of processor `index`: hypervisor leaves go, the leaves of topology are
  * ours. There is room for CPUID_TOPOLOGY_ENTRIES more. */
 void cpuid_set_topology(struct kvm_cpuid2 *list, unsigned index, const struct cpu_topology *t);
+
+/* A list that is made already, of another processor, becomes that of `index`. */
+void cpuid_set_index(struct kvm_cpuid2 *list, unsigned index, const struct cpu_topology *t);
 
 #endif

@@ -8,6 +8,8 @@
 #include "base/util.h"
 
 #define CHUNK_PAGES UINT64_C(16384)          /* whose marks are taken away at once: 64 MiB */
+#define SHARED_PAGES UINT64_C(4096)          /* the same, when several connections share them */
+#define NEAR_PAGES UINT64_C(16)              /* that come with one that is waited for */
 #define BATCH_BYTES (UINT64_C(1) << 20)      /* that are written at once */
 #define SPAN_PAGES (BATCH_BYTES / GMEM_PAGE) /* of one span, at most */
 
@@ -39,7 +41,8 @@ int dirty_begin(struct dirty *d, struct memory *memory, struct partition *partit
 {
 	int r;
 
-	*d = (struct dirty){.memory = memory, .partition = partition};
+	*d = (struct dirty){
+		.memory = memory, .partition = partition, .lock = PTHREAD_MUTEX_INITIALIZER};
 	r = alloc_bits(d);
 	d->logged = r == 0 && runs;
 	if (d->logged)
@@ -69,6 +72,7 @@ void dirty_end(struct dirty *d)
 	for (unsigned i = 0; i < GMEM_REGIONS_MAX; i++) {
 		free(d->bits[i]);
 		free(d->devices[i]);
+		free(d->told[i]);
 	}
 	*d = (struct dirty){0};
 }
@@ -211,11 +215,11 @@ static int send_touched(struct batch *b, const struct memory *m, const struct gm
 	return r;
 }
 
-static int send_chunk(struct dirty *d, struct batch *b, unsigned index, uint64_t first)
+static int send_chunk(struct dirty *d, struct batch *b, unsigned index, uint64_t first,
+		      uint64_t end)
 {
 	const struct gmem_region *region = &d->memory->gmem.region[index];
-	uint64_t end = min_u64(first + CHUNK_PAGES, pages_of(region)), at;
-	uint64_t *bits = d->bits[index];
+	uint64_t *bits = d->bits[index], at;
 	int r;
 
 	at = find(bits, first, end, true);
@@ -237,23 +241,256 @@ static int send_chunk(struct dirty *d, struct batch *b, unsigned index, uint64_t
 	return r;
 }
 
-int dirty_send(struct dirty *d, const struct dirty_sink *sink, bool fresh, struct failure *f)
+static struct batch *new_batch(const struct dirty_sink *sink, bool fresh, struct failure *f)
 {
 	struct batch *b = malloc(sizeof(*b));
-	int r = 0;
 
-	if (!b)
-		return fail(f, -ENOMEM, "cannot send the VM's memory: out of memory");
+	if (!b) {
+		fail(f, -ENOMEM, "cannot send the VM's memory: out of memory");
+		return NULL;
+	}
 	b->sink = sink;
 	b->f = f;
 	b->fresh = fresh;
 	b->spans = b->pieces = 0;
 	b->bytes = 0;
-	for (unsigned i = 0; r == 0 && i < d->memory->gmem.count; i++) {
-		uint64_t pages = pages_of(&d->memory->gmem.region[i]);
+	return b;
+}
 
-		for (uint64_t first = 0; r == 0 && first < pages; first += CHUNK_PAGES)
-			r = send_chunk(d, b, i, first);
+/* What all connections send together, a chunk at a time. */
+struct round {
+	struct dirty *d;
+	bool fresh;
+	uint64_t chunk_pages;
+	pthread_mutex_t lock; /* of what follows */
+	unsigned region;
+	uint64_t first;
+	int result; /* of who failed first, and why */
+	struct failure *f;
+};
+
+struct carrier {
+	struct round *round;
+	const struct dirty_sink *sink;
+	pthread_t thread;
+};
+
+static bool is_later(const struct dirty *d, const struct gmem_region *region)
+{
+	return d->later && region->hva != d->memory->rom;
+}
+
+static bool next_chunk(struct round *n, unsigned *ret_region, uint64_t *ret_first,
+		       uint64_t *ret_end)
+{
+	const struct gmem *gmem = &n->d->memory->gmem;
+	bool found = false;
+
+	pthread_mutex_lock(&n->lock);
+	while (n->result == 0 && n->region < gmem->count && !found) {
+		uint64_t pages = pages_of(&gmem->region[n->region]);
+
+		found = n->first < pages && !is_later(n->d, &gmem->region[n->region]);
+		if (found) {
+			*ret_region = n->region;
+			*ret_first = n->first;
+			*ret_end = n->first = min_u64(n->first + n->chunk_pages, pages);
+		} else {
+			n->region++;
+			n->first = 0;
+		}
+	}
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
+static void *carry(void *arg)
+{
+	struct carrier *c = arg;
+	struct round *n = c->round;
+	struct failure f = {""};
+	struct batch *b = new_batch(c->sink, n->fresh, &f);
+	uint64_t first = 0, end = 0;
+	unsigned region = 0;
+	int r = b ? 0 : -ENOMEM;
+
+	while (r == 0 && next_chunk(n, &region, &first, &end))
+		r = send_chunk(n->d, b, region, first, end);
+	if (r == 0)
+		r = flush(b);
+	free(b);
+	if (r < 0) {
+		pthread_mutex_lock(&n->lock);
+		if (n->result == 0) {
+			n->result = r;
+			*n->f = f;
+		}
+		pthread_mutex_unlock(&n->lock);
+	}
+	return NULL;
+}
+
+int dirty_send(struct dirty *d, const struct dirty_sink sinks[], unsigned count, bool fresh,
+	       struct failure *f)
+{
+	struct round n = {.d = d,
+			  .fresh = fresh,
+			  .chunk_pages = count > 1 ? SHARED_PAGES : CHUNK_PAGES,
+			  .lock = PTHREAD_MUTEX_INITIALIZER,
+			  .f = f};
+	struct carrier c[STATE_LANES_MAX] = {{.round = &n, .sink = &sinks[0]}};
+	unsigned began = 1;
+
+	for (unsigned i = 1; i < count; i++)
+		c[i] = (struct carrier){.round = &n, .sink = &sinks[i]};
+	/* With fewer threads it takes longer, and no more. */
+	while (began < count && pthread_create(&c[began].thread, NULL, carry, &c[began]) == 0)
+		began++;
+	carry(&c[0]);
+	while (began > 1)
+		pthread_join(c[--began].thread, NULL);
+	return n.result;
+}
+
+/* ---- what comes later ---- */
+
+static int alloc_told(struct dirty *d)
+{
+	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
+		if (!d->told[i])
+			d->told[i] = calloc(words_of(&d->memory->gmem.region[i]), sizeof(uint64_t));
+		if (!d->told[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The marks of a region from a word on that are new, and are told of then. How many there are. */
+static uint64_t take_new(struct dirty *d, unsigned index, uint64_t word, struct state_later *later)
+{
+	uint64_t fresh = 0;
+
+	for (uint64_t i = 0; i < later->pages / 64; i++) {
+		uint64_t *told = &d->told[index][word + i];
+
+		later->bits[i] = d->bits[index][word + i] & ~*told;
+		*told |= later->bits[i];
+		fresh += (uint64_t)__builtin_popcountll(later->bits[i]);
+	}
+	return fresh;
+}
+
+int dirty_tell_later(struct dirty *d, struct state_writer *w, struct failure *f)
+{
+	struct state_later later;
+	int r = d->later ? 0 : alloc_told(d);
+
+	if (r < 0)
+		return fail(f, r, "cannot send the VM's memory: out of memory");
+	d->later = true;
+	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
+		const struct gmem_region *region = &d->memory->gmem.region[i];
+		uint64_t words = is_later(d, region) ? words_of(region) : 0, at;
+
+		for (at = 0; r == 0 && at < words; at += STATE_LATER_PAGES_MAX / 64) {
+			uint64_t fresh, most = STATE_LATER_PAGES_MAX / 64;
+
+			later.gpa = region->gpa + at * 64 * GMEM_PAGE;
+			later.pages = (uint32_t)(64 * min_u64(words - at, most));
+			fresh = take_new(d, i, at, &later);
+			__atomic_fetch_add(&d->left, fresh, __ATOMIC_RELAXED);
+			r = fresh ? state_write_later(w, &later, f) : 0;
+		}
+	}
+	return r;
+}
+
+/* Takes the marks of adjacent pages of [first, end) of a region. False: there are none. */
+static bool take_run(struct dirty *d, unsigned index, uint64_t first, uint64_t end,
+		     uint64_t *ret_first, uint64_t *ret_end)
+{
+	uint64_t *bits = d->bits[index], from = find(bits, first, end, true), to;
+
+	if (from == end)
+		return false;
+	to = find(bits, from, min_u64(end, from + SPAN_PAGES), false);
+	for (uint64_t page = from; page < to; page++)
+		bits[page / 64] &= ~(UINT64_C(1) << page % 64);
+	__atomic_fetch_sub(&d->left, to - from, __ATOMIC_RELAXED);
+	*ret_first = from;
+	*ret_end = to;
+	return true;
+}
+
+/* The next ones that nobody has taken. */
+static bool take_next(struct dirty *d, unsigned *ret_region, uint64_t *ret_first, uint64_t *ret_end)
+{
+	const struct gmem *gmem = &d->memory->gmem;
+	bool found = false;
+
+	pthread_mutex_lock(&d->lock);
+	while (d->region < gmem->count && !found) {
+		const struct gmem_region *region = &gmem->region[d->region];
+
+		found = is_later(d, region) &&
+			take_run(d, d->region, d->page, pages_of(region), ret_first, ret_end);
+		*ret_region = d->region;
+		d->page = found ? *ret_end : 0;
+		d->region += !found;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return found;
+}
+
+int dirty_push(struct dirty *d, const struct dirty_sink *sink, struct failure *f)
+{
+	struct batch *b = new_batch(sink, false, f);
+	uint64_t first = 0, end = 0;
+	unsigned region = 0;
+	int r = b ? 0 : -ENOMEM;
+
+	while (r == 0 && take_next(d, &region, &first, &end))
+		r = send_run(b, &d->memory->gmem.region[region], first, end);
+	if (r == 0)
+		r = flush(b);
+	free(b);
+	return r;
+}
+
+static const struct gmem_region *region_at(const struct dirty *d, uint64_t gpa)
+{
+	for (unsigned i = 0; i < d->memory->gmem.count; i++) {
+		const struct gmem_region *region = &d->memory->gmem.region[i];
+
+		if (is_later(d, region) && gpa >= region->gpa && gpa - region->gpa < region->len)
+			return region;
+	}
+	return NULL;
+}
+
+int dirty_push_near(struct dirty *d, const struct dirty_sink *sink, uint64_t gpa, struct failure *f)
+{
+	const struct gmem_region *region = region_at(d, gpa);
+	struct batch *b = region ? new_batch(sink, false, f) : NULL;
+	uint64_t at, end, first = 0;
+	int r = 0;
+
+	if (!region)
+		return fail(f, -EINVAL, "the other host wants memory that the VM has not");
+	if (!b)
+		return -ENOMEM;
+	at = (gpa - region->gpa) / GMEM_PAGE & ~(NEAR_PAGES - 1);
+	end = min_u64(at + NEAR_PAGES, pages_of(region));
+	while (r == 0 && at < end) {
+		uint64_t to = end;
+		bool found;
+
+		pthread_mutex_lock(&d->lock);
+		found = take_run(d, (unsigned)(region - d->memory->gmem.region), at, end, &first,
+				 &to);
+		pthread_mutex_unlock(&d->lock);
+		r = found ? send_run(b, region, first, to) : 0;
+		at = found ? to : end;
 	}
 	if (r == 0)
 		r = flush(b);

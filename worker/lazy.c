@@ -30,53 +30,85 @@ static int fail_place(const struct lazy *l, int error, struct failure *f)
 		    l->name, strerror(error));
 }
 
+static bool is_there(const struct lazy *l, uint64_t at)
+{
+	struct memory_piece p = lazy_map_absent(&l->map, at, at + STATE_PAGE);
+
+	return p.begin == p.end;
+}
+
+/* Pages of data, or of zeros (NULL). 0 or errno; how many bytes are there now. */
+static int fill(const struct lazy *l, uint64_t at, const uint8_t *data, uint64_t len,
+		uint64_t *ret_there)
+{
+	uint64_t to = (uintptr_t)l->memory->base + at;
+	struct uffdio_copy copy = {.dst = to, .src = (uintptr_t)data, .len = len};
+	struct uffdio_zeropage zero = {.range = {.start = to, .len = len}};
+	int error = ioctl(l->fd, data ? UFFDIO_COPY : UFFDIO_ZEROPAGE,
+			  data ? (void *)&copy : (void *)&zero) < 0
+			    ? errno
+			    : 0;
+	int64_t there = data ? copy.copy : zero.zeropage;
+
+	*ret_there = !error ? len : there > 0 ? (uint64_t)there : 0;
+	return error;
+}
+
 /* Who waits for one of these pages goes on. */
 static int place_piece(struct lazy *l, uint64_t at, const uint8_t *data, uint64_t len,
 		       struct failure *f)
 {
 	while (len) {
-		struct uffdio_copy copy = {
-			.dst = (uintptr_t)l->memory->base + at, .src = (uintptr_t)data, .len = len};
-		int error = ioctl(l->fd, UFFDIO_COPY, &copy) < 0 ? errno : 0;
-		uint64_t there = !error ? len : copy.copy > 0 ? (uint64_t)copy.copy : 0;
+		uint64_t there;
+		int error = fill(l, at, data, len, &there);
 
 		if (error && error != EAGAIN)
 			return fail_place(l, error, f);
 		lazy_map_put(&l->map, at, at + there);
-		__atomic_fetch_add(&l->map.done, there, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&l->map.done, there, __ATOMIC_RELEASE);
 		at += there;
-		data += there;
+		data += data ? there : 0;
 		len -= there;
 	}
 	return 0;
+}
+
+int lazy_place(struct lazy *l, uint64_t at, const uint8_t *data, uint64_t len, struct failure *f)
+{
+	uint64_t from = at, to = at + len;
+	int r = 0;
+
+	while (r == 0 && from < to) {
+		struct memory_piece p = lazy_map_absent(&l->map, from, to);
+
+		r = place_piece(l, p.begin, data ? data + (p.begin - at) : NULL, p.end - p.begin,
+				f);
+		from = p.end;
+	}
+	return r;
 }
 
 /* What is missing of [from, to), which lies within the buffer's run. */
 static int place(struct lazy *l, const struct lazy_buffer *b, uint64_t from, uint64_t to,
 		 struct failure *f)
 {
-	int r = 0;
-
-	while (r == 0 && from < to) {
-		struct memory_piece p = lazy_map_absent(&l->map, from, to);
-
-		r = place_piece(l, p.begin, b->data + (p.begin - b->run->at), p.end - p.begin, f);
-		from = p.end;
-	}
-	return r;
+	return lazy_place(l, from, b->data + (from - b->run->at), to - from, f);
 }
 
-static int place_zeros(struct lazy *l, uint64_t at, struct failure *f)
+int lazy_place_zeros(struct lazy *l, uint64_t at, struct failure *f)
 {
-	struct uffdio_zeropage zero = {
-		.range = {.start = (uintptr_t)l->memory->base + at, .len = STATE_PAGE}};
-	int r;
+	struct uffdio_range page = {.start = (uintptr_t)l->memory->base + at, .len = STATE_PAGE};
+	uint64_t there;
+	int error;
 
 	do {
-		r = ioctl(l->fd, UFFDIO_ZEROPAGE, &zero);
-	} while (r < 0 && errno == EAGAIN);
-	if (r < 0)
-		return fail_place(l, errno, f);
+		error = fill(l, at, NULL, STATE_PAGE, &there);
+	} while (error == EAGAIN);
+	/* It came meanwhile. */
+	if (error == EEXIST && is_there(l, at))
+		error = ioctl(l->fd, UFFDIO_WAKE, &page) < 0 ? errno : 0;
+	if (error)
+		return fail_place(l, error, f);
 	lazy_map_put(&l->map, at, at + STATE_PAGE);
 	return 0;
 }
@@ -133,25 +165,15 @@ static int fetch(struct lazy *l, struct lazy_run *run, struct lazy_buffer **ret_
 	return r;
 }
 
-static int wake(const struct lazy *l, uint64_t at)
-{
-	struct uffdio_range range = {.start = (uintptr_t)l->memory->base + at, .len = STATE_PAGE};
-
-	return ioctl(l->fd, UFFDIO_WAKE, &range) < 0 ? -errno : 0;
-}
-
 static int serve(struct lazy *l, uint64_t at, struct failure *f)
 {
-	struct memory_piece p = lazy_map_absent(&l->map, at, at + STATE_PAGE);
 	struct lazy_run *run = lazy_map_find(&l->map, at);
 	struct lazy_buffer *b;
 	uint64_t from = at & ~(CLUSTER_BYTES - 1);
 	int r;
 
-	if (p.begin == p.end)
-		return wake(l, at) < 0 ? fail_place(l, errno, f) : 0;
-	if (!run)
-		return place_zeros(l, at, f);
+	if (!run || is_there(l, at))
+		return lazy_place_zeros(l, at, f);
 	r = fetch(l, run, &b, f);
 	if (r < 0)
 		return r;
@@ -160,8 +182,8 @@ static int serve(struct lazy *l, uint64_t at, struct failure *f)
 	return place(l, b, from, min_u64(from + CLUSTER_BYTES, run->at + run->len), f);
 }
 
-/* Whoever waits now. */
-static int serve_all(struct lazy *l, struct failure *f)
+int lazy_serve_all(struct lazy *l, int (*fault)(struct lazy *l, uint64_t at, struct failure *f),
+		   struct failure *f)
 {
 	struct uffd_msg message[FAULTS_MAX];
 	int r = 0;
@@ -179,7 +201,7 @@ static int serve_all(struct lazy *l, struct failure *f)
 			if (message[i].event != UFFD_EVENT_PAGEFAULT)
 				continue;
 			address -= (uintptr_t)l->memory->base;
-			r = serve(l, address & ~(uint64_t)(STATE_PAGE - 1), f);
+			r = fault(l, address & ~(uint64_t)(STATE_PAGE - 1), f);
 			if (r < 0)
 				return r;
 		}
@@ -206,8 +228,7 @@ static int work(struct lazy *l, struct failure *f)
 	return r < 0 ? r : 1;
 }
 
-/* Closing it lets who waits for a page of zeros go on. */
-static void release(struct lazy *l)
+void lazy_release(struct lazy *l)
 {
 	close(l->fd);
 	if (l->memory->pages == PAGES_TRANSPARENT)
@@ -226,7 +247,7 @@ static void *lazy_thread(void *arg)
 	int r = 1;
 
 	while (r > 0 && !__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) {
-		r = serve_all(l, &f);
+		r = lazy_serve_all(l, serve, &f);
 		if (r == 0)
 			r = work(l, &f);
 	}
@@ -235,7 +256,7 @@ static void *lazy_thread(void *arg)
 		abort();
 	}
 	if (r == 0) {
-		release(l);
+		lazy_release(l);
 		__atomic_store_n(&l->done, true, __ATOMIC_RELEASE);
 		loop_wake(l->loop);
 	}
@@ -246,7 +267,7 @@ static void *lazy_thread(void *arg)
 
 void lazy_init(struct lazy *l)
 {
-	*l = (struct lazy){.fd = -1, .file = -1};
+	*l = (struct lazy){.fd = -1, .file = -1, .kick = -1, .link = -1};
 }
 
 static int watch(const struct lazy *l)
@@ -329,6 +350,16 @@ static int make_buffers(struct lazy *l)
 	return l->now.data && l->ahead.data ? 0 : -ENOMEM;
 }
 
+int lazy_start(struct lazy *l, void *(*thread)(void *))
+{
+	int r = watch(l);
+
+	if (r == 0)
+		r = -pthread_create(&l->thread, NULL, thread, l);
+	l->began = r == 0;
+	return r;
+}
+
 int lazy_begin(struct lazy *l, int file, const char *name, struct loop *loop, struct failure *f)
 {
 	int r;
@@ -338,16 +369,12 @@ int lazy_begin(struct lazy *l, int file, const char *name, struct loop *loop, st
 	l->file = fcntl(file, F_DUPFD_CLOEXEC, 0);
 	r = l->file < 0 ? -errno : make_buffers(l);
 	if (r == 0)
-		r = watch(l);
-	if (r == 0)
-		r = -pthread_create(&l->thread, NULL, lazy_thread, l);
+		r = lazy_start(l, lazy_thread);
 	if (r < 0) {
 		fail(f, r, "cannot read the memory of the VM from %s: %s", name, strerror(-r));
 		lazy_end(l);
-		return r;
 	}
-	l->began = true;
-	return 0;
+	return r;
 }
 
 bool lazy_runs(const struct lazy *l)
@@ -355,15 +382,35 @@ bool lazy_runs(const struct lazy *l)
 	return l->began && !__atomic_load_n(&l->done, __ATOMIC_ACQUIRE);
 }
 
+void lazy_kick(const struct lazy *l)
+{
+	const uint64_t one = 1;
+
+	/* Fails for a counter that is full, which is read soon. */
+	if (l->kick >= 0 && write(l->kick, &one, sizeof(one)) < 0)
+		return;
+}
+
 void lazy_end(struct lazy *l)
 {
-	if (l->began) {
+	if (l->began && !l->ceased) {
 		__atomic_store_n(&l->stop, true, __ATOMIC_RELEASE);
+		lazy_kick(l);
 		pthread_join(l->thread, NULL);
 	}
 	if (l->fd >= 0 && !l->done)
-		release(l);
+		lazy_release(l);
+	if (l->kick >= 0)
+		close(l->kick);
+	if (l->link >= 0)
+		close(l->link);
 	lazy_init(l);
+}
+
+void lazy_settle(struct lazy *l)
+{
+	if (l->began && !lazy_runs(l))
+		lazy_end(l);
 }
 
 json_t *lazy_status(const struct lazy *l)

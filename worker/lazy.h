@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A VM that is made of a saved state goes on before its memory has been read: a thread reads what
- * the guest or a device touches first, and all else meanwhile.
+ * the guest or a device touches first, and all else meanwhile. One that has come from another host
+ * before its memory (post-copy) does the same: the thread asks that host for what is touched, and
+ * others put what comes (lazy_pull.c).
  *
  * By userfaultfd, for missing pages of the RAM's mapping: who touches one waits, whether the
  * guest, a thread of ours or the kernel for either. Only where the hypervisor is Linux's, which
@@ -15,9 +17,9 @@
  *     be waiting for it;
  *  4. nobody but this process has touched that memory: what is there already was put there here.
  *
- * Trust: the file is hostile, and may change or be cut off while it is read.
+ * Trust: the file is hostile, and may change or be cut off while it is read; so is the other host.
  * Threads: the loop's; the one of its own has the map, the buffers and both descriptors from
- * lazy_begin() to lazy_end().
+ * lazy_begin() to lazy_end(); of a VM that has come, any may be in lazy_arrived().
  */
 #ifndef OYA_WORKER_LAZY_H
 #define OYA_WORKER_LAZY_H
@@ -49,6 +51,13 @@ struct lazy {
 	size_t next;                   /* run that may be read ahead */
 	bool began;
 	bool stop, done; /* atomic */
+	bool expects;    /* memory comes from another host; before it may be touched */
+	bool pulls;      /* atomic: the same, from then on */
+	bool ceased;     /* the thread has ended for that */
+	bool finish;     /* atomic: nobody puts pages any more */
+	bool is_lost;    /* atomic: somebody is about to end the process */
+	int kick;        /* an eventfd: there is something to look at; -1 */
+	int link;        /* to whom has the pages; -1 */
 	pthread_t thread;
 	struct loop *loop; /* woken when all is there */
 	/* A page cannot be had, and somebody may wait for it: ends the process. On the thread. */
@@ -71,12 +80,53 @@ void lazy_put(struct lazy *l, const uint8_t *hva, uint64_t len);
 /* From now on memory may be touched. The file stays the caller's. 0, or -errno and the sentence. */
 int lazy_begin(struct lazy *l, int file, const char *name, struct loop *loop, struct failure *f);
 
+/* ---- memory that comes from another host: lazy_pull.c ---- */
+
+/* Before memory may be touched: the pages from `hva` on that have a bit come later; what is there
+ * of them is dropped. 0 or -errno. */
+int lazy_expect(struct lazy *l, const uint8_t *hva, const uint64_t *bits, uint64_t pages);
+/* From now on memory may be touched: what is touched is asked for over `link`, a connection of
+ * which a copy is kept. 0, or -errno and the sentence. */
+int lazy_pull(struct lazy *l, int link, struct loop *loop, struct failure *f);
+bool lazy_pulls(const struct lazy *l);
+/* Pages have come, or zeros (NULL); those that are there stay. Any thread. */
+int lazy_arrived(struct lazy *l, const uint8_t *hva, const uint8_t *data, uint64_t len,
+		 struct failure *f);
+/* Whether all have come. Any thread. */
+bool lazy_whole(const struct lazy *l);
+/* They cannot be had: the process ends. Any thread; does not return. */
+_Noreturn void lazy_lose(struct lazy *l, const char *sentence);
+/* All have come, and nobody is in lazy_arrived() any more. */
+void lazy_finish(struct lazy *l);
+/* Nobody waits for memory any more: tells the other host. lazy_end() is to follow, once nobody is
+ * in lazy_arrived(). */
+void lazy_cease(struct lazy *l);
+
+/* Of both ways. What is missing of [at, at + len) of RAM, of `data` or zeros. */
+int lazy_place(struct lazy *l, uint64_t at, const uint8_t *data, uint64_t len, struct failure *f);
+/* A page that is there, or was never anything but zeros: who waits for it goes on. */
+int lazy_place_zeros(struct lazy *l, uint64_t at, struct failure *f);
+/* fault(l, at, f) for each page that somebody waits for now. 0, or what it gave, or -errno. */
+int lazy_serve_all(struct lazy *l, int (*fault)(struct lazy *l, uint64_t at, struct failure *f),
+		   struct failure *f);
+/* Begins to be told who waits, and the thread. 0 or -errno. */
+int lazy_start(struct lazy *l, void *(*thread)(void *));
+/* The thread of lazy_pull() has something to look at. */
+void lazy_kick(const struct lazy *l);
+/* Closing it lets who waits for a page of zeros go on. */
+void lazy_release(struct lazy *l);
+
+/* ---- of either ---- */
+
 /* Whether memory is being read. */
 bool lazy_runs(const struct lazy *l);
 
 /* Ends it, whatever is missing, which is zeros from now on: nobody needs it any more, and nothing
  * is at a disk. */
 void lazy_end(struct lazy *l);
+
+/* When all is there: nothing of it is kept. Nobody is in lazy_finish(). */
+void lazy_settle(struct lazy *l);
 
 /* How far it is; null when it is not being read. */
 json_t *lazy_status(const struct lazy *l);

@@ -68,7 +68,7 @@ struct lazy_run *lazy_map_find(const struct lazy_map *map, uint64_t at)
 
 static bool is_there(const struct lazy_map *map, uint64_t page)
 {
-	return map->there[page / BITS] >> page % BITS & 1;
+	return __atomic_load_n(&map->there[page / BITS], __ATOMIC_ACQUIRE) >> page % BITS & 1;
 }
 
 struct memory_piece lazy_map_absent(const struct lazy_map *map, uint64_t from, uint64_t to)
@@ -82,8 +82,25 @@ struct memory_piece lazy_map_absent(const struct lazy_map *map, uint64_t from, u
 	return (struct memory_piece){begin * STATE_PAGE, end * STATE_PAGE};
 }
 
+int lazy_map_expect(struct lazy_map *map, uint64_t at, const uint64_t *bits, uint64_t pages)
+{
+	uint64_t first = at / STATE_PAGE;
+
+	if (!is_aligned(first, BITS) || !is_aligned(pages, BITS) ||
+	    !range_within(first, pages, map->bytes / STATE_PAGE))
+		return -EINVAL;
+	for (uint64_t i = 0; i < pages / BITS; i++) {
+		uint64_t *word = &map->there[first / BITS + i];
+
+		map->total += STATE_PAGE * (uint64_t)__builtin_popcountll(bits[i] & *word);
+		*word &= ~bits[i];
+	}
+	return 0;
+}
+
 void lazy_map_put(struct lazy_map *map, uint64_t from, uint64_t to)
 {
 	for (uint64_t page = from / STATE_PAGE; page < to / STATE_PAGE; page++)
-		map->there[page / BITS] |= UINT64_C(1) << page % BITS;
+		__atomic_fetch_or(&map->there[page / BITS], UINT64_C(1) << page % BITS,
+				  __ATOMIC_RELEASE);
 }

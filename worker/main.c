@@ -21,13 +21,15 @@
 #include "base/util.h"
 #include "lib/log.h"
 #include "worker/control.h"
+#include "worker/cpuid_baseline.h"
+#include "worker/partition.h"
 #include "worker/sandbox.h"
 #include "worker/vm.h"
 
 #define STACK_SIZE ((size_t)256 << 10) /* bytes, of each thread but the first */
 
 static const char usage[] = "usage: oya-worker --config FILE|- [--debug | --check]\n"
-			    "       oya-worker --sandbox | --version\n";
+			    "       oya-worker --processor | --sandbox | --version\n";
 
 struct signals {
 	int fd;
@@ -204,16 +206,42 @@ static void keep_stacks_small(void)
 	pthread_attr_destroy(&attr);
 }
 
+/* What a guest can have here, for a baseline (docs/format/processor.md). */
+static int print_processor(void)
+{
+	const struct cpuid_wish wish = {.topology = NULL};
+	struct kvm_cpuid2 *list = NULL;
+	struct processor p;
+	struct failure f;
+	json_t *object = NULL;
+	int fd = -1, r = partition_open_device(NULL, &fd, &f);
+
+	log_init("oya-worker", LOG_LEVEL_INFO);
+	if (r == 0)
+		r = partition_cpuid(fd, &wish, &list, &f);
+	if (r == 0) {
+		cpuid_describe(list, &p);
+		processor_settle(&p);
+		object = processor_encode(&p);
+		if (!object || json_dumpf(object, stdout, JSON_COMPACT) < 0 || puts("") < 0)
+			r = fail(&f, -EIO, "cannot print the processor");
+	}
+	if (r < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", f.text);
+	json_decref(object);
+	free(list);
+	if (fd >= 0)
+		close(fd);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"debug", no_argument, NULL, 'd'},
-		{"check", no_argument, NULL, 'k'},
-		{"sandbox", no_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{0},
+		{"config", required_argument, NULL, 'c'}, {"debug", no_argument, NULL, 'd'},
+		{"check", no_argument, NULL, 'k'},        {"processor", no_argument, NULL, 'p'},
+		{"sandbox", no_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},      {0},
 	};
 	enum log_level level = LOG_LEVEL_INFO;
 	const char *path = NULL;
@@ -222,7 +250,7 @@ int main(int argc, char **argv)
 	struct failure f;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:dhksV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:dhkpsV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
@@ -233,6 +261,8 @@ int main(int argc, char **argv)
 		case 'k': /* whether the configuration can be used, as far as it says itself */
 			check_only = true;
 			break;
+		case 'p':
+			return print_processor();
 		case 's':
 			sandbox_print(stdout);
 			return EXIT_SUCCESS;

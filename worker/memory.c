@@ -220,11 +220,19 @@ void memory_done(struct memory *m)
 	*m = (struct memory){.fd = -1};
 }
 
+int memory_drop(const struct memory *m, uint64_t from, uint64_t to)
+{
+	return fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+			 (off_t)(to - from)) < 0
+		       ? -errno
+		       : 0;
+}
+
 int memory_clear(struct memory *m)
 {
-	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)m->bytes) < 0)
-		return -errno;
-	return fill(m);
+	int r = memory_drop(m, 0, m->bytes);
+
+	return r < 0 ? r : fill(m);
 }
 
 bool memory_page_is_zero(const uint8_t *page)

@@ -37,6 +37,10 @@ struct memory_piece {
 };
 struct memory_piece memory_touched(const struct memory *m, uint64_t from, uint64_t to);
 
+/* Gives pages of the file of RAM back to the host: they read as zeros. Not those of a pool. 0 or
+ * -errno. */
+int memory_drop(const struct memory *m, uint64_t from, uint64_t to);
+
 /* Gives all pages back to the host (those of a pool are taken anew): the guest reads zeros. 0 or
  * -errno. */
 int memory_clear(struct memory *m);

@@ -11,8 +11,16 @@
 #include "worker/vm.h"
 
 static const char *const phase_names[] = {
-	[MIGRATE_NONE] = "none",   [MIGRATE_ROUNDS] = "rounds", [MIGRATE_SWITCHING] = "switching",
-	[MIGRATE_WAITS] = "waits", [MIGRATE_DONE] = "done",     [MIGRATE_FAILED] = "failed",
+	[MIGRATE_NONE] = "none",     [MIGRATE_ROUNDS] = "rounds", [MIGRATE_SWITCHING] = "switching",
+	[MIGRATE_WAITS] = "waits",   [MIGRATE_LATE] = "postcopy", [MIGRATE_DONE] = "done",
+	[MIGRATE_FAILED] = "failed",
+};
+
+static const char *const late_names[] = {
+	[MIGRATE_LATE_NEVER] = "never",
+	[MIGRATE_LATE_ALLOWED] = "allowed",
+	[MIGRATE_LATE_IMPOSSIBLE] = "impossible",
+	[MIGRATE_LATE_CHOSEN] = "chosen",
 };
 
 /* ---- the thread, and what it asks ---- */
@@ -76,10 +84,10 @@ static void on_slow(void *owner)
 	struct migration *m = &vm->migration;
 	uint64_t still = MIGRATE_SLOW_NS * SHOWN(m, slowed) / 100;
 
-	m->slow_on = !m->slow_on && m->fd >= 0;
+	m->slow_on = !m->slow_on && m->links.count;
 	if (vm->vcpus)
 		vcpus_slow(vm->vcpus, m->slow_on);
-	if (m->fd >= 0)
+	if (m->links.count)
 		timerq_arm(loop_timers(vm->loop), &m->slow,
 			   loop_now_ns() + (m->slow_on ? still : MIGRATE_SLOW_NS - still));
 }
@@ -110,14 +118,14 @@ static void slow_end(struct vm *vm)
 
 void migrate_init(struct migration *m)
 {
-	*m = (struct migration){.fd = -1};
+	*m = (struct migration){0};
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->answered, NULL);
 }
 
 bool migrate_runs(const struct vm *vm)
 {
-	return vm->migration.fd >= 0;
+	return vm->migration.links.count > 0;
 }
 
 bool migrate_unsure(const struct vm *vm)
@@ -126,24 +134,37 @@ bool migrate_unsure(const struct vm *vm)
 	       __atomic_load_n(&vm->migration.done, __ATOMIC_ACQUIRE);
 }
 
-static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
+static int may_begin(struct vm *vm, unsigned links, const struct migrate_wish *wish,
+		     struct failure *f)
 {
 	static const struct guid nobody;
 	const char *name = vm->config->name;
 
-	if (fd < 0)
+	if (!links)
 		return fail(f, -EINVAL,
 			    "cannot migrate the VM '%s': the request came without a connection",
+			    name);
+	if (wish->late && links < 2)
+		return fail(f, -EINVAL,
+			    "cannot migrate the VM '%s': post-copy takes a connection of its own "
+			    "for pages that are waited for, and the request came with one in all",
+			    name);
+	if (wish->late && wish->quick)
+		return fail(f, -EINVAL,
+			    "cannot migrate the VM '%s' quickly and by post-copy: one or the other",
 			    name);
 	if (migrate_runs(vm))
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': that is under way", name);
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': it is %s", name,
 			    vm_state_label(vm));
+	if (mirror_runs(vm))
+		return fail(f, -EBUSY, "cannot migrate the VM '%s': its disks are being copied",
+			    name);
 	if (lazy_runs(&vm->lazy))
 		return fail(f, -EBUSY,
-			    "cannot migrate the VM '%s': its memory is still being read from the "
-			    "state that it was restored from",
+			    "cannot migrate the VM '%s': its memory is still being read from where "
+			    "it was before",
 			    name);
 	if (vm->lease.fd >= 0 && guid_equal(&wish->target, &nobody))
 		return fail(
@@ -165,7 +186,8 @@ static int may_begin(struct vm *vm, int fd, const struct migrate_wish *wish, str
 	return 0;
 }
 
-static int start(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
+static int start(struct vm *vm, struct descriptors links, const struct migrate_wish *wish,
+		 struct failure *f)
 {
 	struct migration *m = &vm->migration;
 	int r = state_collect_machine(vm, &m->image, f);
@@ -173,10 +195,12 @@ static int start(struct vm *vm, int fd, const struct migrate_wish *wish, struct 
 	if (r == 0)
 		r = dirty_begin(&m->dirty, &vm->memory, &vm->partition, !wish->quick, f);
 	if (r == 0) {
-		m->fd = fd;
+		m->links = links;
 		m->wish = *wish;
 		m->cancel = m->done = m->abandoned = m->frozen = m->slow_on = false;
-		m->progress = (struct migrate_progress){.phase = MIGRATE_ROUNDS};
+		m->progress = (struct migrate_progress){.phase = MIGRATE_ROUNDS,
+							.late = wish->late ? MIGRATE_LATE_ALLOWED
+									   : MIGRATE_LATE_NEVER};
 		m->failure.text[0] = '\0';
 		r = -pthread_create(&m->thread, NULL, migrate_thread, vm);
 		if (r < 0)
@@ -186,37 +210,47 @@ static int start(struct vm *vm, int fd, const struct migrate_wish *wish, struct 
 	if (r < 0) {
 		dirty_end(&m->dirty);
 		state_image_done(&m->image);
-		m->fd = -1;
+		m->links.count = 0;
 		m->progress.phase = MIGRATE_NONE;
 	}
 	return r;
 }
 
-int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f)
+int migrate_begin(struct vm *vm, struct descriptors links, const struct migrate_wish *wish,
+		  struct failure *f)
 {
-	int r = may_begin(vm, fd, wish, f);
+	int r = may_begin(vm, links.count, wish, f);
 
 	if (r == 0)
-		r = start(vm, fd, wish, f);
-	if (r < 0 && fd >= 0)
-		close(fd);
+		r = start(vm, links, wish, f);
+	if (r < 0)
+		descriptors_close(&links);
 	return r;
 }
 
 int migrate_cancel(struct vm *vm)
 {
 	struct migration *m = &vm->migration;
+	int how = SHUT_RDWR, r = 0;
 
 	if (!migrate_runs(vm))
 		return -EPROTO;
-	/* Once it waits, the first word ends the connection only: the answer may be there still. */
+	/* Once it waits, the first word ends the connection only: the answer may be there still.
+	 * Who runs it by then may need the memory that is left. */
 	pthread_mutex_lock(&m->lock);
-	if (SHOWN(m, phase) != MIGRATE_WAITS || __atomic_load_n(&m->done, __ATOMIC_ACQUIRE))
+	if (SHOWN(m, phase) == MIGRATE_LATE)
+		r = -EALREADY;
+	else if (SHOWN(m, phase) != MIGRATE_WAITS || __atomic_load_n(&m->done, __ATOMIC_ACQUIRE))
 		__atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
+	else if (SHOWN(m, late) == MIGRATE_LATE_CHOSEN)
+		how = SHUT_RD;
+	if (r == 0 && how == SHUT_RD)
+		shutdown(m->links.fd[0], SHUT_RD);
+	else if (r == 0)
+		descriptors_shut(&m->links, SHUT_RDWR);
 	pthread_mutex_unlock(&m->lock);
-	shutdown(m->fd, SHUT_RDWR);
 	loop_wake(vm->loop);
-	return 0;
+	return r;
 }
 
 /* The devices as they are, the guest stopped for that only. With requests at the disks there is
@@ -277,8 +311,7 @@ static void conclude(struct vm *vm)
 	slow_end(vm);
 	dirty_end(&m->dirty);
 	state_image_done(&m->image);
-	close(m->fd);
-	m->fd = -1;
+	descriptors_close(&m->links);
 	m->ended++;
 	if (m->result == 0) {
 		SHOW(m, phase, MIGRATE_DONE);
@@ -289,6 +322,17 @@ static void conclude(struct vm *vm)
 	SHOW(m, phase, MIGRATE_FAILED);
 	if (m->frozen)
 		vm_thaw(vm, m->from);
+}
+
+/* The VM ends here, whatever becomes of it there; but where it runs already, it is waited for. */
+static void abandon(struct migration *m)
+{
+	pthread_mutex_lock(&m->lock);
+	if (SHOWN(m, phase) != MIGRATE_LATE) {
+		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
+		descriptors_shut(&m->links, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&m->lock);
 }
 
 void migrate_step(struct vm *vm)
@@ -306,10 +350,8 @@ void migrate_step(struct vm *vm)
 	}
 	if (!m->frozen && (vm->want_stop || vm->want_reset))
 		migrate_cancel(vm);
-	if (vm->want_stop && !m->abandoned) {
-		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
-		shutdown(m->fd, SHUT_RDWR);
-	}
+	if (vm->want_stop && !m->abandoned)
+		abandon(m);
 	slow_begin(vm);
 	switch (asked(m)) {
 	case MIGRATE_ASK_REHEARSAL:
@@ -332,13 +374,14 @@ json_t *migrate_status(const struct vm *vm)
 	if (SHOWN(m, phase) == MIGRATE_NONE)
 		return json_null();
 	return json_pack(
-		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "phase",
-		phase_names[SHOWN(m, phase)], "round", (json_int_t)SHOWN(m, round), "total_bytes",
-		(json_int_t)vm->memory.bytes, "sent_bytes", (json_int_t)SHOWN(m, sent_bytes),
-		"rate", (json_int_t)SHOWN(m, rate), "dirty_rate", (json_int_t)SHOWN(m, dirty_rate),
-		"slowed", (json_int_t)SHOWN(m, slowed), "promised_us",
-		(json_int_t)SHOWN(m, promised_us), "stopped_us", (json_int_t)SHOWN(m, stopped_us),
-		"error",
+		"{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "phase",
+		phase_names[SHOWN(m, phase)], "channels", (int)SHOWN(m, channels), "postcopy",
+		late_names[SHOWN(m, late)], "pages_left", (json_int_t)SHOWN(m, pages_left), "round",
+		(json_int_t)SHOWN(m, round), "total_bytes", (json_int_t)vm->memory.bytes,
+		"sent_bytes", (json_int_t)SHOWN(m, sent_bytes), "rate", (json_int_t)SHOWN(m, rate),
+		"dirty_rate", (json_int_t)SHOWN(m, dirty_rate), "slowed",
+		(json_int_t)SHOWN(m, slowed), "promised_us", (json_int_t)SHOWN(m, promised_us),
+		"stopped_us", (json_int_t)SHOWN(m, stopped_us), "error",
 		migrate_runs(vm) && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE) ? ""
 										 : m->failure.text);
 }
@@ -351,7 +394,7 @@ void migrate_done(struct vm *vm)
 	if (runs) {
 		__atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
 		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
-		shutdown(m->fd, SHUT_RDWR);
+		descriptors_shut(&m->links, SHUT_RDWR);
 	}
 	/* It may ask once more. */
 	while (runs && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE)) {
@@ -364,7 +407,7 @@ void migrate_done(struct vm *vm)
 		pthread_join(m->thread, NULL);
 		dirty_end(&m->dirty);
 		state_image_done(&m->image);
-		close(m->fd);
+		descriptors_close(&m->links);
 	}
 	pthread_cond_destroy(&m->answered);
 	pthread_mutex_destroy(&m->lock);

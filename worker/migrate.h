@@ -23,6 +23,7 @@
 #include "base/guid.h"
 #include "base/timerq.h"
 #include "lib/fail.h"
+#include "worker/descriptors.h"
 #include "worker/dirty.h"
 #include "worker/state.h"
 
@@ -39,6 +40,7 @@ struct migrate_wish {
 	bool strict;          /* rather no migration than a longer one; else it may grow */
 	uint64_t bandwidth;   /* bytes a second; 0: no limit */
 	bool quick;           /* the guest stands still from the first page on */
+	bool late;            /* memory may come when it runs there (post-copy) */
 	struct guid target;   /* the host that it goes to, for the lease */
 };
 
@@ -47,8 +49,17 @@ enum migrate_phase {
 	MIGRATE_ROUNDS,
 	MIGRATE_SWITCHING, /* the guest stands still, and can go on here */
 	MIGRATE_WAITS,     /* the other side may run it: the lease, or somebody, must say */
+	MIGRATE_LATE,      /* it runs there, and what is left of its memory goes there */
 	MIGRATE_DONE,
 	MIGRATE_FAILED,
+};
+
+/* Whether memory comes when the VM runs there. */
+enum migrate_lateness {
+	MIGRATE_LATE_NEVER,
+	MIGRATE_LATE_ALLOWED,
+	MIGRATE_LATE_IMPOSSIBLE, /* allowed, and the other side cannot */
+	MIGRATE_LATE_CHOSEN,
 };
 
 /* What the thread asks of the loop. */
@@ -60,15 +71,17 @@ enum migrate_ask {
 
 /* Written by the thread, shown by the loop. */
 struct migrate_progress {
-	unsigned phase; /* enum migrate_phase */
-	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed;
+	unsigned phase;    /* enum migrate_phase */
+	unsigned late;     /* enum migrate_lateness */
+	unsigned channels; /* that carry pages */
+	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed, pages_left;
 };
 
 #define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)
 #define SHOWN(m, member) __atomic_load_n(&(m)->progress.member, __ATOMIC_RELAXED)
 
 struct migration {
-	int fd; /* -1: there is none */
+	struct descriptors links; /* the connection, and others for pages; none: no migration */
 	unsigned from;
 	struct migrate_wish wish;
 	struct migrate_progress progress; /* atomic members */
@@ -97,11 +110,13 @@ void migrate_init(struct migration *m);
 /* Ends one that is under way, whatever becomes of it: the VM goes. Without the lock. */
 void migrate_done(struct vm *vm);
 
-/* Begins; fd, a connected stream socket, is the migration's whatever comes of it. 0, or -errno and
- * the sentence. */
-int migrate_begin(struct vm *vm, int fd, const struct migrate_wish *wish, struct failure *f);
+/* Begins; `links`, connected stream sockets, are the migration's whatever comes of it. 0, or -errno
+ * and the sentence. */
+int migrate_begin(struct vm *vm, struct descriptors links, const struct migrate_wish *wish,
+		  struct failure *f);
 
-/* Gives it up; a VM that waits goes on here, on the word of who says so. 0, or -EPROTO. */
+/* Gives it up; a VM that waits goes on here, on the word of who says so. 0; -EPROTO: there is none;
+ * -EALREADY: the VM runs on the other side. */
 int migrate_cancel(struct vm *vm);
 
 /* One is under way: no device comes or goes. */

@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "lib/log.h"
 #include "lib/move_message.h"
-#include "worker/migrate.h"
+#include "worker/migrate_talk.h"
 #include "worker/vm.h"
 
 #define NS_PER_US UINT64_C(1000)
@@ -31,34 +31,26 @@
 #define LEASE_AGAIN_MS 1000
 #define LOCK_TRIES 500u
 #define LOCK_AGAIN_MS 10
+#define SLOW_LATE 30u     /* the same, at most, of a guest that may go before its memory */
+#define SHARE_PAGES 1024u /* from as many on, all connections send them */
 #define ZEROS_BYTES (64u << 10)
 #define VAIN_NAP_NS (250 * NS_PER_MS)
 #define LOAD_NS (300 * NS_PER_US) /* at least, from LOADED to the first instruction */
 #define LEAST_RATE 1000000u       /* bytes a second, before anything was measured */
-
-struct talk {
-	struct vm *vm;
-	struct migration *m;
-	struct failure *f;
-	struct state_writer writer;
-	struct dirty_sink sink;
-	uint64_t pace_from, paced;      /* since when, how many bytes */
-	uint64_t fixed_ns, image_bytes; /* as rehearsed */
-	uint64_t looked_ns, left;       /* dirty pages then */
-	uint64_t least_ns, least_at_ns; /* the best promise, and when it came */
-	unsigned stubborn;              /* rounds since then */
-	bool offered;                   /* the lease */
-};
 
 static bool cancelled(const struct migration *m)
 {
 	return __atomic_load_n(&m->cancel, __ATOMIC_RELAXED);
 }
 
+static int fail_cancelled(const struct talk *t, struct failure *f)
+{
+	return fail(f, -ECANCELED, "the VM '%s' was not migrated: cancelled", t->vm->config->name);
+}
+
 static int give_up(const struct talk *t)
 {
-	return fail(t->f, -ECANCELED, "the VM '%s' was not migrated: cancelled",
-		    t->vm->config->name);
+	return fail_cancelled(t, t->f);
 }
 
 static void nap(uint64_t ns)
@@ -66,27 +58,49 @@ static void nap(uint64_t ns)
 	poll(NULL, 0, ns > NS_PER_MS ? (int)(ns / NS_PER_MS) : 1);
 }
 
-/* Bytes have been written: waits until the limit allows the next. */
+/* When the limit allows more, if `bytes` have been written. */
+static uint64_t paced_until(struct talk *t, uint64_t bytes)
+{
+	uint64_t limit = t->m->wish.bandwidth, due = 0;
+
+	__atomic_fetch_add(&t->m->progress.sent_bytes, bytes, __ATOMIC_RELAXED);
+	SHOW(t->m, pages_left, __atomic_load_n(&t->m->dirty.left, __ATOMIC_RELAXED));
+	pthread_mutex_lock(&t->pace_lock);
+	t->paced += bytes;
+	if (limit)
+		due = t->pace_from + (uint64_t)((unsigned __int128)t->paced * NS_PER_S / limit);
+	pthread_mutex_unlock(&t->pace_lock);
+	return due;
+}
+
+/* Bytes have been written: waits until the limit allows the next. Any thread. */
 static int pace(void *ctx, uint64_t bytes, struct failure *f)
 {
 	struct talk *t = ctx;
-	uint64_t limit = t->m->wish.bandwidth, now = loop_now_ns(), due;
+	uint64_t due = paced_until(t, bytes);
 
-	(void)f;
-	SHOW(t->m, sent_bytes, t->writer.at);
-	t->paced += bytes;
-	while (limit && !cancelled(t->m)) {
-		due = t->pace_from + (uint64_t)((unsigned __int128)t->paced * NS_PER_S / limit);
-		if (due <= now)
-			break;
+	for (uint64_t now = loop_now_ns(); now < due && !cancelled(t->m); now = loop_now_ns())
 		nap(min_u64(due - now, NAP_NS));
-		now = loop_now_ns();
-	}
-	return cancelled(t->m) ? give_up(t) : 0;
+	return cancelled(t->m) ? fail_cancelled(t, f) : 0;
 }
 
-/* What was not sent while there was nothing to send is not made good. */
-static void pace_anew(struct talk *t)
+static uint64_t sent_bytes(const struct talk *t)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < t->lanes; i++)
+		sum += t->writer[i].at;
+	return sum;
+}
+
+int talk_count(void *ctx, uint64_t bytes, struct failure *f)
+{
+	(void)f;
+	(void)paced_until(ctx, bytes);
+	return 0;
+}
+
+void talk_pace_anew(struct talk *t)
 {
 	t->pace_from = loop_now_ns();
 	t->paced = 0;
@@ -96,7 +110,7 @@ static void pace_anew(struct talk *t)
 static int await(struct talk *t, enum move_kind wanted, struct move_message *ret)
 {
 	struct failure why = {""};
-	int r = move_receive(t->m->fd, ret, &why);
+	int r = move_receive(t->m->links.fd[0], ret, &why);
 
 	if (r < 0)
 		return fail(t->f, r, "the VM '%s' was not migrated: %s", t->vm->config->name,
@@ -121,7 +135,7 @@ static int hear_why(struct talk *t, int r)
 
 	if (r != -EPIPE && r != -ECONNRESET)
 		return r;
-	while (move_receive(t->m->fd, &m, t->f) == 0) {
+	while (move_receive(t->m->links.fd[0], &m, t->f) == 0) {
 		if (m.kind == MOVE_REFUSED)
 			return fail(t->f, -EREMOTEIO,
 				    "the VM '%s' was not migrated: the other host says: %s",
@@ -131,19 +145,41 @@ static int hear_why(struct talk *t, int r)
 	return r;
 }
 
-static int send_mark(struct talk *t, uint32_t number)
+/* Behind all that was sent, on all connections. */
+static int write_marks(struct talk *t)
 {
-	struct state_record mark = {.type = STATE_MARK, .version = 1, .instance = number};
-	struct move_message m;
-	int r = state_write(&t->writer, &mark, NULL, 0, t->f);
+	struct state_record mark = {.type = STATE_MARK, .version = 1, .instance = ++t->mark};
+	int r = 0;
 
-	if (r == 0)
-		r = await(t, MOVE_SEEN, &m);
-	if (r == 0 && m.value != number)
+	for (unsigned i = t->lanes; r == 0 && i > 0; i--)
+		r = state_write(&t->writer[i - 1], &mark, NULL, 0, t->f);
+	return r;
+}
+
+/* The other side has all that was before the last mark. */
+static int await_mark(struct talk *t)
+{
+	struct move_message m;
+	int r = await(t, MOVE_SEEN, &m);
+
+	if (r == 0 && m.value != t->mark)
 		r = fail(t->f, -EBADMSG,
 			 "the VM '%s' was not migrated: the other host is out of step",
 			 t->vm->config->name);
 	return r;
+}
+
+static int send_mark(struct talk *t)
+{
+	int r = write_marks(t);
+
+	return r < 0 ? r : await_mark(t);
+}
+
+/* Those that were seen last. */
+static int send_dirty(struct talk *t, bool fresh)
+{
+	return dirty_send(&t->m->dirty, t->sink, t->left < SHARE_PAGES ? 1 : t->lanes, fresh, t->f);
 }
 
 static int send_pieces(struct talk *t, unsigned first, unsigned end)
@@ -155,7 +191,7 @@ static int send_pieces(struct talk *t, unsigned first, unsigned end)
 		struct iovec body = {.iov_base = image->piece[i].body,
 				     .iov_len = image->piece[i].record.len};
 
-		r = state_write(&t->writer, &image->piece[i].record, &body, 1, t->f);
+		r = state_write(&t->writer[0], &image->piece[i].record, &body, 1, t->f);
 	}
 	return r;
 }
@@ -179,20 +215,20 @@ static int look(struct talk *t)
 /* All that is dirty now, and the time that it took until the other side had it. */
 static int send_round(struct talk *t, uint32_t number)
 {
-	uint64_t from = loop_now_ns(), before = t->writer.at, took, bytes;
+	uint64_t from = loop_now_ns(), before = sent_bytes(t), took, bytes;
 	int r;
 
 	SHOW(t->m, round, number);
-	pace_anew(t);
-	r = dirty_send(&t->m->dirty, &t->sink, number == 1, t->f);
+	talk_pace_anew(t);
+	r = send_dirty(t, number == 1);
 	if (r == 0)
-		r = send_mark(t, number);
-	bytes = t->writer.at - before;
+		r = send_mark(t);
+	bytes = sent_bytes(t) - before;
 	took = loop_now_ns() - from;
 	/* What is short says little of the link. */
 	if (r == 0 && took && (bytes >= 1u << 20 || !SHOWN(t->m, rate)))
 		SHOW(t->m, rate, (uint64_t)((unsigned __int128)bytes * NS_PER_S / took));
-	SHOW(t->m, sent_bytes, t->writer.at);
+	SHOW(t->m, sent_bytes, sent_bytes(t));
 	return r;
 }
 
@@ -232,7 +268,7 @@ static int rehearse_once(struct talk *t, uint64_t *ret_ns)
 		record.len += n;
 	}
 	from = loop_now_ns();
-	r = state_write(&t->writer, &record, pieces, count, t->f);
+	r = state_write(&t->writer[0], &record, pieces, count, t->f);
 	if (r == 0)
 		r = await(t, MOVE_SEEN, &m);
 	sent = loop_now_ns() - from;
@@ -293,6 +329,18 @@ static int be_content(struct talk *t, uint64_t promise)
 	return 0;
 }
 
+/* Slows the guest down by as much as is due. 1: its memory is to come later instead. */
+static int slow_down(struct talk *t)
+{
+	uint64_t slowed = SHOWN(t->m, slowed), most = t->may_late ? SLOW_LATE : SLOW_MAX;
+
+	if (slowed >= most)
+		return t->may_late;
+	SHOW(t->m, slowed, min_u64(slowed ? slowed + SLOW_STEP : SLOW_FIRST, most));
+	loop_wake(t->vm->loop);
+	return 0;
+}
+
 /* 1: it is time to stop the guest; 0: another round, and perhaps the guest is slowed down; -errno.
  */
 static int decide(struct talk *t)
@@ -313,12 +361,10 @@ static int decide(struct talk *t)
 	/* What the switch costs beside memory does not shrink when the guest is slowed down. */
 	if (++t->stubborn >= CONTENT_ROUNDS && (slowed >= SLOW_MAX || t->fixed_ns >= allowed))
 		return be_content(t, promise);
-	if (t->stubborn < (slowed ? 1 : STUBBORN_ROUNDS) || slowed >= SLOW_MAX ||
-	    t->fixed_ns >= allowed)
+	if (t->stubborn < (slowed ? 1 : STUBBORN_ROUNDS) || t->fixed_ns >= allowed)
 		return 0;
-	SHOW(m, slowed, min_u64(slowed ? slowed + SLOW_STEP : SLOW_FIRST, SLOW_MAX));
-	loop_wake(t->vm->loop);
-	return 0;
+	t->late = slow_down(t);
+	return t->late;
 }
 
 static int rounds(struct talk *t)
@@ -342,24 +388,53 @@ static int rounds(struct talk *t)
 
 /* ---- the switch ---- */
 
+/* Which pages are dirty now and come later, so that the other side has dropped them by the time the
+ * guest stands still. */
+static int tell_later(struct talk *t)
+{
+	int r = dirty_tell_later(&t->m->dirty, &t->writer[0], t->f);
+
+	SHOW(t->m, late, MIGRATE_LATE_CHOSEN);
+	SHOW(t->m, promised_us, t->fixed_ns / NS_PER_US);
+	return r < 0 ? r : send_mark(t);
+}
+
+/* The memory that must be there before the VM runs; all of it, or what is not RAM. */
+static int send_last_memory(struct talk *t)
+{
+	int r = look(t);
+
+	talk_pace_anew(t);
+	if (r == 0 && t->late)
+		r = dirty_tell_later(&t->m->dirty, &t->writer[0], t->f);
+	if (r == 0)
+		r = send_dirty(t, t->m->wish.quick);
+	if (r == 0 && t->lanes > 1)
+		r = write_marks(t);
+	for (unsigned i = 1; r == 0 && !t->late && i < t->lanes; i++)
+		r = state_write_end(&t->writer[i], t->f);
+	return r;
+}
+
 /* The guest stands still. 0: the other side has all, and runs nothing yet. */
 static int send_rest(struct talk *t)
 {
 	struct state_image *image = &t->m->image;
 	struct move_message m;
-	int r = look(t);
+	int r = send_last_memory(t);
 
-	pace_anew(t);
-	if (r == 0)
-		r = dirty_send(&t->m->dirty, &t->sink, t->m->wish.quick, t->f);
+	if (r == 0 && t->late)
+		r = late_serve(t);
 	if (r == 0)
 		r = send_pieces(t, 0, image->count);
 	if (r == 0)
-		r = state_write_end(&t->writer, t->f);
-	SHOW(t->m, sent_bytes, t->writer.at);
+		r = state_write_end(&t->writer[0], t->f);
+	SHOW(t->m, sent_bytes, sent_bytes(t));
 	/* What the guest takes for written must be so before somebody else reads it. */
 	if (r == 0)
 		r = storage_sync(&t->vm->storage, t->f);
+	if (r == 0 && t->lanes > 1)
+		r = await_mark(t);
 	return r < 0 ? r : await(t, MOVE_LOADED, &m);
 }
 
@@ -378,7 +453,7 @@ static int hand_over(struct talk *t)
 	pthread_mutex_unlock(&t->m->lock);
 	if (r < 0)
 		return r;
-	r = move_send(t->m->fd, word, t->offered ? t->vm->lease_epoch : 0, NULL, t->f);
+	r = move_send(t->m->links.fd[0], word, t->offered ? t->vm->lease_epoch : 0, NULL, t->f);
 	if (r == 0)
 		r = await(t, MOVE_RUNNING, &m);
 	if (r == 0) {
@@ -448,49 +523,97 @@ static void take_disks(const struct talk *t)
 	}
 }
 
+int talk_open_lane(struct talk *t, unsigned number, struct failure *f)
+{
+	struct state_lane lane = {.vm = t->vm->config->uuid, .number = number, .count = t->lanes};
+	struct state_writer *w = &t->writer[number];
+	int r = state_write_begin(w, t->m->links.fd[number], "the other host", t->features, f);
+
+	return r < 0 ? r : state_write_lane(w, &lane, f);
+}
+
+/* What the other side can do is used, as far as we were given it. */
+static int agree(struct talk *t, uint64_t version)
+{
+	if (!version)
+		return fail(t->f, -EPROTO,
+			    "the VM '%s' was not migrated: the other host has an older Oya",
+			    t->vm->config->name);
+	t->lanes = version > 1 ? t->m->links.count : 1;
+	t->features = STATE_LIVE;
+	if (t->lanes > 1)
+		t->features |= STATE_LANES | (t->m->wish.late ? STATE_LATE : 0);
+	SHOW(t->m, channels, t->lanes);
+	return 0;
+}
+
 static int begin(struct talk *t)
 {
 	struct move_message m;
 	int r = await(t, MOVE_HELLO, &m);
 
-	if (r == 0 && m.value < MOVE_VERSION)
-		r = fail(t->f, -EPROTO,
-			 "the VM '%s' was not migrated: the other host has an older Oya",
-			 t->vm->config->name);
 	if (r == 0)
-		r = state_write_begin(&t->writer, t->m->fd, "the other host", STATE_LIVE, t->f);
+		r = agree(t, m.value);
+	if (r == 0)
+		r = state_write_begin(&t->writer[0], t->m->links.fd[0], "the other host",
+				      t->features, t->f);
 	if (r == 0)
 		r = send_pieces(t, 0, 1);
 	if (r == 0)
 		r = await(t, MOVE_READY, &m);
 	state_image_done(&t->m->image);
-	return r;
+	for (unsigned i = 1; r == 0 && i < t->lanes; i++)
+		r = talk_open_lane(t, i, t->f);
+	if (r < 0)
+		return r;
+	t->may_late = t->features & STATE_LATE && m.value & MOVE_READY_LATE;
+	if (t->m->wish.late && !t->may_late) {
+		SHOW(t->m, late, MIGRATE_LATE_IMPOSSIBLE);
+		log_line(LOG_LEVEL_WARNING,
+			 "the VM '%s' is migrated without post-copy: the other host cannot take "
+			 "memory while it runs",
+			 t->vm->config->name);
+	}
+	return 0;
+}
+
+/* 0: it runs there, or shall; -errno and the sentence. */
+static int switch_over(struct talk *t)
+{
+	int r = t->late ? tell_later(t) : 0;
+
+	if (r == 0)
+		r = offer(t);
+	if (r == 0) {
+		SHOW(t->m, phase, MIGRATE_SWITCHING);
+		r = migrate_ask(t->vm, MIGRATE_ASK_STOP, t->f);
+	}
+	if (r == 0)
+		r = send_rest(t);
+	return r < 0 ? r : hand_over(t);
 }
 
 int migrate_talk(struct vm *vm, struct failure *f)
 {
 	struct migration *m = &vm->migration;
-	struct talk t = {.vm = vm, .m = m, .f = f};
+	struct talk t = {.vm = vm, .m = m, .f = f, .pace_lock = PTHREAD_MUTEX_INITIALIZER};
 	int r;
 
-	t.sink = (struct dirty_sink){.writer = &t.writer, .pace = pace, .ctx = &t};
+	for (unsigned i = 0; i < STATE_LANES_MAX; i++)
+		t.sink[i] = (struct dirty_sink){.writer = &t.writer[i], .pace = pace, .ctx = &t};
 	r = begin(&t);
 	if (r == 0 && !m->wish.quick)
 		r = rounds(&t);
 	if (r == 0)
-		r = offer(&t);
-	if (r == 0) {
-		SHOW(m, phase, MIGRATE_SWITCHING);
-		r = migrate_ask(vm, MIGRATE_ASK_STOP, f);
-	}
-	if (r == 0)
-		r = send_rest(&t);
-	if (r == 0)
-		r = hand_over(&t);
+		r = switch_over(&t);
 	if (r < 0)
 		r = cancelled(m) ? give_up(&t) : hear_why(&t, r);
 	if (r < 0 && t.offered)
 		r = ask_lease(&t, r);
+	if (r == 0 && t.serves)
+		late_push(&t);
+	else
+		late_cease(&t);
 	if (r < 0 && SHOWN(m, phase) == MIGRATE_SWITCHING)
 		take_disks(&t);
 	return r;

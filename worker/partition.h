@@ -15,7 +15,15 @@
 #include "base/gmem.h"
 #include "base/irq.h"
 #include "lib/fail.h"
+#include "lib/processor.h"
 #include "worker/cpuid.h"
+
+struct cpuid_wish {
+	const struct cpu_topology *topology; /* NULL: as KVM tells it */
+	unsigned index;
+	const struct processor *baseline; /* NULL: all that the host has */
+	unsigned extra;                   /* entries that there is room for */
+};
 
 struct partition {
 	int device_fd; /* not owned */
@@ -67,9 +75,8 @@ struct partition_route {
 };
 int partition_set_routes(struct partition *p, const struct partition_route *routes, unsigned count);
 
-/* CPUID as the processor `index` sees it, Hyper-V's leaves aside, with room for `extra` further
- * entries. The caller frees it. */
-int partition_cpuid(int device_fd, unsigned index, const struct cpu_topology *t, unsigned extra,
-		    struct kvm_cpuid2 **ret_cpuid, struct failure *f);
+/* CPUID as a processor sees it, Hyper-V's leaves aside. The caller frees it. */
+int partition_cpuid(int device_fd, const struct cpuid_wish *wish, struct kvm_cpuid2 **ret_cpuid,
+		    struct failure *f);
 
 #endif

@@ -62,6 +62,9 @@ int save_begin(struct vm *vm, int fd, struct failure *f)
 	else if (migrate_runs(vm))
 		r = fail(f, -EBUSY, "cannot save the VM '%s': it is being migrated",
 			 vm->config->name);
+	else if (mirror_runs(vm))
+		r = fail(f, -EBUSY, "cannot save the VM '%s': its disks are being copied",
+			 vm->config->name);
 	else if (vm->disk_failed || vm->want_pause)
 		r = fail(f, -EBUSY,
 			 "cannot save the VM '%s': a disk of it has failed, and keeps "

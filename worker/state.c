@@ -324,12 +324,12 @@ static int rows_complete(struct load *l, size_t to)
 /* From here on guest memory may be touched. */
 static int begin_rows(struct load *l)
 {
-	if (l->live)
-		l->live->stands(l->live->ctx);
 	if (l->marked_ns)
 		l->clocks.most_ns = loop_now_ns() - l->marked_ns;
 	state_clocks_go_on(l->vm, &l->clocks);
 	l->began = true;
+	if (l->live)
+		return l->live->stands(l->live->ctx, l->f);
 	if (!lazy_opened(&l->vm->lazy))
 		return 0;
 	return lazy_begin(&l->vm->lazy, l->reader.fd, l->reader.name, l->vm->loop, l->f);
@@ -409,6 +409,9 @@ static int read_one(struct load *l, const struct state_record *record)
 		return take_machine(l, record);
 	if (!l->began && l->live && record->type == STATE_PAGES)
 		return state_memory_read_pages(&l->vm->memory, &l->reader, record, l->f);
+	if (!l->began && l->live && record->type == STATE_LATER)
+		return state_memory_read_later(&l->vm->memory, &l->vm->lazy, &l->reader, record,
+					       l->f);
 	if (!l->began && l->live && (record->type == STATE_MARK || record->type == STATE_REHEARSAL))
 		return read_mark(l, record);
 	return read_row(l, record);
@@ -420,7 +423,7 @@ static int read_all_records(struct load *l)
 	int e = read_machine(l);
 
 	if (e == 0 && l->live)
-		e = l->live->ready(l->live->ctx, l->f);
+		e = l->live->ready(l->live->ctx, l->reader.features, l->f);
 	while (e == 0) {
 		e = state_read_next(&l->reader, &record, l->f);
 		if (e < 0 || record.type == STATE_END)

@@ -48,11 +48,12 @@ int state_load(struct vm *vm, int fd, const char *name, struct failure *f);
 /* The same while the VM still runs elsewhere, by a thread of its own without the lock, which is
  * held while a record is laid over a device, and not while one is waited for. */
 struct state_live {
-	/* The VM can be made of this one; a mark, or a rehearsal, was read with all that is before
-	 * it; the devices follow. 0, or -errno and the sentence. */
-	int (*ready)(void *ctx, struct failure *f);
+	/* The VM can be made of this one, whose stream has these features; a mark, or a rehearsal,
+	 * was read with all that is before it; the devices follow, and from now on memory may be
+	 * touched. 0, or -errno and the sentence. */
+	int (*ready)(void *ctx, uint64_t features, struct failure *f);
 	int (*mark)(void *ctx, uint32_t number, struct failure *f);
-	void (*stands)(void *ctx);
+	int (*stands)(void *ctx, struct failure *f);
 	void *ctx;
 };
 int state_load_live(struct vm *vm, int fd, const char *name, const struct state_live *live,

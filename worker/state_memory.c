@@ -133,6 +133,11 @@ void state_memory_clear(const struct memory *m, bool ram)
 	}
 }
 
+static bool is_ram(const struct memory *m, const uint8_t *at)
+{
+	return at >= m->base && at < m->base + m->bytes;
+}
+
 static int pass(struct lazy *lazy, struct state_reader *r, const uint8_t *hva, struct failure *f)
 {
 	struct state_rest rest;
@@ -161,7 +166,7 @@ int state_memory_read(const struct memory *m, struct lazy *lazy, struct state_re
 	if (!to)
 		return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
 				    (unsigned long long)run.gpa);
-	ram = to >= m->base && to < m->base + m->bytes;
+	ram = is_ram(m, to);
 	e = state_read_some(r, pad, run.pad, f);
 	if (e == 0 && lazy_opened(lazy) && ram && run.sure && run.len)
 		return pass(lazy, r, to, f);
@@ -194,5 +199,49 @@ int state_memory_read_pages(const struct memory *m, struct state_reader *r,
 	}
 	if (e == 0)
 		e = state_read_page_data(r, data, with_data, f);
+	return e < 0 ? e : state_read_done(r, f);
+}
+
+int state_memory_read_later(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			    const struct state_record *record, struct failure *f)
+{
+	struct state_later later;
+	uint8_t *at;
+	int e = state_read_later(r, record, &later, f);
+
+	if (e < 0)
+		return e;
+	at = gmem_span(&m->gmem, later.gpa, (uint64_t)later.pages * STATE_PAGE);
+	if (!at || !is_ram(m, at) || !later.pages)
+		return state_refuse(r, f, "memory at %#llx, which the VM has not, is to come later",
+				    (unsigned long long)later.gpa);
+	if (!lazy_opened(lazy))
+		return state_refuse(r, f, "memory is to come later, which was not agreed on");
+	e = lazy_expect(lazy, at, later.bits, later.pages);
+	return e < 0 ? fail(f, e, "cannot wait for the memory of the VM: %s", strerror(-e)) : 0;
+}
+
+int state_memory_read_late(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			   const struct state_record *record, struct state_late_buffer *b,
+			   struct failure *f)
+{
+	const uint8_t *from = b->data;
+	unsigned count = 0;
+	int e = state_read_spans(r, record, b->span, &count, f);
+
+	if (e == 0 && r->left > sizeof(b->data))
+		e = state_refuse(r, f, "a record of pages that come late is too long");
+	if (e == 0)
+		e = state_read_page_data(r, &(struct iovec){b->data, r->left}, r->left ? 1 : 0, f);
+	for (unsigned i = 0; e == 0 && i < count; i++) {
+		uint64_t len = (uint64_t)b->span[i].pages * STATE_PAGE;
+		uint8_t *to = gmem_span(&m->gmem, b->span[i].gpa, len);
+
+		if (!to || !is_ram(m, to))
+			return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
+					    (unsigned long long)b->span[i].gpa);
+		e = lazy_arrived(lazy, to, b->span[i].zeros ? NULL : from, len, f);
+		from += b->span[i].zeros ? 0 : len;
+	}
 	return e < 0 ? e : state_read_done(r, f);
 }

@@ -17,6 +17,8 @@
 #include "worker/lazy.h"
 #include "worker/memory.h"
 
+#define STATE_LATE_BYTES (2u << 20) /* of pages, in one record of those that come late */
+
 /* Told how far it is: bytes of RAM that were looked at. False: to be given up. */
 struct state_progress {
 	bool (*at)(void *ctx, uint64_t done_bytes);
@@ -39,5 +41,18 @@ int state_memory_read(const struct memory *m, struct lazy *lazy, struct state_re
 /* Pages of a VM that runs elsewhere, and may come again. */
 int state_memory_read_pages(const struct memory *m, struct state_reader *r,
 			    const struct state_record *record, struct failure *f);
+
+/* Which of them come when it runs here. */
+int state_memory_read_later(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			    const struct state_record *record, struct failure *f);
+
+/* These, of which none is touched before it is there, by way of a buffer. */
+struct state_late_buffer {
+	struct state_span span[STATE_SPANS_MAX];
+	uint8_t data[STATE_LATE_BYTES];
+};
+int state_memory_read_late(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			   const struct state_record *record, struct state_late_buffer *b,
+			   struct failure *f);
 
 #endif

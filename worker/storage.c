@@ -330,8 +330,7 @@ static struct storage_controller *controller_at(struct storage *s, unsigned n, s
 	return NULL;
 }
 
-static struct storage_place *place_at(struct storage *s, unsigned n, unsigned lun,
-				      struct failure *f)
+struct storage_place *storage_place(struct storage *s, unsigned n, unsigned lun, struct failure *f)
 {
 	struct storage_controller *c = controller_at(s, n, f);
 
@@ -341,6 +340,12 @@ static struct storage_place *place_at(struct storage *s, unsigned n, unsigned lu
 		return &c->place[lun];
 	fail(f, -ENOENT, "there is no disk at LUN %u of controller %u", lun, n);
 	return NULL;
+}
+
+int storage_open_copy(struct storage *s, const struct storage_place *p, int fd,
+		      struct raw_disk **ret_image, struct failure *f)
+{
+	return open_image(s, &p->config, fd, ret_image, f);
 }
 
 static int choose_lun(const struct storage_controller *c, uint32_t *lun, struct failure *f)
@@ -385,7 +390,8 @@ static bool try_eject(struct storage_controller *c, unsigned lun)
 {
 	struct storage_place *p = &c->place[lun];
 
-	if (set_ide_medium(c, NULL) == -EBUSY || storvsp_eject(c->scsi, 0, lun, true) == -EBUSY)
+	if (p->copied || set_ide_medium(c, NULL) == -EBUSY ||
+	    storvsp_eject(c->scsi, 0, lun, true) == -EBUSY)
 		return false;
 	raw_close(p->image);
 	p->image = NULL;
@@ -421,7 +427,7 @@ void storage_settle(struct storage *s)
 int storage_remove(struct storage *s, unsigned controller, unsigned lun, bool *ret_done,
 		   struct failure *f)
 {
-	struct storage_place *p = place_at(s, controller, lun, f);
+	struct storage_place *p = storage_place(s, controller, lun, f);
 
 	if (!p)
 		return -ENOENT;
@@ -434,7 +440,7 @@ int storage_remove(struct storage *s, unsigned controller, unsigned lun, bool *r
 static struct storage_place *drive_at(struct storage *s, unsigned controller, unsigned lun,
 				      struct failure *f)
 {
-	struct storage_place *p = place_at(s, controller, lun, f);
+	struct storage_place *p = storage_place(s, controller, lun, f);
 
 	if (!p || p->config.dvd)
 		return p;
@@ -513,7 +519,7 @@ void storage_retry(struct storage *s)
 
 bool storage_idle(const struct storage *s)
 {
-	return !s->ring || !disk_ring_inflight(s->ring);
+	return !s->ring || (!disk_ring_inflight(s->ring) && !s->kept);
 }
 
 bool storage_quiet(const struct storage *s)

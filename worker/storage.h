@@ -38,6 +38,7 @@ struct storage_place {
 	bool used;
 	bool leaving;  /* the unit goes when its requests have ended */
 	bool ejecting; /* its medium does */
+	bool copied;   /* not before it has been (mirror.h) */
 	struct config_disk config;
 	struct raw_disk *image; /* NULL: a drive without a medium */
 	struct storage_watch watch;
@@ -61,6 +62,7 @@ struct storage {
 	struct storage_controller *controller[STORAGE_CONTROLLERS_MAX]; /* NULL: there is none */
 	bool unlocked; /* another worker may have the disks */
 	bool unsettled;
+	unsigned kept;         /* requests, until a copy has them too (mirror.h) */
 	bool watched, hanging; /* storage_watch.c */
 	struct timer look;
 	/* A disk has failed and its requests are kept, or it hangs: the VM is to be paused. From
@@ -75,6 +77,15 @@ struct storage {
  * answered and ctx afterwards. */
 int storage_init(struct storage *s, const struct config *config, struct vmbus *bus, struct ide *ide,
 		 struct loop *loop, struct failure *f);
+
+/* The disk or drive at a place; NULL and the sentence: there is none. It stays there until it is
+ * removed. */
+struct storage_place *storage_place(struct storage *s, unsigned controller, unsigned lun,
+				    struct failure *f);
+
+/* Opens another image as that of the place is; fd is the image's whatever comes of it. */
+int storage_open_copy(struct storage *s, const struct storage_place *p, int fd,
+		      struct raw_disk **ret_image, struct failure *f);
 
 /* Waits until nothing is under way; the guest is stopped. */
 void storage_drain(struct storage *s);

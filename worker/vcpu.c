@@ -132,49 +132,6 @@ struct vcpu_clock vcpus_clock(const struct vcpus *v)
 	return v->clock;
 }
 
-static int set_cpuid(const struct vcpu *c, const struct hv *hv, struct kvm_cpuid2 **keep,
-		     struct failure *f)
-{
-	struct kvm_cpuid2 *cpuid;
-	struct hv_leaf leaf;
-	unsigned leaves = 0;
-	int r;
-
-	while (hv_cpuid_leaf(hv, leaves, &leaf))
-		leaves++;
-	r = partition_cpuid(c->all->partition->device_fd, c->index, &c->all->layout.topology,
-			    leaves, &cpuid, f);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; hv_cpuid_leaf(hv, i, &leaf); i++)
-		cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){
-			.function = leaf.function,
-			.eax = leaf.eax,
-			.ebx = leaf.ebx,
-			.ecx = leaf.ecx,
-			.edx = leaf.edx,
-		};
-	if (ioctl(c->fd, KVM_SET_CPUID2, cpuid) < 0)
-		r = fail(f, -errno, "cannot set the features of processor %u: %s", c->index,
-			 strerror(errno));
-	free(*keep);
-	*keep = cpuid;
-	return r;
-}
-
-unsigned vcpus_cpuid(const struct vcpus *v, uint32_t *ret_words, unsigned max)
-{
-	unsigned count = min_u32(v->features->nent, max);
-
-	for (unsigned i = 0; i < count; i++) {
-		const struct kvm_cpuid_entry2 *e = &v->features->entries[i];
-		const uint32_t words[] = {e->function, e->index, e->eax, e->ebx, e->ecx, e->edx};
-
-		memcpy(ret_words + i * ARRAY_LEN(words), words, sizeof(words));
-	}
-	return count;
-}
-
 static struct kvm_segment flat_segment(uint16_t selector, bool code)
 {
 	return (struct kvm_segment){
@@ -231,7 +188,7 @@ int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *
 {
 	/* From the last to the first, whose features are kept. */
 	for (unsigned i = v->count; i-- > 0;) {
-		int r = set_cpuid(&v->vcpu[i], hv, &v->features, f);
+		int r = vcpu_set_cpuid(&v->vcpu[i], hv, &v->features, f);
 
 		if (r < 0)
 			return r;

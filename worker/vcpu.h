@@ -53,6 +53,7 @@ struct vcpus;
 
 struct vcpu_layout {
 	struct cpu_topology topology;
+	const struct processor *baseline; /* NULL: all that the host has. By reference, too */
 	const cpu_set_t *pin; /* for each processor the host's that may run it; NULL: all may.
 			       * Kept by reference. */
 };
@@ -88,6 +89,10 @@ int vcpus_set_up(struct vcpus *v, const struct hv *hv, const struct boot_entry *
 /* The features of the first processor: function, index, EAX, EBX, ECX, EDX for each leaf; how many
  * there are, at most `max`. After vcpus_set_up(). */
 unsigned vcpus_cpuid(const struct vcpus *v, uint32_t *ret_words, unsigned max);
+
+/* The processors get the features that the guest has had elsewhere, in the same form, where this
+ * host has as much. 0, or -errno and the sentence. Before a processor has run. */
+int vcpus_take_cpuid(struct vcpus *v, const uint32_t *words, unsigned count, struct failure *f);
 
 /* Whether this process may run on the processors that `pin` names; 0, or -errno and the
  * sentence. */

@@ -42,4 +42,13 @@ struct vcpus {
 /* 0, or -errno of a KVM that has no offset. */
 int vcpu_set_tsc_offset(int fd, uint64_t offset);
 
+/* The features of a processor, kept in place of what *keep was. 0, or -errno and the sentence. */
+int vcpu_set_cpuid(const struct vcpu *c, const struct hv *hv, struct kvm_cpuid2 **keep,
+		   struct failure *f);
+
+/* Whether the guest was told of a feature: a bit of EAX (0) to EDX (3) of a leaf. */
+bool vcpus_have(const struct vcpus *v, uint32_t leaf, unsigned which, unsigned bit);
+/* Components of XSAVE that the guest can use, the legacy ones always. */
+uint64_t vcpus_components(const struct vcpus *v);
+
 #endif

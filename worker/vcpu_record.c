@@ -21,11 +21,14 @@
 #include "worker/vcpu_priv.h"
 
 #define MSR_TSC 0x10u
+#define MSR_ARCH_CAPABILITIES 0x10au
+#define MSR_PERF_CAPABILITIES 0x345u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_KVM_FIRST 0x4b564d00u /* of KVM's own interface, which our guests are not offered */
 #define MSR_KVM_LAST 0x4b564dffu
 #define MSRS_MAX 512u
 #define XSAVE_MAX 16384u
+#define XSAVE_USED_AT 512u /* XSTATE_BV of the header */
 #define XCRS_MAX 16u
 
 static int get(struct record *r, const struct vcpu *c, unsigned long call, void *to,
@@ -160,6 +163,16 @@ static void extended_control(const struct vcpu *c, struct record *r)
 		set(r, c, KVM_SET_XCRS, &x, "XCR0");
 }
 
+/* A host with more components than the guest tells of them as well: no other needs to have them. */
+static void limit_components(const struct vcpu *c, void *area)
+{
+	uint64_t used;
+
+	memcpy(&used, (uint8_t *)area + XSAVE_USED_AT, sizeof(used));
+	used &= vcpus_components(c->all);
+	memcpy((uint8_t *)area + XSAVE_USED_AT, &used, sizeof(used));
+}
+
 static void extended_state(const struct vcpu *c, struct record *r)
 {
 	int wanted = ioctl(c->all->partition->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
@@ -174,6 +187,7 @@ static void extended_state(const struct vcpu *c, struct record *r)
 	}
 	if (!r->reads)
 		get(r, c, wanted > 0 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area, "extended state");
+	limit_components(c, area);
 	record_some_bytes(r, "xsave", area, &len, room);
 	set(r, c, KVM_SET_XSAVE, area, "extended state");
 	free(area);
@@ -203,12 +217,17 @@ static void local_apic(const struct vcpu *c, struct record *r)
 
 /* ---- MSRs ---- */
 
-static bool is_state(uint32_t index)
+static bool is_state(const struct vcpu *c, uint32_t index)
 {
 	if (index >= HV_MSR_FIRST && index < HV_MSR_FIRST + HV_MSR_COUNT)
 		return false; /* devices/hv has them, but for those of the local APIC */
 	if (index >= MSR_KVM_FIRST && index <= MSR_KVM_LAST)
 		return false;
+	/* KVM has its own values there for guests that have not heard of them. */
+	if (index == MSR_ARCH_CAPABILITIES)
+		return vcpus_have(c->all, 7, 3, 29);
+	if (index == MSR_PERF_CAPABILITIES)
+		return vcpus_have(c->all, 1, 2, 15);
 	/* The TSC is set by its offset, the deadline last. */
 	return index != MSR_TSC && index != MSR_TSC_DEADLINE;
 }
@@ -230,7 +249,7 @@ static int add_listed(const struct vcpu *c, struct kvm_msrs *msrs)
 											  : 0;
 	}
 	for (uint32_t i = 0; r == 0 && i < list->nmsrs; i++) {
-		if (is_state(list->indices[i]))
+		if (is_state(c, list->indices[i]))
 			msrs->entries[msrs->nmsrs++].index = list->indices[i];
 	}
 	free(list);
@@ -296,7 +315,13 @@ static void read_msrs(const struct vcpu *c, const uint32_t *index, const uint64_
 	if (!msrs || !listed || add_listed(c, listed) < 0)
 		record_refuse(r, "there is no memory for its MSRs, or KVM does not list them");
 	for (unsigned i = 0; record_ok(r) && i < count; i++) {
-		if (!is_listed(listed, index[i]) && (index[i] != MSR_TSC_DEADLINE || i + 1 < count))
+		bool known = is_listed(listed, index[i]) ||
+			     (index[i] == MSR_TSC_DEADLINE && i + 1 == count);
+
+		/* One that this host does not have, and that the guest has not used. */
+		if (!known && value[i] == 0 && is_state(c, index[i]))
+			continue;
+		if (!known)
 			record_refuse(r, "its MSR %#x has no place there", index[i]);
 		msrs->entries[msrs->nmsrs++] =
 			(struct kvm_msr_entry){.index = index[i], .data = value[i]};

@@ -110,6 +110,7 @@ static struct vcpu_layout vcpu_layout_of(const struct config *c)
 {
 	return (struct vcpu_layout){
 		.topology = {.cpus = c->cpus, .threads = c->threads, .cache_span = cache_span(c)},
+		.baseline = c->baseline,
 		.pin = c->pin,
 	};
 }
@@ -128,7 +129,8 @@ static int begin_run(struct vm *vm, struct failure *f)
 	struct boot_load *load = NULL;
 	struct boot_entry entry;
 	struct vcpu_layout layout = vcpu_layout_of(c);
-	bool boots = !c->firmware && vm->state_fd < 0 && !c->incoming;
+	bool comes = vm->state_fd >= 0 || (c->incoming && vm->state == VM_BUILT);
+	bool boots = !c->firmware && !comes;
 	int r = !boots ? 0 : boot_begin(&source, &vm->memory.gmem, &load, f);
 
 	if (r == 0)
@@ -238,6 +240,7 @@ static struct vm *alloc_vm(const struct config *config)
 	vm->device_fd = vm->memory.fd = vm->partition.vm_fd = -1;
 	vm->saver.fd = vm->state_fd = vm->lease.fd = -1;
 	migrate_init(&vm->migration);
+	mirror_init(&vm->mirror);
 	incoming_init(&vm->incoming);
 	lazy_init(&vm->lazy);
 	vm->files = (struct boot_files){-1, -1};
@@ -302,7 +305,7 @@ int vm_new(const struct config *config, struct vm **ret_vm, struct failure *f)
 		vm_free(vm);
 		return r;
 	}
-	if (vm->state_fd >= 0 && partition_follows_memory(&vm->partition))
+	if ((vm->state_fd >= 0 || config->incoming) && partition_follows_memory(&vm->partition))
 		lazy_open(&vm->lazy, &vm->memory);
 	*ret_vm = vm;
 	return 0;
@@ -312,11 +315,15 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
-	incoming_done(vm);
+	/* Processors and disks may wait for memory that still comes. */
+	if (!incoming_late(vm))
+		incoming_done(vm);
 	migrate_done(vm);
+	mirror_done(vm);
 	if (vm->machine.bus)
 		halt_run(vm);
 	storage_drain(&vm->storage);
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	integration_done(&vm->integration);
 	network_done(&vm->network);
@@ -350,6 +357,7 @@ static int begin_anew(struct vm *vm, struct failure *f)
 {
 	int r;
 
+	incoming_done(vm);
 	lazy_end(&vm->lazy);
 	r = memory_clear(&vm->memory);
 	if (r < 0)
@@ -446,6 +454,7 @@ static void tell_news(struct vm *vm)
 	now.saves = vm->saver.ended;
 	now.migrations = vm->migration.ended;
 	now.unsure = migrate_unsure(vm);
+	now.mirror = __atomic_load_n(&vm->mirror.phase, __ATOMIC_RELAXED);
 	now.heartbeat = heartbeat.label;
 	now.shutdown = down.label;
 	if (memcmp(&now, &vm->told, sizeof(now)) == 0)
@@ -467,6 +476,9 @@ static void carry_out(void *owner)
 	storage_watch(&vm->storage);
 	save_step(vm);
 	migrate_step(vm);
+	if (incoming_over(vm))
+		lazy_settle(&vm->lazy);
+	mirror_step(vm);
 	ends = take_wishes(run);
 	pthread_mutex_unlock(&vm->lock);
 	if (ends) {
@@ -574,6 +586,7 @@ int vm_resume(struct vm *vm)
 			note(vm, "");
 		vm->disk_failed = vm->disk_hangs = vm->restored = false;
 		storage_retry(&vm->storage);
+		mirror_retry(vm);
 		loop_hold_timers(vm->loop, false);
 		vcpus_resume(vm->vcpus);
 	}

@@ -28,6 +28,7 @@
 #include "worker/machine.h"
 #include "worker/memory.h"
 #include "worker/migrate.h"
+#include "worker/mirror.h"
 #include "worker/network.h"
 #include "worker/save.h"
 #include "worker/storage.h"
@@ -54,6 +55,7 @@ struct vm_news {
 	uint64_t guest;             /* how often what the guest tells of itself was read */
 	uint64_t saves, migrations; /* that have ended, for better or worse */
 	bool unsure;                /* nobody here knows where it runs */
+	unsigned mirror;            /* its phase */
 	const char *heartbeat, *shutdown;
 };
 
@@ -75,6 +77,7 @@ struct vm {
 	struct integration integration;
 	struct saver saver;
 	struct migration migration;
+	struct mirror mirror;
 	struct incoming incoming;
 	struct lease_file lease; /* fd -1: it has none */
 	uint64_t lease_epoch;    /* at which it is ours, or offered by us */

@@ -64,6 +64,7 @@ static inline struct stillvm *stillvm_new(void)
 	vm->saver.fd = vm->lease.fd = vm->state_fd = -1;
 	migrate_init(&vm->migration);
 	incoming_init(&vm->incoming);
+	mirror_init(&vm->mirror);
 	lazy_init(&vm->lazy);
 	pthread_mutex_init(&vm->lock, NULL);
 	stillvm_must(gmem_add(&vm->memory.gmem, 0, STILLVM_RAM, s->ram));

@@ -260,10 +260,10 @@ class Vm:
         self.process.stdin.flush()
 
     def ask(self, verb, fd=None, **arguments):
-        """One request over the control socket, with a descriptor or without; the whole answer."""
+        """One request over the control socket, with a descriptor, several (a list) or none; the whole answer."""
         request = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
         with wait_for(lambda: connected(self.control), "nobody listens at the socket") as s:
-            socket.send_fds(s, [request], [] if fd is None else [fd])
+            socket.send_fds(s, [request], fd if isinstance(fd, list) else [] if fd is None else [fd])
             answer = b""
             while not answer.endswith(b"\n"):
                 more = s.recv(65536)

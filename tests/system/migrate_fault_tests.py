@@ -19,31 +19,51 @@ from leases import HELD, HERE, OFFERED, THERE, read_lease, write_lease
 from migrate_tests import Move
 from state_tests import UUID, began, last, off
 
-END, STREAM_HEAD, RECORD_HEAD, MESSAGE_HEAD = 0, 32, 32, 24
+END, LATER, STREAM_HEAD, RECORD_HEAD, MESSAGE_HEAD = 0, 23, 32, 32, 24
 SILENCE_S = 0.4
+LATE = {"postcopy": True, "bandwidth": 1 << 18, "downtime_us": 20000}  # which the guest does not meet
 
 
 class Line:
-    """The connection between the two, whose messages are counted; at one of them something happens, once."""
+    """The connections between the two, whose messages are counted; at one of them something happens, once.
 
-    def __init__(self, at=None, act=None):
-        self.source, a = socket.socketpair()
-        b, self.target = socket.socketpair()
-        self.count = {"there": 0, "back": 0}
+    Those of post-copy are counted from where memory is told of that comes later.
+    """
+
+    def __init__(self, at=None, act=None, links=1):
+        self.count = {}
         self.at, self.act = at, act
         self.silent = set()
         self.happened = threading.Event()
-        self.ends = (a, b)
-        for name, read, write, split in (("there", a, b, _records), ("back", b, a, _messages)):
-            threading.Thread(target=self._carry, args=(name, read, write, split), daemon=True).start()
+        self.counts = threading.Event()
+        if links == 1:
+            self.counts.set()
+        self.lock = threading.Lock()
+        self.pairs, self.ends = [], []
+        for link in range(links):
+            source, a = socket.socketpair()
+            b, target = socket.socketpair()
+            self.pairs.append((source, target))
+            self.ends += [a, b]
+            for name, read, write in (("there", a, b), ("back", b, a)):
+                threading.Thread(target=self._carry, args=((name, link), read, write), daemon=True).start()
 
-    def _carry(self, name, read, write, split):
+    def _note(self, way):
+        """Whether it is the one at which something happens."""
+        with self.lock:
+            number = self.count.get(way, 0)
+            self.count[way] = number + 1
+            return self.at == (way, number) and not self.happened.is_set()
+
+    def _carry(self, way, read, write):
+        name, _ = way
         try:
-            for message in split(read):
-                if self.at == (name, self.count[name]):
+            for kind, message in _messages(read):
+                if kind == LATER:
+                    self.counts.set()
+                if self.counts.is_set() and self._note(way):
                     self.act(self, name)
                     self.happened.set()
-                self.count[name] += 1
                 if name not in self.silent:
                     write.sendall(message)
         except (OSError, EOFError):
@@ -70,19 +90,18 @@ def _exactly(sock, count):
 
 
 def _messages(sock):
+    """All that comes, a record or a message at a time: the type of a record, or None; the bytes."""
     while True:
         head = _exactly(sock, MESSAGE_HEAD)
-        yield head + _exactly(sock, struct.unpack_from("<I", head, 16)[0])
-
-
-def _records(sock):
-    yield _exactly(sock, STREAM_HEAD)
-    kind = None
-    while kind != END:
-        head = _exactly(sock, RECORD_HEAD)
-        kind, length = struct.unpack_from("<I", head)[0], struct.unpack_from("<Q", head, 16)[0]
-        yield head + _exactly(sock, -(-length // 8) * 8)
-    yield from _messages(sock)
+        if head.startswith(b"OYMV"):
+            yield None, head + _exactly(sock, struct.unpack_from("<I", head, 16)[0])
+            continue
+        yield None, head + _exactly(sock, STREAM_HEAD - MESSAGE_HEAD)
+        kind = None
+        while kind != END:
+            head = _exactly(sock, RECORD_HEAD)
+            kind, length = struct.unpack_from("<I", head)[0], struct.unpack_from("<Q", head, 16)[0]
+            yield kind, head + _exactly(sock, -(-length // 8) * 8)
 
 
 def _go_silent(line, name):
@@ -149,13 +168,14 @@ def _started_anew(place, disk, lease):
     )
 
 
-def _one(place, number, at=None, act=None):
+def _one(place, number, at=None, act=None, wish=None):
     """One migration in which `act` happens at a message; the line."""
     source, disk, lease = _begin(place, number)
     move = Move(place, source, lease={"path": lease, "host": str(THERE)})
-    target, line = move.target, Line(at, act and (lambda line, name: act(line, name, source, target)))
+    target = move.target
+    line = Line(at, act and (lambda line, name: act(line, name, source, target)), links=2 if wish else 1)
     try:
-        move.begin((line.source, line.target), target=str(THERE))
+        move.begin(*line.pairs, target=str(THERE), **(wish or {}))
     except (Failed, OSError):
         wait_for(lambda: _ended(source) or _ended(target), "it does not begin")
     states = _settled(source, target) if at is None or line.happened.wait(20) else (None, None)
@@ -170,7 +190,9 @@ def _one(place, number, at=None, act=None):
         check((state, owner) == (HELD, THERE), f"the target runs, and the lease is {state} of {owner}")
         vm = target
     else:
-        check(act in (_kill_source, _kill_target), f"nobody runs it: {source.told()} {target.told()}")
+        # Of post-copy, the VM is lost when the connection is, once it runs there.
+        lost = wish and (state, owner) == (HELD, THERE)
+        check(lost or act in (_kill_source, _kill_target), f"nobody runs it: {source.told()} {target.told()}")
         check(state in (HELD, OFFERED), f"the lease is {state}")
         vm = _started_anew(place, disk, lease)
     told = max(last(source, "COUNT") or 0, last(target, "COUNT") or 0)
@@ -205,13 +227,14 @@ def _silent(line, name, _source, _target):
     _go_silent(line, name)
 
 
-def _at_every_message(place, act):
+def _at_every_message(place, act, wish=None):
     """How many faults there were."""
-    whole = _one(place, 0)
+    whole = _one(place, 0, wish=wish)
+    check(whole.counts.is_set(), "no memory came later")
     faults = 0
-    for name, count in whole.count.items():
+    for way, count in whole.count.items():
         for n in range(count):
-            _one(place, 1 + faults, (name, n), act)
+            _one(place, 1 + faults, (way, n), act, wish)
             faults += 1
     check(faults > 30, f"only {faults} faults")
     print(f"# {faults} faults")
@@ -234,6 +257,21 @@ def target_killed(place):
 @fault_test("either_direction_may_fall_silent_at_every_message")
 def silent(place):
     _at_every_message(place, _silent)
+
+
+@fault_test("the_source_may_be_killed_at_every_message_of_post_copy")
+def late_source_killed(place):
+    _at_every_message(place, _kill_source, LATE)
+
+
+@fault_test("the_target_may_be_killed_at_every_message_of_post_copy")
+def late_target_killed(place):
+    _at_every_message(place, _kill_target, LATE)
+
+
+@fault_test("either_direction_may_fall_silent_at_every_message_of_post_copy")
+def late_silent(place):
+    _at_every_message(place, _silent, LATE)
 
 
 @fault_test("a_target_that_the_lease_is_not_for_gives_the_disks_back_and_the_vm_runs_on")

@@ -19,7 +19,7 @@ def many_test(name):
     return test(name, suite="migrate")
 
 
-def _costs(vm):
+def costs(vm):
     """Descriptors and KiB of its worker."""
     pid = vm.process.pid
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
@@ -36,9 +36,9 @@ def row(place):
         old, vm = vm, Move(place, vm).begin().done()
         old.end()
         if n == 10:
-            early = _costs(vm)
+            early = costs(vm)
     vm.expect(r"COUNT \d+\n")
-    late = _costs(vm)
+    late = costs(vm)
     check(late[0] <= early[0] + 2, f"descriptors: {early[0]}, then {late[0]}")  # clients of the control socket come and go
     check(late[1] < early[1] + 2048, f"KiB: {early[1]}, then {late[1]}")
     vm.type("k")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Live migration between two workers: a VM goes on in another process as if nothing had been."""
 
+import contextlib
 import mmap
 import os
 import re
@@ -20,12 +21,15 @@ class Move:
         self.target = place.vm("", worker={**place.config, **changes, "incoming": True})
         check(self.target.result("status")["state"] == "incoming", "it does not wait")
 
-    def begin(self, ends=None, **wish):
-        """Connects the two, by a pair of sockets of their own or by those given."""
-        ours, theirs = ends or socket.socketpair()
-        with ours, theirs:
-            self.target.result("incoming", fd=theirs.fileno())
-            self.source.result("migrate", fd=ours.fileno(), **wish)
+    def begin(self, *ends, links=1, **wish):
+        """Connects the two, by so many pairs of sockets of their own or by those given."""
+        with contextlib.ExitStack() as stack:
+            pairs = ends or [socket.socketpair() for _ in range(links)]
+            for pair in pairs:
+                for end in pair:
+                    stack.enter_context(end)
+            self.target.result("incoming", fd=[theirs.fileno() for _, theirs in pairs])
+            self.source.result("migrate", fd=[ours.fileno() for ours, _ in pairs], **wish)
         return self
 
     def status(self):

@@ -236,7 +236,7 @@ def _crc32c(data, crc=0):
     return crc ^ 0xFFFFFFFF
 
 
-def _forged(whole, kind, change):
+def forge(whole, kind, change):
     """A stream with the records of a kind changed, and all of its sums right."""
     data = bytearray(whole)
     at, digest = 32, 0
@@ -263,7 +263,9 @@ def forged(place):
     def first_msr(number):
         def change(body):
             at = body.index(b"\x09msr_index") + 10 + 1 + 4
-            return body[:at] + struct.pack("<I", number) + body[at + 4 :]
+            body = body[:at] + struct.pack("<I", number) + body[at + 4 :]
+            at = body.index(b"\x09msr_value") + 10 + 1 + 4
+            return body[:at] + struct.pack("<Q", 1) + body[at + 8 :]
 
         return change
 
@@ -272,10 +274,10 @@ def forged(place):
     path = save(place, vm)
     with open(path, "rb") as file:
         whole = file.read()
-    check(_forged(whole, PROCESSOR, lambda body: body) == whole, "a stream that is not changed is another")
+    check(forge(whole, PROCESSOR, lambda body: body) == whole, "a stream that is not changed is another")
     # The TSC, one of KVM's own, and one that no processor has.
     for number in (0x10, 0x4B564D01, 0x12345):
-        place.write("forged", _forged(whole, PROCESSOR, first_msr(number)))
+        place.write("forged", forge(whole, PROCESSOR, first_msr(number)))
         check(verify(place.path("forged")).returncode == 0, "its sums are wrong")
         refused(place, place.path("forged"), f"MSR {number:#x} has no place there")
 

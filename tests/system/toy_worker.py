@@ -6,6 +6,7 @@ A test steers it by the verb `toy` of the control socket, or lets it go its way:
 source waits in its rounds until it is told `switch`.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,7 +28,8 @@ class Toy:
         self.lock = threading.RLock()
         self.state = "incoming" if config.get("incoming") else "running"
         self.migrate = None
-        self.stream = None
+        self.streams = []
+        self.asked = None  # with which request it was given them
         self.muted = False  # it tells of nothing
         self.deaf = False  # it does not hear that the other one runs
         self.watchers = []
@@ -41,7 +43,13 @@ class Toy:
         return "manual" in self.config.get("boot", {}).get("append", "")
 
     def status(self):
-        return {"version": 1, "name": self.config["name"], "state": self.state, "migrate": self.migrate, "restored": False}
+        status = {"version": 1, "name": self.config["name"], "state": self.state, "migrate": self.migrate, "restored": False}
+        older = "older-" + ("destination" if self.state == "incoming" else "source")
+        return status if older in self.config.get("boot", {}).get("append", "") else {**status, "connections": 8}
+
+    def told(self):
+        """What it was asked to do with how many streams."""
+        return {"request": self.asked, "streams": len(self.streams)}
 
     def mute(self):
         self.muted = True
@@ -74,11 +82,15 @@ class Toy:
             }  # fmt: skip
             self.tell()
 
-    def give(self, stream):
+    def give(self):
         """The source's thread."""
+        stream = self.streams[0]
         try:
             if stream.recv(6) != b"hello\n":
                 raise OSError("it did not say hello")
+            for n, more in enumerate(self.streams[1:]):
+                if more.recv(1) != b"%d" % n:
+                    raise OSError(f"stream {n} is another one there")
             if not self.manual():
                 self.switch()
             if stream.recv(8) != b"running\n":
@@ -109,17 +121,32 @@ class Toy:
     def switch(self):
         self.phase("switching")
         self.lease(OFFERED, self.config["lease"]["host"], self.target)
-        self.stream.sendall(b"run\n")
+        self.streams[0].sendall(b"run\n")
+
+    def follow(self, left):
+        """Post-copy: it runs there, and so many pages are to follow."""
+        self.switch()
+        self.phase("postcopy", pages_left=left)
+
+    def lose(self):
+        """They will not."""
+        self.leave("moved", migrate={**self.migrate, "phase": "failed", "error": "the toy has lost pages"})
+
+    def deafen(self):
+        self.deaf = True
 
     def switch_deaf(self):
-        self.deaf = True
+        self.deafen()
         self.switch()
 
     # ---- the destination ----
 
-    def take(self, stream):
+    def take(self):
+        stream = self.streams[0]
         try:
             stream.sendall(b"hello\n")
+            for n, more in enumerate(self.streams[1:]):
+                more.sendall(b"%d" % n)
             word = stream.recv(4)
         except OSError:
             word = b""
@@ -129,10 +156,11 @@ class Toy:
             self.lease(HELD, self.config["lease"]["host"])
             self.state = "running"
             self.tell()
-            try:
+            with contextlib.suppress(OSError):
                 stream.sendall(b"running\n")
-            except OSError:
-                pass
+            for served in self.streams:
+                with contextlib.suppress(OSError):
+                    served.shutdown(socket.SHUT_WR)
 
     # ---- the control socket ----
 
@@ -147,17 +175,20 @@ class Toy:
         if verb == "stop":
             self.leave("failed" if self.state == "incoming" else "off", "it was told to stop")
         elif verb in ("incoming", "migrate"):
-            self.stream = socket.socket(fileno=fds.pop(0))  # it waits for who takes it
-            self.stream.setblocking(True)
+            self.streams, self.asked = [socket.socket(fileno=fd) for fd in fds], request
+            fds.clear()
+            for stream in self.streams:  # they wait for who takes them
+                stream.setblocking(True)
             if verb == "migrate":
                 self.target = request["target"]
                 self.phase("rounds")
-            threading.Thread(target=self.take if verb == "incoming" else self.give, args=[self.stream], daemon=True).start()
+            threading.Thread(target=self.take if verb == "incoming" else self.give, daemon=True).start()
         elif verb == "migrate-cancel":
             self.phase("failed", error="it was cancelled")
-            self.stream.shutdown(socket.SHUT_RDWR)
+            for stream in self.streams:
+                stream.shutdown(socket.SHUT_RDWR)
         elif verb == "toy":
-            getattr(self, request["do"])(*request.get("with", []))
+            return getattr(self, request["do"])(*request.get("with", []))
         else:
             raise ValueError(f"there is no verb '{verb}'")
         return None
@@ -166,7 +197,7 @@ class Toy:
         text, held = b"", []
         while True:
             try:
-                more, fds, _, _ = socket.recv_fds(client, 4096, 4)
+                more, fds, _, _ = socket.recv_fds(client, 4096, 16)
             except OSError:
                 return
             held += fds
@@ -192,6 +223,11 @@ class Toy:
 
 def main():
     if "--check" in sys.argv:
+        return 0
+    if "--processor" in sys.argv:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            vendor = next(line.split(":")[1].strip() for line in f if line.startswith("vendor_id"))
+        print(json.dumps({"version": 1, "vendor": vendor, "words": {}}))
         return 0
     with open(sys.argv[sys.argv.index("--config") + 1], encoding="utf-8") as f:
         config = json.load(f)

@@ -28,6 +28,7 @@
 
 const char *test_hello(void);
 const char *test_cpuid(void);
+const char *test_features(void);
 const char *test_identity(void);
 const char *test_hypercalls(void);
 const char *test_clock(void);
@@ -46,6 +47,7 @@ const char *test_disk(void);
 const char *test_disk_read_only(void);
 const char *test_disk_load(void);
 const char *test_disk_count(void);
+const char *test_disk_churn(void);
 const char *test_wild_ring(void);
 const char *test_smp(void);
 const char *test_x2apic(void);

@@ -40,6 +40,21 @@ uint64_t reference_time(void)
 	return msr(HV_MSR_REFERENCE_COUNT);
 }
 
+/* Tells what its processor has, again for each key until 'k'. */
+const char *test_features(void)
+{
+	hv_identify();
+	console_input_on();
+	interrupts_on();
+	do {
+		struct cpuid one = cpuid(1), seven = cpuid(7), more = cpuid(0x80000001);
+
+		print("FEATURES %x %x %x %x\n", (uint64_t)one.ecx, (uint64_t)seven.ebx,
+		      (uint64_t)more.ecx, (uint64_t)(cpuid(0x80000008).eax & 0xff));
+	} while (console_read() != 'k');
+	return NULL;
+}
+
 const char *test_cpuid(void)
 {
 	struct cpuid c = cpuid(HV_CPUID_BASE);

@@ -14,6 +14,7 @@ static const struct test {
 } tests[] = {
 	{"hello", test_hello},
 	{"cpuid", test_cpuid},
+	{"features", test_features},
 	{"identity", test_identity},
 	{"hypercalls", test_hypercalls},
 	{"clock", test_clock},
@@ -32,6 +33,7 @@ static const struct test {
 	{"disk-read-only", test_disk_read_only},
 	{"disk-load", test_disk_load},
 	{"disk-count", test_disk_count},
+	{"disk-churn", test_disk_churn},
 	{"wild-ring", test_wild_ring},
 	{"smp", test_smp},
 	{"x2apic", test_x2apic},

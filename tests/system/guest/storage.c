@@ -275,6 +275,77 @@ const char *test_disk_count(void)
 	return NULL;
 }
 
+#define SLOTS 256u
+#define SLOT_LBAS 29u
+
+static uint64_t stamps[SLOTS]; /* what each slot of the disk has */
+
+/* LOAD sectors at once, each of a slot, a sector of the buffer each. */
+static const char *churn_slots(uint8_t opcode, uint32_t first, const char *failed)
+{
+	bool fine = true;
+
+	for (uint32_t n = 0; n < LOAD; n++) {
+		uint32_t slot = (first + n * 7) % SLOTS;
+		uint8_t cdb[16] = {opcode, [8] = 1};
+
+		be32_store(cdb + 2, slot * SLOT_LBAS);
+		send_command(0, cdb, opcode == SCSI_READ_10 ? DATA_IN : DATA_OUT, n * SECTOR,
+			     SECTOR);
+	}
+	for (uint32_t n = 0; n < LOAD; n++) {
+		wait_for_answer();
+		fine = fine && good();
+	}
+	return fine ? NULL : failed;
+}
+
+static const char *churn_verify(uint32_t first)
+{
+	const char *why = churn_slots(SCSI_READ_10, first, "a read failed");
+
+	for (uint32_t n = 0; !why && n < LOAD; n++) {
+		const uint8_t *sector = buffer + n * SECTOR;
+		uint64_t stamp = stamps[(first + n * 7) % SLOTS];
+
+		if (le64_load(sector) != stamp || le64_load(sector + SECTOR - 8) != stamp)
+			why = "a sector has not what was written";
+	}
+	return why;
+}
+
+/* Writes all over the disk, and reads back what is elsewhere, until a key; then all is read. */
+const char *test_disk_churn(void)
+{
+	static const uint8_t flush[16] = {SCSI_SYNCHRONIZE_CACHE_10};
+	const char *why = start();
+	uint64_t stamp = 0;
+
+	console_input_on();
+	print("READY\n");
+	for (uint64_t round = 0; !why && !console_pending(); round++) {
+		uint32_t first = (uint32_t)random() % SLOTS;
+
+		for (uint32_t n = 0; n < LOAD; n++) {
+			uint8_t *sector = buffer + n * SECTOR;
+
+			stamps[(first + n * 7) % SLOTS] = ++stamp;
+			le64_store(sector, stamp);
+			le64_store(sector + SECTOR - 8, stamp);
+		}
+		why = churn_slots(SCSI_WRITE_10, first, "a write failed");
+		if (!why)
+			why = churn_verify((uint32_t)random() % SLOTS);
+		if (!why && round % 8 == 0)
+			why = command(0, flush, DATA_NONE, 0, 0);
+		if (round % 4 == 0)
+			print("ROUND %u\n", round);
+	}
+	for (uint32_t n = 0; !why && n < SLOTS / LOAD; n++)
+		why = churn_verify(n * LOAD * 7);
+	return why;
+}
+
 /* Rubbish in the rings of an open channel: the channel may break, and only that. */
 const char *test_wild_ring(void)
 {

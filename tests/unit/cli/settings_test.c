@@ -160,11 +160,11 @@ static void keys_become_members_and_dots_objects(void **state)
 {
 	(void)state;
 	makes("vm set web cpus=4 memory=8G notes=12 tags=a,b start.action=always start.delay=5 "
-	      "limits.cpu_percent=200 --dry-run",
+	      "limits.cpu_percent=200 migration.postcopy=allowed --dry-run",
 	      "PATCH /v1/vms/web\n",
 	      "{\"cpus\": 4, \"memory_mib\": 8192, \"notes\": \"12\", \"tags\": [\"a\", \"b\"],"
 	      " \"start\": {\"action\": \"always\", \"delay\": 5},"
-	      " \"limits\": {\"cpu_percent\": 200}}");
+	      " \"limits\": {\"cpu_percent\": 200}, \"migration\": {\"postcopy\": \"allowed\"}}");
 }
 
 static void an_empty_value_takes_back_to_the_default(void **state)

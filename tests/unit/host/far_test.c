@@ -76,7 +76,7 @@ static void on_done(void *ctx, const struct far_answer *a)
 
 static struct far *begin(const char *script, const char *upgrade, struct seen *s)
 {
-	const struct far_wish wish = {program, &peer, "POST", "/v1/x", NULL, upgrade};
+	const struct far_wish wish = {program, &peer, "POST", "/v1/x", NULL, upgrade, NULL};
 	FILE *file = fopen(program, "we");
 	struct far *far = NULL;
 	struct failure f;
@@ -204,7 +204,7 @@ static void a_call_that_is_cancelled_tells_nothing_any_more(void **state)
 
 static void a_program_that_is_not_there_is_told_at_once(void **state)
 {
-	const struct far_wish wish = {"/nowhere/oya-tls", &peer, "GET", "/", NULL, NULL};
+	const struct far_wish wish = {"/nowhere/oya-tls", &peer, "GET", "/", NULL, NULL, NULL};
 	struct failure f;
 	struct far *far;
 

@@ -163,6 +163,64 @@ static void descriptor_goes_along(void **state)
 	close(fd);
 }
 
+/* In their order, and only with the first byte; the caller has none any more. */
+static void several_descriptors_go_along(void **state)
+{
+	struct set *s = *state;
+	struct link_fds fds = {.count = LINK_FDS_MAX};
+	int pipes[LINK_FDS_MAX], got[LINK_FDS_MAX], pair[2];
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(got))];
+	} control;
+	char text[256], byte;
+	struct iovec iov = {text, sizeof(text)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+
+	assert_asked(s, "{\"verb\":\"watch\"}\n");
+	for (unsigned i = 0; i < LINK_FDS_MAX; i++) {
+		assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+		pipes[i] = pair[0];
+		fds.fd[i] = pair[1];
+	}
+	assert_int_equal(link_hand(s->link, json_pack("{s:s}", "verb", "x"), &fds, on_answer, s),
+			 0);
+	assert_int_equal(fds.count, 0);
+	turn(s);
+	assert_true(recvmsg(s->worker, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0);
+	assert_int_equal(CMSG_FIRSTHDR(&msg)->cmsg_len, CMSG_LEN(sizeof(got)));
+	memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(got));
+	for (unsigned i = 0; i < LINK_FDS_MAX; i++) {
+		byte = (char)i;
+		assert_int_equal(write(got[i], &byte, 1), 1);
+		close(got[i]);
+		assert_int_equal(read(pipes[i], text, 2), 1);
+		assert_int_equal(text[0], byte);
+		assert_int_equal(read(pipes[i], text, 1), 0); /* nobody else has it */
+		close(pipes[i]);
+	}
+}
+
+static void descriptors_of_a_request_that_is_refused_are_closed(void **state)
+{
+	struct set *s = *state;
+	struct link_fds fds = {.count = 1};
+	int pair[2];
+	char byte;
+
+	while (link_request(s->link, json_pack("{s:s}", "verb", "a"), -1, on_answer, s) == 0)
+		;
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	fds.fd[0] = pair[1];
+	assert_int_equal(link_hand(s->link, json_object(), &fds, on_answer, s), -EBUSY);
+	assert_int_equal(fds.count, 0);
+	assert_int_equal(read(pair[0], &byte, 1), 0);
+	close(pair[0]);
+}
+
 static void end_of_the_worker_answers_what_waits(void **state)
 {
 	struct set *s = *state;
@@ -226,6 +284,8 @@ int main(void)
 		TEST(link_watches_and_hands_each_status_on),
 		TEST(answers_come_in_order_with_news_between),
 		TEST(descriptor_goes_along),
+		TEST(several_descriptors_go_along),
+		TEST(descriptors_of_a_request_that_is_refused_are_closed),
 		TEST(end_of_the_worker_answers_what_waits),
 		TEST(line_that_is_no_json_ends_the_link),
 		TEST(answer_to_nothing_ends_the_link),

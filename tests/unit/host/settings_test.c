@@ -62,6 +62,7 @@ static void all_settings_are_read(void **state)
 		       "\"start\": {\"action\": \"always\", \"delay\": 7},"
 		       "\"stop\": {\"action\": \"off\", \"timeout\": 9},"
 		       "\"crash\": {\"action\": \"leave\", \"most\": 2, \"within\": 60},"
+		       "\"migration\": {\"postcopy\": \"allowed\"},"
 		       "\"limits\": {\"cpu_percent\": 150, \"cpu_weight\": 50}}");
 
 	(void)state;
@@ -74,6 +75,10 @@ static void all_settings_are_read(void **state)
 	assert_int_equal(s->crash_within_s, 60);
 	assert_int_equal(s->cpu_percent, 150);
 	assert_int_equal(s->cpu_weight, 50);
+	assert_true(s->postcopy);
+	settings_free(s);
+	s = decode("{" ID ", \"migration\": {\"postcopy\": \"never\"}}");
+	assert_false(s->postcopy);
 	settings_free(s);
 }
 
@@ -93,6 +98,8 @@ static void wrong_settings_are_told(void **state)
 		       "always");
 	assert_refused("{" ID ", \"stop\": {\"timeout\": 0}}",
 		       "'timeout' is 0, allowed are 1 to 86400");
+	assert_refused("{" ID ", \"migration\": {\"postcopy\": \"always\"}}",
+		       "'postcopy' of 'migration' is 'always', allowed are never and allowed");
 	assert_refused("{" ID ", \"tags\": [\"\"]}", "a tag is a text of 1 to 64 bytes");
 	assert_refused("{" ID ", \"disks\": [5]}", "a disk is not an object");
 	assert_refused("{" ID ", \"nics\": [5]}", "a NIC is not an object");

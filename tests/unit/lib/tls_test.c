@@ -154,6 +154,21 @@ static void bytes_go_both_ways_by_tls_1_3(void **state)
 	assert_memory_equal(text, "back", 4);
 }
 
+static void a_pass_is_a_word_and_36_bytes_and_a_feed(void **state)
+{
+	char line[TLS_PASS_LINE_LEN + 1] = TLS_PASS_WORD "6ba7b810-9dad-11d1-80b4-00c04fd430c8\n";
+	char pass[TLS_PASS_LEN + 1] = "";
+
+	(void)state;
+	assert_true(tls_decode_pass(line, pass));
+	assert_string_equal(pass, "6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+	line[0] = 'O';
+	assert_false(tls_decode_pass(line, pass));
+	line[0] = 'o';
+	line[TLS_PASS_LINE_LEN - 1] = ' ';
+	assert_false(tls_decode_pass(line, pass));
+}
+
 /* More than buffers hold, to one that reads it late. */
 static void nothing_is_lost_when_one_side_is_slow(void **state)
 {
@@ -261,6 +276,7 @@ static void both_know_the_same_fingerprint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pass_is_a_word_and_36_bytes_and_a_feed),
 		TEST(bytes_go_both_ways_by_tls_1_3),
 		TEST(nothing_is_lost_when_one_side_is_slow),
 		TEST(the_end_of_one_side_follows_what_it_has_said),

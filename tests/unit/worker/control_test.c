@@ -35,8 +35,8 @@ static int tear_down(void **state)
 
 static json_t *ask(struct stillvm *s, const char *line, enum control_turn *ret_turn)
 {
-	int fd = -1;
-	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, ret_turn);
+	struct descriptors none = {0};
+	json_t *answer = control_answer(&s->vm, line, strlen(line), &none, ret_turn);
 
 	assert_true(json_is_object(answer));
 	return answer;
@@ -285,17 +285,19 @@ static void descriptor_that_is_no_tap_is_refused_and_closed(void **state)
 {
 	struct stillvm *s = *state;
 	enum control_turn turn = CONTROL_STAYS;
-	int pair[2], fd;
+	struct descriptors given = {.count = 2};
+	int pair[2];
 	char byte;
 	json_t *answer;
 
 	assert_int_equal(pipe(pair), 0);
-	fd = pair[1];
-	answer = control_answer(&s->vm, "{\"verb\": \"nic-add\"}", 19, &fd, &turn);
+	given.fd[0] = dup(pair[1]); /* of several the last one counts, and none is left open */
+	given.fd[1] = pair[1];
+	answer = control_answer(&s->vm, "{\"verb\": \"nic-add\"}", 19, &given, &turn);
 	assert_string_equal(json_string_value(json_object_get(answer, "error")),
 			    "the descriptor is no tap device that was opened with IFF_TAP and "
 			    "IFF_NO_PI");
-	assert_int_equal(fd, -1);
+	assert_int_equal(given.count, 0);
 	assert_int_equal(read(pair[0], &byte, 1), 0);
 	close(pair[0]);
 	json_decref(answer);

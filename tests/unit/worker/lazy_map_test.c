@@ -104,6 +104,27 @@ static void a_map_without_memory_is_none(void **state)
 	assert_true(failheap_sweep(without_memory, NULL) >= 3);
 }
 
+static void pages_that_are_expected_are_missing_and_counted_once(void **state)
+{
+	uint64_t bits[2] = {UINT64_C(1) << 63, 1};
+	struct memory_piece p;
+	struct lazy_map map;
+
+	(void)state;
+	assert_int_equal(lazy_map_init(&map, 256 * P), 0);
+	lazy_map_put(&map, 0, 256 * P);
+	assert_int_equal(lazy_map_expect(&map, 64 * P, bits, 128), 0);
+	assert_int_equal(lazy_map_expect(&map, 64 * P, bits, 64), 0);
+	assert_true(map.total == 2 * P);
+	p = lazy_map_absent(&map, 0, 256 * P);
+	assert_true(p.begin == 127 * P && p.end == 129 * P);
+	assert_int_equal(lazy_map_expect(&map, P, bits, 64), -EINVAL);
+	assert_int_equal(lazy_map_expect(&map, 192 * P, bits, 128), -EINVAL);
+	assert_int_equal(lazy_map_expect(&map, 0, bits, 63), -EINVAL);
+	assert_int_equal(lazy_map_expect(&map, UINT64_MAX & ~(64 * P - 1), bits, 64), -EINVAL);
+	lazy_map_done(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +132,7 @@ int main(void)
 		cmocka_unit_test(runs_that_overlap_or_lie_outside_are_refused),
 		cmocka_unit_test(pages_that_are_missing_are_told_in_one_piece),
 		cmocka_unit_test(a_map_without_memory_is_none),
+		cmocka_unit_test(pages_that_are_expected_are_missing_and_counted_once),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -88,10 +88,10 @@ static int image(off_t bytes, int flags)
 static json_t *ask(struct stillvm *s, const char *line, int fd)
 {
 	enum control_turn turn;
-	json_t *answer = control_answer(&s->vm, line, strlen(line), &fd, &turn);
+	struct descriptors given = {.count = fd >= 0, .fd = {fd}};
+	json_t *answer = control_answer(&s->vm, line, strlen(line), &given, &turn);
 
-	if (fd >= 0)
-		close(fd);
+	descriptors_close(&given);
 	return answer;
 }
 
