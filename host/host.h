@@ -35,7 +35,7 @@ struct host {
 	const char *importer; /* path of oya-import */
 	struct list intakes;
 	uint64_t intake_last;
-	struct ending *ending; /* the host ends; or NULL */
+	struct ending *ending;   /* the host ends; or NULL */
 	struct cluster *cluster; /* NULL: it does not listen, and can be in none */
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */

@@ -635,8 +635,8 @@ json_t *vm_show(const struct vm *vm)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:O, s:O?, s:O?}", "name", vm->name,
 			 "uuid", vm->uuid, "state", vm_life_label(vm), "problem", vm->problem,
-			 "clustered", vm->clustered, "version", (json_int_t)vm->version, "settings", vm->settings->root, "status",
-			 vm->status, "guest", vm->guest);
+			 "clustered", vm->clustered, "version", (json_int_t)vm->version, "settings",
+			 vm->settings->root, "status", vm->status, "guest", vm->guest);
 }
 
 json_t *vm_show_short(const struct vm *vm)
