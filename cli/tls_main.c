@@ -214,6 +214,7 @@ static bool take_identity(gnutls_certificate_credentials_t credentials, const ch
 	if (r < 0)
 		say("failed", gnutls_strerror(r));
 	return r >= 0;
+}
 
 /* Takes the way of a connection to a host: first the pass, which fits into any socket's buffer. */
 static int go_there(struct tls_pump *p, char **argument)

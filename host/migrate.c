@@ -146,14 +146,16 @@ static void on_undone(void *ctx, const struct far_answer *a)
 static void call(struct migration *m, const char *method, const char *target, const json_t *body,
 		 const char *upgrade, far_done_fn *done)
 {
-	const struct far_wish wish = {.helper = m->host->connector,
-				      .peer = &m->peer,
-				      .method = method,
-				      .target = target,
-				      .body = body,
-				      .upgrade = upgrade,
-				      .pass = upgrade && m->pass[0] ? m->pass : NULL};
+	struct far_wish wish = {.helper = m->host->connector,
+				.peer = &m->peer,
+				.method = method,
+				.target = target,
+				.body = body,
+				.upgrade = upgrade};
 
+	/* Who a member of the cluster is its daemon sees by its certificate, so TLS is there. */
+	if (upgrade && m->pass[0] && !m->peer.identity)
+		wish.pass = m->pass;
 	m->r = far_start(m->host->event, &wish, done, m, &m->far, &m->f);
 }
 

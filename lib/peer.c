@@ -95,7 +95,7 @@ bool peer_token_allowed(const char *text)
 int peer_start(const char *helper, const struct peer *peer, const char *pass, int plain, int words,
 	       pid_t *ret_pid, struct failure *f)
 {
-	const char *const arguments[] = {peer->address,	    peer->port,	    peer->fingerprint,
+	const char *const arguments[] = {peer->address,    peer->port,     peer->fingerprint,
 					 pass ? pass : "", peer->identity, NULL};
 	/* Of its own session: a stream that was handed on outlives who began it. */
 	const struct process_wish wish = {.program = helper,
