@@ -112,7 +112,9 @@ static int look_at_lease(struct clustering *c)
 		return 0;
 	if (r == 0)
 		r = lease_read(&file, &now, &c->f);
-	if (r == 0 && lease_is_others(&now, &c->host->uuid)) {
+	/* Our own offer is taken back as it is taken: no worker of ours lives. */
+	if (r == 0 && lease_is_others(&now, &c->host->uuid) &&
+	    !guid_equal(&now.owner, &c->host->uuid)) {
 		c->force = now.epoch;
 		c->owner = now.owner;
 	}
@@ -537,7 +539,7 @@ void clustered_put_away(const struct host *h, const char *name, const struct gui
 	if (r == 0)
 		r = in_folder(folder, LEASE_FILE, path, &f);
 	if (r == 0)
-		r = vm_lease_give_back(path, uuid, &h->uuid, &f);
+		r = vm_lease_give_back(path, uuid, &h->uuid, true, &f);
 	if (r == 0)
 		r = store_remove(vms, name, &f);
 	if (r < 0)

@@ -185,8 +185,9 @@ enum lease_side { LEASE_NOT_KNOWN, LEASE_HERE, LEASE_THERE, LEASE_NOBODYS };
 enum lease_side vm_lease_side(const char *folder, const struct guid *vm, const struct guid *me,
 			      struct failure *f);
 /* On a thread of the pool, or as the daemon starts, when no worker of this host's lives: free, if
- * it is this host's. 0, also without a lease; or -errno and the sentence. */
-int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me,
+ * it is this host's, and with `offers` also if it is one of its offers, which nobody can take then.
+ * 0, also without a lease; or -errno and the sentence. */
+int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me, bool offers,
 		       struct failure *f);
 /* On a thread of the pool: of a VM that is deleted. 0, or -errno and the sentence when another host
  * has it. */

@@ -135,7 +135,7 @@ int vm_lease_take(struct vm *vm, struct failure *f)
 /* ---- freed ---- */
 
 /* Whatever the epoch: no worker of this host's lives. What is offered may be taken any time. */
-int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me,
+int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me, bool offers,
 		       struct failure *f)
 {
 	struct lease_file file = {.fd = -1, .vm = *vm, .name = path};
@@ -144,6 +144,13 @@ int vm_lease_give_back(const char *path, const struct guid *vm, const struct gui
 
 	if (r == 0)
 		r = lease_read(&file, &now, f);
+	if (r == 0 && offers && now.state == LEASE_OFFERED && guid_equal(&now.owner, me)) {
+		r = lease_take_back(&file, me, now.epoch, &now.epoch, f);
+		if (r == 0)
+			now.state = LEASE_HELD;
+		else if (r == -ESTALE) /* it was taken at last */
+			r = 0;
+	}
 	if (r == 0 && now.state == LEASE_HELD && guid_equal(&now.owner, me))
 		r = lease_free(&file, me, now.epoch, f);
 	lease_close(&file);
@@ -154,7 +161,7 @@ static void give_free(struct pool_work *w)
 {
 	struct leasing *l = CONTAINER_OF(w, struct leasing, work);
 
-	if (vm_lease_give_back(l->path, &l->uuid, &l->me, &l->f) < 0)
+	if (vm_lease_give_back(l->path, &l->uuid, &l->me, false, &l->f) < 0)
 		log_line(
 			LOG_LEVEL_WARNING,
 			"the lease of the VM '%s' is not freed, and no other host can start it: %s",

@@ -9,8 +9,8 @@
  * What is pessimistic: a host that stood still goes on with what it was amid, and believes its old
  * view for a while; fencing and views take random times; two views may overlap.
  *
- * Rooms: cluster_sim_engine.c decides, cluster_sim_hosts.c carries out, cluster_sim_test.c makes the
- * faults and judges.
+ * Rooms: cluster_sim_engine.c decides, cluster_sim_hosts.c carries out, cluster_sim_test.c makes
+ * the faults and judges.
  */
 #ifndef OYA_TESTS_SIM_CLUSTER_SIM_H
 #define OYA_TESTS_SIM_CLUSTER_SIM_H
@@ -40,15 +40,15 @@ struct book {
 
 enum step {
 	IDLE,
-	START_READ,   /* the lease, and the engine is asked */
-	START_TAKE,   /* the lease */
+	START_READ, /* the lease, and the engine is asked */
+	START_TAKE, /* the lease */
 	START_WORKER,
 	STOP_WORKER,
-	STOP_FREE,    /* the lease */
-	MOVE_OFFER,   /* source: the guest stands still from here on */
-	MOVE_RUN,     /* source: the word is sent */
-	MOVE_WAIT,    /* source: for the answer; the lease decides */
-	MOVE_TAKE,    /* target */
+	STOP_FREE,  /* the lease */
+	MOVE_OFFER, /* source: the guest stands still from here on */
+	MOVE_RUN,   /* source: the word is sent */
+	MOVE_WAIT,  /* source: for the answer; the lease decides */
+	MOVE_TAKE,  /* target */
 };
 
 /* One process of a VM on one host, and what is under way with it. */
@@ -69,6 +69,7 @@ struct sim_host {
 	hosts_t deaf;                /* to these */
 	bool cut;                    /* from the disks, by a reservation */
 	bool fenced;                 /* and does not know it yet */
+	bool fresh;                  /* has booted, and was not let in since */
 	hosts_t view, next;
 	uint64_t next_ms; /* when it will believe `next`; 0: there is none */
 	bool seen_all;    /* since it booted */
@@ -95,9 +96,9 @@ struct sim {
 
 uint32_t sim_draw(struct sim *s, uint32_t below);
 _Noreturn void sim_failed(const struct sim *s, const char *what, int line);
-#define SIM_MUST(s, condition) \
-	do { \
-		if (!(condition)) \
+#define SIM_MUST(s, condition)                                 \
+	do {                                                   \
+		if (!(condition))                              \
 			sim_failed((s), #condition, __LINE__); \
 	} while (0)
 

@@ -183,15 +183,15 @@ static bool fences(struct sim *s, unsigned host)
 
 /* ---- who comes ---- */
 
-/* A host that has just booted is allowed to the disks again. One that was fenced and lives finds out
- * by itself, not by being let in. */
+/* A host that has just booted is allowed to the disks again. One that was fenced and lives finds
+ * out by itself, not by being let in. */
 static void let_in(struct sim *s, unsigned host, unsigned who)
 {
 	struct sim_host *h = &s->host[host], *other = &s->host[who];
 
 	if (!sim_lives(s, who) || other->view != h->view || other->fenced)
 		return;
-	other->cut = false;
+	other->cut = other->fresh = false;
 	h->book.host[who] = ONLINE;
 	write_down(s, host);
 }
@@ -239,7 +239,8 @@ static void place(struct sim *s, unsigned host, unsigned vm)
 	if (!decides_on(s, h, vm))
 		return;
 	for (unsigned i = 0; i < s->hosts; i++) {
-		if (h->book.host[i] == ONLINE && busy(&s->host[i].worker[vm])) {
+		/* Who is cut off writes nothing, and is about to find out. */
+		if (h->book.host[i] == ONLINE && !s->host[i].cut && busy(&s->host[i].worker[vm])) {
 			from = i;
 			running++;
 		}
@@ -284,7 +285,9 @@ void sim_engine_tick(struct sim *s, unsigned host)
 		return;
 	silent = fences(s, host);
 	for (unsigned i = 0; i < s->hosts; i++) {
-		if (h->view >> i & 1 && h->book.host[i] != ONLINE && h->book.host[i] != UNCLEAN)
+		/* That a host has booted is always seen, however short it was away. */
+		if (h->view >> i & 1 && h->book.host[i] != UNCLEAN &&
+		    (h->book.host[i] != ONLINE || s->host[i].fresh))
 			let_in(s, host, i);
 	}
 	for (unsigned vm = 0; !silent && vm < VMS; vm++)

@@ -36,7 +36,7 @@ void sim_boot(struct sim *s, unsigned host)
 	bool cut = h->cut;
 
 	memset(h, 0, sizeof(*h));
-	h->power = true;
+	h->power = h->fresh = true;
 	h->boots_ms = s->now_ms + BOOT_MS + sim_draw(s, BOOT_MS);
 	h->deaf = deaf;
 	h->cut = cut;
@@ -84,7 +84,7 @@ static void start_read(struct sim *s, unsigned host, unsigned vm)
 			.unclean = h->book.host[owner] != CLEAN,
 		};
 
-		if (crm_judge(&view, "it", &f) < 0) {
+		if (crm_judge(&view, &f) < 0) {
 			s->count.refused++;
 			w->step = IDLE;
 			return;
