@@ -109,7 +109,8 @@ json_t *control_status(const struct vm *vm)
 		(int)vm->config->cpus, "memory_bytes", (json_int_t)vm->config->memory_bytes,
 		"console", pty ? json_string(pty) : json_null(), "restored", vm->restored,
 		"restoring", lazy_status(&vm->lazy), "save", save_status(vm), "migrate",
-		migrate_status(vm), "mirror", mirror_status(vm), "connections", (int)DESCRIPTORS_MAX);
+		migrate_status(vm), "mirror", mirror_status(vm), "connections",
+		(int)DESCRIPTORS_MAX);
 }
 
 static int verb_status(struct request *r, json_t **ret_result, struct failure *f)

@@ -152,5 +152,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(which_side_has_failed_is_told, set_up, tear_down),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
