@@ -26,7 +26,7 @@ struct tls_server {
 	struct list sessions;
 	unsigned count;
 	struct log_limit log;
-	bool asks; /* every client for a certificate, whoever has signed it */
+	bool asks;           /* every client for a certificate, whoever has signed it */
 	tls_carry_fn *carry; /* or NULL */
 	void *carry_ctx;
 };
