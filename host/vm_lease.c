@@ -139,7 +139,7 @@ int vm_lease_give_back(const char *path, const struct guid *vm, const struct gui
 		       struct failure *f)
 {
 	struct lease_file file = {.fd = -1, .vm = *vm, .name = path};
-	struct lease now;
+	struct lease now = {.state = LEASE_FREE};
 	int r = lease_open(&file, false, f);
 
 	if (r == 0)

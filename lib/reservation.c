@@ -254,7 +254,7 @@ int reservation_check(struct reservation_unit *unit, uint64_t own, struct failur
 int reservation_lend(struct reservation_unit *unit, uint64_t own, struct failure *f)
 {
 	for (unsigned i = 0; i < LENDS_MAX; i++) {
-		struct reservation_keys before, after;
+		struct reservation_keys before = {0}, after = {0};
 		struct reservation_held held;
 		int r = reservation_look(unit, &before, &held, f);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Hosts, VMs and a cluster's engine in virtual time, for histories of faults. The engine is a model
- * of what Corosync and Pacemaker promise: each host has a view of who is there, which is late and
- * may be false; the lowest host of a view that has a quorum decides; nothing starts while a host of
- * its is silent and has not been fenced. Leases, and the judgement whether the lease of another
- * host may be taken, are the real ones.
+ * of what Corosync and Pacemaker promise: each host has a view of who is there, which all who are
+ * in it take at once, and which is late and may be false for who is cut off or stands still; the
+ * lowest host of a view that has a quorum decides; nothing starts while a host of its is silent and
+ * has not been fenced. Leases, and the judgement whether the lease of another host may be taken,
+ * are the real ones.
  *
  * What is pessimistic: a host that stood still goes on with what it was amid, and believes its old
- * view for a while; fencing and views take random times; two views may overlap.
+ * view for a while; fencing and views take random times; what is written of hosts is forgotten at a
+ * boot.
  *
  * Rooms: cluster_sim_engine.c decides, cluster_sim_hosts.c carries out, cluster_sim_test.c makes
  * the faults and judges.
@@ -72,6 +74,7 @@ struct sim_host {
 	bool fresh;                  /* has booted, and was not let in since */
 	hosts_t view, next;
 	uint64_t next_ms; /* when it will believe `next`; 0: there is none */
+	hosts_t lost;     /* were online in its view, and have not been fenced or come back since */
 	bool seen_all;    /* since it booted */
 	struct book book;
 	int fences; /* which host, or NONE */

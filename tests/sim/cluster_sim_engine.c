@@ -53,6 +53,25 @@ static hosts_t group_of(const struct sim *s, unsigned host)
 	return 1u << host;
 }
 
+/* A ring is formed by all who are in it, at once. */
+static void agree(struct sim *s, hosts_t group)
+{
+	for (unsigned i = 0; i < s->hosts; i++) {
+		struct sim_host *h = &s->host[i];
+
+		if (!(group >> i & 1))
+			continue;
+		for (unsigned j = 0; j < s->hosts; j++) {
+			if (h->view >> j & 1 && h->book.host[j] == ONLINE)
+				h->lost |= 1u << j;
+		}
+		h->lost &= ~group;
+		h->view = group;
+		h->next_ms = 0;
+		h->seen_all |= group == all(s);
+	}
+}
+
 void sim_views(struct sim *s)
 {
 	for (unsigned i = 0; i < s->hosts; i++) {
@@ -68,10 +87,8 @@ void sim_views(struct sim *s)
 			h->next = group;
 			h->next_ms = s->now_ms + DETECT_MS + sim_draw(s, DETECT_MS / 2);
 		} else if (s->now_ms >= h->next_ms) {
-			h->view = group;
-			h->next_ms = 0;
+			agree(s, group);
 		}
-		h->seen_all |= h->view == all(s);
 	}
 }
 
@@ -135,6 +152,10 @@ static void end_fencing(struct sim *s, unsigned host)
 		return;
 	}
 	cut_off(s, victim);
+	for (unsigned i = 0; i < s->hosts; i++) {
+		if (h->view >> i & 1)
+			s->host[i].lost &= ~(1u << victim);
+	}
 	h->book.host[victim] = CLEAN;
 	write_down(s, host);
 }
@@ -152,18 +173,34 @@ static int any_of(struct sim *s, hosts_t hosts)
 	}
 }
 
+/* Whoever of the view has seen a host go knows that it is silent, whatever the newest book says. */
+static hosts_t lost(const struct sim *s, unsigned host)
+{
+	const struct sim_host *h = &s->host[host];
+	hosts_t all_lost = 0;
+
+	for (unsigned i = 0; i < s->hosts; i++) {
+		if (h->view >> i & 1 && sim_lives(s, i) && s->host[i].view == h->view)
+			all_lost |= s->host[i].lost;
+	}
+	return all_lost;
+}
+
 /* True: a host of the cluster is not known to be off or here. */
 static bool fences(struct sim *s, unsigned host)
 {
 	struct sim_host *h = &s->host[host];
+	unsigned first = sim_draw(s, s->hosts);
 	bool silent = false;
 
 	if (h->fences != NONE && s->now_ms >= h->fences_ms)
 		end_fencing(s, host);
-	for (unsigned i = 0; i < s->hosts; i++) {
+	for (unsigned n = 0; n < s->hosts; n++) {
+		unsigned i = (first + n) % s->hosts;
+
 		/* At the cluster's first start nobody knows what others do. */
-		if (!(h->view >> i & 1) &&
-		    (h->book.host[i] == ONLINE || h->book.host[i] == ABSENT)) {
+		if (!(h->view >> i & 1) && h->book.host[i] != UNCLEAN &&
+		    (h->book.host[i] != CLEAN || lost(s, host) >> i & 1)) {
 			h->book.host[i] = UNCLEAN;
 			write_down(s, host);
 		}
@@ -283,6 +320,8 @@ void sim_engine_tick(struct sim *s, unsigned host)
 	read_up(s, host);
 	if (h->view & ((1u << host) - 1)) /* another one decides */
 		return;
+	if (h->book.host[host] == UNCLEAN) /* not who decides */
+		h->book.host[host] = CLEAN;
 	silent = fences(s, host);
 	for (unsigned i = 0; i < s->hosts; i++) {
 		/* That a host has booted is always seen, however short it was away. */

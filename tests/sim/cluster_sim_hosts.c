@@ -32,12 +32,14 @@ void sim_guid(unsigned host, struct guid *ret)
 void sim_boot(struct sim *s, unsigned host)
 {
 	struct sim_host *h = &s->host[host];
+	uint64_t version = h->book.version;
 	hosts_t deaf = h->deaf;
 	bool cut = h->cut;
 
 	memset(h, 0, sizeof(*h));
 	h->power = h->fresh = true;
 	h->boots_ms = s->now_ms + BOOT_MS + sim_draw(s, BOOT_MS);
+	h->book.version = version;
 	h->deaf = deaf;
 	h->cut = cut;
 	h->view = 1u << host;

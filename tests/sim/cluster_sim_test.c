@@ -193,7 +193,7 @@ static void history(struct sim *s, uint64_t number)
 	uint64_t end;
 
 	s->history = number;
-	s->random = (s->seed + number) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	s->random = (s->seed * UINT64_C(1000003) + number) * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	make(s);
 	/* All come up, or not. */
 	for (end = s->now_ms + (sim_draw(s, 4) ? 30000 : 0); s->now_ms < end;)
