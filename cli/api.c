@@ -101,7 +101,7 @@ static void tell(const struct api *api, const struct ask *ask)
 	fflush(api->told);
 }
 
-static int send_request(const struct api *api, struct ask *ask, struct http_wire *w,
+static int send_request(const struct api *api, struct ask *ask, struct wire *w,
 			struct failure *f)
 {
 	pid_t helper;
@@ -109,7 +109,7 @@ static int send_request(const struct api *api, struct ask *ask, struct http_wire
 
 	w->fd = -1;
 	if (!api->host) {
-		r = http_open(w, api->socket, ask);
+		r = wire_open(w, api->socket, ask);
 		return r < 0 ? no_connection(api, r, f) : 0;
 	}
 	r = remote_connect(api->host, &fd, &helper, f);
@@ -117,32 +117,32 @@ static int send_request(const struct api *api, struct ask *ask, struct http_wire
 		return r;
 	if (api->host->token[0])
 		ask->token = api->host->token;
-	r = http_send(w, fd, helper, ask);
+	r = wire_send(w, fd, helper, ask);
 	return r < 0 ? no_answer(api, r, f) : 0;
 }
 
 /* 0 and a head; or the sentence. */
-static int send_and_wait(const struct api *api, struct ask *ask, struct http_wire *w,
+static int send_and_wait(const struct api *api, struct ask *ask, struct wire *w,
 			 struct ask_head *ret_head, struct failure *f)
 {
 	int r = send_request(api, ask, w, f);
 
 	if (r < 0)
 		return r;
-	r = http_read_head(w, ret_head);
+	r = wire_read_head(w, ret_head);
 	if (r == 0)
 		return 0;
-	http_close(w);
+	wire_close(w);
 	return no_answer(api, r, f);
 }
 
 /* The body of an answer as JSON; NULL in *ret_body: there is none. */
-static int read_json(const struct api *api, struct http_wire *w, const struct ask_head *head,
+static int read_json(const struct api *api, struct wire *w, const struct ask_head *head,
 		     json_t **ret_body, struct failure *f)
 {
 	char *text;
 	size_t len;
-	int r = http_read_body(w, head, ANSWER_MAX, &text, &len);
+	int r = wire_read_body(w, head, ANSWER_MAX, &text, &len);
 
 	if (r < 0)
 		return no_answer(api, r, f);
@@ -153,7 +153,7 @@ static int read_json(const struct api *api, struct http_wire *w, const struct as
 }
 
 /* Takes an answer that is not what was asked for. */
-static int read_refusal(const struct api *api, struct http_wire *w, const struct ask_head *head,
+static int read_refusal(const struct api *api, struct wire *w, const struct ask_head *head,
 			const char *absent, struct failure *f)
 {
 	json_t *problem = NULL;
@@ -182,7 +182,7 @@ int api_call(const struct api *api, const struct api_request *request,
 	};
 	struct api_answer answer = {0};
 	struct ask_head head;
-	struct http_wire w;
+	struct wire w;
 	int r = 0;
 
 	if (request->body && !body)
@@ -201,7 +201,7 @@ int api_call(const struct api *api, const struct api_request *request,
 			r = head.status >= 200 && head.status < 300
 				    ? read_json(api, &w, &head, &answer.body, f)
 				    : read_refusal(api, &w, &head, request->absent, f);
-			http_close(&w);
+			wire_close(&w);
 		}
 	}
 	free(shown);
@@ -212,7 +212,7 @@ int api_call(const struct api *api, const struct api_request *request,
 }
 
 int api_upgrade(const struct api *api, const char *target, const char *protocol,
-		struct http_wire *w, struct failure *f)
+		struct wire *w, struct failure *f)
 {
 	struct ask ask = {.method = "GET", .target = target, .upgrade = protocol};
 	struct ask_head head;
@@ -226,7 +226,7 @@ int api_upgrade(const struct api *api, const char *target, const char *protocol,
 	if (r < 0 || head.status == 101)
 		return r;
 	r = read_refusal(api, w, &head, "'oya vm list' shows those that there are", f);
-	http_close(w);
+	wire_close(w);
 	return r;
 }
 
@@ -251,6 +251,6 @@ int api_listen(const struct api *api, const char *after, struct api_events *e, s
 	if (r < 0 || head.status == 200)
 		return r;
 	r = read_refusal(api, &e->wire, &head, NULL, f);
-	http_close(&e->wire);
+	wire_close(&e->wire);
 	return r;
 }

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "cli/http.h"
+#include "lib/wire.h"
 #include "lib/fail.h"
 
 #define API_SOCKET "/run/oya/api"
@@ -46,7 +46,7 @@ int api_call(const struct api *api, const struct api_request *request,
 /* Makes a connection a stream of bytes. 0: *w is open, with bytes in it that came already; its fd
  * is -1 in a dry run. */
 int api_upgrade(const struct api *api, const char *target, const char *protocol,
-		struct http_wire *w, struct failure *f);
+		struct wire *w, struct failure *f);
 
 /* ---- events ---- */
 
@@ -55,7 +55,7 @@ struct api_event {
 };
 
 struct api_events {
-	struct http_wire wire;
+	struct wire wire;
 	char *text; /* that has come */
 	size_t at, len, room;
 	char id[ASK_VALUE_MAX], type[ASK_VALUE_MAX];

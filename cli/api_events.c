@@ -84,7 +84,7 @@ static int read_more(struct api_events *e)
 		e->text = more;
 		e->room += ROOM;
 	}
-	n = http_read(&e->wire, e->text + e->len, e->room - e->len);
+	n = wire_read(&e->wire, e->text + e->len, e->room - e->len);
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	e->len += (size_t)n;
@@ -117,7 +117,7 @@ int api_next_event(struct api_events *e, int timeout_ms, struct api_event *ret_e
 
 void api_events_done(struct api_events *e)
 {
-	http_close(&e->wire);
+	wire_close(&e->wire);
 	free(e->text);
 	e->text = NULL;
 }

@@ -15,7 +15,7 @@
 struct console {
 	struct command_call *c;
 	struct terminal terminal;
-	struct http_wire wire;
+	struct wire wire;
 	bool left;
 };
 
@@ -77,7 +77,7 @@ static const struct terminal_key keys[] = {
 
 static void carry(struct console *x)
 {
-	struct http_wire *w = &x->wire;
+	struct wire *w = &x->wire;
 	sigset_t before;
 	int stop = terminal_take_signals(&before);
 
@@ -117,7 +117,7 @@ void console_open(struct command_call *c)
 		command_fail(c, &f);
 	} else if (x->wire.fd >= 0) {
 		carry(x);
-		http_close(&x->wire);
+		wire_close(&x->wire);
 		if (!x->left)
 			fprintf(c->err,
 				"\noya: the console of the VM '%s' has ended; 'oya vm show %s' "

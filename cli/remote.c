@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef OYA_LIBEXEC
@@ -49,14 +47,6 @@ static void read_words(int fd, char text[PEER_WORDS_MAX])
 		len++;
 	}
 	text[len] = '\0';
-}
-
-void remote_close(int fd, pid_t helper)
-{
-	close(fd);
-	kill(helper, SIGKILL);
-	while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
-		;
 }
 
 static int start(const struct peer *host, int *ret_fd, pid_t *ret_helper,
@@ -126,7 +116,7 @@ int remote_look(const struct peer *host, char ret_fingerprint[PEER_FINGERPRINT_L
 	r = start(&stranger, &fd, &helper, words, f);
 	if (r < 0)
 		return r;
-	remote_close(fd, helper);
+	peer_close(fd, helper);
 	if (peer_decode_new(words, ret_fingerprint))
 		return 0;
 	return peer_decode_words(host, words, f);
@@ -154,6 +144,6 @@ int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct fai
 		return r;
 	r = peer_decode_words(host, words, f);
 	if (r < 0)
-		remote_close(*ret_fd, *ret_helper);
+		peer_close(*ret_fd, *ret_helper);
 	return r;
 }

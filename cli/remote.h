@@ -18,9 +18,8 @@
 int remote_trust(struct peer *host, struct failure *f);
 
 /* Connects, and asks the person at the terminal when the host is new. 0 with a stream socket and
- * the process behind it, for remote_close(); or -errno and the sentence. */
+ * the process behind it, for peer_close(); or -errno and the sentence. */
 int remote_connect(struct peer *host, int *ret_fd, pid_t *ret_helper, struct failure *f);
-void remote_close(int fd, pid_t helper);
 
 /* Only looks at its certificate. */
 int remote_look(const struct peer *host, char ret_fingerprint[PEER_FINGERPRINT_LEN + 1],

@@ -93,6 +93,8 @@ void api_start_vm(struct http_request *r, void *owner);
 void api_stop_vm(struct http_request *r, void *owner);
 void api_save_vm(struct http_request *r, void *owner);
 void api_discard_state(struct http_request *r, void *owner);
+void api_start_clustered(struct http_request *r, void *owner);
+void api_stop_clustered(struct http_request *r, void *owner);
 void api_migrate_vm(struct http_request *r, void *owner);
 void api_take_vm(struct http_request *r, void *owner);
 void api_stream_vm(struct http_request *r, void *owner);

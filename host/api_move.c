@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "host/api.h"
+#include "host/clustered.h"
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "lib/fields.h"
@@ -57,7 +58,9 @@ void api_migrate_vm(struct http_request *r, void *owner)
 
 	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
 		return;
-	code = take_wish(r->body, &wish, &f);
+	code = clustered_refuse(vm, "move", &f);
+	if (code == 0)
+		code = take_wish(r->body, &wish, &f);
 	if (code == 0)
 		code = migrate_start(vm, &wish, &job, &f);
 	explicit_bzero(&wish, sizeof(wish));

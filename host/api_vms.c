@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "host/api.h"
+#include "host/clustered.h"
 #include "host/edit.h"
 #include "host/images.h"
 #include "host/incoming.h"
@@ -215,7 +216,9 @@ void api_start_vm(struct http_request *r, void *owner)
 
 	if (!vm)
 		return;
-	code = vm_start(vm, &f);
+	code = clustered_refuse(vm, "start", &f);
+	if (code == 0)
+		code = vm_start(vm, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 	else

@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "host/check.h"
+#include "host/clustered.h"
 #include "host/host.h"
 #include "host/images.h"
 #include "host/network.h"
@@ -406,6 +407,8 @@ int edit_remove(struct vm *vm, bool with_disks, edit_done_fn *fn, void *ctx, str
 {
 	int r = check_free(vm, f);
 
+	if (r == 0)
+		r = clustered_refuse(vm, "delete", f);
 	if (r == 0 && vm->life != VM_OFF)
 		return fail(f, -EBUSY, "cannot delete the VM '%s': it is %s; %s", vm->name,
 			    vm_life_label(vm), way_off(vm));

@@ -16,11 +16,13 @@
 #define US_PER_S UINT64_C(1000000)
 #define TICK_US US_PER_S
 #define WORKER_US (60 * US_PER_S) /* for a worker, once it was told to end */
-#define REASON "the host is going down"
 
 struct ending {
 	struct host *host;
-	struct job *job; /* NULL: told already */
+	struct job *job;  /* NULL: told already, or of one VM */
+	vm_done_fn *done; /* of one VM; or NULL */
+	void *ctx;
+	const char *reason; /* that guests are told */
 	sd_event_source *timer;
 	struct list parts;
 	unsigned all, open; /* VMs; those that are waited for */
@@ -66,6 +68,10 @@ static void put_part(struct part *p)
 static void finish(struct ending *e)
 {
 	e->timer = sd_event_source_disable_unref(e->timer);
+	if (e->done) {
+		e->done(e->ctx, e->problem[0] ? e->problem : NULL);
+		return;
+	}
 	e->host->ending = NULL;
 	if (!e->problem[0])
 		log_line(LOG_LEVEL_INFO, "all VMs are off");
@@ -82,7 +88,8 @@ static void close_part(struct part *p)
 		return;
 	p->vm = NULL;
 	e->open--;
-	job_progress(e->host, e->job, 100 * (e->all - e->open) / e->all);
+	if (e->job)
+		job_progress(e->host, e->job, 100 * (e->all - e->open) / e->all);
 	if (!e->open)
 		finish(e);
 }
@@ -91,7 +98,9 @@ static void on_off(void *ctx, const char *sentence)
 {
 	struct part *p = ctx;
 
-	(void)sentence; /* it is off, or no longer here */
+	/* It is off; or no longer here, which for the host's end is as good. */
+	if (sentence && p->ending->done)
+		snprintf(p->ending->problem, sizeof(p->ending->problem), "%s", sentence);
 	close_part(p);
 	put_part(p);
 }
@@ -134,7 +143,7 @@ static void ask(struct part *p)
 		return;
 	p->holds++;
 	p->asking = true;
-	if (vm_shutdown(vm, false, REASON, on_answer, p, &f) == 0)
+	if (vm_shutdown(vm, false, p->ending->reason, on_answer, p, &f) == 0)
 		return;
 	p->asking = false;
 	p->holds--;
@@ -217,7 +226,7 @@ static int add_part(struct ending *e, struct vm *vm)
 	e->held++;
 	e->all++;
 	e->open++;
-	if (vm->life != VM_INCOMING)
+	if (vm->life != VM_INCOMING && !e->done)
 		vm_host_ends(vm);
 	if (vm_wait(vm, VM_OFF, on_off, p) == 0)
 		return 0;
@@ -240,16 +249,40 @@ static int add_parts(struct ending *e)
 	return r;
 }
 
+/* Nothing ends before all have begun. NULL: no memory. */
+static struct ending *ending_new(struct host *h)
+{
+	struct ending *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->host = h;
+	e->held = e->open = 1;
+	list_init(&e->parts);
+	return e;
+}
+
+/* All that is to be stopped is known. */
+static void run(struct ending *e)
+{
+	if (sd_event_add_time_relative(e->host->event, &e->timer, CLOCK_MONOTONIC, TICK_US, 0,
+				       on_tick, e) < 0)
+		snprintf(e->problem, sizeof(e->problem), "memory was short: not all were stopped");
+	step_all(e);
+	if (!--e->open)
+		finish(e);
+	put_ending(e);
+}
+
 int ending_start(struct host *h, struct job **ret_job, struct failure *f)
 {
 	struct ending *e = h->ending;
-	int r;
 
 	if (e) {
 		*ret_job = e->job;
 		return 0;
 	}
-	e = calloc(1, sizeof(*e));
+	e = ending_new(h);
 	if (e)
 		e->job = job_new(h, "stop-vms", "");
 	if (!e || !e->job) {
@@ -257,19 +290,26 @@ int ending_start(struct host *h, struct job **ret_job, struct failure *f)
 		return fail(f, -ENOMEM, "cannot stop the VMs of this host: out of memory");
 	}
 	*ret_job = e->job;
-	e->host = h;
-	e->held = 1;
-	list_init(&e->parts);
+	e->reason = "the host is going down";
 	h->ending = e;
-	e->open = 1; /* nothing ends before all have begun */
-	r = sd_event_add_time_relative(h->event, &e->timer, CLOCK_MONOTONIC, TICK_US, 0, on_tick,
-				       e);
-	if (r < 0 || add_parts(e) < 0)
+	if (add_parts(e) < 0)
 		snprintf(e->problem, sizeof(e->problem), "memory was short: not all were stopped");
 	log_line(LOG_LEVEL_INFO, "%u VMs are stopped, since the host ends", e->all);
-	step_all(e);
-	if (!--e->open)
-		finish(e);
-	put_ending(e);
+	run(e);
+	return 0;
+}
+
+int ending_start_one(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
+{
+	struct ending *e = ending_new(vm->host);
+
+	if (!e)
+		return fail(f, -ENOMEM, "cannot stop the VM '%s': out of memory", vm->name);
+	e->done = done;
+	e->ctx = ctx;
+	e->reason = "the cluster stops this virtual machine here";
+	if (add_part(e, vm) < 0)
+		snprintf(e->problem, sizeof(e->problem), "out of memory");
+	run(e);
 	return 0;
 }

@@ -4,6 +4,8 @@
  * as one that ran, so that `start` does as it says when the host starts again. Meanwhile none is
  * started.
  *
+ * The same of one VM, which the cluster wants elsewhere or off.
+ *
  * Threads: the loop's.
  *
  * Invariants:
@@ -15,9 +17,14 @@
 #define OYA_HOST_ENDING_H
 
 #include "host/host.h"
+#include "host/vm.h"
 #include "lib/fail.h"
 
 struct job;
+
+/* Stops one VM alone in the same way, and notes nothing of it. 0: done(ctx, NULL) follows when it is
+ * off or saved, done(ctx, sentence) when that cannot be or it is no longer here. */
+int ending_start_one(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f);
 
 /* Begins; or joins the one that is under way. 0 and the job that follows it, or -errno and the
  * sentence. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/clustered.h"
 #include "host/incoming.h"
 #include "host/intake.h"
 #include "host/jobs.h"
@@ -168,6 +169,11 @@ static void load(struct host *h, const char *folder, const char *name)
 		log_line(LOG_LEVEL_ERROR, "the VM '%s' is left out: %s: %s", name, path, f.text);
 		return;
 	}
+	if (h->first && clustered_is(folder)) {
+		clustered_put_away(h, name, &settings->uuid);
+		settings_free(settings);
+		return;
+	}
 	if (!look_at_move(h, folder, settings, &move)) {
 		settings_free(settings);
 		return;
@@ -254,7 +260,6 @@ static bool is_first_start(const struct host *h)
 
 int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f)
 {
-	bool first;
 	int r;
 
 	h->event = event;
@@ -265,9 +270,10 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	list_init(&h->vms);
 	list_init(&h->jobs);
 	list_init(&h->intakes);
+	list_init(&h->clusterings);
 	if (store_make_folder(h->state, f) < 0 || store_make_folder(h->run, f) < 0)
 		return -EIO;
-	first = is_first_start(h);
+	h->first = is_first_start(h);
 	r = host_uuid_init(h);
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR,
@@ -292,7 +298,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	for (struct list *at = h->vms.next; at != &h->vms; at = at->next)
 		adopt(CONTAINER_OF(at, struct vm, link));
 	network_start(h->network);
-	for (struct list *at = h->vms.next; first && at != &h->vms; at = at->next) {
+	for (struct list *at = h->vms.next; h->first && at != &h->vms; at = at->next) {
 		struct vm *vm = CONTAINER_OF(at, struct vm, link);
 
 		if (vm->incoming || vm->migration)

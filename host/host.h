@@ -34,6 +34,8 @@ struct host {
 	struct list intakes;
 	uint64_t intake_last;
 	struct ending *ending; /* the host ends; or NULL */
+	struct list clusterings; /* starts that the cluster asked for */
+	bool first;              /* the first start of the daemon since the host's */
 	bool ends;             /* the daemon does: nothing more begins */
 	const char *connector; /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */

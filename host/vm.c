@@ -12,6 +12,7 @@
 
 #include "base/state.h"
 #include "base/util.h"
+#include "host/clustered.h"
 #include "host/host.h"
 #include "host/incoming.h"
 #include "host/migrate.h"
@@ -91,6 +92,7 @@ struct vm *vm_new(struct host *host, const char *name, const char *folder,
 		 vm->uuid);
 	vm->folder = strdup(folder);
 	vm->saved = save_exists(folder);
+	vm->clustered = clustered_is(folder);
 	vm->life = vm->saved ? VM_SAVED : VM_OFF;
 	if (asprintf(&vm->run, "%s/vm/%s", host->run, vm->uuid) < 0)
 		vm->run = NULL;
@@ -185,7 +187,7 @@ static void mark_running(struct vm *vm, bool running)
 	size_t len = strlen(vm->folder) + 1;
 	struct mark *m;
 
-	if (vm->host_ends && !running)
+	if ((vm->host_ends && !running) || vm->clustered)
 		return;
 	m = calloc(1, sizeof(*m) + len);
 	if (!m)
@@ -406,7 +408,7 @@ bool vm_may_restart(struct vm *vm)
 	const struct settings *s = vm->settings;
 	uint64_t now = now_us();
 
-	if (s->crash != CRASH_RESTART || vm->off_wanted || vm->host_ends)
+	if (s->crash != CRASH_RESTART || vm->off_wanted || vm->host_ends || vm->clustered)
 		return false;
 	if (!vm->crashes || now - vm->crashes_from > s->crash_within_s * US_PER_S) {
 		vm->crashes = 0;

@@ -80,6 +80,8 @@ struct vm {
 	bool adopted;                /* its worker was up before we were */
 	bool leased;                 /* its lease is this host's, or may be */
 	uint64_t lease_epoch;        /* that its worker is told */
+	uint64_t lease_force;        /* of another host's, which the next start may take; or 0 */
+	bool clustered;              /* the cluster decides where it runs: host/clustered.h */
 	bool saved;                  /* its folder has a state that it goes on from */
 	bool taking;                 /* the state is being removed */
 	struct saving *saving;       /* or NULL */
@@ -172,6 +174,10 @@ int vm_lease_config(const struct vm *vm, json_t *config);
 enum lease_side { LEASE_NOT_KNOWN, LEASE_HERE, LEASE_THERE, LEASE_NOBODYS };
 enum lease_side vm_lease_side(const char *folder, const struct guid *vm, const struct guid *me,
 			      struct failure *f);
+/* On a thread of the pool, or as the daemon starts, when no worker of this host's lives: free, if
+ * it is this host's. 0, also without a lease; or -errno and the sentence. */
+int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me,
+		       struct failure *f);
 /* On a thread of the pool: of a VM that is deleted. 0, or -errno and the sentence when another host
  * has it. */
 int vm_lease_remove(const char *folder, const struct guid *vm, const struct guid *me,

@@ -26,7 +26,7 @@ struct leasing {
 	struct pool_work work;
 	struct vm *vm; /* NULL: it is freed, and may be gone */
 	struct guid uuid, me;
-	uint64_t epoch;
+	uint64_t epoch, force;
 	int result;
 	struct failure f;
 	char name[VM_NAME_MAX + 1];
@@ -94,7 +94,8 @@ static void take(struct pool_work *w)
 	if (l->result == 0)
 		take_back(l, &file);
 	if (l->result == 0)
-		l->result = lease_take(&file, &l->me, LEASE_ANY, &l->epoch, &l->f);
+		l->result = l->force ? lease_force(&file, &l->me, l->force, &l->epoch, &l->f)
+				     : lease_take(&file, &l->me, LEASE_ANY, &l->epoch, &l->f);
 	lease_close(&file);
 }
 
@@ -125,6 +126,8 @@ int vm_lease_take(struct vm *vm, struct failure *f)
 	if (!l)
 		return fail(f, -ENOMEM, "cannot start the VM '%s': out of memory", vm->name);
 	l->vm = vm;
+	l->force = vm->lease_force;
+	vm->lease_force = 0;
 	pool_submit(vm->host->pool, &l->work);
 	return 0;
 }
@@ -132,19 +135,26 @@ int vm_lease_take(struct vm *vm, struct failure *f)
 /* ---- freed ---- */
 
 /* Whatever the epoch: no worker of this host's lives. What is offered may be taken any time. */
+int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me,
+		       struct failure *f)
+{
+	struct lease_file file = {.fd = -1, .vm = *vm, .name = path};
+	struct lease now;
+	int r = lease_open(&file, false, f);
+
+	if (r == 0)
+		r = lease_read(&file, &now, f);
+	if (r == 0 && now.state == LEASE_HELD && guid_equal(&now.owner, me))
+		r = lease_free(&file, me, now.epoch, f);
+	lease_close(&file);
+	return r == -ENOENT ? 0 : r;
+}
+
 static void give_free(struct pool_work *w)
 {
 	struct leasing *l = CONTAINER_OF(w, struct leasing, work);
-	struct lease_file file = {.fd = -1, .vm = l->uuid, .name = l->path};
-	struct lease now;
 
-	l->result = lease_open(&file, false, &l->f);
-	if (l->result == 0)
-		l->result = lease_read(&file, &now, &l->f);
-	if (l->result == 0 && now.state == LEASE_HELD && guid_equal(&now.owner, &l->me))
-		l->result = lease_free(&file, &l->me, now.epoch, &l->f);
-	lease_close(&file);
-	if (l->result < 0 && l->result != -ENOENT)
+	if (vm_lease_give_back(l->path, &l->uuid, &l->me, &l->f) < 0)
 		log_line(
 			LOG_LEVEL_WARNING,
 			"the lease of the VM '%s' is not freed, and no other host can start it: %s",

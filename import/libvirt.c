@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "import/xml.h"
+#include "lib/xml.h"
 
 #define WORD_MAX 64u
 #define UEFI                                                                       \

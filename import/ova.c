@@ -18,7 +18,7 @@
 #include <strings.h>
 
 #include "base/util.h"
-#include "import/xml.h"
+#include "lib/xml.h"
 
 #define BLOCK 512u
 #define MEMBERS_MAX 1024u

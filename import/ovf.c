@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "base/util.h"
-#include "import/xml.h"
+#include "lib/xml.h"
 
 #define FILES_MAX 256u
 #define ITEMS_MAX 256u

@@ -23,7 +23,7 @@
 #include "import/confine.h"
 #include "import/libvirt.h"
 #include "import/ovf.h"
-#include "import/xml.h"
+#include "lib/xml.h"
 
 #define DESCRIPTION_CPU_S 30u
 #define DISKS_CPU_S 120u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * HTTP as a client speaks it, as text: requests of the API, and the heads of its answers. Who has
- * the connection reads and writes it: cli/http.h, which waits, and host/far.h, which does not.
+ * the connection reads and writes it: lib/wire.h, which waits, and host/far.h, which does not.
  *
  * Requests are of HTTP/1.0, so that an answer is a head and then bytes up to the connection's end,
  * also of a stream; of HTTP/1.1 where the connection is to become another protocol's.

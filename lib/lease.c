@@ -368,7 +368,7 @@ static bool is_allowed(const struct lease *now, const struct wish *w)
 	case HOLDS:
 		return now->state == LEASE_HELD && mine && exact;
 	case FORCE:
-		return true;
+		return exact || w->epoch == LEASE_ANY;
 	}
 	return false;
 }
@@ -466,9 +466,10 @@ int lease_free(struct lease_file *l, const struct guid *me, uint64_t epoch, stru
 	return wish_for(l, &w, &next, f);
 }
 
-int lease_force(struct lease_file *l, const struct guid *me, uint64_t *ret_epoch, struct failure *f)
+int lease_force(struct lease_file *l, const struct guid *me, uint64_t expected, uint64_t *ret_epoch,
+		struct failure *f)
 {
-	const struct wish w = {.verb = FORCE, .me = me, .epoch = LEASE_ANY};
+	const struct wish w = {.verb = FORCE, .me = me, .epoch = expected};
 
 	return wish_for(l, &w, ret_epoch, f);
 }

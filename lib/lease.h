@@ -77,9 +77,10 @@ int lease_take_back(struct lease_file *l, const struct guid *me, uint64_t epoch,
 		    uint64_t *ret_epoch, struct failure *f);
 /* Held by `me` at exactly this epoch: free. */
 int lease_free(struct lease_file *l, const struct guid *me, uint64_t epoch, struct failure *f);
-/* Whoever has it: held by `me`. For who has made sure that no other host runs the VM. */
-int lease_force(struct lease_file *l, const struct guid *me, uint64_t *ret_epoch,
-		struct failure *f);
+/* Whoever has it at this epoch, or at any: held by `me`. For who has made sure that no other host
+ * runs the VM. */
+int lease_force(struct lease_file *l, const struct guid *me, uint64_t expected,
+		uint64_t *ret_epoch, struct failure *f);
 /* Held by `me` at exactly this epoch. */
 int lease_holds(struct lease_file *l, const struct guid *me, uint64_t epoch, struct failure *f);
 

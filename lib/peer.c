@@ -2,10 +2,12 @@
 #include "lib/peer.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/process.h"
@@ -104,6 +106,14 @@ int peer_start(const char *helper, const struct peer *peer, int plain, int words
 	int r = process_start(&wish, ret_pid);
 
 	return r < 0 ? fail(f, r, "cannot start %s: %s", helper, strerror(-r)) : 0;
+}
+
+void peer_close(int plain, pid_t pid)
+{
+	close(plain);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 /* What is behind the word, or NULL when it begins with another. */

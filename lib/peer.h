@@ -43,6 +43,9 @@ bool peer_token_allowed(const char *text);
 int peer_start(const char *helper, const struct peer *peer, int plain, int words, pid_t *ret_pid,
 	       struct failure *f);
 
+/* Ends it, and the plain side. */
+void peer_close(int plain, pid_t pid);
+
 /* What its line says, without the line feed: 0: it is the host, the connection stands; else -errno
  * and the sentence. */
 int peer_decode_words(const struct peer *peer, const char *words, struct failure *f);

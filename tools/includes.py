@@ -41,7 +41,7 @@ SYSTEM_HEADERS = {"abi": _NO_SYSTEM, "base": _SMALL, "devices": _SMALL, "hypervi
 
 _KVM = re.compile(r"(linux|asm)/kvm(_para)?\.h$")
 _KVM_FOLDERS = ("worker/", "parent/", "tests/system/")
-_GENERATED = {"dsdt.hex", "openapi.hex"}  # made by the build
+_GENERATED = {"dsdt.hex", "openapi.hex", "vm.hex"}  # made by the build
 _INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 
 

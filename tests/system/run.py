@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """System tests: whole VMs with a tiny guest on this machine's /dev/kvm, or /dev/oya. TAP on standard output.
 
-usage: run.py [--build DIR] [--guest FILE] [--suite system|host] [--list] [NAME...]
+usage: run.py [--build DIR] [--guest FILE] [--suite NAME] [--list] [NAME...]
 NAME picks the tests whose name contains it.
 """
 
@@ -13,7 +13,9 @@ import signal
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+CLUSTER = os.path.join(os.path.dirname(HERE), "cluster")
+sys.path[:0] = [HERE, CLUSTER]
 sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
@@ -24,9 +26,10 @@ FILES = {
     "system": ["blind", "guest", "lazy", "life", "migrate", "sentence", "state", "storage", "terminal"],
     "host": ["access", "crash", "host", "image", "lease", "migrate_host", "network", "save", "unit"],
     "migrate": ["migrate_fault", "migrate_many"],
+    "cluster": sorted(name[:-9] for name in os.listdir(CLUSTER) if name.endswith("_tests.py")),
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
-LIMITS_S = {"migrate": 300}  # of a test; the others have LIMIT_S
+LIMITS_S = {"migrate": 300, "cluster": 240}  # of a test; the others have LIMIT_S
 
 
 def why_not(suite):
@@ -36,7 +39,7 @@ def why_not(suite):
     except OSError as e:
         return f"{harness.DEVICE} cannot be opened: {e.strerror}"
     needed = [harness.Paths.oya, harness.Paths.worker, harness.Paths.guest]
-    if suite == "host":
+    if suite in ("host", "cluster"):
         needed.append(harness.Paths.oyad)
     for path in needed:
         if not os.access(path, os.X_OK):
@@ -72,7 +75,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default=os.path.join(root, "build", "release"))
     parser.add_argument("--guest", help="the tiny guest, where the build has none")
-    parser.add_argument("--suite", default="system", choices=FILES, help="system: the worker; host: the daemon")
+    parser.add_argument("--suite", default="system", choices=FILES, help="system: the worker; host: the daemon; cluster: hosts of one")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
@@ -84,6 +87,7 @@ def main():
     harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
     harness.Paths.importer = os.path.join(build, "import", "oya-import")
     harness.Paths.connector = os.path.join(build, "cli", "oya-tls")
+    harness.Paths.resource = os.path.join(build, "cluster", "resource", "oya-resource")
     harness.Paths.die_at = os.path.join(build, "tests", "system", "libdie-at.so")
     harness.Paths.guest = os.path.abspath(
         options.guest or os.path.join(build, "tests", "system", "oya-test-guest")

@@ -240,6 +240,7 @@ SUITES = {
         Suite("system", 300, "tests/system on this machine's /dev/kvm", _whole_vms("system")),
         Suite("host", 300, "the host service with real workers, on this machine's /dev/kvm", _whole_vms("host")),
         Suite("migrate", 400, "migration cut off at every message, many times, of VMs in all states", _whole_vms("migrate")),
+        Suite("cluster", 1200, "hosts of a cluster in namespaces, with the real engine", _whole_vms("cluster")),
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
         Suite("coverage", 600, "line coverage of devices/", coverage.tasks, closing=coverage.figures),
         Suite("lab-quick", 700, "the short tests on emulated hosts", _lab_quick),
@@ -248,4 +249,4 @@ SUITES = {
     )
 }
 LANDING = ["style", "tools", "unit", "sim", "fuzz", "system", "host", "lab-quick"]
-FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "host", "migrate", "lab", "hv"]
+FULL = ["style", "tools", "unit", "sim", "fuzz", "system", "host", "migrate", "cluster", "lab", "hv"]

@@ -209,7 +209,7 @@ static void an_upgrade_leaves_what_came_with_it(void **state)
 		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: oya-console\r\n\r\nlogin: ", true},
 		{"GET /v1/x ", FAKEAPI_PROBLEM("409 Conflict", "it is off"), false},
 	};
-	struct http_wire wire;
+	struct wire wire;
 	struct failure f;
 	struct api api;
 
@@ -218,7 +218,7 @@ static void an_upgrade_leaves_what_came_with_it(void **state)
 	api = (struct api){.socket = server.path};
 	assert_int_equal(api_upgrade(&api, "/v1/x", "oya-console", &wire, &f), 0);
 	assert_memory_equal(wire.bytes + wire.at, "login: ", wire.len - wire.at);
-	http_close(&wire);
+	wire_close(&wire);
 	assert_true(api_upgrade(&api, "/v1/x", "oya-console", &wire, &f) < 0);
 	assert_string_equal(f.text, "it is off");
 	assert_true(fakeapi_stop(&server));

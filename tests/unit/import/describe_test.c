@@ -6,7 +6,7 @@
 
 #include "import/libvirt.h"
 #include "import/ovf.h"
-#include "import/xml.h"
+#include "lib/xml.h"
 #include "tests/lib/failheap.h"
 
 static struct plan plan;

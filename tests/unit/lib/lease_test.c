@@ -235,10 +235,10 @@ static void force_takes_it_from_whoever_has_it(void **state)
 	struct failure f;
 
 	take(&s->a, &host_a);
-	assert_int_equal(lease_force(&s->b, &host_b, &epoch, &f), 0);
+	assert_int_equal(lease_force(&s->b, &host_b, LEASE_ANY, &epoch, &f), 0);
 	assert_lease(s, LEASE_HELD, 2, &host_b);
 	assert_int_equal(lease_offer(&s->b, &host_b, epoch, &host_c, &epoch, &f), 0);
-	assert_int_equal(lease_force(&s->a, &host_a, &epoch, &f), 0);
+	assert_int_equal(lease_force(&s->a, &host_a, LEASE_ANY, &epoch, &f), 0);
 	assert_int_equal(epoch, 4);
 	assert_int_equal(lease_take(&s->b, &host_c, 3, &epoch, &f), -ESTALE);
 	assert_lease(s, LEASE_HELD, 4, &host_a);
@@ -280,7 +280,7 @@ static void of_who_takes_and_who_takes_back_exactly_one_gets_it(void **state)
 		uint64_t epoch;
 		pthread_t other;
 
-		assert_int_equal(lease_force(&s->a, &host_a, &epoch, &f), 0);
+		assert_int_equal(lease_force(&s->a, &host_a, LEASE_ANY, &epoch, &f), 0);
 		assert_int_equal(lease_offer(&s->a, &host_a, epoch, &host_b, &epoch, &f), 0);
 		racer[0].epoch = racer[1].epoch = epoch;
 		assert_int_equal(pthread_create(&other, NULL, race, &racer[i % 2]), 0);
@@ -470,7 +470,7 @@ static void lease_of_another_vm_is_refused(void **state)
 	s->b.vm = host_c;
 	assert_int_equal(lease_read(&s->b, &now, &f), -EBADMSG);
 	assert_non_null(strstr(f.text, "that of the VM 6ba7b810-9dad-11d1-80b4-00c04fd430c8"));
-	assert_int_equal(lease_force(&s->b, &host_b, &epoch, &f), -EBADMSG);
+	assert_int_equal(lease_force(&s->b, &host_b, LEASE_ANY, &epoch, &f), -EBADMSG);
 	s->b.vm = vm;
 	assert_lease(s, LEASE_HELD, 1, &host_a);
 }
@@ -561,7 +561,7 @@ static void last_epoch_is_not_passed(void **state)
 	take(&s->a, &host_a);
 	lease_encode(&s->a, &last, &slot);
 	assert_int_equal(pwrite(s->a.fd, &slot, sizeof(slot), LEASE_SLOT_BYTES), sizeof(slot));
-	assert_int_equal(lease_force(&s->b, &host_b, &epoch, &f), -EOVERFLOW);
+	assert_int_equal(lease_force(&s->b, &host_b, LEASE_ANY, &epoch, &f), -EOVERFLOW);
 	assert_lease(s, LEASE_HELD, LEASE_EPOCH_MAX, &host_a);
 }
 

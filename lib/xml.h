@@ -5,8 +5,8 @@
  * Trust: the text is hostile. A document type is refused, and with it every entity that a document
  * could define; length, depth and paths have limits. Names and texts that come out are UTF-8.
  */
-#ifndef OYA_IMPORT_XML_H
-#define OYA_IMPORT_XML_H
+#ifndef OYA_LIB_XML_H
+#define OYA_LIB_XML_H
 
 #include <stddef.h>
 

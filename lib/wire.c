@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "cli/http.h"
+#include "lib/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "cli/remote.h"
+#include "lib/peer.h"
 
 #define BODY_ROOM 16384u
 
@@ -47,7 +47,7 @@ static int send_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
-int http_send(struct http_wire *w, int fd, pid_t helper, const struct ask *ask)
+int wire_send(struct wire *w, int fd, pid_t helper, const struct ask *ask)
 {
 	size_t len;
 	char *text;
@@ -60,22 +60,22 @@ int http_send(struct http_wire *w, int fd, pid_t helper, const struct ask *ask)
 	r = text ? send_all(w->fd, text, len) : -ENOMEM;
 	free(text);
 	if (r < 0)
-		http_close(w);
+		wire_close(w);
 	return r;
 }
 
-int http_open(struct http_wire *w, const char *socket, const struct ask *ask)
+int wire_open(struct wire *w, const char *socket, const struct ask *ask)
 {
 	int fd = connect_to(socket);
 
 	w->fd = -1;
-	return fd < 0 ? fd : http_send(w, fd, 0, ask);
+	return fd < 0 ? fd : wire_send(w, fd, 0, ask);
 }
 
-void http_close(struct http_wire *w)
+void wire_close(struct wire *w)
 {
 	if (w->fd >= 0 && w->helper)
-		remote_close(w->fd, w->helper);
+		peer_close(w->fd, w->helper);
 	else if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
@@ -91,7 +91,7 @@ static ssize_t receive(int fd, char *to, size_t max)
 	return n < 0 ? -errno : n;
 }
 
-int http_read_head(struct http_wire *w, struct ask_head *ret_head)
+int wire_read_head(struct wire *w, struct ask_head *ret_head)
 {
 	for (;;) {
 		ssize_t n = ask_decode_head(w->bytes, w->len, ret_head);
@@ -107,7 +107,7 @@ int http_read_head(struct http_wire *w, struct ask_head *ret_head)
 	}
 }
 
-ssize_t http_read(struct http_wire *w, char *to, size_t max)
+ssize_t wire_read(struct wire *w, char *to, size_t max)
 {
 	size_t held = (size_t)min_u64(w->len - w->at, max);
 
@@ -133,7 +133,7 @@ static int make_room(char **body, size_t len, size_t *room)
 	return 0;
 }
 
-int http_read_body(struct http_wire *w, const struct ask_head *head, size_t max, char **ret_body,
+int wire_read_body(struct wire *w, const struct ask_head *head, size_t max, char **ret_body,
 		   size_t *ret_len)
 {
 	size_t len = 0, room = 0, whole = head->length < 0 ? SIZE_MAX : (size_t)head->length;
@@ -145,7 +145,7 @@ int http_read_body(struct http_wire *w, const struct ask_head *head, size_t max,
 		r = make_room(&body, len, &room);
 		if (r < 0)
 			break;
-		n = len < whole ? http_read(w, body + len, min_u64(room - len - 1, whole - len))
+		n = len < whole ? wire_read(w, body + len, min_u64(room - len - 1, whole - len))
 				: 0;
 		if (n < 0)
 			r = (int)n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "import/xml.h"
+#include "lib/xml.h"
 
 #include <errno.h>
 #include <expat.h>
