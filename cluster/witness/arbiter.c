@@ -194,6 +194,9 @@ void arbiter_write(struct arbiter *a, uint64_t now_ns, uint64_t since_s,
 		   struct witness_record *ret_record)
 {
 	lapse(a, now_ns);
+	if (a->open)
+		a->unsure_ns = now_ns;
+	a->open = true;
 	a->cycle_ns = now_ns;
 	a->written = (struct witness_record){
 		.node = a->set.node,
@@ -204,6 +207,13 @@ void arbiter_write(struct arbiter *a, uint64_t now_ns, uint64_t since_s,
 		.since_s = since_s,
 	};
 	*ret_record = a->written;
+}
+
+/* Whether no write of this node may still come late, over one that lets it in: who reads the slot
+ * in between would take it for what it was. */
+static bool is_sure(const struct arbiter *a)
+{
+	return !a->unsure_ns || a->cycle_ns >= a->unsure_ns + a->set.expire_ns;
 }
 
 static bool is_written(const struct arbiter *a, const struct witness_seen *own)
@@ -233,7 +243,8 @@ static void decide(struct arbiter *a, bool of_this_ring, uint64_t now_ns)
 	case ARBITER_CLAIM:
 		if (ahead) {
 			move(a, ARBITER_IDLE);
-		} else if (!a->rival && of_this_ring && a->written.state == WITNESS_CLAIM &&
+		} else if (!a->rival && of_this_ring && is_sure(a) &&
+			   a->written.state == WITNESS_CLAIM &&
 			   now_ns < a->cycle_ns + a->set.vote_ns) {
 			a->until_ns = a->cycle_ns + a->set.vote_ns;
 			a->held = false;
@@ -263,8 +274,11 @@ void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_NODE
 		if (i + 1 != a->set.node)
 			observe(&a->peer[i], &seen[i], &a->set, now_ns);
 	}
+	a->open = false;
 	a->own_lost = !is_written(a, &seen[a->set.node - 1]);
-	if (!a->own_lost)
+	if (a->own_lost)
+		a->unsure_ns = now_ns;
+	else
 		decide(a, witness_ring_equal(&a->written.ring, &a->ring), now_ns);
 }
 

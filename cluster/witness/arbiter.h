@@ -13,7 +13,8 @@
  *  3. YES begins only with a cycle that wrote CLAIM for this partition, found that in its own slot,
  *     and no rival in any other;
  *  4. it goes on only with a cycle that ended before it had lapsed;
- *  5. nobody enters who has not read all slots, without a gap of vote_ns, for expire_ns;
+ *  5. nobody enters who has not read all slots, without a gap of vote_ns, for expire_ns, or of
+ *     whom a cycle has failed in that time;
  *  6. a slot counts as gone only after it was the same for `expire_ns`, which is more than
  *     vote_ns and what corosync adds.
  *
@@ -71,6 +72,8 @@ struct arbiter {
 	uint64_t ring_ns, cycle_ns;    /* when it changed; when the newest cycle began */
 	uint64_t until_ns;             /* HOLD: when it lapses */
 	uint64_t read_ns, steady_ns;   /* of the newest read, of the first of those without a gap */
+	uint64_t unsure_ns;            /* when a cycle failed last: its write may come late */
+	bool open;                     /* a cycle has begun, and not ended well */
 	struct witness_record written; /* of the newest cycle */
 	uint32_t rival;                /* id of the node that keeps it from the vote; 0: none */
 	bool own_lost;                 /* the newest cycle did not find what it wrote */
