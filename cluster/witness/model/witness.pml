@@ -21,7 +21,7 @@
 #ifndef EXPIRE
 #define EXPIRE 3 /* a slot that is the same so long is gone */
 #endif
-#define RINGS N	     /* names of partitions; any node may be in any */
+#define RINGS 2	     /* names of partitions; any node may be in any */
 #define WITHIN 1     /* LATE: ticks in which a late write comes */
 
 #define IDLE 0
@@ -102,10 +102,13 @@ begin:
 	rival = false;
 	do
 	:: atomic {
+		if
+		:: other == me -> other++
+		:: else
+		fi;
 		other < N ->
 		if
-		:: other == me
-		:: else ->
+		:: true ->
 			if
 			:: fresh[PAIR(me, other)] -> fresh[PAIR(me, other)] = false; age[PAIR(me, other)] = 0
 			:: else
@@ -137,9 +140,12 @@ begin:
 #endif
 			fi
 		fi;
-		other++
+		other++;
+		if
+		:: other == N || (other == me && me == N - 1) -> break
+		:: else
+		fi
 	   }
-	:: atomic { other >= N -> break }
 	od;
 	atomic { /* decide, cast */
 		other = 0;
@@ -192,13 +198,6 @@ ended:
 		if
 		:: goto begin
 #ifndef LIVE
-		:: /* another partition; the vote was for the one before */
-		   if
-		   :: ring[me] = (ring[me] + 1) % RINGS
-		   fi;
-		   cast[me] = 0; left[me] = 0;
-		   state[me] = CLAIM;
-		   goto begin
 		:: /* a crash; it knows nothing any more */
 		   cast[me] = 0; left[me] = 0;
 		   state[me] = IDLE;
@@ -221,7 +220,7 @@ ended:
 	}
 }
 
-/* The partition changes while a cycle is under way. */
+/* The partition changes; the vote was for the one before. */
 #ifndef LIVE
 proctype cut()
 {
@@ -230,8 +229,7 @@ proctype cut()
 	do
 	:: atomic {
 		select(who : 0 .. N - 1);
-		busy[who] ->
-		moved[who] = true;
+		moved[who] = busy[who];
 		ring[who] = (ring[who] + 1) % RINGS;
 		cast[who] = 0; left[who] = 0; state[who] = CLAIM;
 		who = 0
