@@ -7,7 +7,8 @@
  * Invariants:
  *  1. the vote is cast only after arbiter_vote() said YES at that moment, and taken back at once
  *     when it had lapsed by the time that corosync had it;
- *  2. at the end the vote is taken back before the slot says so.
+ *  2. at the end, and as it begins, the vote is taken back before the slot says so: corosync may
+ *     still count what a daemon cast that died.
  */
 #include "cluster/witness/daemon.h"
 
@@ -150,6 +151,10 @@ static void begin_cycle(struct daemon *d)
 	struct witness_record record;
 	uint64_t now = now_ns();
 
+	if (!d->engine.heard) {
+		d->next_ns = now + d->arbiter.set.period_ns;
+		return;
+	}
 	if (d->cycle.running) {
 		if (!d->overdue && now - d->arbiter.cycle_ns >= d->arbiter.set.vote_ns) {
 			d->overdue = true;

@@ -159,6 +159,7 @@ int engine_poll(struct engine *e, bool vote, struct failure *f)
 {
 	cs_error_t error = votequorum_qdevice_poll(e->quorum, NAME, vote, e->ring_id);
 
+	e->heard |= error == CS_OK;
 	if (error == CS_OK || error == CS_ERR_TRY_AGAIN || error == CS_ERR_MESSAGE_ERROR)
 		return 0;
 	return explain(error, "cannot tell corosync the vote", f);

@@ -3,7 +3,7 @@
  * The witness's arbiters of 2 to 16 nodes against histories at random, with virtual time: cuts that
  * nodes notice at different times, daemons that stand still (also between decision and vote), hosts
  * that stand still, die and come back, disks that hang, fail, tear writes or carry them out late,
- * for one node or for all.
+ * for one node or for all. A daemon that dies leaves its vote to corosync.
  *
  * A history ends with peace: no more faults, and a while later exactly one partition has the vote.
  *
@@ -292,6 +292,23 @@ static void boot(struct sim *s, unsigned i)
 	n->next_ms = s->now_ms + draw(s, 500);
 }
 
+/* The daemon dies and begins anew: corosync still has what it cast. */
+static void reboot_daemon(struct sim *s, unsigned i)
+{
+	struct node *n = &s->node[i], before = *n;
+
+	die(s, n);
+	boot(s, i);
+	n->host_thaw_ms = before.host_thaw_ms;
+	n->disk_back_ms = before.disk_back_ms;
+	n->ring = before.ring;
+	n->soon = before.soon;
+	n->notice_ms = before.notice_ms;
+	n->told = false;
+	n->cast = before.cast;
+	n->cast_end_ms = before.cast_end_ms;
+}
+
 static void split(struct sim *s)
 {
 	unsigned ways = 1 + draw(s, draw(s, 3) ? 2 : 4);
@@ -306,7 +323,7 @@ static void fault(struct sim *s)
 	struct node *n = &s->node[i];
 	uint64_t until = s->now_ms + draw(s, 9000);
 
-	switch (draw(s, 8)) {
+	switch (draw(s, 9)) {
 	case 0:
 		die(s, n);
 		break;
@@ -330,6 +347,10 @@ static void fault(struct sim *s)
 	case 7:
 		for (unsigned j = 0; draw(s, 3) == 0 && j < s->count; j++)
 			s->node[j].disk_back_ms = until;
+		break;
+	case 8:
+		if (n->alive)
+			reboot_daemon(s, i);
 		break;
 	}
 	regroup(s);
