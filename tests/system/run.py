@@ -89,6 +89,7 @@ def main():
     harness.Paths.connector = os.path.join(build, "cli", "oya-tls")
     harness.Paths.resource = os.path.join(build, "cluster", "resource", "oya-resource")
     harness.Paths.fence = os.path.join(build, "cluster", "fence", "oya-fence-reservation")
+    harness.Paths.witness = os.path.join(build, "cluster", "witness", "oya-witness")
     harness.Paths.die_at = os.path.join(build, "tests", "system", "libdie-at.so")
     harness.Paths.guest = os.path.abspath(
         options.guest or os.path.join(build, "tests", "system", "oya-test-guest")

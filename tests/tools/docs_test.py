@@ -91,6 +91,9 @@ class Commands(unittest.TestCase):
     def test_manual_page_of_the_daemon_has_the_options_that_it_takes(self):
         self.assertEqual(options_of_manual("man/oyad.8"), options_of_getopt("host/main.c"))
 
+    def test_manual_page_of_the_witness_has_the_options_that_it_takes(self):
+        self.assertEqual(options_of_manual("man/oya-witness.8"), options_of_getopt("cluster/witness/main.c"))
+
     def test_manual_page_of_oya_has_its_verbs(self):
         table = inside(read("cli/cli.c"), r"verbs\[\] = \{", r"\};", "the verbs of oya")
         self.assertEqual(self._items("man/oya.1", "VERBS"), set(re.findall(r"&cli_verb_(\w+)", table)))
