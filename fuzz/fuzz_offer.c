@@ -22,7 +22,7 @@ static void check_processor(const struct processor *p)
 
 	/* What is no UTF-8 is no JSON. */
 	if (object && json_is_string(json_object_get(object, "vendor"))) {
-		must(processor_decode(object, &again, &f) == 0);
+		must(processor_decode("the offer", object, &again, &f) == 0);
 		must(memcmp(&again, p, sizeof(again)) == 0);
 		must(!processor_lacks(p, &again, text, sizeof(text)));
 	}

@@ -67,7 +67,8 @@ static int place_piece(struct lazy *l, uint64_t at, const uint8_t *data, uint64_
 		lazy_map_put(&l->map, at, at + there);
 		__atomic_fetch_add(&l->map.done, there, __ATOMIC_RELEASE);
 		at += there;
-		data += data ? there : 0;
+		if (data)
+			data += there;
 		len -= there;
 	}
 	return 0;

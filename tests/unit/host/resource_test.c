@@ -97,8 +97,8 @@ static void what_is_no_wish_is_refused(void **state)
 		"{\"preferred\": [1]}",
 		"{\"preferred\": \"n1\"}",
 		"{\"possible\": [\"<x>\"]}",
-		"{\"possible\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
-		"\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}",
+		("{\"possible\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+		 "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}"),
 		"{\"priority\": \"highest\"}",
 		"{\"restart\": {\"most\": 1001}}",
 		"{\"restart\": {\"within\": 604801}}",
