@@ -100,8 +100,9 @@ def same(place):
     vm = began(place, "disk-count", disks=[{"path": place.sparse("disk.raw", 1 << 20)}])
     vm.expect("COUNT")
     before = ram(vm)
-    # So slow that there are several rounds, in which disk and bus write.
-    move = Move(place, vm).begin(downtime_us=4000, bandwidth=2 << 20)
+    # So slow that a page takes longer than is allowed, which is more than a guest that is slowed down costs: there are
+    # rounds for as long as disk and bus write.
+    move = Move(place, vm).begin(downtime_us=8000, bandwidth=384 << 10)
     wait_for(lambda: move.status()["migrate"]["round"] >= 4, "there are no rounds", 30)
     vm.result("pause")
     target = move.done(60)
