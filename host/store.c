@@ -30,14 +30,27 @@ int store_link(const char *target, const char *path, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot make the link %s: %s", path, strerror(-r)) : 0;
 }
 
+/* What has the new name already is not replaced. Where the file system cannot rename so (NFS), a
+ * file has both names for a moment. */
+static int rename_anew(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	if (link(from, to) < 0)
+		return -errno;
+	return unlink(from) < 0 ? -errno : 0;
+}
+
 int store_rename(const char *from, const char *to, struct failure *f)
 {
-	int r = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	int r = rename_anew(from, to);
 
 	if (r == 0) {
 		r = store_flush_parent(to);
 		if (r < 0)
-			(void)renameat2(AT_FDCWD, to, AT_FDCWD, from, RENAME_NOREPLACE);
+			(void)rename_anew(to, from);
 	}
 	return r < 0 ? fail(f, r, "cannot rename %s to %s: %s", from, to, strerror(-r)) : 0;
 }
