@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,16 +31,28 @@ int store_link(const char *target, const char *path, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot make the link %s: %s", path, strerror(-r)) : 0;
 }
 
+static bool is_one_file(const char *one, const char *other)
+{
+	struct stat a, b;
+
+	return lstat(one, &a) == 0 && lstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
 /* What has the new name already is not replaced. Where the file system cannot rename so (NFS), a
- * file has both names for a moment. */
+ * file has both names for a moment, and the name may have been given by a request whose answer was
+ * lost. */
 static int rename_anew(const char *from, const char *to)
 {
+	int r;
+
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL)
 		return -errno;
-	if (link(from, to) < 0)
-		return -errno;
+	r = link(from, to) < 0 ? -errno : 0;
+	if (r < 0 && (r != -EEXIST || !is_one_file(from, to)))
+		return r;
 	return unlink(from) < 0 ? -errno : 0;
 }
 
