@@ -33,7 +33,7 @@
 
 static const char usage[] =
 	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--importer FILE]\n"
-	"            [--connector FILE] [--listen ADDRESS:PORT]\n"
+	"            [--connector FILE] [--listen ADDRESS:PORT] [--memory MIB] [--tag TAG]\n"
 	"       oyad --version\n";
 
 struct places {
@@ -136,6 +136,8 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{"listen", required_argument, NULL, 'l'},
+		{"memory", required_argument, NULL, 'm'},
+		{"tag", required_argument, NULL, 't'},
 		{0},
 	};
 	struct places places = {.host = {.state = "/var/lib/oya",
@@ -145,7 +147,7 @@ int main(int argc, char **argv)
 					 .connector = OYA_TLS}};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:m:t:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			places.host.state = optarg;
@@ -165,6 +167,17 @@ int main(int argc, char **argv)
 		case 'l':
 			places.listen = optarg;
 			break;
+		case 'm':
+			if (capacity_take_memory(&places.host.capacity, optarg))
+				break;
+			fprintf(stderr, "oyad: '%s' is no number of MiB\n", optarg);
+			return 2;
+		case 't':
+			if (capacity_add_tag(&places.host.capacity, optarg))
+				break;
+			fprintf(stderr, "oyad: '%s' is no tag, or one of more than %u\n", optarg,
+				SCENE_TAGS_MAX);
+			return 2;
 		case 'h':
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
