@@ -125,6 +125,45 @@ static void block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* False: told what is wrong. */
+static bool take_option(struct places *p, int option)
+{
+	switch (option) {
+	case 's':
+		p->host.state = optarg;
+		return true;
+	case 'r':
+		p->host.run = optarg;
+		return true;
+	case 'w':
+		p->host.worker = optarg;
+		return true;
+	case 'i':
+		p->host.importer = optarg;
+		return true;
+	case 'c':
+		p->host.connector = optarg;
+		return true;
+	case 'l':
+		p->listen = optarg;
+		return true;
+	case 'm':
+		if (capacity_take_memory(&p->host.capacity, optarg))
+			return true;
+		fprintf(stderr, "oyad: '%s' is no number of MiB\n", optarg);
+		return false;
+	case 't':
+		if (capacity_add_tag(&p->host.capacity, optarg))
+			return true;
+		fprintf(stderr, "oyad: '%s' is no tag, or one of more than %u\n", optarg,
+			SCENE_TAGS_MAX);
+		return false;
+	default:
+		fputs(usage, stderr);
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -148,46 +187,16 @@ int main(int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:m:t:hV", options, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			places.host.state = optarg;
-			break;
-		case 'r':
-			places.host.run = optarg;
-			break;
-		case 'w':
-			places.host.worker = optarg;
-			break;
-		case 'i':
-			places.host.importer = optarg;
-			break;
-		case 'c':
-			places.host.connector = optarg;
-			break;
-		case 'l':
-			places.listen = optarg;
-			break;
-		case 'm':
-			if (capacity_take_memory(&places.host.capacity, optarg))
-				break;
-			fprintf(stderr, "oyad: '%s' is no number of MiB\n", optarg);
-			return 2;
-		case 't':
-			if (capacity_add_tag(&places.host.capacity, optarg))
-				break;
-			fprintf(stderr, "oyad: '%s' is no tag, or one of more than %u\n", optarg,
-				SCENE_TAGS_MAX);
-			return 2;
-		case 'h':
+		if (option == 'h') {
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
-		case 'V':
+		}
+		if (option == 'V') {
 			puts("oyad " OYA_VERSION);
 			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return 2;
 		}
+		if (!take_option(&places, option))
+			return 2;
 	}
 	if (optind != argc) {
 		fputs(usage, stderr);
