@@ -68,7 +68,8 @@ static void begin_host(struct reading *r, const char **attributes)
 	uint64_t number;
 
 	r->host = NULL;
-	if (!name || !*name || strlen(name) > MEMBERS_NAME_MAX || !id || !take_number(id, &number) ||
+	/* Names of hosts are as those of VMs. */
+	if (!name || !vm_name_allowed(name) || !id || !take_number(id, &number) ||
 	    number > MEMBERS_ID_MAX || scene_find_host(s, name) >= 0)
 		return;
 	if (s->hosts == MEMBERS_MAX) {
