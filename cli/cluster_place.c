@@ -43,9 +43,7 @@ void cluster_print_survival(struct command_call *c, const json_t *survival)
 static void tell(struct command_call *c, const char *what, const char *query)
 {
 	char name[API_TARGET_MAX / 2], target[API_TARGET_MAX];
-	const struct api_request request = {.method = "POST",
-					    .target = target,
-					    .absent = ABSENT};
+	const struct api_request request = {.method = "POST", .target = target, .absent = ABSENT};
 	struct api_answer answer;
 
 	if (!ask_encode_name(c->operand[0], name, sizeof(name))) {

@@ -72,9 +72,12 @@ static const struct command_option migrate_options[] = {
 	{0},
 };
 
-#define ROOM_FORCE                                                                         \
-	{"force", NULL, NULL,                                                              \
-	 "also when the cluster would not survive the loss of a\nhost any more then", 0}
+#define ROOM_FORCE                                                                                   \
+	{                                                                                            \
+		"force", NULL, NULL,                                                                 \
+			"also when the cluster would not survive the loss of a\nhost any more then", \
+			0                                                                            \
+	}
 
 static const struct command_option cluster_options[] = {
 	{"preferred", "HOST[,HOST...]", NULL, "hosts where it is to run, the first most", 0},

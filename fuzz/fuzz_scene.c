@@ -3,8 +3,8 @@
  * What the cluster engine's programs say of places. The input begins with a digit: 0: its
  * configuration; 1: what its simulator says, of two hosts and three VMs; 2: votes.
  *
- * Checked: what is refused comes with a sentence; counts and places are within their limits; what is
- * made of them can be read again, and each judgement comes to an end.
+ * Checked: what is refused comes with a sentence; counts and places are within their limits; what
+ * is made of them can be read again, and each judgement comes to an end.
  */
 #include <stdlib.h>
 #include <string.h>

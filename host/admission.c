@@ -72,8 +72,7 @@ static void tell(struct pool_work *w)
 				       "--parameter-value",
 				       o->runs ? "Started" : "Stopped",
 				       NULL};
-	const struct admission a = {
-		.run = o->host->run, .change = command, .force = o->force};
+	const struct admission a = {.run = o->host->run, .change = command, .force = o->force};
 
 	snprintf(id, sizeof(id), "vm-%s", o->name);
 	o->r = o->runs ? admission_ask(&a, &o->f) : 0;
@@ -122,8 +121,7 @@ int admission_start(struct host *h, const char *name, bool force, vm_done_fn *do
 	return begin(h, &o, name, f);
 }
 
-int admission_stop(struct host *h, const char *name, vm_done_fn *done, void *ctx,
-		   struct failure *f)
+int admission_stop(struct host *h, const char *name, vm_done_fn *done, void *ctx, struct failure *f)
 {
 	const struct order o = {.done = done, .ctx = ctx};
 

@@ -138,8 +138,8 @@ static void plan(struct pool_work *w)
 /* Whether it has come, once the engine is at rest. */
 static int look(const struct move *m, struct failure *f)
 {
-	const char *const where[] = {CRM_RESOURCE, "--resource", m->id, "--locate", "--quiet",
-				     NULL};
+	const char *const where[] = {CRM_RESOURCE, "--resource", m->id,
+				     "--locate",   "--quiet",    NULL};
 	char *text;
 	int r = engine_tool(where, PATIENCE_S, &text, f);
 
@@ -158,8 +158,8 @@ static void carry_out(struct pool_work *w)
 {
 	struct balance *b = CONTAINER_OF(w, struct balance, work);
 	const struct move *m = &b->move[b->at];
-	const char *const go[] = {CRM_RESOURCE, "--resource", m->id,             "--move",
-				  "--node",     m->to,        "--lifetime=PT1H", NULL};
+	const char *const go[] = {CRM_RESOURCE, "--resource",      m->id, "--move", "--node",
+				  m->to,        "--lifetime=PT1H", NULL};
 	static const char *const rest[] = {CRM_RESOURCE, "--wait", "--timeout=10", NULL};
 	const char *const let_go[] = {CRM_RESOURCE, "--resource", m->id, "--clear", NULL};
 	struct failure why;
@@ -293,10 +293,10 @@ static json_t *show(const struct balance *b)
 	for (unsigned i = 0; i < b->moves; i++) {
 		const struct move *m = &b->move[i];
 
-		json_array_append_new(moves, json_pack("{s:s, s:I, s:s, s:s, s:s}", "vm", m->vm,
-						       "memory_mib", (json_int_t)m->memory_mib,
-						       "from", m->from, "to", m->to, "reason",
-						       m->why.text));
+		json_array_append_new(moves,
+				      json_pack("{s:s, s:I, s:s, s:s, s:s}", "vm", m->vm,
+						"memory_mib", (json_int_t)m->memory_mib, "from",
+						m->from, "to", m->to, "reason", m->why.text));
 	}
 	return json_pack("{s:o}", "moves", moves);
 }

@@ -9,14 +9,13 @@
 
 #include "base/util.h"
 #include "host/cluster.h"
-#include "host/engine.h"
 #include "host/host.h"
 #include "host/rehearsal.h"
 #include "host/resource.h"
 #include "host/vm.h"
 #include "lib/log.h"
 
-#define PATIENCE_S 30u
+#define STEP_MIB 64u /* so that another kernel, which keeps some more, makes no difference */
 
 struct telling {
 	struct pool_work work;
@@ -24,6 +23,7 @@ struct telling {
 	struct scene_host own;
 	struct scene_vm vm[SCENE_VMS_MAX];
 	unsigned vms;
+	struct failure problem; /* or "" */
 };
 
 bool capacity_add_tag(struct capacity *c, const char *tag)
@@ -48,8 +48,9 @@ bool capacity_take_memory(struct capacity *c, const char *text)
 uint64_t capacity_default_mib(uint64_t memory_mib)
 {
 	uint64_t kept = memory_mib / 16 + 512;
+	uint64_t mib = kept < memory_mib / 2 ? memory_mib - kept : memory_mib / 2;
 
-	return kept < memory_mib / 2 ? memory_mib - kept : memory_mib / 2;
+	return mib > STEP_MIB ? mib - mib % STEP_MIB : mib;
 }
 
 /* ---- what differs ---- */
@@ -101,8 +102,7 @@ static bool differs(const struct scene *s, const struct scene_vm *vm)
 {
 	int at = scene_find_vm(s, vm->name);
 
-	return at >= 0 &&
-	       (s->vm[at].memory_mib != vm->memory_mib || s->vm[at].cpus != vm->cpus);
+	return at >= 0 && (s->vm[at].memory_mib != vm->memory_mib || s->vm[at].cpus != vm->cpus);
 }
 
 static void put_vms(FILE *to, const struct scene *s, const struct scene_vm *vm, unsigned vms)
@@ -172,26 +172,22 @@ static int write_news(const struct telling *t, struct rehearsal *r, struct failu
 	if (!xml)
 		return fail(f, -ENOMEM, "out of memory");
 	if (*xml) {
-		code = engine_tool(command, PATIENCE_S, NULL, f);
+		code = rehearsal_change_engine(r, command, f);
 		if (code == 0)
-			log_line(LOG_LEVEL_INFO, "cluster: it knows what this host and its VMs are");
+			log_line(LOG_LEVEL_INFO,
+				 "cluster: it knows what this host and its VMs are");
 	}
 	free(xml);
 	return code;
 }
 
-static int begin_to_count(const struct scene *s, struct failure *f)
+static int begin_to_count(struct rehearsal *r, struct failure *f)
 {
-	static const char *const command[] = {"/usr/sbin/crm_attribute",
-					      "--type",
-					      "crm_config",
-					      "--name",
-					      "placement-strategy",
-					      "--update",
-					      "balanced",
-					      NULL};
+	static const char *const command[] = {
+		"/usr/sbin/crm_attribute", "--type",   "crm_config", "--name",
+		"placement-strategy",      "--update", "balanced",   NULL};
 
-	return capacity_is_complete(s) ? engine_tool(command, PATIENCE_S, NULL, f) : 0;
+	return capacity_is_complete(&r->scene) ? rehearsal_change_engine(r, command, f) : 0;
 }
 
 static void tell(struct pool_work *w)
@@ -205,10 +201,9 @@ static void tell(struct pool_work *w)
 		return; /* the engine does not run yet, or not any more */
 	code = write_news(t, r, &f);
 	if (code == 0)
-		code = begin_to_count(&r->scene, &f);
+		code = begin_to_count(r, &f);
 	if (code < 0)
-		log_line(LOG_LEVEL_WARNING, "cluster: it does not know what this host has: %s",
-			 f.text);
+		t->problem = f;
 	rehearsal_free(r);
 }
 
@@ -218,7 +213,15 @@ static void on_told(struct pool_work *w)
 {
 	struct telling *t = CONTAINER_OF(w, struct telling, work);
 
-	t->host->tells = false;
+	struct host *h = t->host;
+
+	/* Once, though it is tried again and again. */
+	if (t->problem.text[0] && strcmp(t->problem.text, h->not_told.text) != 0)
+		log_line(LOG_LEVEL_WARNING,
+			 "cluster: it cannot be told what this host and its VMs are: %s",
+			 t->problem.text);
+	h->not_told = t->problem;
+	h->tells = false;
 	free(t);
 }
 

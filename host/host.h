@@ -43,9 +43,10 @@ struct host {
 	struct capacity capacity;
 	struct pool_lane placing; /* in which the cluster's placement is looked at and changed */
 	bool tells, balances;     /* capacity.h, balance.h: under way */
-	bool first;              /* the first start of the daemon since the host's */
-	bool ends;               /* the daemon does: nothing more begins */
-	const char *connector;   /* path of oya-tls */
+	struct failure not_told;  /* why the engine does not know this host; or "" */
+	bool first;               /* the first start of the daemon since the host's */
+	bool ends;                /* the daemon does: nothing more begins */
+	const char *connector;    /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

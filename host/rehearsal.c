@@ -19,15 +19,20 @@ static const char *const names[REHEARSAL_COPIES] = {
 	[REHEARSAL_NOW] = "now.xml",
 	[REHEARSAL_THEN] = "then.xml",
 	[REHEARSAL_AFTER] = "after.xml",
-	[REHEARSAL_FREE] = "free.xml",
+	[REHEARSAL_ROOMY] = "roomy.xml",
 };
 
 static int make_folder(struct rehearsal *r, const char *run, struct failure *f)
 {
-	if (snprintf(r->folder, sizeof(r->folder), "%s/rehearsal-XXXXXX", run) >= PATH_MAX - 32)
+	int code;
+
+	if (snprintf(r->folder, sizeof(r->folder), "%s/rehearsal", run) >= PATH_MAX - 32)
 		return fail(f, -ENAMETOOLONG, "the path of %s is too long", run);
-	if (!mkdtemp(r->folder))
-		return fail(f, -errno, "cannot make a folder in %s: %s", run, strerror(errno));
+	code = store_remove_folder(r->folder, f); /* a daemon may have died over it */
+	if (code == 0)
+		code = store_make_folder(r->folder, f);
+	if (code < 0)
+		return code;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		snprintf(r->path[i], PATH_MAX, "%.*s/%s", PATH_MAX - 32, r->folder, names[i]);
 	snprintf(r->said, PATH_MAX, "%.*s/said.xml", PATH_MAX - 32, r->folder);
@@ -36,8 +41,12 @@ static int make_folder(struct rehearsal *r, const char *run, struct failure *f)
 
 static int take_configuration(struct rehearsal *r, struct failure *f)
 {
-	const char *const command[] = {SIMULATE, "--live-check", "--save-input",
-				       r->path[REHEARSAL_NOW], "--output-to=/dev/null", NULL};
+	const char *const command[] = {SIMULATE,
+				       "--live-check",
+				       "--save-input",
+				       r->path[REHEARSAL_NOW],
+				       "--output-to=/dev/null",
+				       NULL};
 
 	return engine_tool(command, PATIENCE_S, NULL, f);
 }
@@ -98,6 +107,22 @@ int rehearsal_change(struct rehearsal *r, enum rehearsal_copy which, const char 
 	return engine_tool(with, PATIENCE_S, NULL, f);
 }
 
+int rehearsal_change_engine(struct rehearsal *r, const char *const *command, struct failure *f)
+{
+	struct scene_play before, after;
+	int code = rehearsal_copy(r, REHEARSAL_NOW, REHEARSAL_THEN, f);
+
+	if (code == 0)
+		code = rehearsal_change(r, REHEARSAL_THEN, command, f);
+	if (code == 0)
+		code = rehearsal_play(r, REHEARSAL_NOW, NULL, &before, f);
+	if (code == 0)
+		code = rehearsal_play(r, REHEARSAL_THEN, NULL, &after, f);
+	if (code == 0)
+		code = scene_keep(&r->scene, &before, &after, f);
+	return code < 0 ? code : engine_tool(command, PATIENCE_S, NULL, f);
+}
+
 int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failure *f)
 {
 	char *text;
@@ -114,15 +139,10 @@ int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failur
 static int simulate(struct rehearsal *r, enum rehearsal_copy which, const char *lost,
 		    struct failure *f)
 {
-	const char *command[PROCESS_ARGUMENTS_MAX] = {SIMULATE,
-						      "--simulate",
-						      "--output-as=xml",
-						      "--output-to",
-						      r->said,
-						      "--save-output",
-						      r->path[REHEARSAL_AFTER],
-						      "--xml-file",
-						      r->path[which]};
+	const char *command[PROCESS_ARGUMENTS_MAX] = {
+		SIMULATE,      "--simulate",    "--output-as=xml",        "--output-to",
+		r->said,       "--save-output", r->path[REHEARSAL_AFTER], "--xml-file",
+		r->path[which]};
 	unsigned n = 9;
 
 	if (r->found && which != REHEARSAL_NOW) {
@@ -153,25 +173,20 @@ int rehearsal_play(struct rehearsal *r, enum rehearsal_copy which, const char *l
 }
 
 /* In which only rules keep VMs from a host. */
-static int make_free(struct rehearsal *r, enum rehearsal_copy which, struct failure *f)
+static int make_roomy(struct rehearsal *r, enum rehearsal_copy which, struct failure *f)
 {
-	static const char *const command[] = {"/usr/sbin/crm_attribute",
-					      "--type",
-					      "crm_config",
-					      "--name",
-					      "placement-strategy",
-					      "--update",
-					      "default",
-					      NULL};
-	int code = rehearsal_copy(r, which, REHEARSAL_FREE, f);
+	static const char *const command[] = {
+		"/usr/sbin/crm_attribute", "--type",   "crm_config", "--name",
+		"placement-strategy",      "--update", "default",    NULL};
+	int code = rehearsal_copy(r, which, REHEARSAL_ROOMY, f);
 
-	return code < 0 ? code : rehearsal_change(r, REHEARSAL_FREE, command, f);
+	return code < 0 ? code : rehearsal_change(r, REHEARSAL_ROOMY, command, f);
 }
 
 static int lose(struct rehearsal *r, enum rehearsal_copy which, const char *lost,
 		const struct scene_play *base, struct scene_loss *ret_loss, struct failure *f)
 {
-	struct scene_play play, free;
+	struct scene_play play, roomy;
 	int code = rehearsal_play(r, which, lost, &play, f);
 
 	if (code < 0)
@@ -179,11 +194,11 @@ static int lose(struct rehearsal *r, enum rehearsal_copy which, const char *lost
 	*ret_loss = scene_judge_loss(&r->scene, base, &play, NULL);
 	if (ret_loss->vm < 0)
 		return 0;
-	code = make_free(r, which, f);
+	code = make_roomy(r, which, f);
 	if (code == 0)
-		code = rehearsal_play(r, REHEARSAL_FREE, lost, &free, f);
+		code = rehearsal_play(r, REHEARSAL_ROOMY, lost, &roomy, f);
 	if (code == 0)
-		*ret_loss = scene_judge_loss(&r->scene, base, &play, &free);
+		*ret_loss = scene_judge_loss(&r->scene, base, &play, &roomy);
 	return code;
 }
 

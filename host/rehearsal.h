@@ -20,17 +20,19 @@ enum rehearsal_copy {
 	REHEARSAL_NOW,   /* as it is */
 	REHEARSAL_THEN,  /* as it would be */
 	REHEARSAL_AFTER, /* what REHEARSAL_THEN comes to, once the engine has settled */
-	REHEARSAL_FREE,  /* hosts have room without end */
+	REHEARSAL_ROOMY, /* hosts have room without end */
 	REHEARSAL_COPIES
 };
 
 struct rehearsal {
 	char folder[PATH_MAX], path[REHEARSAL_COPIES][PATH_MAX], said[PATH_MAX];
-	const char *found; /* "RESOURCE_monitor_0@HOST=0", where a new one would be found; or NULL */
+	const char
+		*found; /* "RESOURCE_monitor_0@HOST=0", where a new one would be found; or NULL */
 	struct scene scene;
 };
 
-/* `run`: the daemon's folder. The scene is that of now. 0, or -errno and the sentence. */
+/* `run`: the daemon's folder, of which one is made at a time: in the lane host.placing. The scene
+ * is that of now. 0, or -errno and the sentence. */
 int rehearsal_new(const char *run, struct rehearsal **ret_rehearsal, struct failure *f);
 /* NULL is fine. */
 void rehearsal_free(struct rehearsal *r);
@@ -40,6 +42,8 @@ int rehearsal_copy(struct rehearsal *r, enum rehearsal_copy from, enum rehearsal
 /* By a tool of the engine's, as it would change the engine: a path, arguments, NULL. */
 int rehearsal_change(struct rehearsal *r, enum rehearsal_copy which, const char *const *command,
 		     struct failure *f);
+/* The same of the engine itself, when no VM loses its place by it. */
+int rehearsal_change_engine(struct rehearsal *r, const char *const *command, struct failure *f);
 /* The scene becomes that of a copy. */
 int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failure *f);
 

@@ -268,7 +268,7 @@ int64_t scene_free_mib(const struct scene *s, const struct scene_play *p, unsign
 /* ---- the loss of a host ---- */
 
 struct scene_loss scene_judge_loss(const struct scene *s, const struct scene_play *base,
-				   const struct scene_play *lost, const struct scene_play *free)
+				   const struct scene_play *lost, const struct scene_play *roomy)
 {
 	struct scene_loss room = {.played = true, .vm = -1};
 	struct scene_loss rule = {.played = true, .vm = -1, .by_rule = true};
@@ -278,7 +278,7 @@ struct scene_loss scene_judge_loss(const struct scene *s, const struct scene_pla
 
 		if (base->at[i] < 0 || lost->at[i] != SCENE_NOWHERE)
 			continue;
-		if (free && free->at[i] == SCENE_NOWHERE)
+		if (roomy && roomy->at[i] == SCENE_NOWHERE)
 			l = &rule;
 		l->more += l->vm >= 0;
 		if (l->vm < 0)
@@ -331,7 +331,10 @@ static int judge(const struct scene *s, const struct scene_survival *v, struct f
 	for (unsigned i = 0; i < s->hosts; i++)
 		online += v->loss[i].played;
 	if (!scene_counts(s)) {
-		fail(why, 0, "not all hosts have told the cluster what memory they have");
+		fail(why, 0, "%s",
+		     s->strategy[0] ? "the engine is told not to look at memory "
+				      "(placement-strategy)"
+				    : "not all hosts have told the cluster what memory they have");
 		return -1;
 	}
 	if (!s->fences)
@@ -369,28 +372,37 @@ json_t *scene_tell(const struct scene *s, const struct scene_survival *v)
 			continue;
 		if (l->vm >= 0)
 			tell_loss(s, l, s->host[i].name, &text);
-		json_array_append_new(
-			losses, json_pack("{s:s, s:b, s:o}", "host", s->host[i].name, "survives",
-					  l->vm < 0, "reason",
-					  l->vm < 0 ? json_null() : json_string(text.text)));
+		json_array_append_new(losses,
+				      json_pack("{s:s, s:b, s:o}", "host", s->host[i].name,
+						"survives", l->vm < 0, "reason",
+						l->vm < 0 ? json_null() : json_string(text.text)));
 	}
 	return json_pack("{s:o, s:o, s:o}", "survives",
 			 known < 0 ? json_null() : json_boolean(known), "reason",
 			 known == 1 ? json_null() : json_string(why.text), "losses", losses);
 }
 
-int scene_admit(const struct scene *s, const struct scene_survival *before,
-		const struct scene_survival *after, bool force, struct failure *f)
+int scene_keep(const struct scene *s, const struct scene_play *before,
+	       const struct scene_play *after, struct failure *f)
 {
-	struct failure why;
 	char vm[VM_NAME_MAX + 40];
 
 	for (unsigned i = 0; i < s->vms; i++) {
-		if (after->base.at[i] != SCENE_NOWHERE || before->base.at[i] == SCENE_NOWHERE)
+		if (after->at[i] != SCENE_NOWHERE || before->at[i] == SCENE_NOWHERE)
 			continue;
 		name_vm(s, (int)i, vm, sizeof(vm));
 		return fail(f, -EBUSY, "VM %s would fit nowhere", vm);
 	}
+	return 0;
+}
+
+int scene_admit(const struct scene *s, const struct scene_survival *before,
+		const struct scene_survival *after, bool force, struct failure *f)
+{
+	struct failure why;
+
+	if (scene_keep(s, &before->base, &after->base, f) < 0)
+		return -EBUSY;
 	for (unsigned i = 0; !force && i < s->hosts; i++) {
 		const struct scene_loss *was = &before->loss[i], *is_now = &after->loss[i];
 

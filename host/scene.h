@@ -91,10 +91,14 @@ struct scene_survival {
 	struct scene_loss loss[MEMBERS_MAX];
 };
 
-/* `free`: the same loss, when hosts had room without end; NULL: it was not played. One that lacks
+/* `roomy`: the same loss, when hosts had room without end; NULL: it was not played. One that lacks
  * room goes before one that lacks a host. */
 struct scene_loss scene_judge_loss(const struct scene *s, const struct scene_play *base,
-				   const struct scene_play *lost, const struct scene_play *free);
+				   const struct scene_play *lost, const struct scene_play *roomy);
+
+/* A VM that finds no place any more, after what was changed: 0, or -EBUSY and the sentence. */
+int scene_keep(const struct scene *s, const struct scene_play *before,
+	       const struct scene_play *after, struct failure *f);
 
 /* Of corosync-quorumtool's words: whether the quorum outlives any one host. */
 bool scene_judge_votes(const char *text);
@@ -115,8 +119,8 @@ int scene_admit(const struct scene *s, const struct scene_survival *before,
 bool scene_ends(const struct scene *s, const struct scene_play *p, unsigned *ret_full,
 		unsigned *ret_empty);
 
-/* VMs on `full` that run on as they move, and whose move to `empty` would be worth it: the best ones,
- * best first. How many. */
+/* VMs on `full` that run on as they move, and whose move to `empty` would be worth it: the best
+ * ones, best first. How many. */
 #define SCENE_CANDIDATES_MAX 8u
 unsigned scene_candidates(const struct scene *s, const struct scene_play *p, unsigned full,
 			  unsigned empty, int ret_vm[SCENE_CANDIDATES_MAX]);

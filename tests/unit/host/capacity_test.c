@@ -113,6 +113,7 @@ static void options_are_checked(void **state)
 		assert_true(capacity_add_tag(&c, "ssd"));
 	assert_false(capacity_add_tag(&c, "ssd"));
 	assert_int_equal(capacity_default_mib(65536), 65536 - 4096 - 512);
+	assert_int_equal(capacity_default_mib(65537), 65536 - 4096 - 512);
 	assert_int_equal(capacity_default_mib(1024), 512);
 }
 

@@ -17,41 +17,43 @@
 #include "tests/lib/failheap.h"
 
 #define PAIR(name, value) "<nvpair id=\"x\" name=\"" name "\" value=\"" value "\"/>"
-#define HOST(id, name, memory)                                                               \
+#define HOST(id, name, memory)                                                                 \
 	"<node id=\"" id "\" uname=\"" name "\"><utilization id=\"u\">" PAIR("memory", memory) \
-		PAIR("cpu", "16") "</utilization><instance_attributes id=\"t\">"             \
-				  PAIR("oya-tag-ssd", "true") PAIR("oya-tag-old", "false")   \
-					  "</instance_attributes></node>"
-#define VM(name, memory, live)                                                            \
-	"<primitive id=\"vm-" name "\" class=\"ocf\" provider=\"oya\" type=\"vm\">"       \
-	"<meta_attributes id=\"m\">" PAIR("allow-migrate", live) "</meta_attributes>"     \
-	"<utilization id=\"u\">" PAIR("memory", memory) PAIR("cpu", "2") "</utilization>" \
-	"</primitive>"
-#define CIB(properties, nodes, resources)                                                         \
-	"<cib><configuration><crm_config><cluster_property_set id=\"p\">" properties              \
-	"</cluster_property_set></crm_config><nodes>" nodes "</nodes><resources>" resources       \
-	"<primitive id=\"power\" class=\"stonith\" type=\"x\"/>"                                  \
+		PAIR("cpu", "16") "</utilization><instance_attributes id=\"t\">" PAIR(         \
+			"oya-tag-ssd", "true")                                                 \
+			PAIR("oya-tag-old", "false") "</instance_attributes></node>"
+#define VM(name, memory, live)                                                                  \
+	"<primitive id=\"vm-" name "\" class=\"ocf\" provider=\"oya\" type=\"vm\">"             \
+	"<meta_attributes id=\"m\">" PAIR("allow-migrate",                                      \
+					  live) "</meta_attributes>"                            \
+						"<utilization id=\"u\">" PAIR("memory", memory) \
+							PAIR("cpu", "2") "</utilization>"       \
+									 "</primitive>"
+#define CIB(properties, nodes, resources)                                                          \
+	"<cib><configuration><crm_config><cluster_property_set id=\"p\">" properties               \
+	"</cluster_property_set></crm_config><nodes>" nodes "</nodes><resources>" resources        \
+	"<primitive id=\"power\" class=\"stonith\" type=\"x\"/>"                                   \
 	"<primitive id=\"vm-other\" class=\"ocf\" provider=\"heartbeat\" type=\"VirtualDomain\"/>" \
 	"</resources></configuration><status><node_state uname=\"n9\"/></status></cib>"
 #define BALANCED PAIR("placement-strategy", "balanced")
 
-static const char three[] = CIB(BALANCED,
-				HOST("1", "n1", "16384") HOST("2", "n2", "16384")
-					HOST("3", "n3", "16384"),
-				VM("web", "8192", "true") VM("db", "4096", "true")
-					VM("old", "1000", "false"));
+static const char three[] =
+	CIB(BALANCED, HOST("1", "n1", "16384") HOST("2", "n2", "16384") HOST("3", "n3", "16384"),
+	    VM("web", "8192", "true") VM("db", "4096", "true") VM("old", "1000", "false"));
 
 #define NODE(name, online) "<node name=\"" name "\" online=\"" online "\"/>"
-#define ON(vm, host)                                                                        \
+#define ON(vm, host)                                                                      \
 	"<resource id=\"vm-" vm "\" role=\"Started\" managed=\"true\"><node name=\"" host \
 	"\"/></resource>"
-#define OFF(vm, more) \
-	"<resource id=\"vm-" vm "\" role=\"Stopped\" managed=\"true\" " more "/>"
-#define PLAY(n2, resources)                                                                   \
-	"<pacemaker-result><cluster_status><nodes>" NODE("n2", "true") "</nodes><resources>"  \
-	ON("web", "n1") "</resources></cluster_status><revised_cluster_status><nodes>"        \
-	NODE("n1", "true") NODE("n2", n2) NODE("n3", "true") NODE("n9", "true")               \
-	"</nodes><resources>" resources "</resources></revised_cluster_status></pacemaker-result>"
+#define OFF(vm, more) "<resource id=\"vm-" vm "\" role=\"Stopped\" managed=\"true\" " more "/>"
+#define PLAY(n2, resources)                                                                       \
+	"<pacemaker-result><cluster_status><nodes>" NODE("n2", "true") "</nodes><resources>" ON(  \
+		"web",                                                                            \
+		"n1") "</resources></cluster_status><revised_cluster_status><nodes>" NODE("n1",   \
+											  "true") \
+		NODE("n2", n2) NODE("n3", "true") NODE(                                           \
+			"n9", "true") "</nodes><resources>" resources                             \
+				      "</resources></revised_cluster_status></pacemaker-result>"
 
 static struct scene scene;
 
@@ -98,8 +100,8 @@ static void hosts_and_vms_are_those_of_the_configuration(void **state)
 
 static void numbers_that_cannot_be_meant_are_none(void **state)
 {
-	static const char *const wrong[] = {"-1", "", "x", "1x", "99999999999999999999999",
-					    "1099511627777"};
+	static const char *const wrong[] = {
+		"-1", "", "x", "1x", "99999999999999999999999", "1099511627777"};
 	char text[4096];
 
 	(void)state;
@@ -146,8 +148,8 @@ static void without_a_device_or_switched_off_there_is_no_fencing(void **state)
 
 static void a_play_tells_where_vms_come_to_be(void **state)
 {
-	struct scene_play p =
-		play(PLAY("false", ON("web", "n1") OFF("db", "") OFF("old", "target_role=\"Stopped\"")));
+	struct scene_play p = play(
+		PLAY("false", ON("web", "n1") OFF("db", "") OFF("old", "target_role=\"Stopped\"")));
 	struct failure f;
 
 	(void)state;
@@ -190,14 +192,15 @@ static void what_fits_nowhere_is_told_by_its_name_and_size(void **state)
 {
 	struct scene_survival v = well();
 	struct scene_play lost = play(PLAY("false", OFF("web", "") ON("db", "n1") OFF("old", "")));
-	struct scene_play free = play(PLAY("false", OFF("web", "") ON("db", "n1") ON("old", "n3")));
+	struct scene_play roomy =
+		play(PLAY("false", OFF("web", "") ON("db", "n1") ON("old", "n3")));
 
 	(void)state;
 	assert_told(&v, JSON_TRUE, NULL);
 	v.loss[1] = scene_judge_loss(&scene, &v.base, &lost, NULL);
 	assert_told(&v, JSON_FALSE, "VM web (8 GiB) and 1 more fit nowhere when n2 is lost");
 	/* One that lacks room is told before one whose rules leave it no host. */
-	v.loss[1] = scene_judge_loss(&scene, &v.base, &lost, &free);
+	v.loss[1] = scene_judge_loss(&scene, &v.base, &lost, &roomy);
 	assert_told(&v, JSON_FALSE, "VM old (1000 MiB) fits nowhere when n2 is lost");
 	v.loss[1] = scene_judge_loss(&scene, &v.base, &lost, &lost);
 	assert_told(&v, JSON_FALSE, "may run on no other host when n2 is lost");
