@@ -230,7 +230,8 @@ static void on_played(void *ctx, const char *path, const char **attributes)
 	if (strcmp(path, REVISED "/nodes/node") == 0) {
 		w->told = true;
 		if (host >= 0)
-			w->play->online[host] = is(attributes, "online", "true");
+			w->play->online[host] = is(attributes, "online", "true") &&
+						!is(attributes, "standby", "true");
 	} else if (ends(path, "/resource")) {
 		begin_resource(w, attributes);
 	} else if (ends(path, "/resource/node") && w->vm >= 0 && host >= 0) {

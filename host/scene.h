@@ -66,8 +66,8 @@ int scene_find_vm(const struct scene *s, const char *name);
 
 /* Where all are once the engine has settled. */
 struct scene_play {
-	bool online[MEMBERS_MAX];
-	int at[SCENE_VMS_MAX]; /* a host, or one of the above */
+	bool online[MEMBERS_MAX]; /* and not drained */
+	int at[SCENE_VMS_MAX];    /* a host, or one of the above */
 };
 
 int scene_decode_play(const struct scene *s, const char *text, size_t len,

@@ -161,6 +161,10 @@ static void a_play_tells_where_vms_come_to_be(void **state)
 	p = play(PLAY("true", "<group id=\"g\">" ON("web", "n9") "</group>"));
 	assert_int_equal(p.at[0], SCENE_NOWHERE);
 	assert_int_equal(p.at[1], SCENE_IDLE);
+	p = play("<pacemaker-result><revised_cluster_status><nodes><node name=\"n1\" "
+		 "online=\"true\" standby=\"true\"/></nodes></revised_cluster_status>"
+		 "</pacemaker-result>");
+	assert_false(p.online[0]);
 	assert_int_equal(scene_decode_play(&scene, "<a/>", 4, &p, &f), -EIO);
 	assert_int_equal(scene_decode_play(&scene, "<a", 2, &p, &f), -EINVAL);
 }
