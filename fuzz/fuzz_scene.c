@@ -41,7 +41,7 @@ static void encode(const struct scene *s)
 	must(text != NULL);
 	must(!*text || xml_parse(text, strlen(text), &calls, NULL, "it", &f) == 0);
 	free(text);
-	(void)capacity_is_complete(s);
+	(void)scene_all_told(s);
 }
 
 static void configure(struct scene *s, const char *text, size_t len)

@@ -151,15 +151,6 @@ char *capacity_encode(const struct scene *s, const struct scene_host *host,
 	return NULL;
 }
 
-bool capacity_is_complete(const struct scene *s)
-{
-	for (unsigned i = 0; i < s->hosts; i++) {
-		if (!s->host[i].told)
-			return false;
-	}
-	return s->hosts > 0 && !s->strategy[0];
-}
-
 /* ---- in the pool ---- */
 
 static int write_news(const struct telling *t, struct rehearsal *r, struct failure *f)
@@ -181,13 +172,16 @@ static int write_news(const struct telling *t, struct rehearsal *r, struct failu
 	return code;
 }
 
+/* Once all have told, unless somebody has said otherwise. */
 static int begin_to_count(struct rehearsal *r, struct failure *f)
 {
 	static const char *const command[] = {
 		"/usr/sbin/crm_attribute", "--type",   "crm_config", "--name",
 		"placement-strategy",      "--update", "balanced",   NULL};
 
-	return capacity_is_complete(&r->scene) ? rehearsal_change_engine(r, command, f) : 0;
+	return scene_all_told(&r->scene) && !r->scene.strategy[0]
+		       ? rehearsal_change_engine(r, command, f)
+		       : 0;
 }
 
 static void tell(struct pool_work *w)

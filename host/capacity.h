@@ -35,9 +35,6 @@ uint64_t capacity_default_mib(uint64_t memory_mib);
 char *capacity_encode(const struct scene *s, const struct scene_host *host,
 		      const struct scene_vm *vm, unsigned vms);
 
-/* Whether the engine is to begin to look at it: all have told, and nobody has said otherwise. */
-bool capacity_is_complete(const struct scene *s);
-
 /* Compares, and writes. What fails is tried with the next call. */
 struct host;
 void capacity_tell(struct host *h);

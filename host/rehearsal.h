@@ -42,7 +42,7 @@ int rehearsal_copy(struct rehearsal *r, enum rehearsal_copy from, enum rehearsal
 /* By a tool of the engine's, as it would change the engine: a path, arguments, NULL. */
 int rehearsal_change(struct rehearsal *r, enum rehearsal_copy which, const char *const *command,
 		     struct failure *f);
-/* The same of the engine itself, when no VM loses its place by it. */
+/* The same of the engine itself, when all VMs stay where they are. */
 int rehearsal_change_engine(struct rehearsal *r, const char *const *command, struct failure *f);
 /* The scene becomes that of a copy. */
 int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failure *f);

@@ -180,6 +180,15 @@ bool scene_counts(const struct scene *s)
 	return s->strategy[0] && strcmp(s->strategy, "default") != 0;
 }
 
+bool scene_all_told(const struct scene *s)
+{
+	for (unsigned i = 0; i < s->hosts; i++) {
+		if (!s->host[i].told)
+			return false;
+	}
+	return s->hosts > 0;
+}
+
 int scene_find_host(const struct scene *s, const char *name)
 {
 	for (unsigned i = 0; i < s->hosts; i++) {
@@ -335,7 +344,10 @@ static int judge(const struct scene *s, const struct scene_survival *v, struct f
 		fail(why, 0, "%s",
 		     s->strategy[0] ? "the engine is told not to look at memory "
 				      "(placement-strategy)"
-				    : "not all hosts have told the cluster what memory they have");
+		     : scene_all_told(s)
+			     ? "VMs would be moved if the engine looked at memory; the "
+			       "log of oyad says which"
+			     : "not all hosts have told the cluster what memory they have");
 		return -1;
 	}
 	if (!s->fences)
@@ -389,10 +401,11 @@ int scene_keep(const struct scene *s, const struct scene_play *before,
 	char vm[VM_NAME_MAX + 40];
 
 	for (unsigned i = 0; i < s->vms; i++) {
-		if (after->at[i] != SCENE_NOWHERE || before->at[i] == SCENE_NOWHERE)
+		if (before->at[i] < 0 || after->at[i] == before->at[i])
 			continue;
 		name_vm(s, (int)i, vm, sizeof(vm));
-		return fail(f, -EBUSY, "VM %s would fit nowhere", vm);
+		return fail(f, -EBUSY, "VM %s would not stay on %s", vm,
+			    s->host[before->at[i]].name);
 	}
 	return 0;
 }
@@ -401,9 +414,14 @@ int scene_admit(const struct scene *s, const struct scene_survival *before,
 		const struct scene_survival *after, bool force, struct failure *f)
 {
 	struct failure why;
+	char vm[VM_NAME_MAX + 40];
 
-	if (scene_keep(s, &before->base, &after->base, f) < 0)
-		return -EBUSY;
+	for (unsigned i = 0; i < s->vms; i++) {
+		if (after->base.at[i] != SCENE_NOWHERE || before->base.at[i] == SCENE_NOWHERE)
+			continue;
+		name_vm(s, (int)i, vm, sizeof(vm));
+		return fail(f, -EBUSY, "VM %s would fit nowhere", vm);
+	}
 	for (unsigned i = 0; !force && i < s->hosts; i++) {
 		const struct scene_loss *was = &before->loss[i], *is_now = &after->loss[i];
 

@@ -52,8 +52,9 @@ struct scene {
 /* An object that is large: the caller's heap has it. 0, or -errno and the sentence. */
 int scene_decode(const char *text, size_t len, struct scene *ret_scene, struct failure *f);
 
-/* Whether the engine looks at what VMs need. */
+/* Whether the engine looks at what VMs need; and could: all hosts have told what they have. */
 bool scene_counts(const struct scene *s);
+bool scene_all_told(const struct scene *s);
 
 /* -1: there is none. */
 int scene_find_host(const struct scene *s, const char *name);
@@ -96,7 +97,7 @@ struct scene_survival {
 struct scene_loss scene_judge_loss(const struct scene *s, const struct scene_play *base,
 				   const struct scene_play *lost, const struct scene_play *roomy);
 
-/* A VM that finds no place any more, after what was changed: 0, or -EBUSY and the sentence. */
+/* Whether all VMs stay where they are, whatever was changed. 0, or -EBUSY and the sentence. */
 int scene_keep(const struct scene *s, const struct scene_play *before,
 	       const struct scene_play *after, struct failure *f);
 

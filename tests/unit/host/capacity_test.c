@@ -86,19 +86,6 @@ static void what_differs_is_written(void **state)
 	assert_written(&h, &web, "<nodes>");
 }
 
-static void the_engine_counts_once_all_have_told_and_nobody_said_otherwise(void **state)
-{
-	(void)state;
-	assert_true(capacity_is_complete(&scene));
-	snprintf(scene.strategy, sizeof(scene.strategy), "default");
-	assert_false(capacity_is_complete(&scene));
-	scene.strategy[0] = '\0';
-	scene.host[scene.hosts++] = (struct scene_host){.name = "n2"};
-	assert_false(capacity_is_complete(&scene));
-	scene.hosts = 0;
-	assert_false(capacity_is_complete(&scene));
-}
-
 static void options_are_checked(void **state)
 {
 	static const char *const wrong[] = {"", "0", "-5", "5x", "5 ", "1099511627777"};
@@ -138,8 +125,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_the_engine_knows_is_not_written_again, setup),
 		cmocka_unit_test_setup(what_differs_is_written, setup),
-		cmocka_unit_test_setup(
-			the_engine_counts_once_all_have_told_and_nobody_said_otherwise, setup),
 		cmocka_unit_test(options_are_checked),
 		cmocka_unit_test_setup(encoding_survives_a_failing_heap, setup),
 	};

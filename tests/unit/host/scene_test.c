@@ -219,8 +219,12 @@ static void what_fits_nowhere_is_told_by_its_name_and_size(void **state)
 	assert_told(&v, JSON_FALSE, "no other host is online");
 	scene.fences = false;
 	assert_told(&v, JSON_FALSE, "there is no fencing");
+	snprintf(scene.strategy, sizeof(scene.strategy), "default");
+	assert_told(&v, JSON_NULL, "is told not to look at memory");
 	scene.strategy[0] = '\0';
-	assert_told(&v, JSON_NULL, "have told the cluster");
+	assert_told(&v, JSON_NULL, "VMs would be moved");
+	scene.host[2].told = false;
+	assert_told(&v, JSON_NULL, "not all hosts have told");
 }
 
 static void only_what_a_change_breaks_is_held_against_it(void **state)
@@ -251,6 +255,22 @@ static void only_what_a_change_breaks_is_held_against_it(void **state)
 	assert_non_null(strstr(f.text, "VM db (4 GiB) would fit nowhere"));
 	before.base.at[1] = SCENE_NOWHERE;
 	assert_int_equal(scene_admit(&scene, &before, &after, true, &f), 0);
+}
+
+static void a_vm_that_moves_or_stops_does_not_stay(void **state)
+{
+	struct scene_play before = play(PLAY("true", ON("web", "n1") OFF("db", ""))),
+			  after = before;
+	struct failure f;
+
+	(void)state;
+	after.at[1] = 2; /* it had no place */
+	assert_int_equal(scene_keep(&scene, &before, &after, &f), 0);
+	after.at[0] = 1;
+	assert_int_equal(scene_keep(&scene, &before, &after, &f), -EBUSY);
+	assert_string_equal(f.text, "VM web (8 GiB) would not stay on n1");
+	after.at[0] = SCENE_NOWHERE;
+	assert_int_equal(scene_keep(&scene, &before, &after, &f), -EBUSY);
 }
 
 static void votes_have_to_outlive_one_host(void **state)
@@ -339,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup(a_play_tells_where_vms_come_to_be, setup),
 		cmocka_unit_test_setup(what_fits_nowhere_is_told_by_its_name_and_size, setup),
 		cmocka_unit_test_setup(only_what_a_change_breaks_is_held_against_it, setup),
+		cmocka_unit_test_setup(a_vm_that_moves_or_stops_does_not_stay, setup),
 		cmocka_unit_test(votes_have_to_outlive_one_host),
 		cmocka_unit_test_setup(the_vm_that_evens_out_most_goes_first, setup),
 		cmocka_unit_test_setup(the_best_candidates_are_kept_of_many, setup),
