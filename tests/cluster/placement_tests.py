@@ -83,8 +83,8 @@ def _(place):
         join(c, normal, 3)
         join(c, high, 1, "--priority", "high", "--force")
         with Watch(high, low, normal):
-            reason = survival(c)["losses"][0]["reason"]
-            check(reason == "VM low (64 MiB) fits nowhere when n1 is lost", f"{survival(c)}")
+            reasons = {loss["host"]: loss["reason"] for loss in survival(c)["losses"]}
+            check(reasons["n1"] == "VM low (64 MiB) fits nowhere when n1 is lost", f"{reasons}")
             c[1].kill()
             high.wait_on(c[2], c[3], seconds=60)
             normal.wait_on(c[2], c[3], seconds=60)
