@@ -112,26 +112,33 @@ static void take_tag(struct scene_host *h, const char *tag, const char *value)
 		memcpy(h->tag[h->tags++], tag, strlen(tag) + 1);
 }
 
+/* Of a utilization; true: it was memory. */
+static bool take_use(const char *name, const char *value, uint64_t *memory_mib, uint64_t *cpus)
+{
+	if (strcmp(name, "cpu") == 0)
+		(void)take_number(value, cpus);
+	return strcmp(name, "memory") == 0 && take_number(value, memory_mib);
+}
+
 static void take_pair(struct reading *r, const char *path, const char *name, const char *value)
 {
-	bool memory = strcmp(name, "memory") == 0, cpu = strcmp(name, "cpu") == 0;
+	struct scene_host *h = r->host;
+	struct scene_vm *vm = r->vm;
 
 	if (ends(path, "/cluster_property_set/nvpair")) {
 		if (strcmp(name, "placement-strategy") == 0)
 			snprintf(r->scene->strategy, sizeof(r->scene->strategy), "%s", value);
 		r->off |= strcmp(name, "stonith-enabled") == 0 && strcmp(value, "false") == 0;
-	} else if (r->host && ends(path, "/node/utilization/nvpair")) {
-		r->host->told |= memory && take_number(value, &r->host->memory_mib);
-		(void)(cpu && take_number(value, &r->host->cpus));
-	} else if (r->host && ends(path, "/node/instance_attributes/nvpair")) {
+	} else if (h && ends(path, "/node/utilization/nvpair")) {
+		h->told |= take_use(name, value, &h->memory_mib, &h->cpus);
+	} else if (h && ends(path, "/node/instance_attributes/nvpair")) {
 		if (begins(name, SCENE_TAG))
-			take_tag(r->host, name + strlen(SCENE_TAG), value);
-	} else if (r->vm && ends(path, "/primitive/utilization/nvpair")) {
-		(void)(memory && take_number(value, &r->vm->memory_mib));
-		(void)(cpu && take_number(value, &r->vm->cpus));
-	} else if (r->vm && ends(path, "/primitive/meta_attributes/nvpair")) {
+			take_tag(h, name + strlen(SCENE_TAG), value);
+	} else if (vm && ends(path, "/primitive/utilization/nvpair")) {
+		(void)take_use(name, value, &vm->memory_mib, &vm->cpus);
+	} else if (vm && ends(path, "/primitive/meta_attributes/nvpair")) {
 		if (strcmp(name, "allow-migrate") == 0)
-			r->vm->live = strcmp(value, "true") == 0;
+			vm->live = strcmp(value, "true") == 0;
 	}
 }
 
