@@ -72,12 +72,7 @@ static const struct command_option migrate_options[] = {
 	{0},
 };
 
-#define ROOM_FORCE                                                                                   \
-	{                                                                                            \
-		"force", NULL, NULL,                                                                 \
-			"also when the cluster would not survive the loss of a\nhost any more then", \
-			0                                                                            \
-	}
+#define ROOM_HELP "also when the cluster would not survive the loss of a\nhost any more then"
 
 static const struct command_option cluster_options[] = {
 	{"preferred", "HOST[,HOST...]", NULL, "hosts where it is to run, the first most", 0},
@@ -93,7 +88,7 @@ static const struct command_option cluster_options[] = {
 	{"quick", NULL, NULL,
 	 "it moves by being stopped as its settings say, saved for\none; default: live", 0},
 	{"needs", "TAG[,TAG...]", NULL, "it runs only on hosts that have all of these", 0},
-	ROOM_FORCE,
+	{"force", NULL, NULL, ROOM_HELP, 0},
 	{"remove", NULL, NULL, "stop it, and take it out of the cluster", 0},
 	{0},
 };
@@ -174,7 +169,7 @@ static const struct command_option force_options[] = {
 };
 
 static const struct command_option room_options[] = {
-	ROOM_FORCE,
+	{"force", NULL, NULL, ROOM_HELP, 0},
 	{0},
 };
 
