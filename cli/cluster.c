@@ -213,7 +213,7 @@ static void put_line(struct command_call *c, const char *label, const char *word
 	fputc('\n', c->out);
 }
 
-static void print_status(struct command_call *c, const json_t *s)
+static void print_status(struct command_call *c, const json_t *s, const json_t *survival)
 {
 	char text[256];
 
@@ -227,6 +227,7 @@ static void print_status(struct command_call *c, const json_t *s)
 		 json_is_true(json_object_get(s, "fencing"))
 			 ? "configured"
 			 : "NONE: VMs of a host that falls silent are NOT restarted");
+	cluster_print_survival(c, survival);
 	fputc('\n', c->out);
 	print_hosts(c, json_object_get(s, "members"));
 	print_resources(c, json_object_get(s, "resources"));
@@ -237,12 +238,17 @@ void cluster_status(struct command_call *c)
 	const struct api_request request = {
 		.method = "GET", .target = "/v1/cluster", .absent = ABSENT};
 	struct api_answer answer;
+	json_t *survival;
 
 	if (!command_ask(c, &request, &answer))
 		return;
-	if (c->json)
+	survival = cluster_survival(c);
+	if (c->json) {
+		json_object_set(answer.body, "survival", survival);
 		command_print_json(c, answer.body, false);
-	else
-		print_status(c, answer.body);
+	} else {
+		print_status(c, answer.body, survival);
+	}
+	json_decref(survival);
 	json_decref(answer.body);
 }

@@ -72,6 +72,8 @@ static const struct command_option migrate_options[] = {
 	{0},
 };
 
+#define ROOM_HELP "also when the cluster would not survive the loss of a\nhost any more then"
+
 static const struct command_option cluster_options[] = {
 	{"preferred", "HOST[,HOST...]", NULL, "hosts where it is to run, the first most", 0},
 	{"possible", "HOST[,HOST...]", NULL, "hosts where it may run; default: all", 0},
@@ -85,6 +87,8 @@ static const struct command_option cluster_options[] = {
 	 "it goes back to a host that is preferred, as soon as\nthat is there again", 0},
 	{"quick", NULL, NULL,
 	 "it moves by being stopped as its settings say, saved for\none; default: live", 0},
+	{"needs", "TAG[,TAG...]", NULL, "it runs only on hosts that have all of these", 0},
+	{"force", NULL, NULL, ROOM_HELP, 0},
 	{"remove", NULL, NULL, "stop it, and take it out of the cluster", 0},
 	{0},
 };
@@ -161,6 +165,11 @@ static const struct command_option link_options[] = {
 
 static const struct command_option force_options[] = {
 	{"force", NULL, NULL, "also when it holds VMs, or when others cannot be asked", 0},
+	{0},
+};
+
+static const struct command_option room_options[] = {
+	{"force", NULL, NULL, ROOM_HELP, 0},
 	{0},
 };
 
@@ -332,6 +341,12 @@ const struct command command_table[] = {
 	 "print a token for one more host", NULL},
 	{"cluster", "status", "", COMMAND_OUTPUT, NULL, cluster_status,
 	 "show hosts, quorum, fencing, links, and what runs where", NULL},
+	{"cluster", "start", "VM", 0, room_options, cluster_start,
+	 "start a VM of the cluster where there is room, unless it breaks the reserve", NULL},
+	{"cluster", "stop", "VM", 0, NULL, cluster_stop,
+	 "stop a VM of the cluster, as its settings say", NULL},
+	{"cluster", "balance", "", COMMAND_OUTPUT | COMMAND_JOB, NULL, cluster_balance,
+	 "move VMs so that all hosts have memory free; --dry-run shows what and why", NULL},
 	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
 	 "take this host out of its cluster", NULL},
 	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,

@@ -52,6 +52,9 @@ void cluster_leave(struct command_call *c);
 void cluster_remove(struct command_call *c);
 void cluster_destroy(struct command_call *c);
 void cluster_status(struct command_call *c);
+void cluster_start(struct command_call *c);
+void cluster_stop(struct command_call *c);
+void cluster_balance(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);
 void token_delete(struct command_call *c);
@@ -94,6 +97,10 @@ bool list_all(struct command_call *c, const char *name, json_t **ret_list);
 
 /* Prints by draw() once, or with --watch at each change anew. */
 void list_watch(struct command_call *c, void (*draw)(struct command_call *c));
+
+/* Whether the cluster survives the loss of a host, to be freed; NULL: a dry run, or no memory. */
+json_t *cluster_survival(struct command_call *c);
+void cluster_print_survival(struct command_call *c, const json_t *survival);
 
 /* Begins what is answered by a job: follows it, or prints its number with --no-wait. True when it
  * has ended well. */

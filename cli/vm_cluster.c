@@ -21,7 +21,7 @@ static int set_hosts(json_t *body, const char *key, const char *text, struct fai
 
 	while (r == 0 && value_next_part(&rest, &name, &value)) {
 		if (value || !*name)
-			r = fail(f, -EINVAL, "--%s is '%s', not hosts with commas between them",
+			r = fail(f, -EINVAL, "--%s is '%s', not names with commas between them",
 				 key, text);
 		else if (json_array_append_new(list, json_string(name)) < 0)
 			r = fail(f, -EINVAL, "--%s is not UTF-8", key);
@@ -59,7 +59,7 @@ static int set_restart(json_t *body, const char *text, struct failure *f)
 /* False: told what is wrong. */
 static bool take_options(struct command_call *c, json_t *body)
 {
-	static const char *const lists[] = {"preferred", "possible"};
+	static const char *const lists[] = {"preferred", "possible", "needs"};
 	const char *priority = command_value(c, "priority");
 	const char *restart = command_value(c, "restart");
 	struct failure f = {"out of memory"};
@@ -86,8 +86,9 @@ static bool take_options(struct command_call *c, json_t *body)
 
 void vm_cluster(struct command_call *c)
 {
-	char target[API_TARGET_MAX];
+	char path[API_TARGET_MAX], target[API_TARGET_MAX + 16];
 	struct api_request request = {.method = "POST", .target = target, .absent = ABSENT};
+	bool force = command_value(c, "force") != NULL;
 	bool remove = command_value(c, "remove") != NULL;
 	json_t *body = json_object();
 	struct api_answer answer;
@@ -96,9 +97,10 @@ void vm_cluster(struct command_call *c)
 		json_decref(body);
 		return;
 	}
-	if (remove && json_object_size(body)) {
+	if (remove && (json_object_size(body) || force)) {
 		command_refuse(c, "--remove is given alone");
-	} else if (command_vm_target(c, "cluster", target)) {
+	} else if (command_vm_target(c, "cluster", path)) {
+		snprintf(target, sizeof(target), "%s%s", path, force ? "?force=true" : "");
 		request.method = remove ? "DELETE" : "POST";
 		request.body = remove ? NULL : body;
 		if (command_ask(c, &request, &answer))

@@ -68,7 +68,7 @@ const struct http_route api_routes[] = {
 	 api_discard_state},
 	{HTTP_POST, "/v1/vms/{vm}/migrate", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL,
 	 NULL, api_migrate_vm},
-	{HTTP_POST, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
+	{HTTP_POST, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, "force", NULL,
 	 api_register_vm},
 	{HTTP_DELETE, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_unregister_vm},
 	{HTTP_POST, "/v1/clustered/{vm}/start", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
@@ -97,6 +97,12 @@ const struct http_route api_routes[] = {
 	{HTTP_POST, "/v1/cluster", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_create_cluster},
 	{HTTP_DELETE, "/v1/cluster", HTTP_ADMINISTRATOR, 0, "force", NULL, api_destroy_cluster},
+	{HTTP_GET, "/v1/cluster/survival", HTTP_READER, 0, NULL, NULL, api_get_survival},
+	{HTTP_GET, "/v1/cluster/balance", HTTP_READER, 0, NULL, NULL, api_plan_balance},
+	{HTTP_POST, "/v1/cluster/balance", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_balance},
+	{HTTP_POST, "/v1/cluster/vms/{vm}/start", HTTP_OPERATOR, 0, "force", NULL,
+	 api_start_in_cluster},
+	{HTTP_POST, "/v1/cluster/vms/{vm}/stop", HTTP_OPERATOR, 0, NULL, NULL, api_stop_in_cluster},
 	{HTTP_POST, "/v1/cluster/join", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL,
 	 NULL, api_join_cluster},
 	{HTTP_POST, "/v1/cluster/tokens", HTTP_ADMINISTRATOR, HTTP_SECRET, NULL, NULL,
@@ -182,6 +188,19 @@ bool api_limit(struct http_request *r, unsigned *ret_limit)
 		return true;
 	}
 	fail(&f, -EINVAL, "'limit' is '%.32s', allowed are 1 to %u", text, LIMIT_MAX);
+	http_fail(r, 400, &f);
+	return false;
+}
+
+bool api_force(struct http_request *r, bool *ret_force)
+{
+	const char *text = http_query(r, "force");
+	struct failure f;
+
+	*ret_force = text && strcmp(text, "true") == 0;
+	if (!text || *ret_force || strcmp(text, "false") == 0)
+		return true;
+	fail(&f, -EINVAL, "'force' is '%.32s', allowed are true and false", text);
 	http_fail(r, 400, &f);
 	return false;
 }

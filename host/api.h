@@ -48,6 +48,9 @@ void api_fail(struct http_request *r, int code, const struct failure *f);
 struct field;
 bool api_body(struct http_request *r, const struct field *fields, size_t count);
 
+/* `force` of the query; false: answered by 400. */
+bool api_force(struct http_request *r, bool *ret_force);
+
 /* `limit` of the query; false: answered by 400. */
 bool api_limit(struct http_request *r, unsigned *ret_limit);
 
@@ -118,6 +121,11 @@ void api_create_token(struct http_request *r, void *owner);
 void api_delete_token(struct http_request *r, void *owner);
 
 void api_get_cluster(struct http_request *r, void *owner);
+void api_get_survival(struct http_request *r, void *owner);
+void api_plan_balance(struct http_request *r, void *owner);
+void api_balance(struct http_request *r, void *owner);
+void api_start_in_cluster(struct http_request *r, void *owner);
+void api_stop_in_cluster(struct http_request *r, void *owner);
 void api_create_cluster(struct http_request *r, void *owner);
 void api_destroy_cluster(struct http_request *r, void *owner);
 void api_join_cluster(struct http_request *r, void *owner);

@@ -35,20 +35,6 @@ static void conclude(struct http_request *r, int code, const struct job *job,
 		api_accept(r, job);
 }
 
-/* `force` of the query; false: answered by 400. */
-static bool take_force(struct http_request *r, bool *ret_force)
-{
-	const char *text = http_query(r, "force");
-	struct failure f;
-
-	*ret_force = text && strcmp(text, "true") == 0;
-	if (!text || *ret_force || strcmp(text, "false") == 0)
-		return true;
-	fail(&f, -EINVAL, "'force' is '%.32s', allowed are true and false", text);
-	http_fail(r, 400, &f);
-	return false;
-}
-
 /* ---- an administrator's ---- */
 
 static int take_links(json_t *body, struct cluster_wish *w, struct failure *f)
@@ -116,7 +102,7 @@ void api_remove_member(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!c || !take_force(r, &force))
+	if (!c || !api_force(r, &force))
 		return;
 	code = cluster_remove(c, http_param(r, "host"), force, &job, &f);
 	conclude(r, code, job, &f);
@@ -130,7 +116,7 @@ void api_destroy_cluster(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!c || !take_force(r, &force))
+	if (!c || !api_force(r, &force))
 		return;
 	code = cluster_destroy(c, force, &job, &f);
 	conclude(r, code, job, &f);

@@ -92,14 +92,15 @@ void api_register_vm(struct http_request *r, void *owner)
 	struct vm *vm = api_vm(owner, r);
 	struct resource_wish wish;
 	struct failure f;
+	bool force;
 	int code;
 
-	if (!vm)
+	if (!vm || !api_force(r, &force))
 		return;
 	http_later(r);
 	code = resource_decode(r->body, &wish, &f);
 	if (code == 0)
-		code = register_vm(vm, &wish, on_done, r, &f);
+		code = register_vm(vm, &wish, force, on_done, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/capacity.h"
 #include "host/cluster_impl.h"
 #include "host/crm.h"
 #include "host/store.h"
@@ -174,6 +175,7 @@ void cluster_adopt(struct cluster *c, const struct members *m)
 	gate_set_members(c->gate, c->in ? &c->members : NULL);
 	log_line(LOG_LEVEL_INFO, c->in ? "cluster '%s': list %llu of %u members" : "in no cluster",
 		 c->members.name, (unsigned long long)c->members.number, c->members.count);
+	capacity_tell(c->host);
 }
 
 const struct members *cluster_members(const struct cluster *c)
@@ -391,10 +393,12 @@ static int on_timer(sd_event_source *source, uint64_t us, void *ctx)
 {
 	struct cluster *c = ctx;
 
-	if (!c->task && c->in)
+	if (!c->task && c->in) {
 		fetch(c);
-	else if (!c->task)
+		capacity_tell(c->host);
+	} else if (!c->task) {
 		cluster_undo(c);
+	}
 	sd_event_source_set_time(source, us + FETCH_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;

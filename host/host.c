@@ -273,6 +273,7 @@ int host_init(struct host *h, const struct host_places *places, sd_event *event,
 	h->run = places->run;
 	h->importer = places->importer;
 	h->connector = places->connector;
+	h->capacity = places->capacity;
 	list_init(&h->vms);
 	list_init(&h->jobs);
 	list_init(&h->intakes);

@@ -9,6 +9,7 @@
 
 #include "base/guid.h"
 #include "base/list.h"
+#include "host/capacity.h"
 #include "host/crm.h"
 #include "host/launch.h"
 #include "lib/fail.h"
@@ -39,9 +40,13 @@ struct host {
 	struct cluster *cluster; /* NULL: it does not listen, and can be in none */
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */
-	bool first;              /* the first start of the daemon since the host's */
-	bool ends;               /* the daemon does: nothing more begins */
-	const char *connector;   /* path of oya-tls */
+	struct capacity capacity;
+	struct pool_lane placing; /* in which the cluster's placement is looked at and changed */
+	bool tells, balances;     /* capacity.h, balance.h: under way */
+	struct failure not_told;  /* why the engine does not know this host; or "" */
+	bool first;               /* the first start of the daemon since the host's */
+	bool ends;                /* the daemon does: nothing more begins */
+	const char *connector;    /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;
@@ -52,6 +57,7 @@ struct host {
 struct host_places {
 	const char *state, *run;                   /* folders */
 	const char *worker, *importer, *connector; /* programs */
+	struct capacity capacity;                  /* for VMs of a cluster */
 };
 int host_init(struct host *h, const struct host_places *places, sd_event *event, struct failure *f);
 /* Makes the host's UUID of its machine id. 0, or -errno: it has none, and starts no VM. */

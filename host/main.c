@@ -33,7 +33,7 @@
 
 static const char usage[] =
 	"usage: oyad [--state FOLDER] [--run FOLDER] [--worker FILE] [--importer FILE]\n"
-	"            [--connector FILE] [--listen ADDRESS:PORT]\n"
+	"            [--connector FILE] [--listen ADDRESS:PORT] [--memory MIB] [--tag TAG]\n"
 	"       oyad --version\n";
 
 struct places {
@@ -125,6 +125,45 @@ static void block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* False: told what is wrong. */
+static bool take_option(struct places *p, int option)
+{
+	switch (option) {
+	case 's':
+		p->host.state = optarg;
+		return true;
+	case 'r':
+		p->host.run = optarg;
+		return true;
+	case 'w':
+		p->host.worker = optarg;
+		return true;
+	case 'i':
+		p->host.importer = optarg;
+		return true;
+	case 'c':
+		p->host.connector = optarg;
+		return true;
+	case 'l':
+		p->listen = optarg;
+		return true;
+	case 'm':
+		if (capacity_take_memory(&p->host.capacity, optarg))
+			return true;
+		fprintf(stderr, "oyad: '%s' is no number of MiB\n", optarg);
+		return false;
+	case 't':
+		if (capacity_add_tag(&p->host.capacity, optarg))
+			return true;
+		fprintf(stderr, "oyad: '%s' is no tag, or one of more than %u\n", optarg,
+			SCENE_TAGS_MAX);
+		return false;
+	default:
+		fputs(usage, stderr);
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -136,6 +175,8 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{"listen", required_argument, NULL, 'l'},
+		{"memory", required_argument, NULL, 'm'},
+		{"tag", required_argument, NULL, 't'},
 		{0},
 	};
 	struct places places = {.host = {.state = "/var/lib/oya",
@@ -145,36 +186,17 @@ int main(int argc, char **argv)
 					 .connector = OYA_TLS}};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:hV", options, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			places.host.state = optarg;
-			break;
-		case 'r':
-			places.host.run = optarg;
-			break;
-		case 'w':
-			places.host.worker = optarg;
-			break;
-		case 'i':
-			places.host.importer = optarg;
-			break;
-		case 'c':
-			places.host.connector = optarg;
-			break;
-		case 'l':
-			places.listen = optarg;
-			break;
-		case 'h':
+	while ((option = getopt_long(argc, argv, "s:r:w:i:c:l:m:t:hV", options, NULL)) != -1) {
+		if (option == 'h') {
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
-		case 'V':
+		}
+		if (option == 'V') {
 			puts("oyad " OYA_VERSION);
 			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return 2;
 		}
+		if (!take_option(&places, option))
+			return 2;
 	}
 	if (optind != argc) {
 		fputs(usage, stderr);

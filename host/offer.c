@@ -17,7 +17,6 @@
 #include "lib/fields.h"
 #include "lib/random.h"
 
-#define MEMORY_MIB 1024u     /* of settings that do not say */
 #define MEMORY_MORE_MIB 128u /* beside the guest's */
 #define MEMINFO_BYTES 4096u
 
@@ -339,9 +338,7 @@ static uint64_t free_mib(void)
 /* Large pages are reserved by who sets the host up: the worker tells whether there are enough. */
 static void look_at_memory(const struct settings *s, json_t *reasons)
 {
-	const json_t *mib = json_object_get(s->root, "memory_mib");
-	uint64_t wanted = json_is_integer(mib) ? (uint64_t)json_integer_value(mib) : MEMORY_MIB;
-	uint64_t found = free_mib();
+	uint64_t wanted = settings_memory_mib(s), found = free_mib();
 
 	if (!json_object_get(s->root, "memory_pages") && found && wanted + MEMORY_MORE_MIB > found)
 		offer_reason(reasons,

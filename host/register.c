@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/admission.h"
+#include "host/cluster.h"
 #include "host/clustered.h"
 #include "host/engine.h"
 #include "host/host.h"
@@ -29,6 +31,9 @@ struct registration {
 	struct guid guid;
 	bool leaves; /* the cluster */
 	unsigned stop_s;
+	uint64_t memory_mib, cpus;
+	char node[MEMBERS_NAME_MAX + 1]; /* of this host */
+	bool force;
 	struct resource_wish wish;
 	struct settings *settings; /* of one that is this host's again */
 	int r;
@@ -73,38 +78,64 @@ static int find_folder(struct registration *g)
 	return 0;
 }
 
-static int tell_engine(struct registration *g)
+/* Whether there is room for it; a new one will be found running here. */
+static int admit(struct registration *g, const char *const *command, bool is_new)
 {
-	const struct resource resource = {
-		.name = g->name, .uuid = g->uuid, .folder = g->folder, .stop_s = g->stop_s};
-	char *xml = resource_encode(&resource, &g->wish);
-	const char *const command[] = {CIBADMIN,     "--modify", "--allow-create",
-				       "--xml-text", xml,        NULL};
-	int r;
+	char xml[VM_NAME_MAX + 64], found[2 * VM_NAME_MAX + 32];
+	const char *const drop[] = {CIBADMIN, "--delete", "--xml-text", xml, NULL};
+	const struct admission a = {.run = g->host->run,
+				    .before = drop,
+				    .change = command,
+				    .found = is_new ? found : NULL,
+				    .force = g->force};
 
-	if (!xml)
-		return fail(&g->f, -ENOMEM, "out of memory");
+	snprintf(xml, sizeof(xml), "<rsc_location id=\"%s-hosts\"/>", g->id);
+	snprintf(found, sizeof(found), "%s_monitor_0@%s=0", g->id, g->node);
+	return admission_ask(&a, &g->f);
+}
+
+/* The mark comes first: nothing but the engine starts it from then on. */
+static int tell_engine(struct registration *g, const char *const *command, bool was)
+{
+	struct failure ignored;
+	int r = was ? 0 : store_write(g->folder, CLUSTERED_FILE, "", 0, &g->f);
+
+	if (r < 0)
+		return r;
 	(void)delete_xml(g, "rsc_location", "-hosts"); /* rules of before; or there are none */
 	r = engine_tool(command, PATIENCE_S, NULL, &g->f);
-	free(xml);
+	if (r < 0 && !was)
+		(void)store_remove(g->folder, CLUSTERED_FILE, &ignored);
 	return r;
 }
 
-/* The mark first: nothing but the engine starts it from then on. */
 static void add(struct pool_work *w)
 {
 	struct registration *g = CONTAINER_OF(w, struct registration, work);
+	const struct resource resource = {.name = g->name,
+					  .uuid = g->uuid,
+					  .folder = g->folder,
+					  .stop_s = g->stop_s,
+					  .memory_mib = g->memory_mib,
+					  .cpus = g->cpus};
 	bool was = clustered_is(g->own);
-	struct failure ignored;
+	char *xml;
 
 	g->r = find_folder(g);
-	if (g->r == 0 && !was)
-		g->r = store_write(g->folder, CLUSTERED_FILE, "", 0, &g->f);
-	if (g->r == 0) {
-		g->r = tell_engine(g);
-		if (g->r < 0 && !was)
-			(void)store_remove(g->folder, CLUSTERED_FILE, &ignored);
+	if (g->r < 0)
+		return;
+	xml = resource_encode(&resource, &g->wish);
+	if (xml) {
+		const char *const command[] = {CIBADMIN,     "--modify", "--allow-create",
+					       "--xml-text", xml,        NULL};
+
+		g->r = admit(g, command, !was);
+		if (g->r == 0)
+			g->r = tell_engine(g, command, was);
+	} else {
+		g->r = fail(&g->f, -ENOMEM, "out of memory");
 	}
+	free(xml);
 }
 
 static int stop(struct registration *g)
@@ -181,6 +212,8 @@ static int check(const struct vm *vm, struct failure *f)
 /* NULL: no memory, or the host's paths are too long. */
 static struct registration *registration_new(const struct vm *vm, vm_done_fn *done, void *ctx)
 {
+	const struct members *m = cluster_members(vm->host->cluster);
+	const struct member *self = m ? members_find_host(m, &vm->host->uuid) : NULL;
 	struct registration *g = calloc(1, sizeof(*g));
 
 	if (!g)
@@ -193,16 +226,19 @@ static struct registration *registration_new(const struct vm *vm, vm_done_fn *do
 	g->host = vm->host;
 	g->guid = vm->settings->uuid;
 	g->stop_s = vm->settings->stop_timeout_s + STOP_SLACK_S;
+	g->memory_mib = settings_memory_mib(vm->settings);
+	g->cpus = settings_cpus(vm->settings);
 	snprintf(g->name, sizeof(g->name), "%s", vm->name);
 	snprintf(g->uuid, sizeof(g->uuid), "%s", vm->uuid);
 	snprintf(g->id, sizeof(g->id), "vm-%s", vm->name);
+	snprintf(g->node, sizeof(g->node), "%s", self ? self->name : "");
 	g->done = done;
 	g->ctx = ctx;
 	return g;
 }
 
-static int begin(struct vm *vm, const struct resource_wish *w, vm_done_fn *done, void *ctx,
-		 struct failure *f)
+static int begin(struct vm *vm, const struct resource_wish *w, bool force, vm_done_fn *done,
+		 void *ctx, struct failure *f)
 {
 	int r = check(vm, f);
 	struct registration *g = r == 0 ? registration_new(vm, done, ctx) : NULL;
@@ -215,20 +251,23 @@ static int begin(struct vm *vm, const struct resource_wish *w, vm_done_fn *done,
 	g->leaves = !w;
 	if (w)
 		g->wish = *w;
-	g->work = (struct pool_work){.work = w ? add : undo, .done = w ? on_added : on_undone};
+	g->force = force;
+	g->work = (struct pool_work){.work = w ? add : undo,
+				     .done = w ? on_added : on_undone,
+				     .lane = w ? &vm->host->placing : NULL};
 	pool_submit(vm->host->pool, &g->work);
 	return 0;
 }
 
-int register_vm(struct vm *vm, const struct resource_wish *w, vm_done_fn *done, void *ctx,
-		struct failure *f)
+int register_vm(struct vm *vm, const struct resource_wish *w, bool force, vm_done_fn *done,
+		void *ctx, struct failure *f)
 {
-	return begin(vm, w, done, ctx, f);
+	return begin(vm, w, force, done, ctx, f);
 }
 
 int register_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 {
 	if (!vm->clustered)
 		return fail(f, -EBUSY, "the VM '%s' is in no cluster", vm->name);
-	return begin(vm, NULL, done, ctx, f);
+	return begin(vm, NULL, false, done, ctx, f);
 }

@@ -11,10 +11,10 @@
 #include "host/resource.h"
 #include "host/vm.h"
 
-/* Makes it the cluster's, or changes its place there; one that runs goes on. 0: done(ctx, NULL or a
- * sentence) follows. Else -errno and the sentence. */
-int register_vm(struct vm *vm, const struct resource_wish *w, vm_done_fn *done, void *ctx,
-		struct failure *f);
+/* Makes it the cluster's, or changes its place there; one that runs goes on. `force`: as in struct
+ * admission. 0: done(ctx, NULL or a sentence) follows. Else -errno and the sentence. */
+int register_vm(struct vm *vm, const struct resource_wish *w, bool force, vm_done_fn *done,
+		void *ctx, struct failure *f);
 
 /* The engine stops it, and lets go of it; it is listed here, off. The same. */
 int register_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f);

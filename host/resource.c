@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/scene.h"
 #include "lib/fields.h"
 
 #define WHAT "the VM's place in the cluster"
@@ -21,22 +22,24 @@ static const char *const priorities[] = {"low", "normal", "high"};
 
 /* ---- what a client wants ---- */
 
-static int take_hosts(json_t *body, const char *key, struct resource_hosts *to, struct failure *f)
+/* `what`: a host or a tag. */
+static int take_names(json_t *body, const char *key, const char *what, struct resource_hosts *to,
+		      struct failure *f)
 {
 	json_t *list = json_object_get(body, key), *host;
 	size_t i;
 
 	if (json_array_size(list) > RESOURCE_HOSTS_MAX)
-		return fail(f, -EINVAL, "'%s' has %zu hosts, allowed are %u", key,
-			    json_array_size(list), RESOURCE_HOSTS_MAX);
+		return fail(f, -EINVAL, "'%s' has %zu %ss, allowed are %u", key,
+			    json_array_size(list), what, RESOURCE_HOSTS_MAX);
 	json_array_foreach(list, i, host)
 	{
 		const char *name = json_string_value(host);
 
-		/* Names of hosts are as those of VMs. */
+		/* Names of hosts and tags are as those of VMs. */
 		if (!name || !vm_name_allowed(name))
-			return fail(f, -EINVAL, "'%s' has '%.80s', which is no name of a host", key,
-				    name ? name : "");
+			return fail(f, -EINVAL, "'%s' has '%.80s', which is no name of a %s", key,
+				    name ? name : "", what);
 		snprintf(to->name[to->count++], sizeof(to->name[0]), "%s", name);
 	}
 	return 0;
@@ -62,15 +65,18 @@ int resource_decode(json_t *body, struct resource_wish *ret_wish, struct failure
 	static const struct field fields[] = {
 		{"preferred", JSON_ARRAY}, {"possible", JSON_ARRAY}, {"priority", JSON_STRING},
 		{"failback", JSON_TRUE},   {"restart", JSON_OBJECT}, {"live", JSON_TRUE},
+		{"needs", JSON_ARRAY},
 	};
 	struct resource_wish w = {
 		.priority = RESOURCE_NORMAL, .live = true, .restarts = 1, .within_s = 900};
 	int r = fields_check_of(WHAT, body, "the request", fields, ARRAY_LEN(fields), f);
 
 	if (r == 0)
-		r = take_hosts(body, "preferred", &w.preferred, f);
+		r = take_names(body, "preferred", "host", &w.preferred, f);
 	if (r == 0)
-		r = take_hosts(body, "possible", &w.possible, f);
+		r = take_names(body, "possible", "host", &w.possible, f);
+	if (r == 0)
+		r = take_names(body, "needs", "tag", &w.needs, f);
 	if (r == 0)
 		r = field_word(body, "priority", "the request", priorities, ARRAY_LEN(priorities),
 			       &w.priority, f);
@@ -126,6 +132,16 @@ static void put_operation(FILE *to, const char *name, const char *what, unsigned
 	fputs("</instance_attributes></op>", to);
 }
 
+void resource_put_needs(FILE *to, const char *name, uint64_t memory_mib, uint64_t cpus)
+{
+	fprintf(to, "<utilization id=\"vm-%s-needs\">", name);
+	fprintf(to, "<nvpair id=\"vm-%s-needs-memory\" name=\"memory\" value=\"%" PRIu64 "\"/>",
+		name, memory_mib);
+	fprintf(to, "<nvpair id=\"vm-%s-needs-cpu\" name=\"cpu\" value=\"%" PRIu64 "\"/>", name,
+		cpus);
+	fputs("</utilization>", to);
+}
+
 static void put_primitive(FILE *to, const struct resource *r, const struct resource_wish *w)
 {
 	static const unsigned ranks[] = {
@@ -142,7 +158,9 @@ static void put_primitive(FILE *to, const struct resource *r, const struct resou
 	put_number(to, r->name, "resource-stickiness", w->failback ? 1 : STAYS);
 	put_number(to, r->name, "migration-threshold", w->restarts + 1);
 	put_number(to, r->name, "failure-timeout", w->within_s);
-	fputs("</meta_attributes><operations>", to);
+	fputs("</meta_attributes>", to);
+	resource_put_needs(to, r->name, r->memory_mib, r->cpus);
+	fputs("<operations>", to);
 	put_operation(to, r->name, "start", 0, START_S);
 	put_operation(to, r->name, "stop", 0, r->stop_s);
 	put_operation(to, r->name, "migrate_to", 0, MIGRATE_S);
@@ -161,9 +179,18 @@ static void put_expression(FILE *to, const char *name, const char *rule, unsigne
 		name, rule, i, operation, host);
 }
 
+/* A host without it is none for the VM. */
+static void put_tag(FILE *to, const char *name, unsigned i, const char *tag)
+{
+	fprintf(to,
+		"<rule id=\"vm-%s-needs-%u\" score=\"-INFINITY\"><expression id=\"vm-%s-needs-is-%u\" "
+		"attribute=\"" SCENE_TAG "%s\" operation=\"ne\" value=\"true\"/></rule>",
+		name, i, name, i, tag);
+}
+
 static void put_places(FILE *to, const char *name, const struct resource_wish *w)
 {
-	if (!w->preferred.count && !w->possible.count)
+	if (!w->preferred.count && !w->possible.count && !w->needs.count)
 		return;
 	fprintf(to, "<rsc_location id=\"vm-%s-hosts\" rsc=\"vm-%s\">", name, name);
 	for (unsigned i = 0; i < w->preferred.count; i++) {
@@ -172,6 +199,8 @@ static void put_places(FILE *to, const char *name, const struct resource_wish *w
 		put_expression(to, name, "preferred", i, "eq", w->preferred.name[i]);
 		fputs("</rule>", to);
 	}
+	for (unsigned i = 0; i < w->needs.count; i++)
+		put_tag(to, name, i, w->needs.name[i]);
 	if (w->possible.count)
 		fprintf(to, "<rule id=\"vm-%s-possible\" score=\"-INFINITY\" boolean-op=\"and\">",
 			name);

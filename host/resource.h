@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "host/settings.h"
 #include "lib/fail.h"
@@ -30,6 +31,7 @@ struct resource_hosts {
 struct resource_wish {
 	struct resource_hosts preferred; /* the first most */
 	struct resource_hosts possible;  /* none: all */
+	struct resource_hosts needs;     /* tags in place of hosts: all of them, of its host */
 	unsigned priority;               /* enum resource_priority: who starts first, and stays */
 	bool live;                       /* how it moves; else it is stopped, as its settings say */
 	bool failback;                   /* to a host that is preferred, as soon as it is back */
@@ -43,7 +45,11 @@ int resource_decode(json_t *body, struct resource_wish *ret_wish, struct failure
 struct resource {
 	const char *name, *uuid, *folder;
 	unsigned stop_s; /* that its stop may take */
+	uint64_t memory_mib, cpus;
 };
 char *resource_encode(const struct resource *r, const struct resource_wish *w);
+
+/* What the VM takes of a host, as an element of its primitive. */
+void resource_put_needs(FILE *to, const char *name, uint64_t memory_mib, uint64_t cpus);
 
 #endif

@@ -11,6 +11,7 @@
 #include "lib/fields.h"
 #include "lib/random.h"
 
+#define MEMORY_MIB 1024u
 #define NOTES_MAX 4096u
 #define TAGS_MAX 32u
 #define TAG_MAX 64u
@@ -334,6 +335,26 @@ void settings_free(struct settings *s)
 		return;
 	json_decref(s->root);
 	free(s);
+}
+
+/* A member that is a number, checked as it was decoded or by the worker. */
+static uint64_t number_of(const struct settings *s, const char *name, uint64_t otherwise)
+{
+	const json_t *value = json_object_get(s->root, name);
+
+	return json_is_integer(value) && json_integer_value(value) > 0
+		       ? (uint64_t)json_integer_value(value)
+		       : otherwise;
+}
+
+uint64_t settings_memory_mib(const struct settings *s)
+{
+	return number_of(s, "memory_mib", MEMORY_MIB);
+}
+
+uint64_t settings_cpus(const struct settings *s)
+{
+	return number_of(s, "cpus", 1);
 }
 
 static int hand_on(json_t *config, const json_t *root)

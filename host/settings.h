@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/guid.h"
 #include "lib/fail.h"
@@ -64,6 +65,10 @@ int settings_patch(const struct settings *s, const struct json_t *patch,
 		   struct settings **ret_settings, struct failure *f);
 
 void settings_free(struct settings *s);
+
+/* What a VM is given; where they do not say, by the worker's defaults. */
+uint64_t settings_memory_mib(const struct settings *s);
+uint64_t settings_cpus(const struct settings *s);
 
 /* The ports of its NICs on switches, to be freed; 0, or -errno and the sentence. */
 struct port_config;

@@ -274,7 +274,7 @@ class Node:
         self.spawn(["pacemakerd", "-f"], "pacemaker.log", env={"PCMK_logfile": "/var/log/pacemaker/pacemaker.log"})
 
     def start_oyad(self, *options):
-        self.oyad = NodeDaemon(self, *options)
+        self.oyad = NodeDaemon(self, *self.cluster.options, *options)
 
     def start(self):
         """Power, engine, oyad, as the cluster is to have."""
@@ -334,6 +334,7 @@ class Cluster:
         self.authkey = secrets.token_hex(64)
         self.uuid = str(uuid.uuid4())
         self.agent = Paths.resource if os.path.exists(Paths.resource) else None
+        self.options = ()  # of each host's oyad
         self.configuration = ""  # of the engine: XML of resources and constraints, at its first start
         self.properties = {}
         with open(os.path.join(HERE, "fence_power"), encoding="utf-8") as f:

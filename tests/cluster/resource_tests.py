@@ -234,7 +234,7 @@ def _(place):
         c[1].start_oyad()
         d = c[1].oyad
         d.done("POST", "/v1/vms/web/start")
-        d.refused("POST", "/v1/vms/web/cluster", {}, 409, "cibadmin failed")  # there is no engine
+        d.refused("POST", "/v1/vms/web/cluster", {}, 409, "crm_simulate failed")  # there is no engine
         check(not d.vm("web")["clustered"] and not os.path.exists(os.path.join(vm.folder, "clustered")), "a mark is left")
         body = {"uuid": vm.uuid, "folder": vm.folder}
         d.refused("POST", "/v1/clustered/web/start", {**body, "uuid": str(uuid.uuid4())}, 409, "has another UUID")

@@ -23,7 +23,7 @@ def nvpairs(identity, values):
 class ClusterVm:
     """A VM whose guest counts on its disk, from where it had come to; it says so when another has written."""
 
-    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started", stop="off", live=False):
+    def __init__(self, cluster, name="web", prefer=None, guest_test="disk-count", initially="Started", stop="off", live=False, memory_mib=64):
         self.cluster = cluster
         self.name = name
         self.uuid = str(uuid.uuid4())
@@ -36,7 +36,7 @@ class ClusterVm:
         with open(self.disk, "wb") as f:
             f.truncate(1 << 20)
         settings = {
-            "version": 1, "uuid": self.uuid, "memory_mib": 64, "cpus": 1, "boot": {"kernel": Paths.guest, "append": f"test={guest_test}"},
+            "version": 1, "uuid": self.uuid, "memory_mib": memory_mib, "cpus": 1, "boot": {"kernel": Paths.guest, "append": f"test={guest_test}"},
             "disks": [{"file": "disk.raw"}], "stop": {"action": stop}, "start": {"action": "always"},
         }  # fmt: skip
         put(os.path.join(self.folder, "vm.json"), json.dumps(settings))

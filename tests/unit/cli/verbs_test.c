@@ -215,11 +215,73 @@ static void waiting_for_a_job_fails_as_the_job_does(void **state)
 	oya_run_done(&r);
 }
 
+static void a_cluster_that_would_not_survive_says_which_vm_fits_nowhere(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"GET /v1/cluster ",
+		 FAKEAPI_JSON("200 OK",
+			      "{\"name\": \"lab\", \"quorum\": true, \"quorum_reason\": \"all\"}"),
+		 false},
+		{"GET /v1/cluster/survival ",
+		 FAKEAPI_JSON(
+			 "200 OK",
+			 "{\"survives\": false, \"reason\": \"VM web fits nowhere\", \"losses\": []}"),
+		 false}};
+	struct oya_run r = run("cluster status --socket %s", answers, 2);
+
+	(void)state;
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(
+		r.out, "Survives the loss of any one host: NO: because VM web fits nowhere\n"));
+	oya_run_done(&r);
+	r = run("cluster status -o json --socket %s", answers, 2);
+	assert_non_null(strstr(r.out, "\"survival\": {"));
+	oya_run_done(&r);
+}
+
+static void moves_are_shown_with_their_reasons_before_they_are_made(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"GET /v1/cluster/balance ",
+		 FAKEAPI_JSON(
+			 "200 OK",
+			 "{\"moves\": [{\"vm\": \"web\", \"memory_mib\": 2048, \"from\": \"n1\", "
+			 "\"to\": \"n2\", \"reason\": \"n1 has less\"}]}"),
+		 false},
+		{"GET /v1/cluster/balance ", FAKEAPI_JSON("200 OK", "{\"moves\": []}"), false}};
+	struct oya_run r = run("cluster balance --dry-run --socket %s", answers, 1);
+
+	(void)state;
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "web"));
+	assert_non_null(strstr(r.out, "2 GiB"));
+	assert_non_null(strstr(r.out, "n1 has less"));
+	assert_non_null(strstr(r.out, "POST /v1/cluster/balance"));
+	oya_run_done(&r);
+	r = run("cluster balance --socket %s", answers + 1, 1);
+	prints(&r, 0, "No move is worth it.\n", "");
+}
+
+static void vms_of_the_cluster_are_started_and_stopped_by_it(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"POST /v1/cluster/vms/web/start?force=true ", "HTTP/1.0 204 No Content\r\n\r\n",
+		 false},
+		{"POST /v1/cluster/vms/web/stop ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
+	struct oya_run r = run("cluster start web --force --socket %s", answers, 1);
+
+	(void)state;
+	prints(&r, 0, "", "");
+	r = run("cluster stop web --socket %s", answers + 1, 1);
+	prints(&r, 0, "", "");
+}
+
 static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 {
 	static const struct fakeapi_answer answers[] = {
 		{"POST /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false},
-		{"DELETE /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
+		{"DELETE /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false},
+		{"POST /v1/vms/web/cluster?force=true ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
 	struct oya_run r =
 		run("vm cluster web --preferred n1,n2 --possible n1,n2,n3 --priority high "
 		    "--restart 2/30m --failback --show-api --socket %s",
@@ -233,11 +295,16 @@ static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 	oya_run_done(&r);
 	r = run("vm cluster web --remove --socket %s", answers + 1, 1);
 	prints(&r, 0, "", "");
+	r = run("vm cluster web --needs ssd,gpu --force --show-api --socket %s", answers + 2, 1);
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.err, "\"gpu\""));
+	oya_run_done(&r);
+	refuses("vm cluster web --remove --force", "--remove is given alone");
 	refuses("vm cluster web --remove --failback", "--remove is given alone");
 	refuses("vm cluster web --restart 1/15", "such as 1/15m");
 	refuses("vm cluster web --restart 1/15mm", "such as 1/15m");
-	refuses("vm cluster web --preferred n1,,n2", "not hosts with commas");
-	refuses("vm cluster web --possible n1=2", "not hosts with commas");
+	refuses("vm cluster web --preferred n1,,n2", "not names with commas");
+	refuses("vm cluster web --possible n1=2", "not names with commas");
 }
 
 /* What hosts.json has, and what the other host was told in the end. */
@@ -526,6 +593,9 @@ int main(void)
 		cmocka_unit_test(a_job_that_is_not_waited_for_is_its_number),
 		cmocka_unit_test(waiting_for_a_job_fails_as_the_job_does),
 		cmocka_unit_test(a_place_in_the_cluster_is_asked_for_as_it_is_written),
+		cmocka_unit_test(a_cluster_that_would_not_survive_says_which_vm_fits_nowhere),
+		cmocka_unit_test(moves_are_shown_with_their_reasons_before_they_are_made),
+		cmocka_unit_test(vms_of_the_cluster_are_started_and_stopped_by_it),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),

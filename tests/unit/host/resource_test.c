@@ -19,7 +19,9 @@
 static const struct resource web = {.name = "web",
 				    .uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
 				    .folder = "/shared/\"a&b\"",
-				    .stop_s = 240};
+				    .stop_s = 240,
+				    .memory_mib = 2048,
+				    .cpus = 4};
 
 static int decode(const char *text, struct resource_wish *w, struct failure *f)
 {
@@ -63,6 +65,9 @@ static void a_wish_for_nothing_is_one_with_defaults(void **state)
 	assert_has(xml, "name=\"resource-stickiness\" value=\"100000\"/>");
 	assert_has(xml, "name=\"stop\" interval=\"0s\" timeout=\"240s\"/>");
 	assert_has(xml, "name=\"OCF_CHECK_LEVEL\" value=\"10\"/>");
+	assert_has(xml, "<utilization id=\"vm-web-needs\">");
+	assert_has(xml, "name=\"memory\" value=\"2048\"/>");
+	assert_has(xml, "name=\"cpu\" value=\"4\"/></utilization>");
 	assert_null(strstr(xml, "rsc_location"));
 	free(xml);
 }
@@ -90,6 +95,18 @@ static void hosts_become_rules(void **state)
 	free(xml);
 }
 
+static void a_tag_that_it_needs_keeps_it_from_hosts_without(void **state)
+{
+	char *xml = encode("{\"needs\": [\"ssd\", \"gpu\"]}");
+
+	(void)state;
+	assert_has(xml, "<rule id=\"vm-web-needs-0\" score=\"-INFINITY\"><expression "
+			"id=\"vm-web-needs-is-0\" attribute=\"oya-tag-ssd\" operation=\"ne\" "
+			"value=\"true\"/></rule>");
+	assert_has(xml, "attribute=\"oya-tag-gpu\"");
+	free(xml);
+}
+
 static void what_is_no_wish_is_refused(void **state)
 {
 	static const char *const wrong[] = {
@@ -100,6 +117,7 @@ static void what_is_no_wish_is_refused(void **state)
 		("{\"possible\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
 		 "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}"),
 		"{\"priority\": \"highest\"}",
+		"{\"needs\": [\"a/b\"]}",
 		"{\"restart\": {\"most\": 1001}}",
 		"{\"restart\": {\"within\": 604801}}",
 		"{\"restart\": {\"times\": 1}}",
@@ -142,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wish_for_nothing_is_one_with_defaults),
 		cmocka_unit_test(hosts_become_rules),
+		cmocka_unit_test(a_tag_that_it_needs_keeps_it_from_hosts_without),
 		cmocka_unit_test(what_is_no_wish_is_refused),
 		cmocka_unit_test(encoding_survives_a_failing_heap),
 	};
