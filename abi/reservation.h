@@ -19,6 +19,7 @@ enum pr_in_action {
 enum pr_out_action {
 	PR_REGISTER = 0,
 	PR_RESERVE = 1,
+	PR_CLEAR = 3,
 	PR_PREEMPT = 4,
 	PR_PREEMPT_AND_ABORT = 5,
 	PR_REGISTER_AND_IGNORE = 6,

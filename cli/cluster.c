@@ -230,6 +230,7 @@ static void print_status(struct command_call *c, const json_t *s)
 	fputc('\n', c->out);
 	print_hosts(c, json_object_get(s, "members"));
 	print_resources(c, json_object_get(s, "resources"));
+	cluster_put_fencing(c, s);
 }
 
 void cluster_status(struct command_call *c)

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "host/cluster_impl.h"
 #include "host/cluster_status.h"
+#include "host/coverage.h"
 
 #define TOOL_S 30u
 
@@ -33,8 +34,7 @@ static int start_engine(struct cluster_task *t)
 
 /* ---- what stands in the way ---- */
 
-/* A resource of Oya's that is active, on that host or (NULL) anywhere. */
-static const char *find_active(const json_t *status, const char *host)
+const char *cluster_find_active(const json_t *status, const char *host)
 {
 	json_t *one;
 	size_t i;
@@ -51,7 +51,7 @@ static const char *find_active(const json_t *status, const char *host)
 
 static int check_drained(const struct cluster_task *t, const char *host, struct failure *f)
 {
-	const char *name = find_active(t->answer, host);
+	const char *name = cluster_find_active(t->answer, host);
 
 	return name ? fail(f, -EBUSY,
 			   "the cluster runs '%.64s' %s%.64s: move it or stop it, or use --force",
@@ -224,6 +224,19 @@ int cluster_destroy(struct cluster *c, bool force, struct job **ret_job, struct 
 
 /* ---- the state of it ---- */
 
+/* What it is told of fencing, and whose storage that cuts off. */
+static void look_at_rungs(struct cluster_task *t)
+{
+	struct failure ignored;
+	json_t *rungs;
+
+	if (fencing_read_rungs(&rungs, &ignored) < 0)
+		return;
+	json_object_set(t->answer, "rungs", json_object_get(rungs, "rungs"));
+	json_object_set_new(t->answer, "coverage", coverage_show(rungs));
+	json_decref(rungs);
+}
+
 /* An engine that does not answer is told by what is missing. */
 int cluster_look(struct cluster_task *t)
 {
@@ -246,6 +259,8 @@ int cluster_look(struct cluster_task *t)
 	r = cluster_status_take_engine(t->answer, &t->seen, text ? text : "",
 				       text ? strlen(text) : 0, &t->f);
 	free(text);
+	if (r == 0)
+		look_at_rungs(t);
 	return r;
 }
 

@@ -143,9 +143,9 @@ json_t *cluster_status_new(const struct members *m)
 						      one->peer.name, "online", 0, "standby", 0,
 						      "unclean", 0, "links", links));
 	}
-	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[]}", "name", m->name, "uuid", uuid,
-			 "number", (json_int_t)m->number, "coordinator", "quorum", 0, "fencing", 0,
-			 "members", list, "resources");
+	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[], s:[], s:[]}", "name", m->name,
+			 "uuid", uuid, "number", (json_int_t)m->number, "coordinator", "quorum", 0,
+			 "fencing", 0, "members", list, "resources", "rungs", "coverage");
 }
 
 int cluster_status_take_engine(json_t *status, const struct members *m, const char *text,

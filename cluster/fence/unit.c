@@ -36,10 +36,12 @@ static int carry_sg(struct reservation_unit *unit, struct reservation_command *c
 {
 	struct unit *u = unit_of(unit);
 	uint8_t sense[SENSE_BYTES] = {0};
-	size_t len = c->out_len ? c->out_len : sizeof(c->in);
+	size_t len = c->empty ? 0 : c->out_len ? c->out_len : sizeof(c->in);
 	struct sg_io_hdr io = {
 		.interface_id = 'S',
-		.dxfer_direction = c->out_len ? SG_DXFER_TO_DEV : SG_DXFER_FROM_DEV,
+		.dxfer_direction = c->empty	? SG_DXFER_NONE
+				   : c->out_len ? SG_DXFER_TO_DEV
+						: SG_DXFER_FROM_DEV,
 		.cmd_len = sizeof(c->cdb),
 		.cmdp = c->cdb,
 		.dxfer_len = (unsigned)len,
@@ -79,9 +81,12 @@ static int carry_iscsi(struct reservation_unit *unit, struct reservation_command
 {
 	struct unit *u = unit_of(unit);
 	struct iscsi_data data = {.size = c->out_len, .data = c->out};
+	size_t len = c->empty ? 0 : c->out_len ? c->out_len : sizeof(c->in);
 	struct scsi_task *task = scsi_create_task(sizeof(c->cdb), c->cdb,
-						  c->out_len ? SCSI_XFER_WRITE : SCSI_XFER_READ,
-						  (int)(c->out_len ? c->out_len : sizeof(c->in)));
+						  c->empty     ? SCSI_XFER_NONE
+						  : c->out_len ? SCSI_XFER_WRITE
+							       : SCSI_XFER_READ,
+						  (int)len);
 
 	if (!task)
 		return fail(f, -ENOMEM, "cannot ask %s for its reservations: no memory",
@@ -95,7 +100,7 @@ static int carry_iscsi(struct reservation_unit *unit, struct reservation_command
 	c->status = (uint8_t)task->status;
 	c->sense_key = (uint8_t)task->sense.key & 0xf;
 	c->in_len = 0;
-	if (!c->out_len && task->datain.size > 0 && task->datain.data) {
+	if (!c->empty && !c->out_len && task->datain.size > 0 && task->datain.data) {
 		c->in_len = min_u64((uint64_t)task->datain.size, sizeof(c->in));
 		memcpy(c->in, task->datain.data, c->in_len);
 	}
