@@ -61,6 +61,8 @@ static uint8_t out(struct target *t, unsigned nexus, const struct reservation_co
 {
 	uint64_t key = be64_load(c->out + PR_OUT_ACTION_KEY);
 
+	if (c->cdb[0] == SCSI_WRITE_10)
+		return t->holder == NONE || t->key[nexus] ? SCSI_STATUS_GOOD : PR_STATUS_CONFLICT;
 	if (c->cdb[1] == PR_REGISTER_AND_IGNORE) {
 		t->key[nexus] = key;
 		t->generation++;
@@ -68,6 +70,12 @@ static uint8_t out(struct target *t, unsigned nexus, const struct reservation_co
 	}
 	if (!t->key[nexus] || be64_load(c->out) != t->key[nexus])
 		return PR_STATUS_CONFLICT;
+	if (c->cdb[1] == PR_CLEAR) {
+		memset(t->key, 0, sizeof(t->key));
+		t->holder = NONE;
+		t->generation++;
+		return SCSI_STATUS_GOOD;
+	}
 	if (c->cdb[1] == PR_RESERVE) {
 		if (t->holder != NONE && t->holder != nexus)
 			return PR_STATUS_CONFLICT;
@@ -322,6 +330,38 @@ static void session_that_is_lent_a_key_is_none_of_a_host_that_was_cut_off(void *
 	}
 }
 
+static void hosts_that_join_are_refused_nothing_until_one_reserves_for_them(void **state)
+{
+	(void)state;
+	assert_int_equal(reservation_join(&a.unit, key_a, &f), 0);
+	assert_int_equal(target.holder, NONE);
+	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
+	assert_int_equal(reservation_join(&b.unit, key_b, &f), 0);
+	assert_int_equal(reservation_hold(&a.unit, key_a, &f), 0);
+	assert_int_equal(target.holder, 0);
+	assert_int_equal(reservation_hold(&b.unit, key_b, &f), 0);
+	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
+	assert_int_equal(reservation_evict(&a.unit, key_a, key_b, &f), 0);
+	assert_int_equal(reservation_try_write(&b.unit, &f), -EBADE);
+	assert_int_equal(reservation_hold(&b.unit, key_b, &f), -EBADE);
+}
+
+static void disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared(void **state)
+{
+	(void)state;
+	both_enter();
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), 0);
+	assert_int_equal(target.key[0] | target.key[1], 0);
+	assert_int_equal(reservation_try_write(&a.unit, &f), 0);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), 0); /* once more */
+	target.key[2] = reservation_key(&other, 1);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), -EEXIST);
+	fresh(NULL);
+	both_enter();
+	assert_int_equal(reservation_evict(&a.unit, key_a, key_b, &f), 0);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), -EBADE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +379,8 @@ int main(void)
 		TEST(disk_that_is_not_reserved_fences_nobody),
 		TEST(of_two_that_cut_each_other_one_wins),
 		TEST(session_that_is_lent_a_key_is_none_of_a_host_that_was_cut_off),
+		TEST(hosts_that_join_are_refused_nothing_until_one_reserves_for_them),
+		TEST(disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
