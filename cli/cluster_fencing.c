@@ -47,8 +47,7 @@ static bool put_target(struct command_call *c, const char *before, const char *a
 void cluster_remove_fencing(struct command_call *c)
 {
 	char target[API_TARGET_MAX];
-	const struct api_request request = {
-		.method = "DELETE", .target = target, .absent = ABSENT};
+	const struct api_request request = {.method = "DELETE", .target = target, .absent = ABSENT};
 
 	if (put_target(c, "/v1/cluster/fencing/", "", target) &&
 	    job_begin(c, &request, "clearing the disks") && !c->json && !c->no_wait)
@@ -183,9 +182,9 @@ void cluster_fencing(struct command_call *c)
 	if (!command_ask(c, &request, &answer))
 		return;
 	if (c->json) {
-		json_t *shown = json_pack("{s:O, s:O}", "rungs",
-					  json_object_get(answer.body, "rungs"), "coverage",
-					  json_object_get(answer.body, "coverage"));
+		json_t *shown =
+			json_pack("{s:O, s:O}", "rungs", json_object_get(answer.body, "rungs"),
+				  "coverage", json_object_get(answer.body, "coverage"));
 
 		command_print_json(c, shown, false);
 		json_decref(shown);

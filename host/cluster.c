@@ -618,8 +618,8 @@ int cluster_new(struct host *h, struct gate *gate, struct tls_server *tls, const
 		log_line(LOG_LEVEL_ERROR, "this host is in no cluster until it is right: %s",
 			 f->text);
 	c->fencing = fencing_new(c);
-	if (!c->fencing || sd_event_add_time_relative(h->event, &c->timer, CLOCK_MONOTONIC,
-						      LOOK_US, 0, on_timer, c) < 0) {
+	if (!c->fencing || sd_event_add_time_relative(h->event, &c->timer, CLOCK_MONOTONIC, LOOK_US,
+						      0, on_timer, c) < 0) {
 		fencing_close(c->fencing);
 		fencing_free(c->fencing);
 		free(c);

@@ -14,11 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host/cluster_impl.h"
 #include "host/rungs.h"
-#include "lib/log.h"
 
 #define KEYS "/v1/cluster/keys"
 #define CIBADMIN "/usr/sbin/cibadmin"
@@ -42,8 +40,9 @@ static void end(struct cluster_task *t)
 
 /* ---- in the pool ---- */
 
-/* Hosts that are online, into `facts`; the rest finds out when it is back. */
-static int find_online(struct cluster_task *t)
+/* Hosts that are to be told: those that are online; the rest finds out when it is back. All, when
+ * it does not matter whether they hear it. */
+static int find_members(struct cluster_task *t)
 {
 	json_t *names = json_array(), *one;
 	size_t i;
@@ -53,10 +52,10 @@ static int find_online(struct cluster_task *t)
 		r = fail(&t->f, -EBUSY, "the cluster has no quorum here");
 	json_array_foreach(json_object_get(t->answer, "members"), i, one)
 	{
-		if (json_is_true(json_object_get(one, "online")))
+		if (t->force || json_is_true(json_object_get(one, "online")))
 			json_array_append(names, json_object_get(one, "name"));
 	}
-	json_object_set_new(t->facts, "online", names);
+	json_object_set_new(t->facts, "told", names);
 	return r;
 }
 
@@ -64,7 +63,7 @@ static int find_online(struct cluster_task *t)
 static int prepare_add(struct cluster_task *t)
 {
 	json_t *wanted = json_object_get(t->facts, "devices"), *rungs, *one;
-	int r = find_online(t);
+	int r = find_members(t);
 	size_t i;
 
 	if (r == 0)
@@ -82,8 +81,7 @@ static int prepare_add(struct cluster_task *t)
 
 static int enter(struct cluster_task *t)
 {
-	return fencing_bring_in(t->c->host->run, &t->seen, self_of(t), devices_of(t), false,
-				&t->f);
+	return fencing_bring_in(t->c->host->run, &t->seen, self_of(t), devices_of(t), false, &t->f);
 }
 
 static int ask_agent(struct cluster_task *t, const char *action, char **ret_text)
@@ -114,10 +112,9 @@ static int reserve(struct cluster_task *t)
 
 static int take_from_engine(struct cluster_task *t)
 {
-	static const char *const command[] = {
-		CIBADMIN, "--delete", "--xml-text", "<primitive id=\"" RUNGS_RESERVATION "\"/>",
-		NULL};
-	int r = find_online(t);
+	static const char *const command[] = {CIBADMIN, "--delete", "--xml-text",
+					      "<primitive id=\"" RUNGS_RESERVATION "\"/>", NULL};
+	int r = find_members(t);
 	json_t *rungs;
 
 	if (r == 0)
@@ -145,13 +142,13 @@ static void on_told_member(struct cluster_task *t);
 
 static void tell_next(struct cluster_task *t, cluster_then_fn *after)
 {
-	const json_t *online = json_object_get(t->facts, "online");
+	const json_t *told = json_object_get(t->facts, "told");
 	const struct member *m = NULL;
 
 	for (unsigned i = 0; i < t->seen.count; i++) {
 		const struct member *one = &t->seen.member[i];
 
-		if (one->id > t->id && rungs_has(online, one->name) && (!m || one->id < m->id) &&
+		if (one->id > t->id && rungs_has(told, one->name) && (!m || one->id < m->id) &&
 		    !guid_equal(&one->host, &t->c->host->uuid))
 			m = one;
 	}

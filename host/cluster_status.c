@@ -54,9 +54,12 @@ static void on_resource(json_t *status, const char **attributes)
 
 	if (!agent || !name)
 		return;
-	if (strncmp(agent, "stonith:", 8) == 0)
-		json_object_set_new(status, "fence_devices", json_true());
-	else if (json_array_size(list) < RESOURCES_MAX)
+	if (strncmp(agent, "stonith:", 8) == 0) {
+		if (!is_true(attributes, "failed"))
+			json_object_set_new(status, "fence_devices", json_true());
+		return;
+	}
+	if (json_array_size(list) < RESOURCES_MAX)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s, s:b, s:n}", "name", name, "agent",
 						agent, "state", role ? role : "unknown", "failed",

@@ -219,8 +219,7 @@ static int keep(struct cluster_task *t)
 					       text,
 					       NULL};
 
-		if (r == 0 &&
-		    strcmp(rung_kind(rung), t->force ? "power" : "reservation") == 0)
+		if (r == 0 && strcmp(rung_kind(rung), t->force ? "power" : "reservation") == 0)
 			r = engine_tool(command, TOOL_S, NULL, &t->f);
 	}
 	return r;

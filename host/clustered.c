@@ -38,7 +38,7 @@ struct clustering {
 	struct crm_question question;
 	struct fencing_wait wait;
 	json_t *devices; /* that were all that cut the holder off; or NULL */
-	bool stopped; /* meanwhile */
+	bool stopped;    /* meanwhile */
 	int r;
 	struct failure f;
 	vm_done_fn *done;

@@ -71,8 +71,7 @@ static bool parts_reach(const char *sys, const dev_t *set, unsigned count, const
 	return parts && all;
 }
 
-static bool reaches(const char *sys, const dev_t *set, unsigned count, dev_t device,
-		    unsigned depth)
+static bool reaches(const char *sys, const dev_t *set, unsigned count, dev_t device, unsigned depth)
 {
 	char folder[PATH_MAX / 2], path[PATH_MAX];
 	dev_t whole;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which VMs' storage a rung cuts off. Power ends all that a host does. Reservations count for a VM
- * only if all disks that it writes to lie on devices with them: as they are, in a partition, or in a
- * volume whose parts all do. A file system without a device of its own (NFS, btrfs) lies on none.
+ * only if all disks that it writes to lie on devices with them: as they are, in a partition, or in
+ * a volume whose parts all do. A file system without a device of its own (NFS, btrfs) lies on none.
  *
  * Trust: a VM's settings are hostile, and decoded as such; the kernel's words are not.
  *

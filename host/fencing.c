@@ -16,7 +16,7 @@
 #define LOOK_US UINT64_C(5000000)
 #define SOON_US UINT64_C(500000) /* while somebody waits */
 #define TRIAL_US UINT64_C(120000000)
-#define STRANGE_MAX 2u           /* looks in a row, until the members are asked */
+#define STRANGE_MAX 2u /* looks in a row, until the members are asked */
 
 /* One look, in the lane. */
 struct look {
@@ -45,9 +45,9 @@ struct fencing {
 	unsigned strange;  /* looks in a row */
 	json_t *rungs;     /* as they were read last */
 	bool again;        /* asked for while it looked */
-	bool entered; /* as it looked last */
+	bool entered;      /* as it looked last */
 	bool cut;
-	bool trial; /* its fencing is tried; the timer ends that */
+	bool trial;         /* its fencing is tried; the timer ends that */
 	struct failure why; /* what is wrong, as it was told last */
 	struct list waiting;
 };
@@ -249,7 +249,7 @@ static void take(struct fencing *fc, struct look *l)
 	}
 	fc->entered = l->entered && !fc->cut;
 	fc->strange = l->strange ? fc->strange + 1 : 0;
-	if (fc->strange >= STRANGE_MAX && !fc->cut)
+	if (fc->strange >= STRANGE_MAX && !fc->cut && !fc->c->task) /* it may be leaving */
 		ask_member(fc);
 	if (fc->cut)
 		wake(fc, fc->why.text);
@@ -394,7 +394,7 @@ static void forget(struct pool_work *w)
 
 static void on_forgotten(struct pool_work *w)
 {
-	CONTAINER_OF(w, struct fencing, leaving)->leaving.work = NULL;
+	w->work = NULL;
 }
 
 void fencing_leave(struct fencing *fc)
@@ -402,10 +402,10 @@ void fencing_leave(struct fencing *fc)
 	json_decref(fc->rungs);
 	fc->rungs = NULL;
 	fc->entered = false;
+	wake(fc, "this host has left its cluster");
 	if (fc->cut || fc->leaving.work)
 		return;
-	fc->leaving =
-		(struct pool_work){.work = forget, .done = on_forgotten, .lane = &fc->lane};
+	fc->leaving = (struct pool_work){.work = forget, .done = on_forgotten, .lane = &fc->lane};
 	pool_submit(fc->c->host->pool, &fc->leaving);
 }
 

@@ -11,8 +11,8 @@
  * Trust: what the agent prints is decoded as foreign: it has spoken to targets. The engine's words
  * are bounded.
  *
- * Threads: the loop's; disks and the engine are the pool's, in one lane, which is no other's: a disk
- * may hang.
+ * Threads: the loop's; disks and the engine are the pool's, in one lane, which is no other's: a
+ * disk may hang.
  *
  * Invariants:
  *  1. the host is registered only when its engine has it online with a quorum, and not where the

@@ -59,7 +59,7 @@ int fencing_ask_agent(const struct fencing_agent *a, char **ret_text, struct fai
 {
 	char *word[6] = {NULL};
 	int r = begin_words(a, word);
-	const char *const command[] = {AGENT,	word[0], word[1], word[2],
+	const char *const command[] = {AGENT,   word[0], word[1], word[2],
 				       word[3], word[4], word[5], NULL};
 
 	r = r < 0 ? fail(f, r, "cannot run " AGENT ": out of memory")
@@ -234,7 +234,7 @@ int fencing_enter(const struct fencing_agent *who, json_t *note, bool reserve, s
 		json_array_foreach(missing, i, one)
 		{
 			if (r == 0 && !json_object_get(note, json_string_value(one)))
-				r = fail(f, -EBADE, "%s has taken this host's key at once",
+				r = fail(f, -EBADE, "another host took its key at %s at once",
 					 json_string_value(one));
 		}
 	}

@@ -236,9 +236,8 @@ char *rungs_write_nodes(const struct members *m)
 
 static void put_pair(FILE *to, const char *name, const char *value)
 {
-	fprintf(to,
-		"<nvpair id=\"" RUNGS_RESERVATION "-%s\" name=\"%s\" value=\"%s\"/>",
-		name, name, value);
+	fprintf(to, "<nvpair id=\"" RUNGS_RESERVATION "-%s\" name=\"%s\" value=\"%s\"/>", name,
+		name, value);
 }
 
 char *rungs_encode(const struct members *m, const json_t *devices)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rungs by which a cluster cuts off a silent host, and the VMs that it is about, as the engine's
- * configuration has them (cibadmin's XML); and the rung of reservations as the engine is told of it.
+ * The rungs by which a cluster cuts off a silent host, and the VMs that it is about, as the
+ * engine's configuration has them (cibadmin's XML); and the rung of reservations as the engine is
+ * told of it.
  *
  * Trust: the configuration is the administrators'; it is bounded and decoded all the same. Pure.
  */

@@ -130,8 +130,8 @@ static int ask_in(struct reservation_unit *unit, struct reservation_command *c,
 	return ask(unit, c, "tell its reservations", f);
 }
 
-static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
-		   uint64_t key, struct failure *f)
+static int ask_out_flags(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
+			 uint64_t key, uint8_t flags, struct failure *f)
 {
 	static const char *const what[] = {
 		[PR_RESERVE] = "be reserved",
@@ -150,7 +150,22 @@ static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uin
 	be32_store(c.cdb + PR_CDB_OUT_LENGTH, PR_OUT_BYTES);
 	be64_store(c.out, registers ? 0 : own);
 	be64_store(c.out + PR_OUT_ACTION_KEY, key);
+	c.out[PR_OUT_FLAGS] = flags;
 	return ask(unit, &c, what[action], f);
+}
+
+static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
+		   uint64_t key, struct failure *f)
+{
+	return ask_out_flags(unit, action, own, key, 0, f);
+}
+
+/* Kept over a loss of the unit's power, where it can. */
+static int register_key(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	int r = ask_out_flags(unit, PR_REGISTER_AND_IGNORE, own, own, PR_OUT_APTPL, f);
+
+	return r == -EOPNOTSUPP ? ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f) : r;
 }
 
 static int told_wrong(const struct reservation_unit *unit, int r, struct failure *f)
@@ -210,7 +225,7 @@ static int join(struct reservation_unit *unit, uint64_t own, struct reservation_
 
 	if (r == 0)
 		r = refuse_others(unit, own, &keys, held, f);
-	return r < 0 ? r : ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f);
+	return r < 0 ? r : register_key(unit, own, f);
 }
 
 int reservation_join(struct reservation_unit *unit, uint64_t own, struct failure *f)
@@ -305,7 +320,7 @@ int reservation_lend(struct reservation_unit *unit, uint64_t own, struct failure
 		if (r == 0)
 			r = check(unit, own, &before, &held, f);
 		if (r == 0)
-			r = ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f);
+			r = register_key(unit, own, f);
 		if (r == 0)
 			r = reservation_look(unit, &after, &held, f);
 		if (r < 0 || after.generation == before.generation + 1)

@@ -147,14 +147,10 @@ static const struct action {
 	bool plug;
 	bool each; /* device is told of in a line, also of one that fails: none hides another */
 } actions[] = {
-	{"off", do_off, true, false},
-	{"status", do_status, true, false},
-	{"monitor", do_monitor, false, false},
-	{"register", do_register, false, false},
-	{"join", do_join, false, false},
-	{"clear", do_clear, false, false},
-	{"check", do_check, false, true},
-	{"try", do_try, false, true},
+	{"off", do_off, true, false},          {"status", do_status, true, false},
+	{"monitor", do_monitor, false, false}, {"register", do_register, false, false},
+	{"join", do_join, false, false},       {"clear", do_clear, false, false},
+	{"check", do_check, false, true},      {"try", do_try, false, true},
 };
 
 static int keys_of(const struct options *o, const struct action *a, struct deed *d,

@@ -39,7 +39,7 @@ static int carry_sg(struct reservation_unit *unit, struct reservation_command *c
 	size_t len = c->empty ? 0 : c->out_len ? c->out_len : sizeof(c->in);
 	struct sg_io_hdr io = {
 		.interface_id = 'S',
-		.dxfer_direction = c->empty	? SG_DXFER_NONE
+		.dxfer_direction = c->empty     ? SG_DXFER_NONE
 				   : c->out_len ? SG_DXFER_TO_DEV
 						: SG_DXFER_FROM_DEV,
 		.cmd_len = sizeof(c->cdb),

@@ -21,18 +21,19 @@
 #include "host/fencing.h"
 
 #define BEGIN "<configuration><resources>"
-#define END(topology) "</resources><fencing-topology>" topology "</fencing-topology></configuration>"
+#define END(topology) \
+	"</resources><fencing-topology>" topology "</fencing-topology></configuration>"
 #define VALUE(name, value) "<nvpair id=\"x\" name=\"" name "\" value=\"" value "\"/>"
-#define DISKS(tested)                                                                       \
-	"<primitive id=\"fence-disks\" class=\"stonith\" type=\"fence_oya_reservation\">"   \
-	"<instance_attributes id=\"a\">" VALUE("devices", "/dev/a,/dev/b") VALUE(           \
-		"nodes", "h1:1") "</instance_attributes><meta_attributes id=\"m\">" VALUE(  \
-		"oya-tested", tested) "</meta_attributes></primitive>"
+#define DISKS(tested)                                                                            \
+	"<primitive id=\"fence-disks\" class=\"stonith\" type=\"fence_oya_reservation\">"        \
+	"<instance_attributes id=\"a\">" VALUE("devices", "/dev/a,/dev/b")                       \
+		VALUE("nodes", "h1:1") "</instance_attributes><meta_attributes id=\"m\">" VALUE( \
+			"oya-tested", tested) "</meta_attributes></primitive>"
 #define POWER "<primitive id=\"ipmi\" class=\"stonith\" type=\"fence_ipmilan\"/>"
-#define VM                                                                                  \
+#define VM                                                                                     \
 	"<group id=\"g\"><primitive id=\"vm-web\" class=\"ocf\" provider=\"oya\" type=\"vm\">" \
-	"<instance_attributes id=\"v\">" VALUE("folder", "/srv/web") VALUE(                 \
-		"devices", "x") "</instance_attributes></primitive></group>"
+	"<instance_attributes id=\"v\">" VALUE("folder", "/srv/web")                           \
+		VALUE("devices", "x") "</instance_attributes></primitive></group>"
 
 static json_t *decode(const char *text)
 {

@@ -31,6 +31,8 @@ struct target {
 	uint8_t type;
 	uint32_t generation;
 	bool aborts;         /* knows PREEMPT AND ABORT */
+	bool forgets;        /* does not know APTPL */
+	unsigned kept;       /* registrations with it */
 	bool keeps_keys;     /* says that it preempts, and does not */
 	unsigned attentions; /* that are to be told */
 	unsigned dead_after; /* commands */
@@ -129,7 +131,11 @@ static int carry(struct reservation_unit *unit, struct reservation_command *c, s
 	} else if (c->cdb[1] == PR_PREEMPT_AND_ABORT && !t->aborts) {
 		c->status = SCSI_STATUS_CHECK_CONDITION;
 		c->sense_key = SCSI_KEY_ILLEGAL_REQUEST;
+	} else if ((c->out[PR_OUT_FLAGS] & PR_OUT_APTPL) && t->forgets) {
+		c->status = SCSI_STATUS_CHECK_CONDITION;
+		c->sense_key = SCSI_KEY_ILLEGAL_REQUEST;
 	} else {
+		t->kept += c->out[PR_OUT_FLAGS] & PR_OUT_APTPL;
 		c->status = out(t, p->nexus, c);
 	}
 	return 0;
@@ -346,6 +352,18 @@ static void hosts_that_join_are_refused_nothing_until_one_reserves_for_them(void
 	assert_int_equal(reservation_hold(&b.unit, key_b, &f), -EBADE);
 }
 
+static void keys_outlive_the_targets_power_where_it_can(void **state)
+{
+	(void)state;
+	both_enter();
+	assert_int_equal(target.kept, 2);
+	fresh(NULL);
+	target.forgets = true;
+	both_enter();
+	assert_int_equal(target.kept, 0);
+	assert_true(target.key[0] == key_a && target.key[1] == key_b);
+}
+
 static void disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared(void **state)
 {
 	(void)state;
@@ -380,6 +398,7 @@ int main(void)
 		TEST(of_two_that_cut_each_other_one_wins),
 		TEST(session_that_is_lent_a_key_is_none_of_a_host_that_was_cut_off),
 		TEST(hosts_that_join_are_refused_nothing_until_one_reserves_for_them),
+		TEST(keys_outlive_the_targets_power_where_it_can),
 		TEST(disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared),
 	};
 
