@@ -225,8 +225,7 @@ static void print_status(struct command_call *c, const json_t *s)
 	put_line(c, "Coordinator:", json_string_value(json_object_get(s, "coordinator")));
 	snprintf(text, sizeof(text), "%s: VMs of a host that falls silent are NOT restarted",
 		 json_array_size(json_object_get(s, "rungs")) ? "DOES NOT WORK" : "NONE");
-	put_line(c, "Fencing:",
-		 json_is_true(json_object_get(s, "fencing")) ? "configured" : text);
+	put_line(c, "Fencing:", json_is_true(json_object_get(s, "fencing")) ? "configured" : text);
 	fputc('\n', c->out);
 	print_hosts(c, json_object_get(s, "members"));
 	print_resources(c, json_object_get(s, "resources"));

@@ -19,6 +19,7 @@ struct reading {
 	json_t *rungs, *vms;
 	json_t *of; /* the resource that the next values are of; NULL: one that matters not */
 	unsigned levels, weak; /* levels of the ladder; those that reservations alone carry */
+	bool failed;           /* memory was short, or there is too much of it: it is not whole */
 };
 
 static bool ends(const char *path, const char *with)
@@ -44,36 +45,52 @@ static void on_primitive(struct reading *r, const char **attributes)
 	r->of = NULL;
 	if (!name || !type)
 		return;
-	if (is(attributes, "class", "stonith") && json_array_size(r->rungs) < RUNGS_MAX) {
+	if (is(attributes, "class", "stonith")) {
 		list = r->rungs;
+		r->failed |= json_array_size(list) >= RUNGS_MAX;
 		r->of = json_pack("{s:s, s:s, s:s, s:[], s:s, s:n}", "name", name, "kind",
 				  strcmp(type, RUNGS_AGENT) == 0 ? "reservation" : "power", "agent",
 				  type, "devices", "nodes", "", "tested");
-	} else if (is(attributes, "provider", "oya") && strcmp(type, "vm") == 0 &&
-		   json_array_size(r->vms) < RUNGS_VMS_MAX) {
+	} else if (is(attributes, "provider", "oya") && strcmp(type, "vm") == 0) {
 		list = r->vms;
+		r->failed |= json_array_size(list) >= RUNGS_VMS_MAX;
 		r->of = json_pack("{s:s, s:s}", "name", name, "folder", "");
 	}
-	if (r->of && json_array_append_new(list, r->of) < 0)
+	if (!list)
+		return;
+	if (r->failed) {
+		json_decref(r->of);
 		r->of = NULL;
+	} else if (json_array_append_new(list, r->of) < 0) {
+		r->of = NULL;
+		r->failed = true;
+	}
 }
 
-static void put_devices(json_t *rung, const char *text)
+static json_t *split_devices(const char *text)
 {
 	json_t *list = json_array();
 	const char *at = text;
 
-	while (*at && json_array_size(list) < RUNGS_DEVICES_MAX) {
+	while (*at) {
 		size_t len = strcspn(at, ", ");
 
-		if (len)
-			json_array_append_new(list, json_stringn(at, len));
+		if (len && (json_array_size(list) == RUNGS_DEVICES_MAX ||
+			    json_array_append_new(list, json_stringn(at, len)) < 0)) {
+			json_decref(list);
+			return NULL;
+		}
 		at += len + (at[len] != '\0');
 	}
-	json_object_set_new(rung, "devices", list);
+	return list;
 }
 
-static void on_value(const struct reading *r, const char **attributes)
+static void put(struct reading *r, const char *name, json_t *value)
+{
+	r->failed |= json_object_set_new(r->of, name, value) < 0;
+}
+
+static void on_value(struct reading *r, const char **attributes)
 {
 	const char *name = xml_attribute(attributes, "name");
 	const char *value = xml_attribute(attributes, "value");
@@ -82,13 +99,13 @@ static void on_value(const struct reading *r, const char **attributes)
 	if (!r->of || !name || !value)
 		return;
 	if (vm && strcmp(name, "folder") == 0)
-		json_object_set_new(r->of, "folder", json_string(value));
+		put(r, "folder", json_string(value));
 	else if (!vm && strcmp(name, "devices") == 0)
-		put_devices(r->of, value);
+		put(r, "devices", split_devices(value));
 	else if (!vm && strcmp(name, "nodes") == 0)
-		json_object_set_new(r->of, "nodes", json_string(value));
+		put(r, "nodes", json_string(value));
 	else if (!vm && strcmp(name, RUNGS_TESTED) == 0)
-		json_object_set_new(r->of, "tested", rungs_read_test(value));
+		put(r, "tested", rungs_read_test(value));
 }
 
 static void on_level(struct reading *r, const char **attributes)
@@ -127,6 +144,11 @@ int rungs_decode(const char *text, size_t len, json_t **ret_rungs, struct failur
 	int r = xml_parse(text, len, &calls, &read, "the configuration of the cluster", f);
 	json_t *root;
 
+	if (r == 0 && read.failed)
+		r = fail(f, -E2BIG,
+			 "the configuration of the cluster has more than %u rungs, %u disks or %u "
+			 "VMs, or memory is short",
+			 RUNGS_MAX, RUNGS_DEVICES_MAX, RUNGS_VMS_MAX);
 	if (r < 0) {
 		json_decref(read.rungs);
 		json_decref(read.vms);

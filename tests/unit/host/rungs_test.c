@@ -19,6 +19,7 @@
 
 #include "host/coverage.h"
 #include "host/fencing.h"
+#include "tests/lib/failheap.h"
 
 #define BEGIN "<configuration><resources>"
 #define END(topology) \
@@ -71,6 +72,38 @@ static void rungs_and_vms_are_those_of_the_configuration(void **state)
 	r = decode(BEGIN POWER END(""));
 	assert_null(rungs_devices(r));
 	json_decref(r);
+}
+
+static void a_list_that_is_not_whole_is_none(void **state)
+{
+	char text[8192] = BEGIN "<primitive id=\"fence-disks\" class=\"stonith\" "
+				"type=\"fence_oya_reservation\"><instance_attributes id=\"a\">"
+				"<nvpair id=\"x\" name=\"devices\" value=\"";
+	struct failure f;
+	json_t *rungs;
+
+	(void)state;
+	for (unsigned i = 0; i < RUNGS_DEVICES_MAX + 1; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "/dev/%u,", i);
+	strcat(text, "\"/></instance_attributes></primitive>" END(""));
+	assert_int_equal(rungs_decode(text, strlen(text), &rungs, &f), -E2BIG);
+}
+
+static int decode_once(void *ctx)
+{
+	struct failure f;
+	json_t *rungs;
+	int r = rungs_decode(ctx, strlen(ctx), &rungs, &f);
+
+	if (r == 0)
+		json_decref(rungs);
+	return r;
+}
+
+static void no_memory_is_told_and_leaves_nothing(void **state)
+{
+	(void)state;
+	failheap_sweep(decode_once, (char *)(uintptr_t)BEGIN DISKS("") VM END(""));
 }
 
 static void reservations_are_alone_unless_each_level_has_more(void **state)
@@ -252,6 +285,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rungs_and_vms_are_those_of_the_configuration),
+		cmocka_unit_test(a_list_that_is_not_whole_is_none),
+		cmocka_unit_test(no_memory_is_told_and_leaves_nothing),
 		cmocka_unit_test(reservations_are_alone_unless_each_level_has_more),
 		cmocka_unit_test(what_a_test_has_shown_comes_back),
 		cmocka_unit_test(devices_of_a_client_are_disks),
