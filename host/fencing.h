@@ -54,7 +54,10 @@ bool fencing_is_cut(const struct fencing *fc, struct failure *f);
  * starts no VM of the cluster, for two minutes at most. `goes_on`: it has begun already. 0, or
  * -errno and the sentence. */
 int fencing_begin_trial(struct fencing *fc, bool goes_on, struct failure *f);
-void fencing_end_trial(struct fencing *fc);
+/* The host leaves its cluster, whose other hosts take its key: it does not look, until it is told
+ * to, or has left. */
+void fencing_pause(struct fencing *fc);
+void fencing_resume(struct fencing *fc);
 /* The disks of the configuration, where a host counts as cut off by these alone: a copy; NULL: by
  * something else too, or no memory. */
 json_t *fencing_alone(const struct fencing *fc);
