@@ -93,14 +93,14 @@ static void on_trial_ended(struct cluster_task *t)
 				   t->r < 0 ? t->f.text : NULL);
 
 	t->r = 0;
-	fencing_end_trial(t->c->fencing);
+	fencing_resume(t->c->fencing);
 	cluster_end(t, answer);
 }
 
 static void on_trial_begun(struct cluster_task *t)
 {
 	if (t->r < 0)
-		fencing_end_trial(t->c->fencing);
+		fencing_resume(t->c->fencing);
 	cluster_end(t, NULL);
 }
 

@@ -47,7 +47,7 @@ struct fencing {
 	bool again;        /* asked for while it looked */
 	bool entered;      /* as it looked last */
 	bool cut;
-	bool trial;         /* its fencing is tried; the timer ends that */
+	bool paused;        /* others take its key, and it is no matter */
 	struct failure why; /* what is wrong, as it was told last */
 	struct list waiting;
 };
@@ -271,12 +271,12 @@ static void on_looked(struct pool_work *w)
 	struct fencing *fc = l->of;
 
 	fc->look = NULL;
-	if (cluster_members(fc->c) && !fc->cut && !fc->trial)
+	if (cluster_members(fc->c) && !fc->cut && !fc->paused)
 		take(fc, l);
 	json_decref(l->note);
 	json_decref(l->rungs);
 	free(l);
-	if (!fc->timer || fc->trial)
+	if (!fc->timer || fc->paused)
 		return;
 	start_timer(fc, fc->again ? 0 : list_empty(&fc->waiting) ? LOOK_US : SOON_US);
 	fc->again = false;
@@ -319,7 +319,7 @@ static int on_timer(sd_event_source *source, uint64_t us, void *ctx)
 
 	(void)source;
 	(void)us;
-	fc->trial = false;
+	fc->paused = false;
 	if (!fc->cut) {
 		begin(fc);
 		return 0;
@@ -334,7 +334,7 @@ void fencing_look_soon(struct fencing *fc)
 {
 	if (fc->look)
 		fc->again = true;
-	else if (fc->timer && !fc->trial)
+	else if (fc->timer && !fc->paused)
 		start_timer(fc, 0);
 }
 
@@ -342,19 +342,25 @@ int fencing_begin_trial(struct fencing *fc, bool goes_on, struct failure *f)
 {
 	if (fencing_is_cut(fc, f))
 		return -EBUSY;
-	if (goes_on && !fc->trial)
+	if (goes_on && !fc->paused)
 		return fail(f, -EBUSY, "no trial of this host's fencing is under way");
 	if (runs_vms(fc->c->host))
 		return fail(f, -EBUSY, "this host runs VMs of the cluster: drain it first");
-	fc->trial = true;
-	fc->entered = false;
+	fencing_pause(fc);
 	start_timer(fc, TRIAL_US);
 	return 0;
 }
 
-void fencing_end_trial(struct fencing *fc)
+void fencing_pause(struct fencing *fc)
 {
-	fc->trial = false;
+	fc->paused = true;
+	fc->entered = false;
+	sd_event_source_set_enabled(fc->timer, SD_EVENT_OFF);
+}
+
+void fencing_resume(struct fencing *fc)
+{
+	fc->paused = false;
 	fencing_look_soon(fc);
 }
 
@@ -402,6 +408,7 @@ void fencing_leave(struct fencing *fc)
 	json_decref(fc->rungs);
 	fc->rungs = NULL;
 	fc->entered = false;
+	fencing_resume(fc);
 	wake(fc, "this host has left its cluster");
 	if (fc->cut || fc->leaving.work)
 		return;
