@@ -253,13 +253,6 @@ int reservation_enter(struct reservation_unit *unit, uint64_t own, struct failur
 	return held.held ? reservation_check(unit, own, f) : reserve(unit, own, f);
 }
 
-int reservation_hold(struct reservation_unit *unit, uint64_t own, struct failure *f)
-{
-	int r = reservation_check(unit, own, f);
-
-	return r == -ENOLCK ? reserve(unit, own, f) : r;
-}
-
 int reservation_try_write(struct reservation_unit *unit, struct failure *f)
 {
 	struct reservation_command c = {.cdb = {SCSI_WRITE_10}, .empty = true};

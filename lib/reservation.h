@@ -81,9 +81,6 @@ int reservation_join(struct reservation_unit *unit, uint64_t own, struct failure
 /* Removes all keys and the reservation: whoever sees the unit may write then. */
 int reservation_clear(struct reservation_unit *unit, uint64_t own, struct failure *f);
 
-/* Reserves the unit for who is registered, where it is not; this host has to be. */
-int reservation_hold(struct reservation_unit *unit, uint64_t own, struct failure *f);
-
 /* Writes nothing, zero blocks of it: 0: the unit takes writes of this path; -EBADE: it refuses
  * them, by its reservation; else -errno and a sentence. */
 int reservation_try_write(struct reservation_unit *unit, struct failure *f);

@@ -106,20 +106,16 @@ static int do_clear(struct deed *d, struct failure *f)
 }
 
 /* Whether this host is let in, with the unit's generation, which tells one that was cut off from a
- * unit that has lost its keys. Whoever is let in sees to it that the unit is reserved. */
+ * unit that has lost its keys. */
 static int do_check(struct deed *d, struct failure *f)
 {
 	struct reservation_keys keys;
 	struct reservation_held held;
 	int r = reservation_look(d->unit, &keys, &held, f);
-	bool in = r == 0 && reservation_has(&keys, d->own);
 
-	if (in && !held.held)
-		r = d->session ? reservation_lend(d->unit, d->own, f) : 0;
-	if (r == 0 && in && !held.held)
-		r = reservation_hold(d->unit, d->own, f);
 	if (r == 0)
-		printf("%s %s %" PRIu32 "\n", d->unit->name, in ? "in" : "out", keys.generation);
+		printf("%s %s %" PRIu32 "\n", d->unit->name,
+		       reservation_has(&keys, d->own) ? "in" : "out", keys.generation);
 	return r;
 }
 

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#undef fail /* lib/fail.h has one of its own */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -343,13 +343,11 @@ static void hosts_that_join_are_refused_nothing_until_one_reserves_for_them(void
 	assert_int_equal(target.holder, NONE);
 	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
 	assert_int_equal(reservation_join(&b.unit, key_b, &f), 0);
-	assert_int_equal(reservation_hold(&a.unit, key_a, &f), 0);
+	assert_int_equal(reservation_enter(&a.unit, key_a, &f), 0);
 	assert_int_equal(target.holder, 0);
-	assert_int_equal(reservation_hold(&b.unit, key_b, &f), 0);
 	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
 	assert_int_equal(reservation_evict(&a.unit, key_a, key_b, &f), 0);
 	assert_int_equal(reservation_try_write(&b.unit, &f), -EBADE);
-	assert_int_equal(reservation_hold(&b.unit, key_b, &f), -EBADE);
 }
 
 static void keys_outlive_the_targets_power_where_it_can(void **state)
