@@ -76,6 +76,15 @@ static int open_device(struct unit *u, struct failure *f)
 
 /* ---- units of iSCSI targets ---- */
 
+/* What libiscsi says, as a part of a sentence: its first line. */
+static int no_answer(const struct unit *u, const char *what, int r, struct failure *f)
+{
+	const char *why = iscsi_get_error(u->iscsi);
+
+	return fail(f, r, "%s%s: %.*s; see that its target is up", what, u->unit.name,
+		    (int)strcspn(why, "\n"), why);
+}
+
 static int carry_iscsi(struct reservation_unit *unit, struct reservation_command *c,
 		       struct failure *f)
 {
@@ -94,8 +103,7 @@ static int carry_iscsi(struct reservation_unit *unit, struct reservation_command
 	if (!iscsi_scsi_command_sync(u->iscsi, u->lun, task, c->out_len ? &data : NULL) ||
 	    task->status < 0 || task->status > UINT8_MAX) {
 		scsi_free_scsi_task(task);
-		return fail(f, -EIO, "%s does not answer: %s; see that its target is up",
-			    unit->name, iscsi_get_error(u->iscsi));
+		return no_answer(u, "no answer of ", -EIO, f);
 	}
 	c->status = (uint8_t)task->status;
 	c->sense_key = (uint8_t)task->sense.key & 0xf;
@@ -128,8 +136,7 @@ static int open_iscsi(struct unit *u, const char *initiator, struct failure *f)
 	iscsi_set_targetname(u->iscsi, url->target);
 	iscsi_set_session_type(u->iscsi, ISCSI_SESSION_NORMAL);
 	if (iscsi_full_connect_sync(u->iscsi, url->portal, url->lun) < 0)
-		r = fail(f, -EHOSTUNREACH, "cannot open %s: %s; see that its target is up",
-			 u->unit.name, iscsi_get_error(u->iscsi));
+		r = no_answer(u, "cannot open ", -EHOSTUNREACH, f);
 	iscsi_destroy_url(url);
 	return r;
 }
