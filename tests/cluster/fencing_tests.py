@@ -2,11 +2,14 @@
 """Hosts that the cluster lets in at its disks, that find out that they were cut off, and whose fencing is tried."""
 
 import json
+import os
+import signal
 
 from fence_tests import CONFLICT, GOOD, San, Writer, sector
 from harness import Failed, Paths, check, test, wait_for
 from join_tests import Hosts, again, create, join, known, oya, refused
-from vms import ClusterVm
+from nodes import Cluster
+from vms import ClusterVm, start
 
 DUMMY = '<primitive id="mover" class="ocf" provider="heartbeat" type="Dummy"><operations><op id="mover-m" name="monitor" interval="5s" timeout="60s"/></operations></primitive>'
 
@@ -146,3 +149,36 @@ def _(place):
         known(*c.nodes)
         c[1].run("crm_resource", "--cleanup", "--resource", "vm-web", seconds=60)
         vm.wait_on(*c.nodes, seconds=90)
+
+
+def strike_engine(node):
+    """Corosync and Pacemaker of a host end at once, also of one that stands still."""
+    for pid in node.processes():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                program = f.read().split(b"\0")[0]
+        except OSError:
+            continue
+        if b"pacemaker" in program or program.endswith(b"corosync"):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+@fencing_test("a_host_that_has_survived_its_fencing_and_lost_its_engine_ends_when_the_members_have_it_off")
+def _(place):
+    with Cluster(place, 3, start=False) as c:
+        vm = ClusterVm(c, prefer="n3")
+        start(c, vm)
+        vm.wait_on(c[3])
+        with open(os.path.join(c.power, "n3.liar"), "w", encoding="ascii"):
+            pass
+        c[3].freeze()
+        strike_engine(c[3])
+        # Its lock at the share keeps the others from the disk for as long as it lives.
+        wait_for(lambda: "OFFLINE: [ n3 ]" in c.told() and "in use by another" in c.told(), f"it is not off: {c.told()}", 60)
+        c[3].thaw()
+        wait_for(lambda: not c[3].lives(), f"it goes on: {c[3].oyad.errors()[-600:]}", 90)
+        told = c[3].oyad.errors()
+        check("this host was cut off: the other hosts have it off" in told, told[-600:])
+        c[3].went()
+        c[1].run("crm_resource", "--cleanup", "--resource", "vm-web", seconds=60)
+        vm.wait_on(c[1], c[2], seconds=60)
