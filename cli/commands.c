@@ -198,13 +198,13 @@ static const struct command_option top_options[] = {
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
 	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
 
-#define FENCING_TEXT                                                                               \
-	"A DEVICE is a disk by a name that all hosts know it by, such as\n"                        \
-	"/dev/disk/by-id/wwn-0x600..., or iscsi://HOST/TARGET/LUN. Each host of the cluster is\n"   \
+#define FENCING_TEXT                                                                              \
+	"A DEVICE is a disk by a name that all hosts know it by, such as\n"                       \
+	"/dev/disk/by-id/wwn-0x600..., or iscsi://HOST/TARGET/LUN. Each host of the cluster is\n" \
 	"let in at it, and nobody else may write to it then. VMs that run from it go on."
 
-#define TEST_FENCING_TEXT                                                                          \
-	"Asked of another host than HOST, which runs nothing of the cluster. It is cut off its\n"  \
+#define TEST_FENCING_TEXT                                                                         \
+	"Asked of another host than HOST, which runs nothing of the cluster. It is cut off its\n" \
 	"disks, has to fail to write, and is let in again; with --power it boots."
 
 #define SET_TEXT                                                                                 \
