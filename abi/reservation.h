@@ -19,6 +19,7 @@ enum pr_in_action {
 enum pr_out_action {
 	PR_REGISTER = 0,
 	PR_RESERVE = 1,
+	PR_CLEAR = 3,
 	PR_PREEMPT = 4,
 	PR_PREEMPT_AND_ABORT = 5,
 	PR_REGISTER_AND_IGNORE = 6,
@@ -36,10 +37,11 @@ enum pr_out_action {
 #define PR_RESERVATION_BYTES 16u /* u64 key; scope and type at the next offset */
 #define PR_RESERVATION_SCOPE_TYPE 13u
 
-/* Parameters of OUT: u64 key of who asks, u64 key of the action; flags, all clear: what a loss of
- * power does to registrations is the target's matter (APTPL). */
+/* Parameters of OUT: u64 key of who asks, u64 key of the action; flags. */
 #define PR_OUT_BYTES 24u
 #define PR_OUT_ACTION_KEY 8u
+#define PR_OUT_FLAGS 20u
+#define PR_OUT_APTPL 0x01u /* registrations and the reservation outlive a loss of power */
 
 #define PR_STATUS_CONFLICT 0x18u /* SAM-5: RESERVATION CONFLICT */
 

@@ -223,14 +223,14 @@ static void print_status(struct command_call *c, const json_t *s, const json_t *
 		 json_string_value(json_object_get(s, "quorum_reason")));
 	put_line(c, "Quorum:", text);
 	put_line(c, "Coordinator:", json_string_value(json_object_get(s, "coordinator")));
-	put_line(c, "Fencing:",
-		 json_is_true(json_object_get(s, "fencing"))
-			 ? "configured"
-			 : "NONE: VMs of a host that falls silent are NOT restarted");
+	snprintf(text, sizeof(text), "%s: VMs of a host that falls silent are NOT restarted",
+		 json_array_size(json_object_get(s, "rungs")) ? "DOES NOT WORK" : "NONE");
+	put_line(c, "Fencing:", json_is_true(json_object_get(s, "fencing")) ? "configured" : text);
 	cluster_print_survival(c, survival);
 	fputc('\n', c->out);
 	print_hosts(c, json_object_get(s, "members"));
 	print_resources(c, json_object_get(s, "resources"));
+	cluster_put_fencing(c, s);
 }
 
 void cluster_status(struct command_call *c)

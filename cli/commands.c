@@ -93,6 +93,11 @@ static const struct command_option cluster_options[] = {
 	{0},
 };
 
+static const struct command_option test_options[] = {
+	{"power", NULL, NULL, "by the fencing that cuts its power: it boots", 0},
+	{0},
+};
+
 static const struct command_option delete_options[] = {
 	{"disks", "WHAT", "keep delete",
 	 "keep: its settings go, the files in its folder stay, the\n"
@@ -201,6 +206,15 @@ static const struct command_option top_options[] = {
 #define JOIN_TEXT                                                                                   \
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
 	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
+
+#define FENCING_TEXT                                                                              \
+	"A DEVICE is a disk by a name that all hosts know it by, such as\n"                       \
+	"/dev/disk/by-id/wwn-0x600..., or iscsi://HOST/TARGET/LUN. Each host of the cluster is\n" \
+	"let in at it, and nobody else may write to it then. VMs that run from it go on."
+
+#define TEST_FENCING_TEXT                                                                         \
+	"Asked of another host than HOST, which runs nothing of the cluster. It is cut off its\n" \
+	"disks, has to fail to write, and is let in again; with --power it boots."
 
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
@@ -347,6 +361,16 @@ const struct command command_table[] = {
 	 "stop a VM of the cluster, as its settings say", NULL},
 	{"cluster", "balance", "", COMMAND_OUTPUT | COMMAND_JOB, NULL, cluster_balance,
 	 "move VMs so that all hosts have memory free; --dry-run shows what and why", NULL},
+	{"cluster", "fencing", "", COMMAND_OUTPUT, NULL, cluster_fencing,
+	 "show how a silent host is cut off, and whose storage that covers", NULL},
+	{"cluster", "add-fencing", "DEVICE...", COMMAND_OUTPUT | COMMAND_JOB, NULL,
+	 cluster_add_fencing, "cut hosts off these disks by SCSI-3 persistent reservations",
+	 FENCING_TEXT},
+	{"cluster", "remove-fencing", "NAME", COMMAND_OUTPUT | COMMAND_JOB, NULL,
+	 cluster_remove_fencing, "end that; the disks are cleared of keys", NULL},
+	{"cluster", "test-fencing", "HOST", COMMAND_OUTPUT | COMMAND_JOB, test_options,
+	 cluster_test_fencing, "see that another host, which is drained, is cut off",
+	 TEST_FENCING_TEXT},
 	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
 	 "take this host out of its cluster", NULL},
 	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,

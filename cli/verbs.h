@@ -55,6 +55,10 @@ void cluster_status(struct command_call *c);
 void cluster_start(struct command_call *c);
 void cluster_stop(struct command_call *c);
 void cluster_balance(struct command_call *c);
+void cluster_add_fencing(struct command_call *c);
+void cluster_remove_fencing(struct command_call *c);
+void cluster_test_fencing(struct command_call *c);
+void cluster_fencing(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);
 void token_delete(struct command_call *c);
@@ -69,6 +73,9 @@ void doctor_look(struct command_call *c);
 void top_show(struct command_call *c);
 
 /* ---- shared by them ---- */
+
+/* Rungs, and VMs whose storage none cuts off, as lines of the status. */
+void cluster_put_fencing(struct command_call *c, const json_t *status);
 
 /* The settings that the options of `create` make; NULL: told what is wrong. */
 json_t *vm_settings_of_options(struct command_call *c);

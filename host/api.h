@@ -134,6 +134,11 @@ void api_add_member(struct http_request *r, void *owner);
 void api_take_members(struct http_request *r, void *owner);
 void api_remove_member(struct http_request *r, void *owner);
 void api_create_cluster_token(struct http_request *r, void *owner);
+void api_add_fencing(struct http_request *r, void *owner);
+void api_remove_fencing(struct http_request *r, void *owner);
+void api_test_fencing(struct http_request *r, void *owner);
+void api_take_keys(struct http_request *r, void *owner);
+void api_take_trial(struct http_request *r, void *owner);
 
 /* What is open of callers who may not see it any more ends. */
 void api_look_again(struct api *api);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Routes of the cluster: set up, joined, left; and what its members want of each other. */
+/* Routes of the cluster: set up, joined, left, its fencing; and what its members want of each
+ * other. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,6 +294,93 @@ void api_take_members(struct http_request *r, void *owner)
 		http_later(r);
 		code = cluster_take(c, &m, on_answer, r, &f);
 	}
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+/* ---- fencing ---- */
+
+void api_add_fencing(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"devices", JSON_ARRAY}};
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	int code;
+
+	if (!c || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	code = cluster_add_fencing(c, json_object_get(r->body, "devices"), &job, &f);
+	conclude(r, code, job, &f);
+}
+
+void api_remove_fencing(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	int code;
+
+	if (!c)
+		return;
+	code = cluster_remove_fencing(c, http_param(r, "rung"), &job, &f);
+	conclude(r, code, job, &f);
+}
+
+void api_test_fencing(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"power", JSON_TRUE}};
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	int code;
+
+	if (!c || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	code = cluster_test_fencing(c, http_param(r, "host"),
+				    json_is_true(json_object_get(r->body, "power")), &job, &f);
+	conclude(r, code, job, &f);
+}
+
+/* Whether a member asks; false: answered by 403. */
+static bool is_member(struct http_request *r)
+{
+	struct failure f;
+
+	if (r->identity.member[0])
+		return true;
+	fail(&f, -EPERM, "members alone tell each other where they are let in");
+	http_fail(r, 403, &f);
+	return false;
+}
+
+void api_take_keys(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"devices", JSON_ARRAY}};
+	struct cluster *c = cluster_of(owner, r);
+	struct failure f;
+	int code;
+
+	if (!c || !api_body(r, fields, ARRAY_LEN(fields)) || !is_member(r))
+		return;
+	http_later(r);
+	code = cluster_take_keys(c, json_object_get(r->body, "devices"), on_answer, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+void api_take_trial(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"devices", JSON_ARRAY}, {"ends", JSON_TRUE}};
+	struct cluster *c = cluster_of(owner, r);
+	struct failure f;
+	int code;
+
+	if (!c || !api_body(r, fields, ARRAY_LEN(fields)) || !is_member(r))
+		return;
+	http_later(r);
+	code = cluster_take_trial(c, json_object_get(r->body, "devices"),
+				  json_is_true(json_object_get(r->body, "ends")), on_answer, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
 }

@@ -90,13 +90,25 @@ static void on_work(struct pool_work *w)
 	t->then(t);
 }
 
-void cluster_in_pool(struct cluster_task *t, int (*step)(struct cluster_task *t),
-		     cluster_then_fn *then)
+static void submit(struct cluster_task *t, struct pool_lane *lane,
+		   int (*step)(struct cluster_task *t), cluster_then_fn *then)
 {
 	t->step = step;
 	t->then = then;
-	t->work = (struct pool_work){.work = work, .done = on_work, .lane = &t->c->lane};
+	t->work = (struct pool_work){.work = work, .done = on_work, .lane = lane};
 	pool_submit(t->c->host->pool, &t->work);
+}
+
+void cluster_in_pool(struct cluster_task *t, int (*step)(struct cluster_task *t),
+		     cluster_then_fn *then)
+{
+	submit(t, &t->c->lane, step, then);
+}
+
+void cluster_in_fencing(struct cluster_task *t, int (*step)(struct cluster_task *t),
+			cluster_then_fn *then)
+{
+	submit(t, fencing_lane(t->c->fencing), step, then);
 }
 
 static int on_later(sd_event_source *source, uint64_t us, void *ctx)
@@ -173,6 +185,10 @@ void cluster_adopt(struct cluster *c, const struct members *m)
 	c->in = m != NULL;
 	tls_server_ask(c->tls, c->in);
 	gate_set_members(c->gate, c->in ? &c->members : NULL);
+	if (!c->in)
+		fencing_leave(c->fencing);
+	else
+		fencing_look_soon(c->fencing);
 	log_line(LOG_LEVEL_INFO, c->in ? "cluster '%s': list %llu of %u members" : "in no cluster",
 		 c->members.name, (unsigned long long)c->members.number, c->members.count);
 	capacity_tell(c->host);
@@ -195,6 +211,11 @@ int cluster_peer(const struct cluster *c, const char *node, struct peer *ret_pee
 	*ret_peer = member->peer;
 	ret_peer->identity = c->host->state;
 	return 0;
+}
+
+struct fencing *cluster_fencing(const struct cluster *c)
+{
+	return c && c->in ? c->fencing : NULL;
 }
 
 static const struct member *own(const struct cluster *c, const struct members *m)
@@ -240,6 +261,7 @@ int cluster_apply(struct cluster_task *t)
 	if (engine_reload(&f) < 0)
 		log_line(LOG_LEVEL_WARNING, "cluster: %s", f.text);
 	forget(&t->c->members, &t->next);
+	fencing_follow(&t->c->members, &t->next, own(t->c, &t->next)->name);
 	return 0;
 }
 
@@ -359,10 +381,27 @@ static void on_fetched(void *ctx, const struct far_answer *a)
 		log_line(LOG_LEVEL_WARNING, "cluster: %s", f.text);
 }
 
+const struct member *cluster_next_member(const struct cluster *c, unsigned id)
+{
+	const struct member *next = NULL, *first = NULL;
+
+	for (unsigned i = 0; c->in && i < c->members.count; i++) {
+		const struct member *one = &c->members.member[i];
+
+		if (guid_equal(&one->host, &c->host->uuid))
+			continue;
+		if (!first || one->id < first->id)
+			first = one;
+		if (one->id > id && (!next || one->id < next->id))
+			next = one;
+	}
+	return next ? next : first;
+}
+
 /* One member after the other is asked whether it has a newer list. */
 static void fetch(struct cluster *c)
 {
-	const struct member *next = NULL, *first = NULL;
+	const struct member *next = cluster_next_member(c, c->turn);
 	struct peer peer;
 	struct failure f;
 	struct far_wish wish = {.helper = c->host->connector,
@@ -370,17 +409,6 @@ static void fetch(struct cluster *c)
 				.method = "GET",
 				.target = "/v1/cluster/members"};
 
-	for (unsigned i = 0; i < c->members.count; i++) {
-		const struct member *one = &c->members.member[i];
-
-		if (guid_equal(&one->host, &c->host->uuid))
-			continue;
-		if (!first || one->id < first->id)
-			first = one;
-		if (one->id > c->turn && (!next || one->id < next->id))
-			next = one;
-	}
-	next = next ? next : first;
 	if (!next || c->far)
 		return;
 	c->turn = next->id;
@@ -593,8 +621,11 @@ int cluster_new(struct host *h, struct gate *gate, struct tls_server *tls, const
 	if (read_list(c, f) < 0)
 		log_line(LOG_LEVEL_ERROR, "this host is in no cluster until it is right: %s",
 			 f->text);
-	if (sd_event_add_time_relative(h->event, &c->timer, CLOCK_MONOTONIC, LOOK_US, 0, on_timer,
-				       c) < 0) {
+	c->fencing = fencing_new(c);
+	if (!c->fencing || sd_event_add_time_relative(h->event, &c->timer, CLOCK_MONOTONIC, LOOK_US,
+						      0, on_timer, c) < 0) {
+		fencing_close(c->fencing);
+		fencing_free(c->fencing);
 		free(c);
 		return fail(f, -ENOMEM, "cannot start: out of memory");
 	}
@@ -614,6 +645,7 @@ void cluster_close(struct cluster *c)
 	c->timer = sd_event_source_disable_unref(c->timer);
 	far_cancel(c->far);
 	c->far = NULL;
+	fencing_close(c->fencing);
 }
 
 void cluster_free(struct cluster *c)
@@ -628,5 +660,6 @@ void cluster_free(struct cluster *c)
 		explicit_bzero(c->task, sizeof(*c->task));
 		free(c->task);
 	}
+	fencing_free(c->fencing);
 	free(c);
 }

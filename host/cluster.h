@@ -27,6 +27,7 @@
 #include "lib/peer.h"
 
 struct cluster;
+struct fencing;
 struct host;
 struct job;
 struct tls_server;
@@ -45,6 +46,9 @@ void cluster_free(struct cluster *c);
 
 /* NULL: it is in none. `c` may be NULL: it does not listen. */
 const struct members *cluster_members(const struct cluster *c);
+
+/* What lets this host in and finds out that it was cut off; NULL: it is in no cluster. */
+struct fencing *cluster_fencing(const struct cluster *c);
 
 /* How the member of that node name is called, as a member. 0; -ENOENT and the sentence. */
 int cluster_peer(const struct cluster *c, const char *node, struct peer *ret_peer,
@@ -67,6 +71,16 @@ int cluster_remove(struct cluster *c, const char *name, bool force, struct job *
 		   struct failure *f);
 int cluster_destroy(struct cluster *c, bool force, struct job **ret_job, struct failure *f);
 
+/* Disks of the rung of reservations: more of them; or none, by the rung's name. */
+int cluster_add_fencing(struct cluster *c, const json_t *devices, struct job **ret_job,
+			struct failure *f);
+int cluster_remove_fencing(struct cluster *c, const char *name, struct job **ret_job,
+			   struct failure *f);
+
+/* Tries the rungs at a host that runs nothing: reservations; or (`power`) what boots it. */
+int cluster_test_fencing(struct cluster *c, const char *host, bool power, struct job **ret_job,
+			 struct failure *f);
+
 /* The word for a joining host, of a token of the gate. NULL: no memory. */
 char *cluster_write_token(const struct cluster *c, const char *token);
 
@@ -81,6 +95,12 @@ int cluster_take(struct cluster *c, const struct members *m, cluster_done_fn *do
 /* A host asks whether it can join (`enter`: it does). The token is used up when it has. */
 int cluster_admit(struct cluster *c, json_t *facts, bool enter, const char *token,
 		  cluster_done_fn *done, void *ctx, struct failure *f);
+/* A member says at which disks this host is to be let in; those alone. */
+int cluster_take_keys(struct cluster *c, const json_t *devices, cluster_done_fn *done, void *ctx,
+		      struct failure *f);
+/* A member tries this host's fencing: from now on, or the end of it: {"passed", "reason"}. */
+int cluster_take_trial(struct cluster *c, const json_t *devices, bool ends, cluster_done_fn *done,
+		       void *ctx, struct failure *f);
 /* What the engine says. */
 int cluster_status(struct cluster *c, cluster_done_fn *done, void *ctx, struct failure *f);
 

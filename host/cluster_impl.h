@@ -9,6 +9,7 @@
 #include "host/cluster.h"
 #include "host/engine.h"
 #include "host/far.h"
+#include "host/fencing.h"
 #include "host/host.h"
 #include "host/jobs.h"
 #include "lib/pool.h"
@@ -29,6 +30,7 @@ struct cluster {
 	struct far *far; /* asks for a newer list */
 	unsigned turn;   /* the member that was asked last, by its id */
 	struct pool_lane lane;
+	struct fencing *fencing;
 };
 
 typedef void cluster_then_fn(struct cluster_task *t);
@@ -70,10 +72,15 @@ void cluster_end(struct cluster_task *t, json_t *answer);
 
 void cluster_in_pool(struct cluster_task *t, int (*step)(struct cluster_task *t),
 		     cluster_then_fn *then);
+/* The same beside the looks at disks, which may hang. */
+void cluster_in_fencing(struct cluster_task *t, int (*step)(struct cluster_task *t),
+			cluster_then_fn *then);
 void cluster_later(struct cluster_task *t, uint64_t us, cluster_then_fn *then);
 /* `body` is taken. */
 void cluster_call(struct cluster_task *t, const struct peer *peer, const char *method,
 		  const char *target, json_t *body, cluster_then_fn *then);
+/* The member behind that id, or the first; not this host. NULL: there is no other. */
+const struct member *cluster_next_member(const struct cluster *c, unsigned id);
 /* Makes t->next the list in force of all; then(): r is 0 when somebody has taken it. */
 void cluster_change(struct cluster_task *t, cluster_then_fn *then);
 
@@ -91,6 +98,9 @@ void cluster_adopt(struct cluster *c, const struct members *m);
 
 /* In the pool: what the engine says of t->seen, into t->answer (docs/api: Cluster). */
 int cluster_look(struct cluster_task *t);
+
+/* A resource that is active, on that host or (NULL) anywhere, of that answer; NULL: none. */
+const char *cluster_find_active(const json_t *status, const char *host);
 
 /* Who this host would be: t->self by links of a wish. 0, or -errno and the sentence. */
 int cluster_take_self(struct cluster *c, const struct cluster_wish *w, const struct peer *there,

@@ -11,6 +11,8 @@
 #include "base/util.h"
 #include "host/cluster_impl.h"
 #include "host/cluster_status.h"
+#include "host/coverage.h"
+#include "host/rungs.h"
 
 #define TOOL_S 30u
 
@@ -18,6 +20,8 @@ static void on_gone(struct cluster_task *t)
 {
 	if (t->r == 0)
 		cluster_adopt(t->c, NULL);
+	else
+		fencing_resume(t->c->fencing);
 	cluster_end(t, NULL);
 }
 
@@ -33,8 +37,7 @@ static int start_engine(struct cluster_task *t)
 
 /* ---- what stands in the way ---- */
 
-/* A resource of Oya's that is active, on that host or (NULL) anywhere. */
-static const char *find_active(const json_t *status, const char *host)
+const char *cluster_find_active(const json_t *status, const char *host)
 {
 	json_t *one;
 	size_t i;
@@ -51,7 +54,7 @@ static const char *find_active(const json_t *status, const char *host)
 
 static int check_drained(const struct cluster_task *t, const char *host, struct failure *f)
 {
-	const char *name = find_active(t->answer, host);
+	const char *name = cluster_find_active(t->answer, host);
 
 	return name ? fail(f, -EBUSY,
 			   "the cluster runs '%.64s' %s%.64s: move it or stop it, or use --force",
@@ -87,6 +90,16 @@ static int check_dead(const struct cluster_task *t, const char *host, struct fai
 	return 0;
 }
 
+/* Their keys would stay, and be a stranger's to the next cluster. */
+static int check_disks(const struct cluster_task *t, struct failure *f)
+{
+	return rungs_devices(t->answer)
+		       ? fail(f, -EBUSY,
+			      "the cluster has keys at disks: 'oya cluster remove-fencing " RUNGS_RESERVATION
+			      "' clears them; --force leaves them")
+		       : 0;
+}
+
 /* ---- leaving ---- */
 
 static void on_started(struct cluster_task *t)
@@ -94,6 +107,7 @@ static void on_started(struct cluster_task *t)
 	if (t->r == 0)
 		t->f = t->why;
 	t->r = -EIO;
+	fencing_resume(t->c->fencing);
 	cluster_end(t, NULL);
 }
 
@@ -109,19 +123,26 @@ static void on_told(struct cluster_task *t)
 
 static void on_stopped(struct cluster_task *t)
 {
-	if (t->r < 0)
-		cluster_end(t, NULL);
-	else
+	if (t->r == 0) {
 		cluster_change(t, on_told);
+		return;
+	}
+	fencing_resume(t->c->fencing);
+	cluster_end(t, NULL);
 }
 
 static void leave(struct cluster_task *t)
 {
 	if (t->r == 0 && !t->force)
 		t->r = check_drained(t, t->gone, &t->f);
-	if (t->r < 0 && !t->force)
+	if (t->r == 0 && !t->force && !t->next.count)
+		t->r = check_disks(t, &t->f);
+	if (t->r < 0 && !t->force) {
 		cluster_end(t, NULL);
-	else if (!t->next.count)
+		return;
+	}
+	fencing_pause(t->c->fencing);
+	if (!t->next.count)
 		cluster_in_pool(t, cluster_uninstall, on_gone);
 	else
 		cluster_in_pool(t, stop_engine, on_stopped);
@@ -188,7 +209,7 @@ static int check_all(const struct cluster_task *t, struct failure *f)
 				    "cluster: --force leaves it so",
 				    json_string_value(json_object_get(one, "name")));
 	}
-	return check_drained(t, NULL, f);
+	return check_drained(t, NULL, f) < 0 ? -EBUSY : check_disks(t, f);
 }
 
 static void destroy(struct cluster_task *t)
@@ -224,6 +245,19 @@ int cluster_destroy(struct cluster *c, bool force, struct job **ret_job, struct 
 
 /* ---- the state of it ---- */
 
+/* What it is told of fencing, and whose storage that cuts off. */
+static void look_at_rungs(struct cluster_task *t)
+{
+	struct failure ignored;
+	json_t *rungs;
+
+	if (fencing_read_rungs(&rungs, &ignored) < 0)
+		return;
+	json_object_set(t->answer, "rungs", json_object_get(rungs, "rungs"));
+	json_object_set_new(t->answer, "coverage", coverage_show(rungs));
+	json_decref(rungs);
+}
+
 /* An engine that does not answer is told by what is missing. */
 int cluster_look(struct cluster_task *t)
 {
@@ -246,6 +280,8 @@ int cluster_look(struct cluster_task *t)
 	r = cluster_status_take_engine(t->answer, &t->seen, text ? text : "",
 				       text ? strlen(text) : 0, &t->f);
 	free(text);
+	if (r == 0)
+		look_at_rungs(t);
 	return r;
 }
 

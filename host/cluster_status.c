@@ -54,9 +54,12 @@ static void on_resource(json_t *status, const char **attributes)
 
 	if (!agent || !name)
 		return;
-	if (strncmp(agent, "stonith:", 8) == 0)
-		json_object_set_new(status, "fence_devices", json_true());
-	else if (json_array_size(list) < RESOURCES_MAX)
+	if (strncmp(agent, "stonith:", 8) == 0) {
+		if (!is_true(attributes, "failed"))
+			json_object_set_new(status, "fence_devices", json_true());
+		return;
+	}
+	if (json_array_size(list) < RESOURCES_MAX)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s, s:b, s:n}", "name", name, "agent",
 						agent, "state", role ? role : "unknown", "failed",
@@ -143,9 +146,9 @@ json_t *cluster_status_new(const struct members *m)
 						      one->peer.name, "online", 0, "standby", 0,
 						      "unclean", 0, "links", links));
 	}
-	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[]}", "name", m->name, "uuid", uuid,
-			 "number", (json_int_t)m->number, "coordinator", "quorum", 0, "fencing", 0,
-			 "members", list, "resources");
+	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[], s:[], s:[]}", "name", m->name,
+			 "uuid", uuid, "number", (json_int_t)m->number, "coordinator", "quorum", 0,
+			 "fencing", 0, "members", list, "resources", "rungs", "coverage");
 }
 
 int cluster_status_take_engine(json_t *status, const struct members *m, const char *text,

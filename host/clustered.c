@@ -11,7 +11,9 @@
 
 #include "base/util.h"
 #include "host/cluster.h"
+#include "host/coverage.h"
 #include "host/ending.h"
+#include "host/fencing.h"
 #include "host/incoming.h"
 #include "host/migrate.h"
 #include "host/moves.h"
@@ -35,7 +37,9 @@ struct clustering {
 	struct guid owner; /* that host */
 	char holder[MEMBERS_NAME_MAX + 1]; /* its name */
 	struct crm_question question;
-	bool stopped; /* meanwhile */
+	struct fencing_wait wait;
+	json_t *devices; /* that were all that cut the holder off; or NULL */
+	bool stopped;    /* meanwhile */
 	int r;
 	struct failure f;
 	vm_done_fn *done;
@@ -177,6 +181,8 @@ static void enlist(struct pool_work *w)
 	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
 
 	c->r = drop_note(c);
+	if (c->r == 0 && c->devices)
+		c->r = coverage_check(c->devices, c->folder, &c->f);
 	if (c->r == 0)
 		c->r = list_here(c);
 }
@@ -187,6 +193,7 @@ static void clustering_free(struct clustering *c)
 {
 	list_remove(&c->link);
 	settings_free(c->settings);
+	json_decref(c->devices);
 	free(c);
 }
 
@@ -302,6 +309,7 @@ static void on_answer(struct crm_question *q, int r, const struct crm_view *view
 		give_up(c);
 		return;
 	}
+	c->devices = fencing_alone(cluster_fencing(c->host->cluster));
 	log_line(LOG_LEVEL_WARNING,
 		 "the lease of the VM '%s' was held by %s, which the cluster has fenced or let go: "
 		 "it is taken",
@@ -332,16 +340,30 @@ static void ask_engine(struct clustering *c)
 	crm_ask(&c->host->crm, &c->question);
 }
 
-static void on_looked(struct pool_work *w)
+static void on_let_in(struct fencing_wait *w, const char *sentence)
 {
-	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
+	struct clustering *c = CONTAINER_OF(w, struct clustering, wait);
 
+	if (sentence)
+		c->r = fail(&c->f, -EBUSY, "%.300s", sentence);
 	if (!is_wanted(c))
 		give_up(c);
 	else if (c->force)
 		ask_engine(c);
 	else
 		go_on(c);
+}
+
+static void on_looked(struct pool_work *w)
+{
+	struct clustering *c = CONTAINER_OF(w, struct clustering, work);
+	struct fencing *fencing = cluster_fencing(c->host->cluster);
+
+	c->wait.done = on_let_in;
+	if (is_wanted(c) && fencing)
+		fencing_wait(fencing, &c->wait);
+	else
+		on_let_in(&c->wait, NULL);
 }
 
 int clustered_start(struct host *h, const char *name, const struct guid *uuid, const char *folder,

@@ -47,6 +47,7 @@ struct host {
 	bool first;               /* the first start of the daemon since the host's */
 	bool ends;                /* the daemon does: nothing more begins */
 	const char *connector;    /* path of oya-tls */
+	int (*reboot)(void);      /* at once, as by a loss of power; 0 or -errno; NULL: no way */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

@@ -130,11 +130,12 @@ static int ask_in(struct reservation_unit *unit, struct reservation_command *c,
 	return ask(unit, c, "tell its reservations", f);
 }
 
-static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
-		   uint64_t key, struct failure *f)
+static int ask_out_flags(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
+			 uint64_t key, uint8_t flags, struct failure *f)
 {
 	static const char *const what[] = {
 		[PR_RESERVE] = "be reserved",
+		[PR_CLEAR] = "be cleared of keys",
 		[PR_PREEMPT] = "cut a host off",
 		[PR_PREEMPT_AND_ABORT] = "cut a host off and abort what it asked",
 		[PR_REGISTER_AND_IGNORE] = "register this host",
@@ -149,7 +150,22 @@ static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uin
 	be32_store(c.cdb + PR_CDB_OUT_LENGTH, PR_OUT_BYTES);
 	be64_store(c.out, registers ? 0 : own);
 	be64_store(c.out + PR_OUT_ACTION_KEY, key);
+	c.out[PR_OUT_FLAGS] = flags;
 	return ask(unit, &c, what[action], f);
+}
+
+static int ask_out(struct reservation_unit *unit, enum pr_out_action action, uint64_t own,
+		   uint64_t key, struct failure *f)
+{
+	return ask_out_flags(unit, action, own, key, 0, f);
+}
+
+/* Kept over a loss of the unit's power, where it can. */
+static int register_key(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	int r = ask_out_flags(unit, PR_REGISTER_AND_IGNORE, own, own, PR_OUT_APTPL, f);
+
+	return r == -EOPNOTSUPP ? ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f) : r;
 }
 
 static int told_wrong(const struct reservation_unit *unit, int r, struct failure *f)
@@ -201,22 +217,47 @@ static int refuse_others(const struct reservation_unit *unit, uint64_t own,
 	return 0;
 }
 
-int reservation_enter(struct reservation_unit *unit, uint64_t own, struct failure *f)
+static int join(struct reservation_unit *unit, uint64_t own, struct reservation_held *held,
+		struct failure *f)
 {
 	struct reservation_keys keys;
-	struct reservation_held held;
-	int r = reservation_look(unit, &keys, &held, f);
+	int r = reservation_look(unit, &keys, held, f);
 
 	if (r == 0)
-		r = refuse_others(unit, own, &keys, &held, f);
-	if (r == 0)
-		r = ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f);
-	if (r == 0 && !held.held) {
-		r = ask_out(unit, PR_RESERVE, own, 0, f);
-		if (r == -EBADE)
-			r = 0; /* another host of ours may have been faster: the check tells */
-	}
-	return r < 0 ? r : reservation_check(unit, own, f);
+		r = refuse_others(unit, own, &keys, held, f);
+	return r < 0 ? r : register_key(unit, own, f);
+}
+
+int reservation_join(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	struct reservation_held held;
+
+	return join(unit, own, &held, f);
+}
+
+static int reserve(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	int r = ask_out(unit, PR_RESERVE, own, 0, f);
+
+	/* Another host of ours may have been faster: the check tells. */
+	return r < 0 && r != -EBADE ? r : reservation_check(unit, own, f);
+}
+
+int reservation_enter(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	struct reservation_held held;
+	int r = join(unit, own, &held, f);
+
+	if (r < 0)
+		return r;
+	return held.held ? reservation_check(unit, own, f) : reserve(unit, own, f);
+}
+
+int reservation_try_write(struct reservation_unit *unit, struct failure *f)
+{
+	struct reservation_command c = {.cdb = {SCSI_WRITE_10}, .empty = true};
+
+	return ask(unit, &c, "take writes", f);
 }
 
 static int check(const struct reservation_unit *unit, uint64_t own,
@@ -249,6 +290,17 @@ int reservation_check(struct reservation_unit *unit, uint64_t own, struct failur
 	return r < 0 ? r : check(unit, own, &keys, &held, f);
 }
 
+int reservation_clear(struct reservation_unit *unit, uint64_t own, struct failure *f)
+{
+	struct reservation_keys keys;
+	struct reservation_held held;
+	int r = reservation_look(unit, &keys, &held, f);
+
+	if (r == 0)
+		r = refuse_others(unit, own, &keys, &held, f);
+	return r < 0 || !keys.count ? r : ask_out(unit, PR_CLEAR, own, 0, f);
+}
+
 /* Between the look and the registration this host may be cut off, and would be back: then the
  * generation tells. */
 int reservation_lend(struct reservation_unit *unit, uint64_t own, struct failure *f)
@@ -261,7 +313,7 @@ int reservation_lend(struct reservation_unit *unit, uint64_t own, struct failure
 		if (r == 0)
 			r = check(unit, own, &before, &held, f);
 		if (r == 0)
-			r = ask_out(unit, PR_REGISTER_AND_IGNORE, own, own, f);
+			r = register_key(unit, own, f);
 		if (r == 0)
 			r = reservation_look(unit, &after, &held, f);
 		if (r < 0 || after.generation == before.generation + 1)

@@ -42,6 +42,7 @@ struct reservation_command {
 	uint8_t cdb[PR_CDB_BYTES];
 	uint8_t out[PR_OUT_BYTES];
 	size_t out_len; /* 0: bytes come in */
+	bool empty;     /* no bytes go either way */
 	uint8_t in[RESERVATION_REPLY_MAX];
 	/* The answer. */
 	size_t in_len;
@@ -73,6 +74,16 @@ int reservation_look(struct reservation_unit *unit, struct reservation_keys *ret
  * Only for who knows that a cluster with quorum has taken this host in: a host that was cut off
  * comes back by this. -EEXIST: others have reserved it. */
 int reservation_enter(struct reservation_unit *unit, uint64_t own, struct failure *f);
+
+/* The same without the reservation: for a unit that hosts write to while they are let in. */
+int reservation_join(struct reservation_unit *unit, uint64_t own, struct failure *f);
+
+/* Removes all keys and the reservation: whoever sees the unit may write then. */
+int reservation_clear(struct reservation_unit *unit, uint64_t own, struct failure *f);
+
+/* Writes nothing, zero blocks of it: 0: the unit takes writes of this path; -EBADE: it refuses
+ * them, by its reservation; else -errno and a sentence. */
+int reservation_try_write(struct reservation_unit *unit, struct failure *f);
 
 /* For a session that lives as long as this process and is none of the host's own: lends it the
  * host's key, which must be there, and takes it back when another has changed anything meanwhile.

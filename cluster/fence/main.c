@@ -5,8 +5,8 @@
  * line; it answers by its exit status, and for a failure by one sentence.
  *
  * "off" succeeds only if every device says that the host is cut off. There is no "on": a host is
- * let in by "register", which is for the cluster's set-up, once a cluster with quorum has taken the
- * host in, and never for the host itself after it was cut off.
+ * let in by "register", which is for oyad, once a cluster with quorum has taken the host in, and
+ * never for the host itself after it was cut off.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -93,15 +93,60 @@ static int do_status(struct deed *d, struct failure *f)
 	return r;
 }
 
+static int do_join(struct deed *d, struct failure *f)
+{
+	return reservation_join(d->unit, d->own, f);
+}
+
+static int do_clear(struct deed *d, struct failure *f)
+{
+	int r = d->session ? reservation_lend(d->unit, d->own, f) : 0;
+
+	return r < 0 ? r : reservation_clear(d->unit, d->own, f);
+}
+
+/* Whether this host is let in, with the unit's generation, which tells one that was cut off from a
+ * unit that has lost its keys. */
+static int do_check(struct deed *d, struct failure *f)
+{
+	struct reservation_keys keys;
+	struct reservation_held held;
+	int r = reservation_look(d->unit, &keys, &held, f);
+
+	if (r == 0)
+		printf("%s %s %" PRIu32 "\n", d->unit->name,
+		       reservation_has(&keys, d->own) ? "in" : "out", keys.generation);
+	return r;
+}
+
+/* Whether the unit takes a write of this host's. */
+static int do_try(struct deed *d, struct failure *f)
+{
+	struct reservation_keys keys;
+	struct reservation_held held;
+	int r = reservation_look(d->unit, &keys, &held, f);
+
+	if (r == 0 && d->session && reservation_has(&keys, d->own))
+		r = reservation_lend(d->unit, d->own, f);
+	if (r == 0) {
+		r = reservation_try_write(d->unit, f);
+		if (r == 0 || r == -EBADE)
+			printf("%s %s %" PRIu32 "\n", d->unit->name, r == 0 ? "in" : "out",
+			       keys.generation);
+	}
+	return r == -EBADE ? 0 : r;
+}
+
 static const struct action {
 	const char *name;
 	int (*run)(struct deed *d, struct failure *f);
 	bool plug;
+	bool each; /* device is told of in a line, also of one that fails: none hides another */
 } actions[] = {
-	{"off", do_off, true},
-	{"status", do_status, true},
-	{"monitor", do_monitor, false},
-	{"register", do_register, false},
+	{"off", do_off, true, false},          {"status", do_status, true, false},
+	{"monitor", do_monitor, false, false}, {"register", do_register, false, false},
+	{"join", do_join, false, false},       {"clear", do_clear, false, false},
+	{"check", do_check, false, true},      {"try", do_try, false, true},
 };
 
 static int keys_of(const struct options *o, const struct action *a, struct deed *d,
@@ -146,12 +191,16 @@ static int act(const struct options *o, const struct action *a, struct deed *d, 
 		snprintf(initiator, sizeof(initiator), "iqn.2026-11.invalid.oya:%s", host.nodename);
 		r = unit_open(o->device[i], o->initiator[0] ? o->initiator : initiator,
 			      o->timeout_s, &u, f);
-		if (r < 0)
-			break;
-		d->unit = unit_reservation(u);
-		d->session = unit_is_session(u);
-		r = a->run(d, f);
-		unit_close(u);
+		if (r == 0) {
+			d->unit = unit_reservation(u);
+			d->session = unit_is_session(u);
+			r = a->run(d, f);
+			unit_close(u);
+		}
+		if (r < 0 && a->each) {
+			printf("%s unknown %s\n", o->device[i], f->text);
+			r = 0;
+		}
 	}
 	return r;
 }

@@ -36,10 +36,12 @@ static int carry_sg(struct reservation_unit *unit, struct reservation_command *c
 {
 	struct unit *u = unit_of(unit);
 	uint8_t sense[SENSE_BYTES] = {0};
-	size_t len = c->out_len ? c->out_len : sizeof(c->in);
+	size_t len = c->empty ? 0 : c->out_len ? c->out_len : sizeof(c->in);
 	struct sg_io_hdr io = {
 		.interface_id = 'S',
-		.dxfer_direction = c->out_len ? SG_DXFER_TO_DEV : SG_DXFER_FROM_DEV,
+		.dxfer_direction = c->empty     ? SG_DXFER_NONE
+				   : c->out_len ? SG_DXFER_TO_DEV
+						: SG_DXFER_FROM_DEV,
 		.cmd_len = sizeof(c->cdb),
 		.cmdp = c->cdb,
 		.dxfer_len = (unsigned)len,
@@ -74,14 +76,26 @@ static int open_device(struct unit *u, struct failure *f)
 
 /* ---- units of iSCSI targets ---- */
 
+/* What libiscsi says, as a part of a sentence: its first line. */
+static int no_answer(const struct unit *u, const char *what, int r, struct failure *f)
+{
+	const char *why = iscsi_get_error(u->iscsi);
+
+	return fail(f, r, "%s%s: %.*s; see that its target is up", what, u->unit.name,
+		    (int)strcspn(why, "\n"), why);
+}
+
 static int carry_iscsi(struct reservation_unit *unit, struct reservation_command *c,
 		       struct failure *f)
 {
 	struct unit *u = unit_of(unit);
 	struct iscsi_data data = {.size = c->out_len, .data = c->out};
+	size_t len = c->empty ? 0 : c->out_len ? c->out_len : sizeof(c->in);
 	struct scsi_task *task = scsi_create_task(sizeof(c->cdb), c->cdb,
-						  c->out_len ? SCSI_XFER_WRITE : SCSI_XFER_READ,
-						  (int)(c->out_len ? c->out_len : sizeof(c->in)));
+						  c->empty     ? SCSI_XFER_NONE
+						  : c->out_len ? SCSI_XFER_WRITE
+							       : SCSI_XFER_READ,
+						  (int)len);
 
 	if (!task)
 		return fail(f, -ENOMEM, "cannot ask %s for its reservations: no memory",
@@ -89,13 +103,12 @@ static int carry_iscsi(struct reservation_unit *unit, struct reservation_command
 	if (!iscsi_scsi_command_sync(u->iscsi, u->lun, task, c->out_len ? &data : NULL) ||
 	    task->status < 0 || task->status > UINT8_MAX) {
 		scsi_free_scsi_task(task);
-		return fail(f, -EIO, "%s does not answer: %s; see that its target is up",
-			    unit->name, iscsi_get_error(u->iscsi));
+		return no_answer(u, "no answer of ", -EIO, f);
 	}
 	c->status = (uint8_t)task->status;
 	c->sense_key = (uint8_t)task->sense.key & 0xf;
 	c->in_len = 0;
-	if (!c->out_len && task->datain.size > 0 && task->datain.data) {
+	if (!c->empty && !c->out_len && task->datain.size > 0 && task->datain.data) {
 		c->in_len = min_u64((uint64_t)task->datain.size, sizeof(c->in));
 		memcpy(c->in, task->datain.data, c->in_len);
 	}
@@ -123,8 +136,7 @@ static int open_iscsi(struct unit *u, const char *initiator, struct failure *f)
 	iscsi_set_targetname(u->iscsi, url->target);
 	iscsi_set_session_type(u->iscsi, ISCSI_SESSION_NORMAL);
 	if (iscsi_full_connect_sync(u->iscsi, url->portal, url->lun) < 0)
-		r = fail(f, -EHOSTUNREACH, "cannot open %s: %s; see that its target is up",
-			 u->unit.name, iscsi_get_error(u->iscsi));
+		r = no_answer(u, "cannot open ", -EHOSTUNREACH, f);
 	iscsi_destroy_url(url);
 	return r;
 }

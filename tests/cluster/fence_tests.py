@@ -27,28 +27,31 @@ def free_port():
 
 
 class San:
-    """A target with units of 4 MiB, numbered from 1; `stop` is the loss of its power."""
+    """A target with units of 4 MiB, numbered from 1; `stop` is the loss of its power. On the switch of a cluster all
+    hosts of it reach it."""
 
-    def __init__(self, place, units=1):
+    def __init__(self, place, units=1, cluster=None):
         if not shutil.which("tgtd", path=os.environ["PATH"] + ":/usr/sbin") or not ctypes.util.find_library("iscsi"):
             raise Skipped("tgt or libiscsi is not installed")
         self.place = place
         self.port = free_port()
+        self.address = cluster.address() if cluster else "127.0.0.1"
+        self.within = ["nsenter", f"--net=/proc/{cluster.switch.pid}/ns/net"] if cluster else []
         self.control = str(20000 + self.port % 10000)
         self.cluster = str(uuid.uuid4())
         self.files = [place.sparse(f"unit{n}", 4 << 20) for n in range(1, units + 1)]
         self.log = open(place.path("tgtd.log"), "wb")
-        command = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{self.port}", "-C", self.control]
+        command = [*self.within, "tgtd", "-f", "--iscsi", f"portal={self.address}:{self.port}", "-C", self.control]
         self.tgtd = place.spawn(command, stdout=self.log, stderr=self.log)
         wait_for(lambda: self.tell("--op", "show", "--mode", "sys") == 0, "the target does not start")
         self.must("--op", "new", "--mode", "target", "--tid", "1", "-T", TARGET)
         for n, file in enumerate(self.files, 1):
             self.must("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", str(n), "-b", file)
         self.must("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL")
-        self.urls = [f"iscsi://127.0.0.1:{self.port}/{TARGET}/{n}" for n in range(1, units + 1)]
+        self.urls = [f"iscsi://{self.address}:{self.port}/{TARGET}/{n}" for n in range(1, units + 1)]
 
     def tell(self, *words):
-        command = ["tgtadm", "-C", self.control, "--lld", "iscsi", *words]
+        command = [*self.within, "tgtadm", "-C", self.control, "--lld", "iscsi", *words]
         return subprocess.run(command, capture_output=True, check=False).returncode
 
     def must(self, *words):
@@ -81,13 +84,14 @@ class San:
 
 
 class Writer:
-    """A host that writes, in a session of its own with its own key."""
+    """A host that writes, in a session of its own with its own key; on that host of a cluster, where one is given."""
 
-    def __init__(self, san, number, key, unit=1):
+    def __init__(self, san, number, key, unit=1, node=None):
         script = os.path.join(HERE, "initiator.py")
-        words = [f"iqn.2026-11.invalid.oya:w{number}", f"127.0.0.1:{san.port}", TARGET, str(unit), key]
+        words = [f"iqn.2026-11.invalid.oya:w{number}", f"{san.address}:{san.port}", TARGET, str(unit), key]
+        command = [sys.executable, script, *words]
         self.process = san.place.spawn(
-            [sys.executable, script, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            node.within(command) if node else command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         check(self.told() == GOOD, "the writer is not registered")
 

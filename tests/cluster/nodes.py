@@ -137,6 +137,9 @@ class Node:
         put(self.path("/etc/hostname"), self.name + "\n")
         put(self.path("/etc/hosts"), "127.0.0.1 localhost\n" + self.cluster.hosts_file())
         put(self.path("/usr/sbin/fence_power"), self.cluster.fence_agent, 0o755)
+        agent = self.path("/usr/sbin/fence_oya_reservation")
+        if not os.path.lexists(agent) and os.path.exists(Paths.fence):
+            os.symlink(Paths.fence, agent)
         if self.cluster.agent:
             for kind in ("vm", "lun"):
                 agent = self.path(f"/usr/lib/ocf/resource.d/oya/{kind}")

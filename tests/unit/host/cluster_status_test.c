@@ -89,6 +89,16 @@ static void fencing_needs_a_device_too(void **state)
 	json_decref(s);
 }
 
+static void a_device_that_has_failed_fences_nobody(void **state)
+{
+	json_t *s = take("<resource id=\"power\" resource_agent=\"stonith:fence_x\" "
+			 "role=\"Stopped\" failed=\"true\"/>");
+
+	(void)state;
+	assert_false(is(s, "fencing"));
+	json_decref(s);
+}
+
 static void an_engine_that_says_nothing_has_nobody_online(void **state)
 {
 	struct members m = two();
@@ -126,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts_and_resources_are_those_of_the_engine),
 		cmocka_unit_test(fencing_needs_a_device_too),
+		cmocka_unit_test(a_device_that_has_failed_fences_nobody),
 		cmocka_unit_test(an_engine_that_says_nothing_has_nobody_online),
 		cmocka_unit_test(links_are_cut_or_not),
 	};

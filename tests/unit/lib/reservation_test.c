@@ -31,6 +31,8 @@ struct target {
 	uint8_t type;
 	uint32_t generation;
 	bool aborts;         /* knows PREEMPT AND ABORT */
+	bool forgets;        /* does not know APTPL */
+	unsigned kept;       /* registrations with it */
 	bool keeps_keys;     /* says that it preempts, and does not */
 	unsigned attentions; /* that are to be told */
 	unsigned dead_after; /* commands */
@@ -61,6 +63,8 @@ static uint8_t out(struct target *t, unsigned nexus, const struct reservation_co
 {
 	uint64_t key = be64_load(c->out + PR_OUT_ACTION_KEY);
 
+	if (c->cdb[0] == SCSI_WRITE_10)
+		return t->holder == NONE || t->key[nexus] ? SCSI_STATUS_GOOD : PR_STATUS_CONFLICT;
 	if (c->cdb[1] == PR_REGISTER_AND_IGNORE) {
 		t->key[nexus] = key;
 		t->generation++;
@@ -68,6 +72,12 @@ static uint8_t out(struct target *t, unsigned nexus, const struct reservation_co
 	}
 	if (!t->key[nexus] || be64_load(c->out) != t->key[nexus])
 		return PR_STATUS_CONFLICT;
+	if (c->cdb[1] == PR_CLEAR) {
+		memset(t->key, 0, sizeof(t->key));
+		t->holder = NONE;
+		t->generation++;
+		return SCSI_STATUS_GOOD;
+	}
 	if (c->cdb[1] == PR_RESERVE) {
 		if (t->holder != NONE && t->holder != nexus)
 			return PR_STATUS_CONFLICT;
@@ -121,7 +131,11 @@ static int carry(struct reservation_unit *unit, struct reservation_command *c, s
 	} else if (c->cdb[1] == PR_PREEMPT_AND_ABORT && !t->aborts) {
 		c->status = SCSI_STATUS_CHECK_CONDITION;
 		c->sense_key = SCSI_KEY_ILLEGAL_REQUEST;
+	} else if ((c->out[PR_OUT_FLAGS] & PR_OUT_APTPL) && t->forgets) {
+		c->status = SCSI_STATUS_CHECK_CONDITION;
+		c->sense_key = SCSI_KEY_ILLEGAL_REQUEST;
 	} else {
+		t->kept += c->out[PR_OUT_FLAGS] & PR_OUT_APTPL;
 		c->status = out(t, p->nexus, c);
 	}
 	return 0;
@@ -322,6 +336,48 @@ static void session_that_is_lent_a_key_is_none_of_a_host_that_was_cut_off(void *
 	}
 }
 
+static void hosts_that_join_are_refused_nothing_until_one_reserves_for_them(void **state)
+{
+	(void)state;
+	assert_int_equal(reservation_join(&a.unit, key_a, &f), 0);
+	assert_int_equal(target.holder, NONE);
+	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
+	assert_int_equal(reservation_join(&b.unit, key_b, &f), 0);
+	assert_int_equal(reservation_enter(&a.unit, key_a, &f), 0);
+	assert_int_equal(target.holder, 0);
+	assert_int_equal(reservation_try_write(&b.unit, &f), 0);
+	assert_int_equal(reservation_evict(&a.unit, key_a, key_b, &f), 0);
+	assert_int_equal(reservation_try_write(&b.unit, &f), -EBADE);
+}
+
+static void keys_outlive_the_targets_power_where_it_can(void **state)
+{
+	(void)state;
+	both_enter();
+	assert_int_equal(target.kept, 2);
+	fresh(NULL);
+	target.forgets = true;
+	both_enter();
+	assert_int_equal(target.kept, 0);
+	assert_true(target.key[0] == key_a && target.key[1] == key_b);
+}
+
+static void disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared(void **state)
+{
+	(void)state;
+	both_enter();
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), 0);
+	assert_int_equal(target.key[0] | target.key[1], 0);
+	assert_int_equal(reservation_try_write(&a.unit, &f), 0);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), 0); /* once more */
+	target.key[2] = reservation_key(&other, 1);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), -EEXIST);
+	fresh(NULL);
+	both_enter();
+	assert_int_equal(reservation_evict(&a.unit, key_a, key_b, &f), 0);
+	assert_int_equal(reservation_clear(&b.unit, key_b, &f), -EBADE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +395,9 @@ int main(void)
 		TEST(disk_that_is_not_reserved_fences_nobody),
 		TEST(of_two_that_cut_each_other_one_wins),
 		TEST(session_that_is_lent_a_key_is_none_of_a_host_that_was_cut_off),
+		TEST(hosts_that_join_are_refused_nothing_until_one_reserves_for_them),
+		TEST(keys_outlive_the_targets_power_where_it_can),
+		TEST(disk_that_is_cleared_is_anybodys_and_one_of_others_is_not_cleared),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
