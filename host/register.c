@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/cluster.h"
 #include "host/clustered.h"
 #include "host/engine.h"
 #include "host/host.h"
+#include "host/resource_read.h"
 #include "host/store.h"
 #include "lib/log.h"
 
@@ -27,10 +29,11 @@ struct registration {
 	char name[VM_NAME_MAX + 1], uuid[GUID_TEXT_LEN], id[VM_NAME_MAX + 4];
 	char vms[PATH_MAX], own[PATH_MAX], folder[PATH_MAX];
 	struct guid guid;
-	bool leaves; /* the cluster */
-	unsigned stop_s;
+	bool leaves;            /* the cluster */
+	unsigned stop_s, hosts; /* hosts: of the cluster; 0: unknown */
 	struct resource_wish wish;
-	struct settings *settings; /* of one that is this host's again */
+	struct resource_found found; /* of the engine's configuration */
+	struct settings *settings;   /* of one that is this host's again */
 	int r;
 	struct failure f;
 	vm_done_fn *done;
@@ -45,10 +48,77 @@ static void end(struct registration *g)
 		 g->leaves ? "taken out of the cluster" : "as wanted in the cluster", g->f.text);
 	g->done(g->ctx, g->r < 0 ? sentence : NULL);
 	settings_free(g->settings);
+	resource_found_done(&g->found);
 	free(g);
 }
 
 /* ---- in the pool ---- */
+
+/* What the engine has of it; of its wish's group too. */
+static int find(const char *name, const struct resource_wish *w, struct resource_found *ret_found,
+		struct failure *f)
+{
+	char query[RESOURCE_QUERY_MAX + 1], *text;
+	const char *const command[] = {CIBADMIN, "--query", "--xpath", query, NULL};
+	int r;
+
+	resource_query(name, w, query);
+	r = engine_tool(command, PATIENCE_S, &text, f);
+	if (r < 0)
+		return r;
+	r = resource_read(text, strlen(text), name, ret_found, f);
+	free(text);
+	return r;
+}
+
+/* It is in no group but that of its wish, or in none (NULL). */
+static int leave_groups(struct registration *g, const struct resource_wish *w)
+{
+	static const char groups[] =
+		"//rsc_colocation[starts-with(@id,'apart-') or starts-with(@id,'rather-apart-')]";
+	char keep[RESOURCE_GROUP_MAX + 1] = "", path[sizeof(groups) + 4 * VM_NAME_MAX + 160];
+	const char *const command[] = {CIBADMIN, "--delete-all", "--force", "--xpath", path, NULL};
+	int r;
+
+	if (w && w->apart[0])
+		resource_group_id(w, keep);
+	/* A group of nobody is none to the engine. */
+	snprintf(path, sizeof(path),
+		 "%s[@id!='%s'][count(resource_set/resource_ref)=1]"
+		 "[resource_set/resource_ref/@id='%s']",
+		 groups, keep, g->id);
+	r = engine_tool(command, PATIENCE_S, NULL, &g->f);
+	snprintf(path, sizeof(path), "%s[@id!='%s']/resource_set/resource_ref[@id='%s']", groups,
+		 keep, g->id);
+	return r < 0 ? r : engine_tool(command, PATIENCE_S, NULL, &g->f);
+}
+
+/* A host for each of a group: else one would run nowhere. */
+static int check_group(struct registration *g)
+{
+	char id[RESOURCE_GROUP_MAX + 1], names[200] = "";
+	size_t i, count = 1, at = 0;
+	json_t *vm;
+
+	if (!g->wish.apart[0] || g->wish.rather || !g->hosts)
+		return 0;
+	resource_group_id(&g->wish, id);
+	json_array_foreach(json_object_get(g->found.groups, id), i, vm)
+	{
+		if (strcmp(json_string_value(vm), g->name) == 0)
+			continue;
+		count++;
+		if (at < sizeof(names))
+			at += (size_t)snprintf(names + at, sizeof(names) - at, "'%s', ",
+					       json_string_value(vm));
+	}
+	if (count <= g->hosts)
+		return 0;
+	return fail(&g->f, -EBUSY,
+		    "the group '%s' would have %zu VMs, %sand this one, and the cluster has %u "
+		    "hosts: one of them would run nowhere; add a host, or have them rather apart",
+		    g->wish.apart, count, names, g->hosts);
+}
 
 static int delete_xml(struct registration *g, const char *element, const char *after)
 {
@@ -73,21 +143,37 @@ static int find_folder(struct registration *g)
 	return 0;
 }
 
+static int modify(const char *how, char *xml, struct failure *f)
+{
+	const char *const command[] = {CIBADMIN,
+				       how,
+				       "--xml-text",
+				       xml,
+				       strcmp(how, "--modify") == 0 ? "--allow-create" : NULL,
+				       NULL};
+	int r = xml ? engine_tool(command, PATIENCE_S, NULL, f) : fail(f, -ENOMEM, "out of memory");
+
+	free(xml);
+	return r;
+}
+
 static int tell_engine(struct registration *g)
 {
 	const struct resource resource = {
 		.name = g->name, .uuid = g->uuid, .folder = g->folder, .stop_s = g->stop_s};
-	char *xml = resource_encode(&resource, &g->wish);
-	const char *const command[] = {CIBADMIN,     "--modify", "--allow-create",
-				       "--xml-text", xml,        NULL};
-	int r;
+	int r = leave_groups(g, &g->wish);
 
-	if (!xml)
-		return fail(&g->f, -ENOMEM, "out of memory");
-	(void)delete_xml(g, "rsc_location", "-hosts"); /* rules of before; or there are none */
-	r = engine_tool(command, PATIENCE_S, NULL, &g->f);
-	free(xml);
-	return r;
+	if (r < 0)
+		return r;
+	if (g->found.ours) {
+		r = modify("--patch", resource_encode_change(&resource, &g->wish), &g->f);
+	} else {
+		(void)delete_xml(g, "rsc_location", "-hosts"); /* left, or there is none */
+		r = modify("--modify", resource_encode(&resource, &g->wish), &g->f);
+	}
+	return r < 0 || !g->wish.apart[0]
+		       ? r
+		       : modify("--modify", resource_encode_group(g->name, &g->wish), &g->f);
 }
 
 /* The mark first: nothing but the engine starts it from then on. */
@@ -98,6 +184,10 @@ static void add(struct pool_work *w)
 	struct failure ignored;
 
 	g->r = find_folder(g);
+	if (g->r == 0)
+		g->r = find(g->name, &g->wish, &g->found, &g->f);
+	if (g->r == 0)
+		g->r = check_group(g);
 	if (g->r == 0 && !was)
 		g->r = store_write(g->folder, CLUSTERED_FILE, "", 0, &g->f);
 	if (g->r == 0) {
@@ -130,7 +220,9 @@ static void undo(struct pool_work *w)
 	if (g->r < 0)
 		return;
 	(void)delete_xml(g, "rsc_location", "-hosts"); /* or there is none */
-	g->r = delete_xml(g, "primitive", "");
+	g->r = leave_groups(g, NULL);
+	if (g->r == 0)
+		g->r = delete_xml(g, "primitive", "");
 	if (g->r == 0)
 		g->r = store_remove(g->folder, CLUSTERED_FILE, &g->f);
 	if (g->r == 0)
@@ -181,6 +273,7 @@ static int check(const struct vm *vm, struct failure *f)
 /* NULL: no memory, or the host's paths are too long. */
 static struct registration *registration_new(const struct vm *vm, vm_done_fn *done, void *ctx)
 {
+	const struct members *members = cluster_members(vm->host->cluster);
 	struct registration *g = calloc(1, sizeof(*g));
 
 	if (!g)
@@ -191,6 +284,7 @@ static struct registration *registration_new(const struct vm *vm, vm_done_fn *do
 		return NULL;
 	}
 	g->host = vm->host;
+	g->hosts = members ? members->count : 0;
 	g->guid = vm->settings->uuid;
 	g->stop_s = vm->settings->stop_timeout_s + STOP_SLACK_S;
 	snprintf(g->name, sizeof(g->name), "%s", vm->name);
@@ -231,4 +325,58 @@ int register_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 	if (!vm->clustered)
 		return fail(f, -EBUSY, "the VM '%s' is in no cluster", vm->name);
 	return begin(vm, NULL, done, ctx, f);
+}
+
+/* ---- shown ---- */
+
+struct showing {
+	struct pool_work work;
+	char name[VM_NAME_MAX + 1];
+	struct resource_found found;
+	int r;
+	struct failure f;
+	register_shown_fn *done;
+	void *ctx;
+};
+
+static void look(struct pool_work *w)
+{
+	struct showing *s = CONTAINER_OF(w, struct showing, work);
+
+	s->r = find(s->name, NULL, &s->found, &s->f);
+	if (s->r == 0 && !s->found.known)
+		s->r = fail(&s->f, -ENOENT, "it has no resource vm-%s", s->name);
+}
+
+static void on_looked(struct pool_work *w)
+{
+	struct showing *s = CONTAINER_OF(w, struct showing, work);
+	char sentence[FAIL_TEXT_MAX];
+
+	snprintf(sentence, sizeof(sentence), "the engine does not tell of the VM '%s': %.400s",
+		 s->name, s->f.text);
+	if (s->r < 0)
+		s->done(s->ctx, NULL, sentence);
+	else
+		s->done(s->ctx, json_incref(s->found.shown), NULL);
+	resource_found_done(&s->found);
+	free(s);
+}
+
+int register_show(struct vm *vm, register_shown_fn *done, void *ctx, struct failure *f)
+{
+	struct showing *s;
+
+	if (!vm->clustered)
+		return fail(f, -EBUSY, "the VM '%s' is in no cluster", vm->name);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return fail(f, -ENOMEM, "cannot ask the engine of the VM '%s': out of memory",
+			    vm->name);
+	s->work = (struct pool_work){.work = look, .done = on_looked};
+	snprintf(s->name, sizeof(s->name), "%s", vm->name);
+	s->done = done;
+	s->ctx = ctx;
+	pool_submit(vm->host->pool, &s->work);
+	return 0;
 }
