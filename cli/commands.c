@@ -83,8 +83,20 @@ static const struct command_option cluster_options[] = {
 	 "how often within that time it is started again on one\n"
 	 "host before another one gets it, such as 2/30m; default\n1/15m",
 	 0},
-	{"failback", NULL, NULL,
-	 "it goes back to a host that is preferred, as soon as\nthat is there again", 0},
+	{"failback", "WHEN", "off immediate",
+	 "whether it goes back to a host that is preferred, once\n"
+	 "that is there again: off, the default; immediate; or at a\n"
+	 "time of the day, such as 22:00-05:30",
+	 0},
+	{"anti-affinity", "GROUP", NULL, "no host runs two VMs of the group", 0},
+	{"prefer-apart", "GROUP", NULL, "the same as far as there are hosts enough", 0},
+	{"probe", "URL", NULL,
+	 "what its guest answers as long as it is well:\n"
+	 "tcp://ADDRESS:PORT or http://ADDRESS:PORT/PATH",
+	 0},
+	{"probe-interval", "TIME", NULL, "how often it is asked; default 30s", 0},
+	{"probe-failures", "N", NULL,
+	 "after so many without an answer the VM has failed;\ndefault 3", 0},
 	{"quick", NULL, NULL,
 	 "it moves by being stopped as its settings say, saved for\none; default: live", 0},
 	{"needs", "TAG[,TAG...]", NULL, "it runs only on hosts that have all of these", 0},
@@ -201,7 +213,8 @@ static const struct command_option top_options[] = {
 #define CLUSTER_TEXT                                                                              \
 	"The VM has to run on this host, and goes on. Its folder has to be on storage that all\n" \
 	"hosts of the cluster reach under one path; its name in /var/lib/oya/vms is a link to\n"  \
-	"that. What is not given is as by default, also of a VM that is there already."
+	"that. What is not given is as by default, also of a VM that is there already. Of such\n" \
+	"a VM, without options, it is printed what the cluster's engine has set, whoever did."
 
 #define JOIN_TEXT                                                                                   \
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
@@ -274,7 +287,7 @@ const struct command command_table[] = {
 	 "move a VM that runs to another host; it runs on meanwhile", MIGRATE_TEXT},
 	{"vm", "move-storage", "NAME FOLDER", COMMAND_OUTPUT | COMMAND_JOB, NULL, vm_move_storage,
 	 "move the folder of a VM with its disks into another folder; it runs on", STORAGE_TEXT},
-	{"vm", "cluster", "NAME", 0, cluster_options, vm_cluster,
+	{"vm", "cluster", "NAME", COMMAND_OUTPUT, cluster_options, vm_cluster,
 	 "make a VM a resource of the cluster, which starts it again elsewhere", CLUSTER_TEXT},
 	{"vm", "discard", "NAME", 0, NULL, vm_discard,
 	 "throw the saved state of a VM away", NULL},

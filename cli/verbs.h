@@ -15,6 +15,8 @@ void vm_start(struct command_call *c);
 void vm_stop(struct command_call *c);
 void vm_save(struct command_call *c);
 void vm_cluster(struct command_call *c);
+/* What the engine has of a VM, as lines. */
+void vm_show_place(struct command_call *c, const json_t *place);
 void vm_migrate(struct command_call *c);
 void vm_move_storage(struct command_call *c);
 void vm_discard(struct command_call *c);

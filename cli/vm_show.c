@@ -76,14 +76,14 @@ static void put_list(struct command_call *c, const char *label, const json_t *li
 	}
 }
 
-static void put_tags(struct command_call *c, const json_t *tags)
+static void put_texts(struct command_call *c, const char *label, const json_t *texts)
 {
-	json_t *tag;
+	json_t *text;
 	size_t i;
 
-	json_array_foreach((json_t *)(uintptr_t)tags, i, tag)
+	json_array_foreach((json_t *)(uintptr_t)texts, i, text)
 	{
-		put(c, i == 0 ? "Tags:" : "", json_string_value(tag));
+		put(c, i == 0 ? label : "", json_string_value(text));
 	}
 }
 
@@ -111,7 +111,7 @@ static void put_settings(struct command_call *c, const json_t *settings)
 	put_object(c, "Moves:", json_object_get(settings, "migration"));
 	put_object(c, "Limits:", json_object_get(settings, "limits"));
 	put_member(c, "Notes:", settings, "notes");
-	put_tags(c, json_object_get(settings, "tags"));
+	put_texts(c, "Tags:", json_object_get(settings, "tags"));
 }
 
 static void put_status(struct command_call *c, const json_t *status)
@@ -175,6 +175,23 @@ void vm_show(struct command_call *c)
 		put_guest(c, json_object_get(vm, "guest"));
 	}
 	json_decref(vm);
+}
+
+void vm_show_place(struct command_call *c, const json_t *place)
+{
+	const json_t *live = json_object_get(place, "live");
+
+	put_texts(c, "Preferred:", json_object_get(place, "preferred"));
+	put_texts(c, "Possible:", json_object_get(place, "possible"));
+	put_member(c, "Priority:", place, "priority");
+	put_object(c, "Restarts:", json_object_get(place, "restart"));
+	put_member(c, "Failback:", place, "failback");
+	put(c, "Moves:", !live ? NULL : json_is_true(live) ? "live" : "quick");
+	put_member(c, "Group:", place, "anti_affinity");
+	put_member(c, "Rather:", place, "prefer_apart");
+	put_texts(c, "Apart from:", json_object_get(place, "apart_from"));
+	put_object(c, "Probe:", json_object_get(place, "probe"));
+	put_texts(c, "Also set:", json_object_get(place, "others"));
 }
 
 /* ---- counters ---- */

@@ -68,6 +68,7 @@ const struct http_route api_routes[] = {
 	 api_discard_state},
 	{HTTP_POST, "/v1/vms/{vm}/migrate", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL,
 	 NULL, api_migrate_vm},
+	{HTTP_GET, "/v1/vms/{vm}/cluster", HTTP_READER, 0, NULL, NULL, api_show_registration},
 	{HTTP_POST, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, "force", NULL,
 	 api_register_vm},
 	{HTTP_DELETE, "/v1/vms/{vm}/cluster", HTTP_ADMINISTRATOR, 0, NULL, NULL, api_unregister_vm},

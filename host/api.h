@@ -101,6 +101,7 @@ void api_start_clustered(struct http_request *r, void *owner);
 void api_migrate_clustered(struct http_request *r, void *owner);
 void api_register_vm(struct http_request *r, void *owner);
 void api_unregister_vm(struct http_request *r, void *owner);
+void api_show_registration(struct http_request *r, void *owner);
 void api_stop_clustered(struct http_request *r, void *owner);
 void api_migrate_vm(struct http_request *r, void *owner);
 void api_move_storage(struct http_request *r, void *owner);

@@ -105,6 +105,28 @@ void api_register_vm(struct http_request *r, void *owner)
 		api_fail(r, code, &f);
 }
 
+static void on_shown(void *ctx, json_t *shown, const char *sentence)
+{
+	if (sentence)
+		api_conclude(ctx, sentence, 409);
+	else
+		http_reply(ctx, &(struct http_reply){.status = 200, .body = shown});
+}
+
+void api_show_registration(struct http_request *r, void *owner)
+{
+	struct vm *vm = api_vm(owner, r);
+	struct failure f;
+	int code;
+
+	if (!vm)
+		return;
+	http_later(r);
+	code = register_show(vm, on_shown, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
 void api_unregister_vm(struct http_request *r, void *owner)
 {
 	struct vm *vm = api_vm(owner, r);

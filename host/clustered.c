@@ -18,6 +18,7 @@
 #include "host/migrate.h"
 #include "host/moves.h"
 #include "host/save.h"
+#include "host/stay.h"
 #include "host/steer.h"
 #include "host/store.h"
 #include "lib/lease.h"
@@ -548,7 +549,11 @@ int clustered_migrate(struct host *h, const char *name, const struct guid *uuid,
 		return fail(f, -EBUSY, "the VM '%.80s' of the cluster is not here", name);
 	steer_take(vm, &wish);
 	r = cluster_peer(h->cluster, node, &wish.peer, f);
-	return r < 0 ? r : migrate_start(vm, &wish, ret_job, f);
+	if (r == 0)
+		r = migrate_start(vm, &wish, ret_job, f);
+	if (r < 0)
+		stay_begin(vm);
+	return r;
 }
 
 /* ---- put away ---- */

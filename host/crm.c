@@ -43,6 +43,7 @@ static void on_element(void *ctx, const char *path, const char **attributes)
 		/* What is on its way in or out is there. */
 		l->view.online |= !xml_attribute(attributes, "online") ||
 				  is_true(attributes, "online") || is_true(attributes, "pending");
+		l->view.leaves |= is_true(attributes, "shutdown");
 		l->view.unclean |=
 			!xml_attribute(attributes, "unclean") || is_true(attributes, "unclean");
 	}

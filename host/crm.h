@@ -22,6 +22,7 @@ struct crm_view {
 	bool known;   /* the host is of its cluster */
 	bool online;
 	bool unclean; /* silent, and not cut off yet */
+	bool leaves;  /* in order: its engine ends once nothing runs there */
 };
 
 /* The XML of crm_mon, as to one host. 0, or -errno and the sentence. */

@@ -23,6 +23,7 @@
 #include "host/place.h"
 #include "host/relocate.h"
 #include "host/save.h"
+#include "host/stay.h"
 #include "host/store.h"
 #include "host/vm.h"
 #include "lib/log.h"
@@ -249,6 +250,8 @@ static void start_by_itself(struct vm *vm)
 
 static void adopt(struct vm *vm)
 {
+	if (vm->clustered)
+		stay_begin(vm);
 	if (vm_adopt(vm))
 		return;
 	incoming_look(vm);

@@ -14,6 +14,7 @@
 #include "host/far.h"
 #include "host/host.h"
 #include "host/offer.h"
+#include "host/stay.h"
 #include "host/store.h"
 #include "lib/log.h"
 
@@ -125,6 +126,8 @@ static void on_clean(struct pool_work *w)
 		    vm->name, m->move.host, m->f.text);
 	end_job(m, m->f.text);
 	migration_free(m);
+	if (vm->clustered)
+		stay_begin(vm);
 	vm->restarts += restart;
 	if (restart && vm_start_later(vm, 1) < 0)
 		log_line_of(LOG_LEVEL_ERROR, vm->log_fields,

@@ -19,4 +19,9 @@ int register_vm(struct vm *vm, const struct resource_wish *w, bool force, vm_don
 /* The engine stops it, and lets go of it; it is listed here, off. The same. */
 int register_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f);
 
+/* What the engine has of one of the cluster: done() follows with an object, which it takes, or NULL
+ * and a sentence. 0, or -errno and the sentence. */
+typedef void register_shown_fn(void *ctx, json_t *shown, const char *sentence);
+int register_show(struct vm *vm, register_shown_fn *done, void *ctx, struct failure *f);
+
 #endif

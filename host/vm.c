@@ -125,6 +125,7 @@ void vm_free(struct vm *vm)
 	relocate_forget(vm);
 	vm_worker_forget(vm);
 	sd_event_source_disable_unref(vm->timer);
+	sd_event_source_disable_unref(vm->stay);
 	if (list_linked(&vm->link))
 		list_remove(&vm->link);
 	settings_free(vm->settings);

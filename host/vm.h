@@ -80,6 +80,7 @@ struct vm {
 	sd_event_source *files;      /* changes in `run` */
 	sd_event_source *timer;      /* the next start by itself, or the end of our patience */
 	sd_event_source *again;      /* the next try to connect */
+	sd_event_source *stay;       /* host/stay.h */
 	unsigned tries;              /* to connect */
 	bool end_told;               /* its worker has closed `end`, and may hold its lock still */
 	bool adopted;                /* its worker was up before we were */

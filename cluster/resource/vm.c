@@ -20,20 +20,15 @@
 #include "base/guid.h"
 #include "base/util.h"
 #include "cluster/resource/ocf.h"
+#include "cluster/resource/vm.h"
 #include "lib/ask.h"
 
 #define PATIENCE_S 5u /* with an oyad that is asked how a VM is */
 #define TARGET_MAX 256u
-#define DEEP 10 /* the level of monitoring that asks the guest */
 
 static const char metadata[] = {
 #include "vm.hex"
 	'\0'};
-
-struct resource {
-	const char *name, *folder;
-	char uuid[GUID_TEXT_LEN];
-};
 
 /* ---- parameters ---- */
 
@@ -69,7 +64,9 @@ static enum ocf validate(void)
 	struct resource r;
 	struct failure f;
 
-	return take_parameters(&r, &f) < 0 ? ocf_fail(OCF_ERR_CONFIGURED, &f) : OCF_SUCCESS;
+	return take_parameters(&r, &f) < 0 || vm_guest_check(&f) < 0
+		       ? ocf_fail(OCF_ERR_CONFIGURED, &f)
+		       : OCF_SUCCESS;
 }
 
 static void put_target(const char *before, const struct resource *r, const char *after,
@@ -83,15 +80,22 @@ static void put_target(const char *before, const struct resource *r, const char 
 
 /* ---- the worker ---- */
 
+void vm_run_path(const struct resource *r, const char *file, char path[PATH_MAX])
+{
+	const char *named = getenv("OYA_RUN");
+
+	snprintf(path, PATH_MAX, "%s/vm/%s/%s", named && *named ? named : "/run/oya", r->uuid,
+		 file);
+}
+
 /* It holds the lock of its file as long as it lives (docs/design/host.md). */
 static bool worker_lives(const struct resource *r)
 {
-	const char *named = getenv("OYA_RUN");
 	char path[PATH_MAX];
 	bool lives;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/vm/%s/end", named && *named ? named : "/run/oya", r->uuid);
+	vm_run_path(r, "end", path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -101,27 +105,6 @@ static bool worker_lives(const struct resource *r)
 }
 
 /* ---- monitor ---- */
-
-static bool is_deep(void)
-{
-	const char *level = getenv("OCF_CHECK_LEVEL");
-
-	return level && atoi(level) >= DEEP;
-}
-
-static enum ocf judge_guest(const struct resource *r, const json_t *vm)
-{
-	const json_t *services = json_object_get(json_object_get(vm, "status"), "integration");
-	const char *heartbeat =
-		json_string_value(json_object_get(json_object_get(services, "heartbeat"), "state"));
-	struct failure f;
-
-	if (!is_deep() || !heartbeat || strcmp(heartbeat, "lost-contact") != 0)
-		return OCF_SUCCESS;
-	fail(&f, -ETIMEDOUT, "the guest of the VM '%s' does not answer heartbeats any more",
-	     r->name);
-	return ocf_fail(OCF_ERR_GENERIC, &f);
-}
 
 /* By what oyad tells of the VM. One of the name with another UUID is another VM. */
 static enum ocf judge(const struct resource *r, const json_t *vm)
@@ -136,7 +119,7 @@ static enum ocf judge(const struct resource *r, const json_t *vm)
 		if (strcmp(state, none[i]) == 0)
 			return OCF_NOT_RUNNING;
 	}
-	return strcmp(state, "running") == 0 ? judge_guest(r, vm) : OCF_SUCCESS;
+	return strcmp(state, "running") == 0 ? vm_guest_judge(r, vm) : OCF_SUCCESS;
 }
 
 /* What the worker's lock tells, where oyad does not answer. */

@@ -485,7 +485,7 @@ class Cluster:
         nv = "".join(f'<nvpair id="p-{k}" name="{k}" value="{v}"/>' for k, v in properties.items())
         resources, _, constraints = self.configuration.partition("<!-- constraints -->")
         return (
-            '<cib validate-with="pacemaker-3.7" admin_epoch="0" epoch="1" num_updates="0" crm_feature_set="3.0.0">'
+            '<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0" crm_feature_set="3.0.0">'
             f'<configuration><crm_config><cluster_property_set id="properties">{nv}</cluster_property_set></crm_config>'
             f"<nodes/><resources>{self.power_xml()}{resources}</resources><constraints>{constraints}</constraints>"
             "</configuration><status/></cib>\n"

@@ -183,7 +183,7 @@ def _(place):
             wait_for(lambda: c.where("vm-web") == ["n1"], f"the engine does not have it: {c.told()}", 20)
             check(vm.worker_pid() == worker and c[1].oyad.vm("web")["clustered"], "it does not go on")
             check("decides where it runs" in c[1].run(Paths.oya, "vm", "show", "web"), "it is not shown")
-            c[1].run(Paths.oya, "vm", "cluster", "web", "--failback", "--preferred", "n2")
+            c[1].run(Paths.oya, "vm", "cluster", "web", "--failback", "immediate", "--preferred", "n2")
             vm.wait_on(c[2])
             wait_for(lambda: c[1].oyad.good("GET", "/v1/vms")["vms"] == [], "it is listed where it was", 20)
             c[2].run(Paths.oya, "vm", "cluster", "web", "--remove", seconds=60)

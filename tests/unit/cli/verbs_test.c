@@ -282,16 +282,21 @@ static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 		{"POST /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false},
 		{"DELETE /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false},
 		{"POST /v1/vms/web/cluster?force=true ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
-	struct oya_run r =
-		run("vm cluster web --preferred n1,n2 --possible n1,n2,n3 --priority high "
-		    "--restart 2/30m --failback --show-api --socket %s",
-		    answers, 1);
+	struct oya_run r = run(
+		"vm cluster web --preferred n1,n2 --possible n1,n2,n3 --priority high "
+		"--restart 2/30m --failback 22:00-05:30 --anti-affinity db --probe "
+		"tcp://10.0.0.5:80 --probe-interval 1m --probe-failures 2 --show-api --socket %s",
+		answers, 1);
 
 	(void)state;
 	assert_int_equal(r.status, 0);
 	assert_non_null(strstr(r.err, "\"n3\""));
 	assert_non_null(strstr(r.err, "\"within\": 1800"));
-	assert_non_null(strstr(r.err, "\"failback\": true"));
+	assert_non_null(strstr(r.err, "\"failback\": \"22:00-05:30\""));
+	assert_non_null(strstr(r.err, "\"anti_affinity\": \"db\""));
+	assert_non_null(strstr(r.err, "\"url\": \"tcp://10.0.0.5:80\""));
+	assert_non_null(strstr(r.err, "\"interval\": 60"));
+	assert_non_null(strstr(r.err, "\"failures\": 2"));
 	oya_run_done(&r);
 	r = run("vm cluster web --remove --socket %s", answers + 1, 1);
 	prints(&r, 0, "", "");
@@ -300,11 +305,44 @@ static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 	assert_non_null(strstr(r.err, "\"gpu\""));
 	oya_run_done(&r);
 	refuses("vm cluster web --remove --force", "--remove is given alone");
-	refuses("vm cluster web --remove --failback", "--remove is given alone");
+	refuses("vm cluster web --remove --failback off", "--remove is given alone");
 	refuses("vm cluster web --restart 1/15", "such as 1/15m");
 	refuses("vm cluster web --restart 1/15mm", "such as 1/15m");
-	refuses("vm cluster web --preferred n1,,n2", "not names with commas");
-	refuses("vm cluster web --possible n1=2", "not names with commas");
+	refuses("vm cluster web --preferred n1,,n2", "not hosts with commas");
+	refuses("vm cluster web --possible n1=2", "not hosts with commas");
+	refuses("vm cluster web --probe-interval 30s", "need --probe");
+	refuses("vm cluster web --probe tcp://10.0.0.5:80 --probe-interval 30", "such as 30s");
+	refuses("vm cluster web --probe tcp://10.0.0.5:80 --probe-failures x", "failures");
+}
+
+static void without_options_a_vm_of_the_cluster_shows_what_is_set(void **state)
+{
+	static const struct fakeapi_answer outside[] = {
+		{"GET /v1/vms/web ", FAKEAPI_JSON("200 OK", "{\"clustered\": false}"), false},
+		{"POST /v1/vms/web/cluster ", "HTTP/1.0 204 No Content\r\n\r\n", false}};
+	static const struct fakeapi_answer inside[] = {
+		{"GET /v1/vms/web ", FAKEAPI_JSON("200 OK", "{\"clustered\": true}"), false},
+		{"GET /v1/vms/web/cluster ",
+		 FAKEAPI_JSON("200 OK",
+			      "{\"preferred\": [\"n1\", \"n2\"], \"possible\": [], "
+			      "\"priority\": \"high\", \"failback\": \"off\", "
+			      "\"restart\": {\"most\": 1, \"within\": 900}, "
+			      "\"live\": true, \"others\": [\"target-role is Stopped\"]}"),
+		 false}};
+	struct oya_run r = run("vm cluster web --socket %s", outside, 2);
+
+	(void)state;
+	prints(&r, 0, "", "");
+	r = run("vm cluster web --socket %s", inside, 2);
+	prints(&r, 0,
+	       "Preferred:   n1\n"
+	       "             n2\n"
+	       "Priority:    high\n"
+	       "Restarts:    most=1 within=900\n"
+	       "Failback:    off\n"
+	       "Moves:       live\n"
+	       "Also set:    target-role is Stopped\n",
+	       "");
 }
 
 /* What hosts.json has, and what the other host was told in the end. */
@@ -596,6 +634,7 @@ int main(void)
 		cmocka_unit_test(a_cluster_that_would_not_survive_says_which_vm_fits_nowhere),
 		cmocka_unit_test(moves_are_shown_with_their_reasons_before_they_are_made),
 		cmocka_unit_test(vms_of_the_cluster_are_started_and_stopped_by_it),
+		cmocka_unit_test(without_options_a_vm_of_the_cluster_shows_what_is_set),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),

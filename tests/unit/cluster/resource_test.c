@@ -9,11 +9,13 @@
 
 #include <cmocka.h>
 #undef fail /* lib/fail.h has one of its own */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +48,8 @@ static int set_up(void **state)
 	setenv("OCF_RESKEY_folder", "/shared/web", 1);
 	setenv("OYA_RUN", "/nowhere", 1);
 	unsetenv("OCF_CHECK_LEVEL");
+	unsetenv("OCF_RESKEY_probe");
+	unsetenv("OCF_RESKEY_probe_failures");
 	return 0;
 }
 
@@ -170,6 +174,63 @@ static void without_oyad_the_lock_of_the_worker_tells(void **state)
 	rmdir(root);
 }
 
+/* A port of this host, which takes connections. */
+static int open_port(char url[64])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	snprintf(url, 64, "tcp://127.0.0.1:%u", ntohs(address.sin_port));
+	return fd;
+}
+
+#define RESET_IS(resets)                                                           \
+	FAKEAPI_JSON("200 OK", "{\"uuid\": \"" UUID "\", \"state\": \"running\", " \
+			       "\"status\": {\"resets\": " resets "}}")
+
+static void a_probe_counts_once_the_guest_has_answered_since_its_start(void **state)
+{
+	char root[] = "/tmp/oya-resource-test-XXXXXX", vm[128], folder[128], path[160], url[64];
+	int port;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	setenv("OYA_RUN", root, 1);
+	make_folder(vm, root, "/vm");
+	make_folder(folder, root, "/vm/" UUID);
+	port = open_port(url);
+	setenv("OCF_RESKEY_probe", url, 1);
+	setenv("OCF_RESKEY_probe_failures", "2", 1);
+	assert_int_equal(act("validate-all"), OCF_SUCCESS);
+	setenv("OCF_CHECK_LEVEL", "20", 1);
+	assert_int_equal(monitor(RESET_IS("0")), OCF_SUCCESS);
+	close(port);
+	assert_int_equal(monitor(RESET_IS("0")), OCF_SUCCESS); /* once */
+	setenv("OCF_CHECK_LEVEL", "10", 1);
+	assert_int_equal(monitor(RESET_IS("0")), OCF_SUCCESS); /* asks no probe */
+	setenv("OCF_CHECK_LEVEL", "20", 1);
+	assert_int_equal(monitor(RESET_IS("0")), OCF_ERR_GENERIC);
+	/* A guest that boots anew has not answered yet. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(monitor(RESET_IS("1")), OCF_SUCCESS);
+	/* What is no note, and no probe, stops nothing. */
+	snprintf(path, sizeof(path), "%s/probe", folder);
+	assert_int_equal(truncate(path, 3), 0);
+	assert_int_equal(monitor(RESET_IS("1")), OCF_SUCCESS);
+	setenv("OCF_RESKEY_probe", "ftp://127.0.0.1:21", 1);
+	assert_int_equal(monitor(RESET_IS("1")), OCF_SUCCESS);
+	assert_int_equal(act("validate-all"), OCF_ERR_CONFIGURED);
+	unlink(path);
+	rmdir(folder);
+	rmdir(vm);
+	rmdir(root);
+}
+
 static void start_and_stop_are_asked_of_oyad(void **state)
 {
 	(void)state;
@@ -274,6 +335,8 @@ int main(void)
 		cmocka_unit_test_setup(a_state_is_told_as_the_engine_knows_it, set_up),
 		cmocka_unit_test_setup(a_guest_is_asked_for_at_the_deeper_level, set_up),
 		cmocka_unit_test_setup(without_oyad_the_lock_of_the_worker_tells, set_up),
+		cmocka_unit_test_setup(a_probe_counts_once_the_guest_has_answered_since_its_start,
+				       set_up),
 		cmocka_unit_test_setup(start_and_stop_are_asked_of_oyad, set_up),
 		cmocka_unit_test_setup(a_move_is_followed_to_its_end, set_up),
 		cmocka_unit_test_setup(a_name_is_one_part_of_a_path, set_up),

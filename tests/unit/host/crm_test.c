@@ -75,6 +75,22 @@ static void only_a_host_that_is_off_for_certain_loses_its_lease(void **state)
 	}
 }
 
+static void a_host_that_leaves_in_order_is_known(void **state)
+{
+	static const char *const texts[] = {
+		STATUS(DC FENCES, "<node name=\"n2\" online=\"true\" shutdown=\"true\"/>"),
+		STATUS(DC FENCES, "<node name=\"n2\" online=\"true\" shutdown=\"false\"/>"),
+		STATUS(DC FENCES, "<node name=\"n3\" online=\"true\" shutdown=\"true\"/>")};
+	struct crm_view view;
+	struct failure f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_int_equal(crm_decode(texts[i], strlen(texts[i]), "n2", &view, &f), 0);
+		assert_int_equal(view.leaves, i == 0);
+	}
+}
+
 static void what_is_no_status_is_refused(void **state)
 {
 	static const char *const wrong[] = {"", "<a>", "<!DOCTYPE a><a/>", "{}"};
@@ -106,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_a_host_that_is_off_for_certain_loses_its_lease),
+		cmocka_unit_test(a_host_that_leaves_in_order_is_known),
 		cmocka_unit_test(what_is_no_status_is_refused),
 		cmocka_unit_test(decoding_survives_a_failing_heap),
 	};
