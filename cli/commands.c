@@ -89,6 +89,12 @@ static const struct command_option cluster_options[] = {
 	{0},
 };
 
+static const struct command_option log_options[] = {
+	{"since", "TIME", NULL, "no longer ago than that: 30m, 12h, 7d; default: all", 0},
+	{"follow", NULL, NULL, "go on with what comes", 0},
+	{0},
+};
+
 static const struct command_option delete_options[] = {
 	{"disks", "WHAT", "keep delete",
 	 "keep: its settings go, the files in its folder stay, the\n"
@@ -331,7 +337,9 @@ const struct command command_table[] = {
 	{"cluster", "token", "", COMMAND_OUTPUT, NULL, cluster_token,
 	 "print a token for one more host", NULL},
 	{"cluster", "status", "", COMMAND_OUTPUT, NULL, cluster_status,
-	 "show hosts, quorum, fencing, links, and what runs where", NULL},
+	 "show hosts, quorum, fencing, links, what runs where, and what is wrong", NULL},
+	{"cluster", "log", "", COMMAND_OUTPUT, log_options, cluster_log,
+	 "print what has happened in the cluster, and why", NULL},
 	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
 	 "take this host out of its cluster", NULL},
 	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,

@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "host/cluster_impl.h"
+#include "host/cluster_log.h"
 #include "host/crm.h"
 #include "host/store.h"
 #include "host/tls.h"
@@ -21,6 +22,7 @@
 #define LOOKS_MAX 120u /* until the engine has a host online */
 #define FETCH_US UINT64_C(20000000)
 #define TOOL_S 30u
+#define ACTIONS "16" /* that a host begins at once: starts of VMs wait for disks and the engine */
 
 /* ---- steps ---- */
 
@@ -439,8 +441,17 @@ static int configure(struct cluster_task *t)
 		{"crm_config", "stonith-enabled", "true"},
 		{"crm_config", "no-quorum-policy", "stop"},
 		{"crm_config", "dc-deadtime", "5s"},
+		/* By default the engine starts one VM after the other on a cluster of which one
+		 * host is busy, and a host whose guests have work is. */
+		{"crm_config", "load-threshold", "0%"},
+		{"crm_config", "node-action-limit", ACTIONS},
 		{"rsc_defaults", "resource-stickiness", "100"},
 	};
+	static const char *const alert[] = {
+		"/usr/sbin/cibadmin", "--modify", "--allow-create", "--xml-text",
+		"<cib><configuration><alerts><alert id=\"oya\" path=\"" OYA_ALERT "\"><select>"
+		"<select_fencing/><select_nodes/></select></alert></alerts></configuration></cib>",
+		NULL};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(wanted); i++) {
@@ -455,6 +466,8 @@ static int configure(struct cluster_task *t)
 
 		r = engine_tool(command, TOOL_S, NULL, &t->f);
 	}
+	if (r == 0)
+		r = engine_tool(alert, TOOL_S, NULL, &t->f);
 	return r < 0 ? r : cluster_write_list(t->c, &t->next, &t->f);
 }
 
@@ -594,6 +607,8 @@ int cluster_new(struct host *h, struct gate *gate, struct tls_server *tls, const
 		free(c);
 		return fail(f, -ENOMEM, "cannot start: out of memory");
 	}
+	if (cluster_log_listen(h, &c->alerts, f) < 0)
+		log_line(LOG_LEVEL_WARNING, "%s", f->text);
 	if (c->in)
 		cluster_adopt(c, &c->members);
 	t = c->in ? cluster_begin(c, NULL, f) : NULL;
@@ -608,6 +623,7 @@ void cluster_close(struct cluster *c)
 	if (!c)
 		return;
 	c->timer = sd_event_source_disable_unref(c->timer);
+	c->alerts = sd_event_source_disable_unref(c->alerts);
 	far_cancel(c->far);
 	c->far = NULL;
 }
@@ -624,5 +640,6 @@ void cluster_free(struct cluster *c)
 		explicit_bzero(c->task, sizeof(*c->task));
 		free(c->task);
 	}
+	json_decref(c->seen);
 	free(c);
 }

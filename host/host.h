@@ -39,6 +39,9 @@ struct host {
 	struct cluster *cluster; /* NULL: it does not listen, and can be in none */
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */
+	struct pool_lane log_lane; /* of the cluster's log */
+	uint64_t failovers;        /* VMs of hosts that were off, started here since we began */
+	int64_t failover_s;        /* when the last one was; 0: none */
 	bool first;              /* the first start of the daemon since the host's */
 	bool ends;               /* the daemon does: nothing more begins */
 	const char *connector;   /* path of oya-tls */

@@ -12,6 +12,7 @@
 
 #include "base/state.h"
 #include "base/util.h"
+#include "host/cluster_log.h"
 #include "host/clustered.h"
 #include "host/host.h"
 #include "host/incoming.h"
@@ -419,6 +420,18 @@ bool vm_may_restart(struct vm *vm)
 	return ++vm->crashes <= s->crash_most;
 }
 
+/* For the log of the cluster: nobody has asked it to. */
+static void note_end(const struct vm *vm, const char *why)
+{
+	struct record r = {.kind = RECORD_ENDED};
+
+	if (!vm->clustered || vm->off_wanted || vm->life == VM_STOPPING)
+		return;
+	snprintf(r.vm, sizeof(r.vm), "%s", vm->name);
+	record_set_why(&r, why);
+	cluster_log_add(vm->host, &r);
+}
+
 void vm_ended(struct vm *vm, bool failed, const char *why)
 {
 	bool was_up = vm->life != VM_STARTING || vm->adopted, held;
@@ -431,6 +444,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		return;
 	relocate_ended(vm, why);
 	held = migrate_ended(vm, failed, why);
+	if (was_up && !held)
+		note_end(vm, why);
 	if (vm->leased && !held)
 		vm_lease_free(vm);
 	if (!failed || vm->off_wanted) {
