@@ -113,9 +113,8 @@ void cluster_log(struct command_call *c)
 {
 	const char *since = command_value(c, "since");
 	char target[API_TARGET_MAX];
-	const struct api_request request = {.method = "GET",
-					    .target = target,
-					    .absent = "'oya cluster create' makes one"};
+	const struct api_request request = {
+		.method = "GET", .target = target, .absent = "'oya cluster create' makes one"};
 	json_t *told = json_array();
 	struct api_answer answer;
 	int64_t since_us = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the engine's programs print of a cluster of two hosts. The input begins with a byte: even:
- * crm_mon's XML follows; odd: the text of corosync-cfgtool; 2: that of corosync-quorumtool. Checked: the state keeps its members,
- * and has no other.
+ * crm_mon's XML follows; odd: the text of corosync-cfgtool; 2: that of corosync-quorumtool.
+ * Checked: the state keeps its members, and has no other.
  */
 #include <stdlib.h>
 #include <string.h>

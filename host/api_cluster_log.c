@@ -94,8 +94,7 @@ static void conclude(struct gathering *g)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	reply(g, list ? json_pack("{s:o, s:O, s:I}", "entries", list, "missing", g->missing,
-				  "now_us",
-				  now.tv_sec * (json_int_t)1000000 + now.tv_nsec / 1000)
+				  "now_us", now.tv_sec * (json_int_t)1000000 + now.tv_nsec / 1000)
 		      : NULL);
 }
 
@@ -110,8 +109,8 @@ static void on_answer(void *ctx, const struct far_answer *a)
 {
 	struct asked *asked = ctx;
 	struct gathering *g = asked->g;
-	json_t *list = a->code == 0 && a->status == 200 ? json_object_get(a->body, "records")
-							: NULL;
+	json_t *list =
+		a->code == 0 && a->status == 200 ? json_object_get(a->body, "records") : NULL;
 
 	asked->far = NULL;
 	if (!json_is_array(list) || json_array_extend(g->records, list) < 0)
@@ -138,10 +137,8 @@ static void ask(struct gathering *g, const struct member *m, const char *target)
 {
 	struct asked *asked = &g->asked[g->count++];
 	struct peer peer = m->peer;
-	const struct far_wish wish = {.helper = g->host->connector,
-				      .peer = &peer,
-				      .method = "GET",
-				      .target = target};
+	const struct far_wish wish = {
+		.helper = g->host->connector, .peer = &peer, .method = "GET", .target = target};
 	struct failure ignored;
 
 	peer.identity = g->host->state;
@@ -232,8 +229,8 @@ static void gather(struct http_request *r, const struct api *api, bool merged)
 				.since_us = since_us,
 				.merged = merged,
 				.missing = json_array()};
-	g->work = (struct pool_work){
-		.work = read_own, .done = on_read, .lane = &api->host->log_lane};
+	g->work =
+		(struct pool_work){.work = read_own, .done = on_read, .lane = &api->host->log_lane};
 	pool_submit(api->host->pool, &g->work);
 }
 

@@ -448,7 +448,10 @@ static int configure(struct cluster_task *t)
 		{"rsc_defaults", "resource-stickiness", "100"},
 	};
 	static const char *const alert[] = {
-		"/usr/sbin/cibadmin", "--modify", "--allow-create", "--xml-text",
+		"/usr/sbin/cibadmin",
+		"--modify",
+		"--allow-create",
+		"--xml-text",
 		"<cib><configuration><alerts><alert id=\"oya\" path=\"" OYA_ALERT "\"><select>"
 		"<select_fencing/><select_nodes/></select></alert></alerts></configuration></cib>",
 		NULL};

@@ -7,8 +7,17 @@
 
 #define TEXT_MAX 512u
 
-enum kind { NO_FENCING, FENCING_FAILED, HOST_SILENT, HOST_OFFLINE, NO_QUORUM, WITNESS_LOST,
-	    RESOURCE_BLOCKED, RESOURCE_FAILED, RESOURCE_STOPPED };
+enum kind {
+	NO_FENCING,
+	FENCING_FAILED,
+	HOST_SILENT,
+	HOST_OFFLINE,
+	NO_QUORUM,
+	WITNESS_LOST,
+	RESOURCE_BLOCKED,
+	RESOURCE_FAILED,
+	RESOURCE_STOPPED
+};
 
 const char *const cluster_alarm_kinds[] = {
 	[NO_FENCING] = "no-fencing",
@@ -83,8 +92,8 @@ static void look_at_resource(json_t *list, const json_t *one)
 		add(list, RESOURCE_FAILED, name, "%s has failed%s%s%s%.200s", name,
 		    *host ? " on " : "", host, *problem ? ": " : "", problem);
 	else if (strcmp(text_of(one, "state"), "Stopped") == 0 && !is(one, "stop_wanted"))
-		add(list, RESOURCE_STOPPED, name,
-		    "%s runs nowhere, and is to run%s%.200s", name, *problem ? ": " : "", problem);
+		add(list, RESOURCE_STOPPED, name, "%s runs nowhere, and is to run%s%.200s", name,
+		    *problem ? ": " : "", problem);
 }
 
 json_t *cluster_alarms(const json_t *status)

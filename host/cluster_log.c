@@ -178,7 +178,8 @@ static int on_alert(sd_event_source *source, int fd, uint32_t events, void *ctx)
 	return 0;
 }
 
-/* For the engine's user and nobody else; the folder lets it pass. */
+/* For the engine's user and nobody else; the folder lets it pass. An oyad that is not root has no
+ * engine. */
 static int open_to_engine(const char *run, const char *path)
 {
 	struct passwd entry, *found = NULL;
@@ -186,10 +187,10 @@ static int open_to_engine(const char *run, const char *path)
 
 	if (getpwnam_r(ENGINE_USER, &entry, names, sizeof(names), &found) != 0 || !found)
 		return 0; /* there is no engine */
-	return chown(path, found->pw_uid, (gid_t)-1) < 0 || chmod(path, 0600) < 0 ||
-			       chmod(run, 0711) < 0
-		       ? -errno
-		       : 0;
+	if ((chown(path, found->pw_uid, (gid_t)-1) < 0 && errno != EPERM) ||
+	    chmod(path, 0600) < 0 || chmod(run, 0711) < 0)
+		return -errno;
+	return 0;
 }
 
 int cluster_log_listen(struct host *h, sd_event_source **ret_source, struct failure *f)

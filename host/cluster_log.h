@@ -17,7 +17,7 @@
 #include "host/host.h"
 #include "host/record.h"
 
-#define CLUSTER_LOG "cluster-log" /* in the folder of the host's state; behind it: .old */
+#define CLUSTER_LOG "cluster-log"          /* in the folder of the host's state; behind it: .old */
 #define CLUSTER_LOG_BYTES_MAX (256u << 10) /* of each of both */
 #define CLUSTER_LOG_ALERTS "engine"        /* the socket, in the daemon's folder for what runs */
 

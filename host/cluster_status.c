@@ -60,13 +60,13 @@ static void on_resource(json_t *status, const char **attributes)
 		if (is_true(attributes, "failed") || is_true(attributes, "blocked"))
 			json_object_set_new(status, "fence_device_failed", json_string(name));
 	} else if (json_array_size(list) < RESOURCES_MAX)
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
-					"agent", agent, "state", role ? role : "unknown", "failed",
-					is_true(attributes, "failed"), "blocked",
-					is_true(attributes, "blocked"), "stop_wanted",
-					wanted && strcmp(wanted, "Stopped") == 0, "host"));
-	}
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
+						"agent", agent, "state", role ? role : "unknown",
+						"failed", is_true(attributes, "failed"), "blocked",
+						is_true(attributes, "blocked"), "stop_wanted",
+						wanted && strcmp(wanted, "Stopped") == 0, "host"));
+}
 }
 
 /* Of the resource that has come last. */
@@ -116,16 +116,15 @@ static void on_fencing(json_t *status, const char **attributes)
 	const char *target = xml_attribute(attributes, "target");
 	const char *word = xml_attribute(attributes, "status");
 	const char *why = xml_attribute(attributes, "exit-reason");
-	json_t *one = target ? find(json_object_get(status, "members"), target, strlen(target))
-			     : NULL;
+	json_t *one =
+		target ? find(json_object_get(status, "members"), target, strlen(target)) : NULL;
 
-	if (!one || !word || json_object_get(one, "fencing_failed") ||
-	    strcmp(word, "pending") == 0)
+	if (!one || !word || json_object_get(one, "fencing_failed") || strcmp(word, "pending") == 0)
 		return;
 	json_object_set_new(one, "fencing_failed",
 			    strcmp(word, "failed") != 0 ? json_null()
 			    : why && *why               ? json_string(why)
-							: json_string("the engine gives no reason"));
+					  : json_string("the engine gives no reason"));
 }
 
 static void on_begin(void *ctx, const char *path, const char **attributes)

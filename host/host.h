@@ -35,16 +35,16 @@ struct host {
 	const char *importer; /* path of oya-import */
 	struct list intakes;
 	uint64_t intake_last;
-	struct ending *ending;   /* the host ends; or NULL */
-	struct cluster *cluster; /* NULL: it does not listen, and can be in none */
-	struct crm crm;          /* questions to the cluster's engine */
-	struct list clusterings; /* starts that the cluster asked for */
+	struct ending *ending;     /* the host ends; or NULL */
+	struct cluster *cluster;   /* NULL: it does not listen, and can be in none */
+	struct crm crm;            /* questions to the cluster's engine */
+	struct list clusterings;   /* starts that the cluster asked for */
 	struct pool_lane log_lane; /* of the cluster's log */
 	uint64_t failovers;        /* VMs of hosts that were off, started here since we began */
 	int64_t failover_s;        /* when the last one was; 0: none */
-	bool first;              /* the first start of the daemon since the host's */
-	bool ends;               /* the daemon does: nothing more begins */
-	const char *connector;   /* path of oya-tls */
+	bool first;                /* the first start of the daemon since the host's */
+	bool ends;                 /* the daemon does: nothing more begins */
+	const char *connector;     /* path of oya-tls */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

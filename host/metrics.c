@@ -244,13 +244,13 @@ static void put_resources(FILE *out, const json_t *seen)
 		const char *state = json_string_value(json_object_get(one, "state"));
 
 		for (size_t k = 0; agent && state && k < ARRAY_LEN(states); k++)
-			count[k] += strcmp(agent, "ocf:oya:vm") == 0 &&
-				    strcmp(state, states[k]) == 0;
+			count[k] +=
+				strcmp(agent, "ocf:oya:vm") == 0 && strcmp(state, states[k]) == 0;
 	}
 	put_head(out, "oya_cluster_vms", "VMs of the cluster by state.");
 	for (size_t k = 0; k < ARRAY_LEN(states); k++) {
-		fprintf(out, "oya_cluster_vms{state=\"%s\"} %u\n",
-			k ? "stopped" : "started", count[k]);
+		fprintf(out, "oya_cluster_vms{state=\"%s\"} %u\n", k ? "stopped" : "started",
+			count[k]);
 		rest -= count[k];
 	}
 	fprintf(out, "oya_cluster_vms{state=\"other\"} %u\n", rest);
@@ -271,8 +271,7 @@ static void put_cluster(FILE *out, const struct host *h, uint64_t now_us)
 	seen = cluster_seen(h->cluster, &at_us);
 	if (!seen)
 		return;
-	put_one(out, "oya_cluster_status_age_seconds",
-		"How long ago the engine said what follows.",
+	put_one(out, "oya_cluster_status_age_seconds", "How long ago the engine said what follows.",
 		now_us > at_us ? (now_us - at_us) / US_PER_S : 0);
 	put_hosts(out, seen);
 	put_resources(out, seen);

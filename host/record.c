@@ -13,10 +13,10 @@
 #define WHAT "cannot use a record of the cluster"
 
 static const char *const kinds[RECORD_KINDS] = {
-	[RECORD_LEFT] = "left",           [RECORD_BACK] = "back",
-	[RECORD_FENCED] = "fenced",       [RECORD_NOT_FENCED] = "not-fenced",
-	[RECORD_STARTED] = "started",     [RECORD_NOT_STARTED] = "not-started",
-	[RECORD_STOPPED] = "stopped",     [RECORD_ENDED] = "ended",
+	[RECORD_LEFT] = "left",       [RECORD_BACK] = "back",
+	[RECORD_FENCED] = "fenced",   [RECORD_NOT_FENCED] = "not-fenced",
+	[RECORD_STARTED] = "started", [RECORD_NOT_STARTED] = "not-started",
+	[RECORD_STOPPED] = "stopped", [RECORD_ENDED] = "ended",
 };
 
 const char *record_kind_text(unsigned kind)
@@ -107,7 +107,7 @@ static const char *value_of(const char *bytes, size_t len, const char *name)
 static int64_t number_of(const char *bytes, size_t len, const char *name, int64_t most)
 {
 	const char *text = value_of(bytes, len, name);
-	char *end;
+	char *end = NULL;
 	long long value = text ? strtoll(text, &end, 10) : -1;
 
 	return text && *text && !*end && value >= 0 && value <= most ? value : -1;

@@ -33,8 +33,8 @@ enum record_kind {
 };
 
 struct record {
-	int64_t at_us; /* since 1970 */
-	unsigned kind; /* enum record_kind */
+	int64_t at_us;                   /* since 1970 */
+	unsigned kind;                   /* enum record_kind */
 	char host[MEMBERS_NAME_MAX + 1]; /* that it is about; of a VM: where it is */
 	char by[MEMBERS_NAME_MAX + 1];   /* who fenced it; of a start: who had the VM, and is off */
 	char vm[VM_NAME_MAX + 1];        /* or empty */

@@ -44,8 +44,7 @@ static const struct record *last_of_vm(const struct story *s, size_t at, unsigne
 	const struct record *r = &s->record[at];
 
 	for (size_t i = at; i-- && r->at_us - s->record[i].at_us <= STORY_CAUSE_US;) {
-		if (strcmp(s->record[i].vm, r->vm) == 0 &&
-		    s->record[i].kind != RECORD_NOT_STARTED)
+		if (strcmp(s->record[i].vm, r->vm) == 0 && s->record[i].kind != RECORD_NOT_STARTED)
 			return s->record[i].kind == kind ? &s->record[i] : NULL;
 	}
 	return NULL;

@@ -20,7 +20,7 @@
 #define PREFIX "CRM_alert_"
 #define PAUSE_NS 100000000
 
-static const char *const names[] = {"kind", "node", "desc", "rc", "timestamp_epoch",
+static const char *const names[] = {"kind",          "node", "desc", "rc", "timestamp_epoch",
 				    "timestamp_usec"};
 
 /* How long it is; what does not fit is left out. */
@@ -57,8 +57,7 @@ int main(void)
 		return EXIT_FAILURE;
 	}
 	while (sendto(fd, bytes, len, 0, (struct sockaddr *)&at, sizeof(at)) < 0) {
-		if (errno != ENOENT && errno != ECONNREFUSED && errno != EACCES &&
-		    errno != EINTR) {
+		if (errno != ENOENT && errno != ECONNREFUSED && errno != EACCES && errno != EINTR) {
 			fprintf(stderr, "oya-alert: cannot tell oyad: %s\n", strerror(errno));
 			return EXIT_FAILURE;
 		}

@@ -146,10 +146,9 @@ class Node:
                     os.symlink(self.cluster.agent, agent)
 
         if os.path.exists(Paths.alert):
-            alert = self.path(ALERT)
+            alert = self.path(ALERT)  # a copy: the engine's user may not reach the original
             os.makedirs(os.path.dirname(alert), exist_ok=True)
-            if not os.path.lexists(alert):
-                os.symlink(Paths.alert, alert)
+            shutil.copy(Paths.alert, alert)
 
     def own_vm(self, name, folder):
         """Before oyad starts: a VM of this host, on the share."""

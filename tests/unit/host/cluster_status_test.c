@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The state of a cluster, of what the engine's programs print. */
-#include "host/cluster_status.h"
 #include "host/cluster_alarms.h"
+#include "host/cluster_status.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -188,19 +188,22 @@ static void fencing_that_has_failed_and_why_a_start_did_are_told(void **state)
 
 static void a_witness_votes_or_is_lost(void **state)
 {
-#define TABLE(flags, last)                                                                 \
+#define TABLE(flags, last)                                                                    \
 	"Quorate: Yes\n    Nodeid      Votes    Qdevice Name\n         1          1   " flags \
 	" h1 (local)\n         2          1    A,V,NMW h2\n" last
 	struct members m = two();
 	json_t *s = cluster_status_new(&m);
 
 	(void)state;
-	cluster_status_take_witness(s, TABLE("A,V,NMW", "         0          1            Qdevice\n"));
+	cluster_status_take_witness(s,
+				    TABLE("A,V,NMW", "         0          1            Qdevice\n"));
 	assert_string_equal(json_string_value(json_object_get(s, "witness")), "votes");
 	assert_null(alarm_of(s, "witness-lost"));
-	cluster_status_take_witness(s, TABLE("A,NV,NMW", "         0          1            Qdevice\n"));
+	cluster_status_take_witness(
+		s, TABLE("A,NV,NMW", "         0          1            Qdevice\n"));
 	assert_non_null(alarm_of(s, "witness-lost"));
-	cluster_status_take_witness(s, "         1          1 h1 (local)\n         2          1 h2\n");
+	cluster_status_take_witness(s,
+				    "         1          1 h1 (local)\n         2          1 h2\n");
 	assert_true(json_is_null(json_object_get(s, "witness")));
 	json_decref(s);
 #undef TABLE

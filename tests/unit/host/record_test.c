@@ -95,9 +95,9 @@ static void alerts_of_hosts_and_fencing_are_records(void **state)
 	assert_true(r.at_us == INT64_C(1764370000000005));
 	assert_int_equal(ALERT("kind=node\0node=n2\0desc=member\0" AT, &r, &f), 0);
 	assert_int_equal(r.kind, RECORD_BACK);
-	assert_int_equal(ALERT(FENCING("Operation reboot of n2 by n1 for x.17@n3: OK (ref=6)", "0"),
-			       &r, &f),
-			 0);
+	assert_int_equal(
+		ALERT(FENCING("Operation reboot of n2 by n1 for x.17@n3: OK (ref=6)", "0"), &r, &f),
+		0);
 	assert_int_equal(r.kind, RECORD_FENCED);
 	assert_string_equal(r.by, "n1");
 	assert_string_equal(r.why, "");

@@ -50,8 +50,9 @@ static void a_failover_is_told_once_in_order_with_its_cause_and_times(void **sta
 	assert_int_equal(json_array_size(list), 5);
 	assert_string_equal(text_at(list, 0), "n2 left: no token for 1.0 s");
 	assert_string_equal(text_at(list, 1), "n2 was fenced by n1, 80 ms after it had left");
-	assert_string_equal(text_at(list, 2), "web started on n3, 0.4 s after n2 had left: no token "
-					      "for 1.0 s; fenced by n1 in 80 ms");
+	assert_string_equal(text_at(list, 2),
+			    "web started on n3, 0.4 s after n2 had left: no token "
+			    "for 1.0 s; fenced by n1 in 80 ms");
 	assert_string_equal(text_at(list, 3), "db started on n1, 2.4 s after n2 had left: no token "
 					      "for 1.0 s; fenced by n1 in 80 ms");
 	assert_string_equal(text_at(list, 4), "n2 is there");
@@ -109,12 +110,20 @@ static void a_start_says_what_the_vm_did_before(void **state)
 {
 	static const struct record records[] = {
 		{.at_us = T, .kind = RECORD_STARTED, .host = "n1", .vm = "web"},
-		{.at_us = T + 1000 * MS, .kind = RECORD_ENDED, .host = "n1", .vm = "web", .why = "it"},
+		{.at_us = T + 1000 * MS,
+		 .kind = RECORD_ENDED,
+		 .host = "n1",
+		 .vm = "web",
+		 .why = "it"},
 		{.at_us = T + 2000 * MS, .kind = RECORD_NOT_STARTED, .host = "n1", .vm = "web"},
 		{.at_us = T + 3000 * MS, .kind = RECORD_STARTED, .host = "n1", .vm = "web"},
 		{.at_us = T + 4000 * MS, .kind = RECORD_STOPPED, .host = "n1", .vm = "web"},
 		{.at_us = T + 4050 * MS, .kind = RECORD_STARTED, .host = "n2", .vm = "web"},
-		{.at_us = T + 5000 * MS, .kind = RECORD_STARTED, .host = "n2", .by = "n9", .vm = "db"},
+		{.at_us = T + 5000 * MS,
+		 .kind = RECORD_STARTED,
+		 .host = "n2",
+		 .by = "n9",
+		 .vm = "db"},
 	};
 	json_t *list = tell(records, ARRAY_LEN(records), 0);
 
@@ -124,7 +133,8 @@ static void a_start_says_what_the_vm_did_before(void **state)
 	assert_string_equal(text_at(list, 3),
 			    "web started again on n1, 2.0 s after it had ended on n1: it");
 	assert_string_equal(text_at(list, 4), "web was stopped on n1");
-	assert_string_equal(text_at(list, 5), "web started on n2, 50 ms after it was stopped on n1");
+	assert_string_equal(text_at(list, 5),
+			    "web started on n2, 50 ms after it was stopped on n1");
 	assert_string_equal(text_at(list, 6), "db started on n2; it was on n9, which is off");
 	json_decref(list);
 }
