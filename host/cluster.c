@@ -22,7 +22,7 @@
 #define LOOKS_MAX 120u /* until the engine has a host online */
 #define FETCH_US UINT64_C(20000000)
 #define TOOL_S 30u
-#define ACTIONS "16" /* that a host begins at once: starts of VMs wait for disks and the engine */
+#define ACTIONS "64" /* that a host begins at once: a start waits more than it computes */
 
 /* ---- steps ---- */
 

@@ -108,6 +108,15 @@ void cluster_log_add(struct host *h, const struct record *r)
 	free(text);
 }
 
+void cluster_log_add_vm(struct host *h, enum record_kind kind, const char *vm, const char *why)
+{
+	struct record r = {.kind = kind};
+
+	snprintf(r.vm, sizeof(r.vm), "%s", vm);
+	record_set_why(&r, why);
+	cluster_log_add(h, &r);
+}
+
 /* ---- read ---- */
 
 /* A line that is damaged, or that was cut as the power went, is left out. */

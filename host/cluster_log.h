@@ -24,6 +24,9 @@
 /* Of a host in a cluster; else nothing. Without a time it is now, without a host it is this one. */
 void cluster_log_add(struct host *h, const struct record *r);
 
+/* The same of a VM of this host's, now; `why` may be "". */
+void cluster_log_add_vm(struct host *h, enum record_kind kind, const char *vm, const char *why);
+
 /* In the pool: the records later than that, the oldest first; NULL: no memory. */
 json_t *cluster_log_read(const char *state, int64_t since_us);
 

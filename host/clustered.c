@@ -450,11 +450,8 @@ static void on_unlisted(struct pool_work *w)
 
 static void leave(struct leaving *l, struct vm *vm)
 {
-	struct record r = {.kind = RECORD_STOPPED};
-
-	snprintf(r.vm, sizeof(r.vm), "%s", vm->name);
 	if (l->ran)
-		cluster_log_add(l->host, &r);
+		cluster_log_add_vm(l->host, RECORD_STOPPED, vm->name, "");
 	l->vm = vm;
 	l->work = (struct pool_work){.work = unlist, .done = on_unlisted, .lane = &vm->lane};
 	vm->making = true; /* from here on nobody can use it */

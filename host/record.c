@@ -17,6 +17,7 @@ static const char *const kinds[RECORD_KINDS] = {
 	[RECORD_FENCED] = "fenced",   [RECORD_NOT_FENCED] = "not-fenced",
 	[RECORD_STARTED] = "started", [RECORD_NOT_STARTED] = "not-started",
 	[RECORD_STOPPED] = "stopped", [RECORD_ENDED] = "ended",
+	[RECORD_CAME] = "came",
 };
 
 const char *record_kind_text(unsigned kind)

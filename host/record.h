@@ -29,6 +29,7 @@ enum record_kind {
 	RECORD_NOT_STARTED,
 	RECORD_STOPPED, /* as the engine wanted it */
 	RECORD_ENDED,   /* by itself */
+	RECORD_CAME,    /* as it ran, from another host */
 	RECORD_KINDS
 };
 

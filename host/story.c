@@ -38,14 +38,14 @@ static const struct record *before(const struct story *s, size_t at, unsigned ki
 	return NULL;
 }
 
-/* The last that is known of a VM before `at`, when it is of the kind. */
-static const struct record *last_of_vm(const struct story *s, size_t at, unsigned kind)
+/* The last that is known of a VM before `at`; NULL: nothing. */
+static const struct record *last_of_vm(const struct story *s, size_t at)
 {
 	const struct record *r = &s->record[at];
 
 	for (size_t i = at; i-- && r->at_us - s->record[i].at_us <= STORY_CAUSE_US;) {
 		if (strcmp(s->record[i].vm, r->vm) == 0 && s->record[i].kind != RECORD_NOT_STARTED)
-			return s->record[i].kind == kind ? &s->record[i] : NULL;
+			return &s->record[i];
 	}
 	return NULL;
 }
@@ -139,22 +139,16 @@ static json_t *tell_failover(const struct story *s, size_t at, char text[TEXT_MA
 /* Of a VM that nobody had. */
 static void tell_start(const struct story *s, size_t at, char text[TEXT_MAX])
 {
-	const struct record *r = &s->record[at];
-	const struct record *ended = last_of_vm(s, at, RECORD_ENDED);
-	const struct record *stopped = last_of_vm(s, at, RECORD_STOPPED);
+	const struct record *r = &s->record[at], *last = last_of_vm(s, at);
 	char span[SPAN_MAX];
+	int len = snprintf(text, TEXT_MAX, "%s started on %s", r->vm, r->host);
 
-	if (ended) {
-		put_span(r->at_us - ended->at_us, span);
-		snprintf(text, TEXT_MAX, "%s started again on %s, %s after it had ended on %s: %s",
-			 r->vm, r->host, span, ended->host, ended->why);
-	} else if (stopped && strcmp(stopped->host, r->host) != 0) {
-		put_span(r->at_us - stopped->at_us, span);
-		snprintf(text, TEXT_MAX, "%s started on %s, %s after it was stopped on %s", r->vm,
-			 r->host, span, stopped->host);
-	} else {
-		snprintf(text, TEXT_MAX, "%s started on %s", r->vm, r->host);
-	}
+	if (!last || (last->kind != RECORD_ENDED && last->kind != RECORD_STOPPED))
+		return;
+	put_span(r->at_us - last->at_us, span);
+	snprintf(text + len, TEXT_MAX - (size_t)len, ", %s after it %s on %s%s%s", span,
+		 last->kind == RECORD_ENDED ? "had ended" : "was stopped", last->host,
+		 last->why[0] ? ": " : "", last->why);
 }
 
 static json_t *tell_text(const struct story *s, size_t at, char text[TEXT_MAX])
@@ -180,6 +174,9 @@ static json_t *tell_text(const struct story *s, size_t at, char text[TEXT_MAX])
 		if (r->by[0])
 			return tell_failover(s, at, text);
 		tell_start(s, at, text);
+		break;
+	case RECORD_CAME:
+		snprintf(text, TEXT_MAX, "%s has come to %s as it ran", r->vm, r->host);
 		break;
 	case RECORD_STOPPED:
 		snprintf(text, TEXT_MAX, "%s was stopped on %s", r->vm, r->host);

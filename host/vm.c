@@ -420,18 +420,6 @@ bool vm_may_restart(struct vm *vm)
 	return ++vm->crashes <= s->crash_most;
 }
 
-/* For the log of the cluster: nobody has asked it to. */
-static void note_end(const struct vm *vm, const char *why)
-{
-	struct record r = {.kind = RECORD_ENDED};
-
-	if (!vm->clustered || vm->off_wanted || vm->life == VM_STOPPING)
-		return;
-	snprintf(r.vm, sizeof(r.vm), "%s", vm->name);
-	record_set_why(&r, why);
-	cluster_log_add(vm->host, &r);
-}
-
 void vm_ended(struct vm *vm, bool failed, const char *why)
 {
 	bool was_up = vm->life != VM_STARTING || vm->adopted, held;
@@ -444,8 +432,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		return;
 	relocate_ended(vm, why);
 	held = migrate_ended(vm, failed, why);
-	if (was_up && !held)
-		note_end(vm, why);
+	if (vm->clustered && was_up && !held && !vm->off_wanted && vm->life != VM_STOPPING)
+		cluster_log_add_vm(vm->host, RECORD_ENDED, vm->name, why);
 	if (vm->leased && !held)
 		vm_lease_free(vm);
 	if (!failed || vm->off_wanted) {

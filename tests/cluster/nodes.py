@@ -482,7 +482,7 @@ class Cluster:
         """With power fencing for all hosts."""
         properties = {
             "stonith-enabled": "true", "no-quorum-policy": "stop", "dc-deadtime": "2s", "cluster-recheck-interval": "60s",
-            "load-threshold": "0%", "node-action-limit": "16", **self.properties,
+            "load-threshold": "0%", "node-action-limit": "64", **self.properties,
         }  # fmt: skip
         nv = "".join(f'<nvpair id="p-{k}" name="{k}" value="{v}"/>' for k, v in properties.items())
         resources, _, constraints = self.configuration.partition("<!-- constraints -->")

@@ -124,6 +124,7 @@ static void a_start_says_what_the_vm_did_before(void **state)
 		 .host = "n2",
 		 .by = "n9",
 		 .vm = "db"},
+		{.at_us = T + 6000 * MS, .kind = RECORD_CAME, .host = "n1", .vm = "db"},
 	};
 	json_t *list = tell(records, ARRAY_LEN(records), 0);
 
@@ -131,11 +132,12 @@ static void a_start_says_what_the_vm_did_before(void **state)
 	assert_string_equal(text_at(list, 0), "web started on n1");
 	assert_string_equal(text_at(list, 1), "web ended on n1: it");
 	assert_string_equal(text_at(list, 3),
-			    "web started again on n1, 2.0 s after it had ended on n1: it");
+			    "web started on n1, 2.0 s after it had ended on n1: it");
 	assert_string_equal(text_at(list, 4), "web was stopped on n1");
 	assert_string_equal(text_at(list, 5),
 			    "web started on n2, 50 ms after it was stopped on n1");
 	assert_string_equal(text_at(list, 6), "db started on n2; it was on n9, which is off");
+	assert_string_equal(text_at(list, 7), "db has come to n1 as it ran");
 	json_decref(list);
 }
 
