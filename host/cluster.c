@@ -22,7 +22,6 @@
 #define LOOKS_MAX 120u /* until the engine has a host online */
 #define FETCH_US UINT64_C(20000000)
 #define TOOL_S 30u
-#define ACTIONS "64" /* that a host begins at once: a start waits more than it computes */
 
 /* ---- steps ---- */
 
@@ -444,7 +443,8 @@ static int configure(struct cluster_task *t)
 		/* By default the engine starts one VM after the other on a cluster of which one
 		 * host is busy, and a host whose guests have work is. */
 		{"crm_config", "load-threshold", "0%"},
-		{"crm_config", "node-action-limit", ACTIONS},
+		/* At once on a host: a start waits more than it computes. */
+		{"crm_config", "node-action-limit", "64"},
 		{"rsc_defaults", "resource-stickiness", "100"},
 	};
 	static const char *const alert[] = {

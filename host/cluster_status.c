@@ -105,7 +105,9 @@ static void on_failure(json_t *status, const char **attributes)
 
 	for (unsigned cuts = 0; len && cuts < 2;)
 		cuts += key[--len] == '_';
-	one = len && why && *why ? find(json_object_get(status, "resources"), key, len) : NULL;
+	one = len && why && *why && strcmp(why, "none") != 0
+		      ? find(json_object_get(status, "resources"), key, len)
+		      : NULL;
 	if (one)
 		json_object_set_new(one, "problem", json_string(why));
 }
@@ -115,7 +117,8 @@ static void on_fencing(json_t *status, const char **attributes)
 {
 	const char *target = xml_attribute(attributes, "target");
 	const char *word = xml_attribute(attributes, "status");
-	const char *why = xml_attribute(attributes, "exit-reason");
+	const char *reason = xml_attribute(attributes, "exit-reason");
+	const char *why = reason ? reason : xml_attribute(attributes, "extended-status");
 	json_t *one =
 		target ? find(json_object_get(status, "members"), target, strlen(target)) : NULL;
 
