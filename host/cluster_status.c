@@ -59,14 +59,14 @@ static void on_resource(json_t *status, const char **attributes)
 		json_object_set_new(status, "fence_devices", json_true());
 		if (is_true(attributes, "failed") || is_true(attributes, "blocked"))
 			json_object_set_new(status, "fence_device_failed", json_string(name));
-	} else if (json_array_size(list) < RESOURCES_MAX)
+	} else if (json_array_size(list) < RESOURCES_MAX) {
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
 						"agent", agent, "state", role ? role : "unknown",
 						"failed", is_true(attributes, "failed"), "blocked",
 						is_true(attributes, "blocked"), "stop_wanted",
 						wanted && strcmp(wanted, "Stopped") == 0, "host"));
-}
+	}
 }
 
 /* Of the resource that has come last. */
