@@ -217,6 +217,21 @@ static unsigned count_of(const json_t *list, const char *name, const char *value
 	return count;
 }
 
+static void put_failovers(FILE *out, const struct host *h)
+{
+	put_one(out, "oya_cluster_failovers_total",
+		"VMs of hosts that were off, started on this host.", h->failovers);
+	if (h->failover_s)
+		put_one(out, "oya_cluster_last_failover_timestamp_seconds",
+			"When the last of them was, since 1970.", (uint64_t)h->failover_s);
+}
+
+static void put_age(FILE *out, uint64_t at_us, uint64_t now_us)
+{
+	put_one(out, "oya_cluster_status_age_seconds", "How long ago the engine said what follows.",
+		now_us > at_us ? (now_us - at_us) / US_PER_S : 0);
+}
+
 static void put_hosts(FILE *out, const json_t *seen)
 {
 	const json_t *hosts = json_object_get(seen, "members");
@@ -256,6 +271,14 @@ static void put_resources(FILE *out, const json_t *seen)
 	fprintf(out, "oya_cluster_vms{state=\"other\"} %u\n", rest);
 }
 
+static void put_alarms(FILE *out, const json_t *seen)
+{
+	put_head(out, "oya_cluster_alarms", "What is wrong, by kind.");
+	for (unsigned i = 0; cluster_alarm_kinds[i]; i++)
+		fprintf(out, "oya_cluster_alarms{kind=\"%s\"} %u\n", cluster_alarm_kinds[i],
+			count_of(json_object_get(seen, "alarms"), "kind", cluster_alarm_kinds[i]));
+}
+
 static void put_cluster(FILE *out, const struct host *h, uint64_t now_us)
 {
 	const json_t *seen;
@@ -263,22 +286,14 @@ static void put_cluster(FILE *out, const struct host *h, uint64_t now_us)
 
 	if (!cluster_members(h->cluster))
 		return;
-	put_one(out, "oya_cluster_failovers_total",
-		"VMs of hosts that were off, started on this host.", h->failovers);
-	if (h->failover_s)
-		put_one(out, "oya_cluster_last_failover_timestamp_seconds",
-			"When the last of them was, since 1970.", (uint64_t)h->failover_s);
+	put_failovers(out, h);
 	seen = cluster_seen(h->cluster, &at_us);
 	if (!seen)
 		return;
-	put_one(out, "oya_cluster_status_age_seconds", "How long ago the engine said what follows.",
-		now_us > at_us ? (now_us - at_us) / US_PER_S : 0);
+	put_age(out, at_us, now_us);
 	put_hosts(out, seen);
 	put_resources(out, seen);
-	put_head(out, "oya_cluster_alarms", "What is wrong, by kind.");
-	for (unsigned i = 0; cluster_alarm_kinds[i]; i++)
-		fprintf(out, "oya_cluster_alarms{kind=\"%s\"} %u\n", cluster_alarm_kinds[i],
-			count_of(json_object_get(seen, "alarms"), "kind", cluster_alarm_kinds[i]));
+	put_alarms(out, seen);
 }
 
 /* Names of VMs, UUIDs and our version have no character that a label would have to escape. */
