@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #undef fail /* lib/fail.h has one of its own */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #include "host/cluster_impl.h"
 #include "host/store.h"
+#include "tests/lib/failheap.h"
 
 #define ALERT "kind=node\0node=n2\0desc=lost\0timestamp_epoch=1764370000\0"
 
@@ -169,6 +171,23 @@ static void alerts_come_by_a_socket(void **state)
 	close(fd);
 }
 
+static int add_and_read(void *ctx)
+{
+	const struct record r = {.kind = RECORD_ENDED, .vm = "web", .why = "it"};
+	struct place *p = ctx;
+	json_t *list;
+
+	cluster_log_add(&p->host, &r);
+	list = cluster_log_read(p->folder, 0);
+	json_decref(list);
+	return failheap_failed() ? -ENOMEM : 0;
+}
+
+static void without_memory_a_record_is_lost_and_nothing_else(void **state)
+{
+	failheap_sweep(add_and_read, *state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +199,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_older_half_goes_when_there_is_too_much, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(alerts_come_by_a_socket, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_memory_a_record_is_lost_and_nothing_else,
+						set_up, tear_down),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
