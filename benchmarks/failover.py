@@ -63,6 +63,7 @@ def _paths(ctx: Context) -> None:
     paths.worker, paths.importer = str(ctx.binary("worker/oya-worker")), str(ctx.binary("import/oya-import"))
     paths.connector, paths.guest = str(ctx.binary("cli/oya-tls")), str(ctx.binary("tests/system/oya-test-guest"))
     paths.resource = str(ctx.binary("cluster/resource/oya-resource"))
+    paths.alert = str(ctx.binary("cluster/alert/oya-alert"))
 
 
 def _started(cluster: Any, resources: list[Any], dead: Any) -> list[float]:

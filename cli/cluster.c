@@ -213,6 +213,23 @@ static void put_line(struct command_call *c, const char *label, const char *word
 	fputc('\n', c->out);
 }
 
+static void print_alarms(struct command_call *c, const json_t *list)
+{
+	json_t *one;
+	size_t i;
+
+	if (json_array_size(list))
+		fputs("\nAlarms:\n", c->out);
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+	{
+		const char *text = json_string_value(json_object_get(one, "text"));
+
+		fputs("  ", c->out);
+		format_put(c->out, text ? text : "-");
+		fputc('\n', c->out);
+	}
+}
+
 static void print_status(struct command_call *c, const json_t *s, const json_t *survival)
 {
 	char text[256];
@@ -231,6 +248,7 @@ static void print_status(struct command_call *c, const json_t *s, const json_t *
 	print_hosts(c, json_object_get(s, "members"));
 	print_resources(c, json_object_get(s, "resources"));
 	cluster_put_fencing(c, s);
+	print_alarms(c, json_object_get(s, "alarms"));
 }
 
 void cluster_status(struct command_call *c)

@@ -107,6 +107,11 @@ static const struct command_option cluster_options[] = {
 
 static const struct command_option test_options[] = {
 	{"power", NULL, NULL, "by the fencing that cuts its power: it boots", 0},
+	{NULL, NULL, NULL, NULL, 0}};
+
+static const struct command_option log_options[] = {
+	{"since", "TIME", NULL, "no longer ago than that: 30m, 12h, 7d; default: all", 0},
+	{"follow", NULL, NULL, "go on with what comes", 0},
 	{0},
 };
 
@@ -367,7 +372,9 @@ const struct command command_table[] = {
 	{"cluster", "token", "", COMMAND_OUTPUT, NULL, cluster_token,
 	 "print a token for one more host", NULL},
 	{"cluster", "status", "", COMMAND_OUTPUT, NULL, cluster_status,
-	 "show hosts, quorum, fencing, links, and what runs where", NULL},
+	 "show hosts, quorum, fencing, links, what runs where, and what is wrong", NULL},
+	{"cluster", "log", "", COMMAND_OUTPUT, log_options, cluster_log,
+	 "print what has happened in the cluster, and why", NULL},
 	{"cluster", "start", "VM", 0, room_options, cluster_start,
 	 "start a VM of the cluster where there is room, unless it breaks the reserve", NULL},
 	{"cluster", "stop", "VM", 0, NULL, cluster_stop,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "host/cluster.h"
 #include "host/ending.h"
 #include "host/events.h"
 #include "host/jobs.h"
@@ -109,6 +110,8 @@ const struct http_route api_routes[] = {
 	{HTTP_POST, "/v1/cluster/tokens", HTTP_ADMINISTRATOR, HTTP_SECRET, NULL, NULL,
 	 api_create_cluster_token},
 	{HTTP_GET, "/v1/cluster/members", HTTP_READER, 0, NULL, NULL, api_list_members},
+	{HTTP_GET, "/v1/cluster/log", HTTP_READER, 0, "since", NULL, api_cluster_log},
+	{HTTP_GET, "/v1/cluster/records", HTTP_READER, 0, "since", NULL, api_cluster_records},
 	{HTTP_PUT, "/v1/cluster/members", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_take_members},
 	{HTTP_POST, "/v1/cluster/members", HTTP_JOINER, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
@@ -377,6 +380,7 @@ void api_metrics(struct http_request *r, void *owner)
 
 	http_load(r, &load);
 	sd_event_now(api->host->event, CLOCK_MONOTONIC, &now_us);
+	cluster_look_again(api->host->cluster, now_us);
 	text = metrics_text(api->host, &load, now_us, &len);
 	if (text) {
 		http_reply_text(r, "text/plain; version=0.0.4", text, len);

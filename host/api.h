@@ -131,6 +131,8 @@ void api_create_cluster(struct http_request *r, void *owner);
 void api_destroy_cluster(struct http_request *r, void *owner);
 void api_join_cluster(struct http_request *r, void *owner);
 void api_list_members(struct http_request *r, void *owner);
+void api_cluster_log(struct http_request *r, void *owner);
+void api_cluster_records(struct http_request *r, void *owner);
 void api_add_member(struct http_request *r, void *owner);
 void api_take_members(struct http_request *r, void *owner);
 void api_remove_member(struct http_request *r, void *owner);

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "host/capacity.h"
 #include "host/cluster_impl.h"
+#include "host/cluster_log.h"
 #include "host/crm.h"
 #include "host/store.h"
 #include "host/tls.h"
@@ -471,8 +472,21 @@ static int configure(struct cluster_task *t)
 		{"crm_config", "stonith-enabled", "true"},
 		{"crm_config", "no-quorum-policy", "stop"},
 		{"crm_config", "dc-deadtime", "5s"},
+		/* By default the engine starts one VM after the other on a cluster of which one
+		 * host is busy, and a host whose guests have work is. */
+		{"crm_config", "load-threshold", "0%"},
+		/* At once on a host: a start waits more than it computes. */
+		{"crm_config", "node-action-limit", "64"},
 		{"rsc_defaults", "resource-stickiness", "100"},
 	};
+	static const char *const alert[] = {
+		"/usr/sbin/cibadmin",
+		"--modify",
+		"--allow-create",
+		"--xml-text",
+		"<cib><configuration><alerts><alert id=\"oya\" path=\"" OYA_ALERT "\"><select>"
+		"<select_fencing/><select_nodes/></select></alert></alerts></configuration></cib>",
+		NULL};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(wanted); i++) {
@@ -487,6 +501,8 @@ static int configure(struct cluster_task *t)
 
 		r = engine_tool(command, TOOL_S, NULL, &t->f);
 	}
+	if (r == 0)
+		r = engine_tool(alert, TOOL_S, NULL, &t->f);
 	return r < 0 ? r : cluster_write_list(t->c, &t->next, &t->f);
 }
 
@@ -629,6 +645,8 @@ int cluster_new(struct host *h, struct gate *gate, struct tls_server *tls, const
 		free(c);
 		return fail(f, -ENOMEM, "cannot start: out of memory");
 	}
+	if (cluster_log_listen(h, &c->alerts, f) < 0)
+		log_line(LOG_LEVEL_WARNING, "%s", f->text);
 	if (c->in)
 		cluster_adopt(c, &c->members);
 	t = c->in ? cluster_begin(c, NULL, f) : NULL;
@@ -643,6 +661,7 @@ void cluster_close(struct cluster *c)
 	if (!c)
 		return;
 	c->timer = sd_event_source_disable_unref(c->timer);
+	c->alerts = sd_event_source_disable_unref(c->alerts);
 	far_cancel(c->far);
 	c->far = NULL;
 	fencing_close(c->fencing);
@@ -661,5 +680,6 @@ void cluster_free(struct cluster *c)
 		free(c->task);
 	}
 	fencing_free(c->fencing);
+	json_decref(c->seen);
 	free(c);
 }

@@ -104,4 +104,9 @@ int cluster_take_trial(struct cluster *c, const json_t *devices, bool ends, clus
 /* What the engine says. */
 int cluster_status(struct cluster *c, cluster_done_fn *done, void *ctx, struct failure *f);
 
+/* What it said last, and when (monotonic); NULL: nothing yet. It is asked anew by the second, for
+ * the next who wants to know, unless it was just now. `c` may be NULL. */
+const json_t *cluster_seen(const struct cluster *c, uint64_t *ret_us);
+void cluster_look_again(struct cluster *c, uint64_t now_us);
+
 #endif

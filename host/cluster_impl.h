@@ -27,8 +27,12 @@ struct cluster {
 	bool in; /* a cluster, that of the list */
 	struct cluster_task *task;
 	sd_event_source *timer;
-	struct far *far; /* asks for a newer list */
-	unsigned turn;   /* the member that was asked last, by its id */
+	struct far *far;         /* asks for a newer list */
+	unsigned turn;           /* the member that was asked last, by its id */
+	sd_event_source *alerts; /* of the engine */
+	json_t *seen;            /* what the engine said last, for metrics; NULL: nothing yet */
+	uint64_t seen_us;        /* when, monotonic */
+	bool looks;              /* it is being asked for them */
 	struct pool_lane lane;
 	struct fencing *fencing;
 };

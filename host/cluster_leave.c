@@ -9,12 +9,14 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/cluster_alarms.h"
 #include "host/cluster_impl.h"
 #include "host/cluster_status.h"
 #include "host/coverage.h"
 #include "host/rungs.h"
 
 #define TOOL_S 30u
+#define SEEN_US UINT64_C(1000000) /* what is no older is new enough for metrics */
 
 static void on_gone(struct cluster_task *t)
 {
@@ -264,6 +266,7 @@ int cluster_look(struct cluster_task *t)
 	static const char *const monitor[] = {"/usr/sbin/crm_mon", "--one-shot", "--output-as=xml",
 					      "--inactive", NULL};
 	static const char *const links[] = {"/usr/sbin/corosync-cfgtool", "-n", NULL};
+	static const char *const votes[] = {"/usr/sbin/corosync-quorumtool", "-s", NULL};
 	struct failure ignored;
 	char *text = NULL;
 	int r;
@@ -276,12 +279,18 @@ int cluster_look(struct cluster_task *t)
 		cluster_status_take_links(t->answer, text);
 	free(text);
 	text = NULL;
+	if (engine_tool(votes, TOOL_S, &text, &ignored) == 0) /* or there is no quorum */
+		cluster_status_take_witness(t->answer, text);
+	free(text);
+	text = NULL;
 	(void)engine_tool(monitor, TOOL_S, &text, &ignored);
 	r = cluster_status_take_engine(t->answer, &t->seen, text ? text : "",
 				       text ? strlen(text) : 0, &t->f);
 	free(text);
 	if (r == 0)
 		look_at_rungs(t);
+	if (r == 0 && json_object_set_new(t->answer, "alarms", cluster_alarms(t->answer)) < 0)
+		r = fail(&t->f, -ENOMEM, "cannot look at the cluster: out of memory");
 	return r;
 }
 
@@ -301,4 +310,40 @@ int cluster_status(struct cluster *c, cluster_done_fn *done, void *ctx, struct f
 	t->ctx = ctx;
 	cluster_in_pool(t, cluster_look, on_looked);
 	return 0;
+}
+
+/* ---- what it was last, for metrics ---- */
+
+static void on_seen(struct cluster_task *t)
+{
+	struct cluster *c = t->c;
+
+	c->looks = false;
+	if (t->r == 0) {
+		json_decref(c->seen);
+		c->seen = json_incref(t->answer);
+		sd_event_now(c->host->event, CLOCK_MONOTONIC, &c->seen_us);
+	}
+	cluster_end(t, NULL);
+}
+
+void cluster_look_again(struct cluster *c, uint64_t now_us)
+{
+	struct cluster_task *t;
+
+	if (!c || !c->in || c->looks || (c->seen && now_us - c->seen_us < SEEN_US))
+		return;
+	t = cluster_task_new(c);
+	if (!t)
+		return;
+	c->looks = true;
+	cluster_in_pool(t, cluster_look, on_seen);
+}
+
+const json_t *cluster_seen(const struct cluster *c, uint64_t *ret_us)
+{
+	if (!c || !c->in || !c->seen)
+		return NULL;
+	*ret_us = c->seen_us;
+	return c->seen;
 }

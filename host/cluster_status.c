@@ -50,20 +50,24 @@ static void on_resource(json_t *status, const char **attributes)
 	const char *agent = xml_attribute(attributes, "resource_agent");
 	const char *name = xml_attribute(attributes, "id");
 	const char *role = xml_attribute(attributes, "role");
+	const char *wanted = xml_attribute(attributes, "target_role");
 	json_t *list = json_object_get(status, "resources");
 
 	if (!agent || !name)
 		return;
 	if (strncmp(agent, "stonith:", 8) == 0) {
-		if (!is_true(attributes, "failed"))
+		if (is_true(attributes, "failed") || is_true(attributes, "blocked"))
+			json_object_set_new(status, "fence_device_failed", json_string(name));
+		else
 			json_object_set_new(status, "fence_devices", json_true());
-		return;
-	}
-	if (json_array_size(list) < RESOURCES_MAX)
+	} else if (json_array_size(list) < RESOURCES_MAX) {
 		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:b, s:n}", "name", name, "agent",
-						agent, "state", role ? role : "unknown", "failed",
-						is_true(attributes, "failed"), "host"));
+				      json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
+						"agent", agent, "state", role ? role : "unknown",
+						"failed", is_true(attributes, "failed"), "blocked",
+						is_true(attributes, "blocked"), "stop_wanted",
+						wanted && strcmp(wanted, "Stopped") == 0, "host"));
+	}
 }
 
 /* Of the resource that has come last. */
@@ -75,6 +79,56 @@ static void on_host_of_resource(json_t *status, const char **attributes)
 	if (name && json_array_size(list))
 		json_object_set_new(json_array_get(list, json_array_size(list) - 1), "host",
 				    json_string(name));
+}
+
+static json_t *find(const json_t *list, const char *name, size_t len)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+	{
+		const char *own = json_string_value(json_object_get(one, "name"));
+
+		if (own && strlen(own) == len && memcmp(own, name, len) == 0)
+			return one;
+	}
+	return NULL;
+}
+
+/* "vm-web_start_0": the resource's name, the action, its interval. */
+static void on_failure(json_t *status, const char **attributes)
+{
+	const char *key = xml_attribute(attributes, "op_key");
+	const char *why = xml_attribute(attributes, "exitreason");
+	size_t len = key ? strlen(key) : 0;
+	json_t *one;
+
+	for (unsigned cuts = 0; len && cuts < 2;)
+		cuts += key[--len] == '_';
+	one = len && why && *why && strcmp(why, "none") != 0
+		      ? find(json_object_get(status, "resources"), key, len)
+		      : NULL;
+	if (one)
+		json_object_set_new(one, "problem", json_string(why));
+}
+
+/* The newest event of a host comes first. */
+static void on_fencing(json_t *status, const char **attributes)
+{
+	const char *target = xml_attribute(attributes, "target");
+	const char *word = xml_attribute(attributes, "status");
+	const char *reason = xml_attribute(attributes, "exit-reason");
+	const char *why = reason ? reason : xml_attribute(attributes, "extended-status");
+	json_t *one =
+		target ? find(json_object_get(status, "members"), target, strlen(target)) : NULL;
+
+	if (!one || !word || json_object_get(one, "fencing_failed") || strcmp(word, "pending") == 0)
+		return;
+	json_object_set_new(one, "fencing_failed",
+			    strcmp(word, "failed") != 0 ? json_null()
+			    : why && *why               ? json_string(why)
+					  : json_string("the engine gives no reason"));
 }
 
 static void on_begin(void *ctx, const char *path, const char **attributes)
@@ -96,6 +150,10 @@ static void on_begin(void *ctx, const char *path, const char **attributes)
 		on_resource(status, attributes);
 	} else if (ends(path, "/resource/node")) {
 		on_host_of_resource(status, attributes);
+	} else if (ends(path, "/failures/failure")) {
+		on_failure(status, attributes);
+	} else if (ends(path, "/fence_history/fence_event")) {
+		on_fencing(status, attributes);
 	}
 }
 
@@ -187,4 +245,28 @@ void cluster_status_take_links(json_t *status, const char *text)
 					    json_boolean(!(cut && (!end || cut < end))));
 		}
 	}
+}
+
+/* ---- corosync-quorumtool -s ---- */
+
+/* A witness is the node 0 of the table, and each node's third column tells whether it has its vote
+ * by it: "A,V,NMW", where N stands before what is not. */
+void cluster_status_take_witness(json_t *status, const char *text)
+{
+	char flags[32], last[32];
+	bool there = false, votes = false;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		const char *end;
+
+		line += *line == '\n';
+		end = line + strcspn(line, "\n");
+		if (sscanf(line, " 0 %*u %31s", last) == 1 && strcmp(last, "Qdevice") == 0)
+			there = true;
+		else if (sscanf(line, " %*u %*u %31s", flags) == 1 && end - line >= 7 &&
+			 memcmp(end - 7, "(local)", 7) == 0)
+			votes = strncmp(flags, "A,V", 3) == 0;
+	}
+	json_object_set_new(status, "witness",
+			    there ? json_string(votes ? "votes" : "lost") : json_null());
 }

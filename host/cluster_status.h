@@ -21,5 +21,7 @@ int cluster_status_take_engine(json_t *status, const struct members *m, const ch
 			       size_t len, struct failure *f);
 /* What corosync-cfgtool -n prints. */
 void cluster_status_take_links(json_t *status, const char *text);
+/* What corosync-quorumtool -s prints. */
+void cluster_status_take_witness(json_t *status, const char *text);
 
 #endif

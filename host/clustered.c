@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "host/cluster.h"
+#include "host/cluster_log.h"
 #include "host/coverage.h"
 #include "host/ending.h"
 #include "host/fencing.h"
@@ -40,7 +42,8 @@ struct clustering {
 	struct crm_question question;
 	struct fencing_wait wait;
 	json_t *devices; /* that were all that cut the holder off; or NULL */
-	bool stopped;    /* meanwhile */
+	bool stopped; /* meanwhile */
+	bool begun;   /* its worker is on its way */
 	int r;
 	struct failure f;
 	vm_done_fn *done;
@@ -198,9 +201,26 @@ static void clustering_free(struct clustering *c)
 	free(c);
 }
 
+/* For the log of the cluster. */
+static void note(struct clustering *c, const char *why)
+{
+	struct record r = {.kind = why ? RECORD_NOT_STARTED : RECORD_STARTED};
+
+	snprintf(r.vm, sizeof(r.vm), "%s", c->name);
+	snprintf(r.by, sizeof(r.by), "%s", c->holder);
+	record_set_why(&r, why ? why : "");
+	if (!why && c->force) {
+		c->host->failovers++;
+		c->host->failover_s = time(NULL);
+	}
+	cluster_log_add(c->host, &r);
+}
+
 static void give_up(struct clustering *c)
 {
 	char sentence[FAIL_TEXT_MAX];
+
+	note(c, c->f.text);
 
 	snprintf(sentence, sizeof(sentence), "cannot start the VM '%s' here: %.400s", c->name,
 		 c->f.text);
@@ -260,9 +280,20 @@ static int begin(struct clustering *c, struct vm *vm)
 	renew(vm, c);
 	vm->lease_force = c->force;
 	r = vm_start(vm, &c->f);
+	c->begun = r == 0;
 	if (r < 0)
 		vm->lease_force = 0;
 	return r;
+}
+
+static void on_up(void *ctx, const char *sentence)
+{
+	struct clustering *c = ctx;
+
+	if (c->begun && !c->host->ends)
+		note(c, sentence);
+	c->done(c->ctx, sentence);
+	clustering_free(c);
 }
 
 /* What it waited for is there: whether it is still wanted. */
@@ -285,10 +316,9 @@ static void on_listed(struct pool_work *w)
 		return;
 	}
 	if (vm->life == VM_PAUSED)
-		c->done(c->ctx, NULL);
-	else if (vm_wait(vm, VM_RUNNING, c->done, c->ctx) < 0)
-		c->done(c->ctx, "out of memory");
-	clustering_free(c);
+		on_up(c, NULL);
+	else if (vm_wait(vm, VM_RUNNING, on_up, c) < 0)
+		on_up(c, "out of memory");
 }
 
 static void go_on(struct clustering *c)
@@ -404,6 +434,7 @@ struct leaving {
 	struct host *host;
 	struct vm *vm;
 	char name[VM_NAME_MAX + 1], uuid[GUID_TEXT_LEN];
+	bool ran;
 	int r;
 	struct failure f;
 	vm_done_fn *done; /* or NULL */
@@ -444,6 +475,8 @@ static void on_unlisted(struct pool_work *w)
 
 static void leave(struct leaving *l, struct vm *vm)
 {
+	if (l->ran)
+		cluster_log_add_vm(l->host, RECORD_STOPPED, vm->name, "");
 	l->vm = vm;
 	l->work = (struct pool_work){.work = unlist, .done = on_unlisted, .lane = &vm->lane};
 	vm->making = true; /* from here on nobody can use it */
@@ -483,7 +516,8 @@ static int stop_now(struct vm *vm, struct leaving *l, struct failure *f)
 	}
 	if (vm->making)
 		return fail(f, -EBUSY, "cannot stop the VM '%s': it is being changed", vm->name);
-	if (vm->life != VM_OFF && vm->life != VM_SAVED)
+	l->ran = vm->life != VM_OFF && vm->life != VM_SAVED;
+	if (l->ran)
 		return ending_start_one(vm, on_stopped, l, f);
 	on_stopped(l, NULL);
 	return 0;

@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "host/check.h"
+#include "host/cluster_log.h"
 #include "host/clustered.h"
 #include "host/edit.h"
 #include "host/intake.h"
@@ -355,6 +356,8 @@ bool incoming_told(struct vm *vm, const char *state)
 	struct incoming *i = vm->incoming;
 
 	if (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0) {
+		if (vm->clustered)
+			cluster_log_add_vm(vm->host, RECORD_CAME, vm->name, "");
 		incoming_settle(vm);
 		return false;
 	}

@@ -382,9 +382,9 @@ char *members_corosync(const struct members *m)
 		"; what is changed here is lost.\n"
 		"system {\n\tallow_knet_handle_fallback: yes\n}\n\n"
 		"totem {\n\tversion: 2\n\tcluster_name: %s\n\ttransport: knet\n"
-		"\tcrypto_cipher: aes256\n\tcrypto_hash: sha256\n\ttoken: 1000\n"
+		"\tcrypto_cipher: aes256\n\tcrypto_hash: sha256\n\ttoken: %u\n"
 		"\tconfig_version: %" PRIu64 "\n",
-		m->number, m->name, m->number);
+		m->number, m->name, MEMBERS_TOKEN_MS, m->number);
 	put_links(to, m);
 	fprintf(to,
 		"}\n\nquorum {\n\tprovider: corosync_votequorum\n%s}\n\n"

@@ -30,6 +30,7 @@
 #define MEMBERS_MAX 16u
 #define MEMBERS_LINKS_MAX 2u
 #define MEMBERS_NAME_MAX 64u
+#define MEMBERS_TOKEN_MS 1000u /* without one a host is taken for lost */
 #define MEMBERS_ID_MAX 65535u
 #define MEMBERS_NUMBER_MAX (UINT64_C(1) << 53)
 #define MEMBERS_PORT 5405u /* UDP, of the first link; the second has the next */

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/cluster.h"
+#include "host/cluster_alarms.h"
 #include "host/host.h"
 #include "host/http.h"
 #include "host/vm.h"
@@ -197,6 +199,103 @@ static void put_family(FILE *out, const struct host *h, const struct family *f, 
 	}
 }
 
+/* ---- the cluster, as its engine saw it last ---- */
+
+static unsigned count_of(const json_t *list, const char *name, const char *value)
+{
+	unsigned count = 0;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+	{
+		const json_t *own = json_object_get(one, name);
+
+		count += value ? json_is_string(own) && strcmp(json_string_value(own), value) == 0
+			       : json_is_true(own);
+	}
+	return count;
+}
+
+static void put_failovers(FILE *out, const struct host *h)
+{
+	put_one(out, "oya_cluster_failovers_total",
+		"VMs of hosts that were off, started on this host.", h->failovers);
+	if (h->failover_s)
+		put_one(out, "oya_cluster_last_failover_timestamp_seconds",
+			"When the last of them was, since 1970.", (uint64_t)h->failover_s);
+}
+
+static void put_age(FILE *out, uint64_t at_us, uint64_t now_us)
+{
+	put_one(out, "oya_cluster_status_age_seconds", "How long ago the engine said what follows.",
+		now_us > at_us ? (now_us - at_us) / US_PER_S : 0);
+}
+
+static void put_hosts(FILE *out, const json_t *seen)
+{
+	const json_t *hosts = json_object_get(seen, "members");
+	unsigned online = count_of(hosts, "online", NULL);
+
+	put_head(out, "oya_cluster_hosts", "Hosts of the cluster by state.");
+	fprintf(out,
+		"oya_cluster_hosts{state=\"online\"} %u\noya_cluster_hosts{state=\"offline\"} %zu\n",
+		online, json_array_size(hosts) - online);
+	put_one(out, "oya_cluster_quorate", "1: the cluster has a quorum.",
+		json_is_true(json_object_get(seen, "quorum")));
+}
+
+static void put_resources(FILE *out, const json_t *seen)
+{
+	static const char *const states[] = {"Started", "Stopped"};
+	const json_t *list = json_object_get(seen, "resources");
+	unsigned rest = count_of(list, "agent", "ocf:oya:vm"), count[ARRAY_LEN(states)] = {0};
+	json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+	{
+		const char *agent = json_string_value(json_object_get(one, "agent"));
+		const char *state = json_string_value(json_object_get(one, "state"));
+
+		for (size_t k = 0; agent && state && k < ARRAY_LEN(states); k++)
+			count[k] +=
+				strcmp(agent, "ocf:oya:vm") == 0 && strcmp(state, states[k]) == 0;
+	}
+	put_head(out, "oya_cluster_vms", "VMs of the cluster by state.");
+	for (size_t k = 0; k < ARRAY_LEN(states); k++) {
+		fprintf(out, "oya_cluster_vms{state=\"%s\"} %u\n", k ? "stopped" : "started",
+			count[k]);
+		rest -= count[k];
+	}
+	fprintf(out, "oya_cluster_vms{state=\"other\"} %u\n", rest);
+}
+
+static void put_alarms(FILE *out, const json_t *seen)
+{
+	put_head(out, "oya_cluster_alarms", "What is wrong, by kind.");
+	for (unsigned i = 0; cluster_alarm_kinds[i]; i++)
+		fprintf(out, "oya_cluster_alarms{kind=\"%s\"} %u\n", cluster_alarm_kinds[i],
+			count_of(json_object_get(seen, "alarms"), "kind", cluster_alarm_kinds[i]));
+}
+
+static void put_cluster(FILE *out, const struct host *h, uint64_t now_us)
+{
+	const json_t *seen;
+	uint64_t at_us;
+
+	if (!cluster_members(h->cluster))
+		return;
+	put_failovers(out, h);
+	seen = cluster_seen(h->cluster, &at_us);
+	if (!seen)
+		return;
+	put_age(out, at_us, now_us);
+	put_hosts(out, seen);
+	put_resources(out, seen);
+	put_alarms(out, seen);
+}
+
 /* Names of VMs, UUIDs and our version have no character that a label would have to escape. */
 static void put_all(FILE *out, const struct host *h, const struct http_load *load, uint64_t now_us)
 {
@@ -206,6 +305,7 @@ static void put_all(FILE *out, const struct host *h, const struct http_load *loa
 	put_identities_and_states(out, h);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		put_family(out, h, &families[i], now_us);
+	put_cluster(out, h, now_us);
 	put_one(out, "oya_jobs_running", "Jobs that have not ended.", h->jobs_running);
 	put_one(out, "oya_jobs_started_total", "Jobs since the service began.", h->job_last);
 	put_one(out, "oya_http_connections", "Connections to the API.", load->connections);

@@ -12,6 +12,7 @@
 
 #include "base/state.h"
 #include "base/util.h"
+#include "host/cluster_log.h"
 #include "host/clustered.h"
 #include "host/host.h"
 #include "host/incoming.h"
@@ -433,6 +434,8 @@ void vm_ended(struct vm *vm, bool failed, const char *why)
 		return;
 	relocate_ended(vm, why);
 	held = migrate_ended(vm, failed, why);
+	if (vm->clustered && was_up && !held && !vm->off_wanted && vm->life != VM_STOPPING)
+		cluster_log_add_vm(vm->host, RECORD_ENDED, vm->name, why);
 	if (vm->leased && !held)
 		vm_lease_free(vm);
 	if (!failed || vm->off_wanted) {

@@ -104,6 +104,9 @@ def _(place):
         word = first.split("oya cluster join ")[1].split()[0]
         oya(c[2], "cluster", "join", word)
         known(c[1], c[2])
+        engine = c[2].run("cibadmin", "--query")
+        for words in ('name="load-threshold" value="0%"', 'name="node-action-limit" value="64"', "<select_fencing/>", "<select_nodes/>"):
+            check(words in engine, f"{words} is not in {engine}")
         refused(c[3], "", "cluster", "join", word)
         check(not left(c[3]), f"a refused host has {left(c[3])}")
         join(c[3], c[2])

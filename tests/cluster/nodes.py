@@ -30,6 +30,7 @@ TOKEN_MS = 1000
 PROGRAMS = ("corosync", "pacemakerd", "crm_mon", "cibadmin", "nft", "ip", "nsenter", "setpriv")
 PREFIX = "oya-cluster-"  # of control groups and folders, before the pid of who made them
 OWN_FOLDERS = ("/etc", "/var", "/usr")
+ALERT = "/usr/libexec/oya/oya-alert"
 
 # What a host's first process does before it becomes one that only waits; children that lose their parent are
 # reaped by the kernel, since it ignores their ends.
@@ -146,6 +147,11 @@ class Node:
                 os.makedirs(os.path.dirname(agent), exist_ok=True)
                 if not os.path.lexists(agent):
                     os.symlink(self.cluster.agent, agent)
+
+        if os.path.exists(Paths.alert):
+            alert = self.path(ALERT)  # a copy: the engine's user may not reach the original
+            os.makedirs(os.path.dirname(alert), exist_ok=True)
+            shutil.copy(Paths.alert, alert)
 
     def own_vm(self, name, folder):
         """Before oyad starts: a VM of this host, on the share."""
@@ -480,7 +486,7 @@ class Cluster:
         """With power fencing for all hosts."""
         properties = {
             "stonith-enabled": "true", "no-quorum-policy": "stop", "dc-deadtime": "2s", "cluster-recheck-interval": "60s",
-            **self.properties,
+            "load-threshold": "0%", "node-action-limit": "64", **self.properties,
         }  # fmt: skip
         nv = "".join(f'<nvpair id="p-{k}" name="{k}" value="{v}"/>' for k, v in properties.items())
         resources, _, constraints = self.configuration.partition("<!-- constraints -->")
@@ -488,8 +494,13 @@ class Cluster:
             '<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0" crm_feature_set="3.0.0">'
             f'<configuration><crm_config><cluster_property_set id="properties">{nv}</cluster_property_set></crm_config>'
             f"<nodes/><resources>{self.power_xml()}{resources}</resources><constraints>{constraints}</constraints>"
-            "</configuration><status/></cib>\n"
+            f"{self.alert_xml()}</configuration><status/></cib>\n"
         )
+
+    def alert_xml(self):
+        """What `oya cluster create` has the engine tell oyad."""
+        select = "<select><select_fencing/><select_nodes/></select>"
+        return f'<alerts><alert id="oya" path="{ALERT}">{select}</alert></alerts>' if self.oyad and os.path.exists(Paths.alert) else ""
 
     def power_xml(self):
         names = " ".join(node.name for node in self.nodes)

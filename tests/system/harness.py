@@ -22,7 +22,7 @@ tests = []  # (name, function, suite), in the order of their definition
 class Paths:
     """Where the programs and the guest are; run.py sets them."""
 
-    oya = worker = guest = oyad = importer = connector = resource = fence = witness = die_at = ""
+    oya = worker = guest = oyad = importer = connector = resource = alert = fence = witness = die_at = ""
 
 
 class Failed(Exception):

@@ -87,6 +87,7 @@ def main():
     harness.Paths.worker = os.path.join(build, "worker", "oya-worker")
     harness.Paths.importer = os.path.join(build, "import", "oya-import")
     harness.Paths.connector = os.path.join(build, "cli", "oya-tls")
+    harness.Paths.alert = os.path.join(build, "cluster", "alert", "oya-alert")
     harness.Paths.resource = os.path.join(build, "cluster", "resource", "oya-resource")
     harness.Paths.fence = os.path.join(build, "cluster", "fence", "oya-fence-reservation")
     harness.Paths.witness = os.path.join(build, "cluster", "witness", "oya-witness")

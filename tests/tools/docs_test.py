@@ -249,10 +249,11 @@ class Formats(unittest.TestCase):
 
     @staticmethod
     def _in_order(names):
-        """As they are shown: the host's own first and last, those of each VM between."""
-        own = [name for name in names if not name.startswith("oya_vm")]
+        """As they are shown: the host's own first and last, those of each VM and of the cluster between."""
+        own = [name for name in names if not name.startswith(("oya_vm", "oya_cluster"))]
         table = [name for name in names if name.startswith("oya_vm_") and name not in ("oya_vm_info", "oya_vm_state")]
-        return [own[0], "oya_vms", "oya_vm_info", "oya_vm_state", *table, *own[1:]]
+        cluster = [name for name in names if name.startswith("oya_cluster")]
+        return [own[0], "oya_vms", "oya_vm_info", "oya_vm_state", *table, *cluster, *own[1:]]
 
     def test_document_of_the_configuration_has_its_limits(self):
         text = read("worker/config.h")

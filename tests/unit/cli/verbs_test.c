@@ -346,6 +346,36 @@ static void without_options_a_vm_of_the_cluster_shows_what_is_set(void **state)
 }
 
 /* What hosts.json has, and what the other host was told in the end. */
+static void the_log_of_the_cluster_is_followed_and_no_line_comes_twice(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"GET /v1/cluster/log?since=0 ",
+		 FAKEAPI_JSON("200 OK",
+			      "{\"entries\": [{\"at_us\": 1250000, \"text\": \"n2 left\"}, "
+			      "{\"at_us\": 9000000, \"text\": \"web\\u0007 started\"}], "
+			      "\"missing\": [\"n2\"], \"now_us\": 10000000}"),
+		 false},
+		{"GET /v1/cluster/log?since=8000000 ",
+		 FAKEAPI_JSON("200 OK", "{\"entries\": [{\"at_us\": 9000000, \"text\": "
+					"\"web\\u0007 started\"}], "
+					"\"missing\": [], \"now_us\": 20000000}"),
+		 false},
+		{"GET /v1/cluster/log?since=18000000 ",
+		 FAKEAPI_PROBLEM("404 Not Found", "this host is in no cluster"), false}};
+	struct oya_run r = run("cluster log --follow --socket %s", answers, 3);
+	const char *first = strstr(r.out, ".250  n2 left\n");
+
+	(void)state;
+	assert_non_null(first);
+	assert_non_null(strstr(first, ".000  web\\x07 started\n"));
+	assert_null(strstr(first + strlen(".250  n2 left"), "n2 left"));
+	assert_non_null(strstr(r.err, "n2 does not answer"));
+	assert_non_null(strstr(r.err, "in no cluster"));
+	oya_run_done(&r);
+	refuses("cluster log --since yesterday", "such as 30m");
+	refuses("cluster log --since 30mm", "such as 30m");
+}
+
 static void a_move_tells_how_long_the_guest_stood_still_and_shows_no_token(void **state)
 {
 	static const struct fakeapi_answer answers[] = {
@@ -635,6 +665,7 @@ int main(void)
 		cmocka_unit_test(moves_are_shown_with_their_reasons_before_they_are_made),
 		cmocka_unit_test(vms_of_the_cluster_are_started_and_stopped_by_it),
 		cmocka_unit_test(without_options_a_vm_of_the_cluster_shows_what_is_set),
+		cmocka_unit_test(the_log_of_the_cluster_is_followed_and_no_line_comes_twice),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The state of a cluster, of what the engine's programs print. */
+#include "host/cluster_alarms.h"
 #include "host/cluster_status.h"
 
 #include <setjmp.h>
@@ -131,6 +132,93 @@ static void links_are_cut_or_not(void **state)
 	json_decref(s);
 }
 
+/* The alarm of a kind; NULL: there is none. */
+static const char *alarm_of(const json_t *status, const char *kind)
+{
+	static char text[512];
+	json_t *alarms = cluster_alarms(status), *one;
+	const char *found = NULL;
+	size_t i;
+
+	assert_non_null(alarms);
+	json_array_foreach(alarms, i, one)
+	{
+		if (strcmp(json_string_value(json_object_get(one, "kind")), kind) != 0)
+			continue;
+		snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(one, "text")));
+		found = text;
+	}
+	json_decref(alarms);
+	return found;
+}
+
+static void what_is_wrong_is_an_alarm(void **state)
+{
+	json_t *s = take("<resource id=\"vm-mail\" resource_agent=\"ocf:oya:vm\" role=\"Stopped\" "
+			 "blocked=\"true\"/><resource id=\"vm-old\" resource_agent=\"ocf:oya:vm\" "
+			 "role=\"Stopped\" target_role=\"Stopped\"/>");
+
+	(void)state;
+	assert_non_null(alarm_of(s, "no-fencing"));
+	assert_null(alarm_of(s, "no-quorum"));
+	assert_non_null(strstr(alarm_of(s, "host-silent"), "h1 is silent"));
+	assert_null(alarm_of(s, "host-offline"));
+	assert_non_null(strstr(alarm_of(s, "resource-failed"), "vm-db"));
+	assert_non_null(strstr(alarm_of(s, "resource-blocked"), "vm-mail"));
+	assert_null(alarm_of(s, "resource-stopped"));
+	json_decref(s);
+}
+
+static void fencing_that_has_failed_and_why_a_start_did_are_told(void **state)
+{
+	static const char told[] =
+		"<pacemaker-result><summary><current_dc present=\"true\" name=\"h2\" "
+		"with_quorum=\"true\"/><cluster_options stonith-enabled=\"true\"/></summary>"
+		"<nodes><node name=\"h1\" online=\"false\" unclean=\"true\"/></nodes><resources>"
+		"<resource id=\"vm-a_b\" resource_agent=\"ocf:oya:vm\" role=\"Stopped\"/>"
+		"<resource id=\"power\" resource_agent=\"stonith:x\" failed=\"true\"/></resources>"
+		"<failures><failure op_key=\"vm-a_b_start_0\" exitreason=\"no disk\"/></failures>"
+		"<fence_history><fence_event target=\"h1\" status=\"pending\"/>"
+		"<fence_event target=\"h1\" status=\"failed\" exit-reason=\"stuck\"/>"
+		"<fence_event target=\"h1\" status=\"success\"/></fence_history></pacemaker-result>";
+	struct members m = two();
+	json_t *s = cluster_status_new(&m);
+	struct failure f;
+
+	(void)state;
+	assert_int_equal(cluster_status_take_engine(s, &m, told, strlen(told), &f), 0);
+	assert_non_null(strstr(alarm_of(s, "resource-stopped"), "vm-a_b runs nowhere"));
+	assert_non_null(strstr(alarm_of(s, "resource-stopped"), "no disk"));
+	/* The last of its kind is the host's; the device's comes before it. */
+	assert_non_null(strstr(alarm_of(s, "fencing-failed"), "h1 could not be fenced: stuck"));
+	assert_string_equal(json_string_value(json_object_get(s, "fence_device_failed")), "power");
+	assert_null(alarm_of(s, "no-fencing"));
+	json_decref(s);
+}
+
+static void a_witness_votes_or_is_lost(void **state)
+{
+#define TABLE(flags, last)                                                                    \
+	"Quorate: Yes\n    Nodeid      Votes    Qdevice Name\n         1          1   " flags \
+	" h1 (local)\n         2          1    A,V,NMW h2\n" last
+	struct members m = two();
+	json_t *s = cluster_status_new(&m);
+
+	(void)state;
+	cluster_status_take_witness(s,
+				    TABLE("A,V,NMW", "         0          1            Qdevice\n"));
+	assert_string_equal(json_string_value(json_object_get(s, "witness")), "votes");
+	assert_null(alarm_of(s, "witness-lost"));
+	cluster_status_take_witness(
+		s, TABLE("A,NV,NMW", "         0          1            Qdevice\n"));
+	assert_non_null(alarm_of(s, "witness-lost"));
+	cluster_status_take_witness(s,
+				    "         1          1 h1 (local)\n         2          1 h2\n");
+	assert_true(json_is_null(json_object_get(s, "witness")));
+	json_decref(s);
+#undef TABLE
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +227,9 @@ int main(void)
 		cmocka_unit_test(a_device_that_has_failed_fences_nobody),
 		cmocka_unit_test(an_engine_that_says_nothing_has_nobody_online),
 		cmocka_unit_test(links_are_cut_or_not),
+		cmocka_unit_test(what_is_wrong_is_an_alarm),
+		cmocka_unit_test(fencing_that_has_failed_and_why_a_start_did_are_told),
+		cmocka_unit_test(a_witness_votes_or_is_lost),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
