@@ -125,6 +125,9 @@ void api_list_members(struct http_request *r, void *owner);
 void api_add_member(struct http_request *r, void *owner);
 void api_take_members(struct http_request *r, void *owner);
 void api_remove_member(struct http_request *r, void *owner);
+void api_get_drain(struct http_request *r, void *owner);
+void api_drain_member(struct http_request *r, void *owner);
+void api_resume_member(struct http_request *r, void *owner);
 void api_create_cluster_token(struct http_request *r, void *owner);
 
 /* What is open of callers who may not see it any more ends. */

@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "host/api.h"
 #include "host/cluster.h"
+#include "host/drain.h"
 #include "host/settings.h"
 #include "lib/fields.h"
 
@@ -35,16 +36,16 @@ static void conclude(struct http_request *r, int code, const struct job *job,
 		api_accept(r, job);
 }
 
-/* `force` of the query; false: answered by 400. */
-static bool take_force(struct http_request *r, bool *ret_force)
+/* A word of the query; false: answered by 400. */
+static bool take_bool(struct http_request *r, const char *name, bool *ret_value)
 {
-	const char *text = http_query(r, "force");
+	const char *text = http_query(r, name);
 	struct failure f;
 
-	*ret_force = text && strcmp(text, "true") == 0;
-	if (!text || *ret_force || strcmp(text, "false") == 0)
+	*ret_value = text && strcmp(text, "true") == 0;
+	if (!text || *ret_value || strcmp(text, "false") == 0)
 		return true;
-	fail(&f, -EINVAL, "'force' is '%.32s', allowed are true and false", text);
+	fail(&f, -EINVAL, "'%s' is '%.32s', allowed are true and false", name, text);
 	http_fail(r, 400, &f);
 	return false;
 }
@@ -116,7 +117,7 @@ void api_remove_member(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!c || !take_force(r, &force))
+	if (!c || !take_bool(r, "force", &force))
 		return;
 	code = cluster_remove(c, http_param(r, "host"), force, &job, &f);
 	conclude(r, code, job, &f);
@@ -130,13 +131,13 @@ void api_destroy_cluster(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!c || !take_force(r, &force))
+	if (!c || !take_bool(r, "force", &force))
 		return;
 	code = cluster_destroy(c, force, &job, &f);
 	conclude(r, code, job, &f);
 }
 
-/* ---- its state ---- */
+/* ---- answered later ---- */
 
 static void on_answer(void *ctx, int code, json_t *answer, const struct failure *f)
 {
@@ -147,6 +148,52 @@ static void on_answer(void *ctx, int code, json_t *answer, const struct failure 
 	else
 		http_reply(r, &(struct http_reply){.status = answer ? 200 : 204, .body = answer});
 }
+
+/* ---- a host that is drained ---- */
+
+void api_get_drain(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct failure f;
+	int code;
+
+	if (!c)
+		return;
+	http_later(r);
+	code = drain_plan(c, http_param(r, "host"), on_answer, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+void api_drain_member(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	bool force;
+	int code;
+
+	if (!c || !take_bool(r, "force", &force))
+		return;
+	code = drain_start(c, http_param(r, "host"), force, &job, &f);
+	conclude(r, code, job, &f);
+}
+
+void api_resume_member(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	bool back;
+	int code;
+
+	if (!c || !take_bool(r, "failback", &back))
+		return;
+	code = drain_resume(c, http_param(r, "host"), back, &job, &f);
+	conclude(r, code, job, &f);
+}
+
+/* ---- its state ---- */
 
 void api_get_cluster(struct http_request *r, void *owner)
 {

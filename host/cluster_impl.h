@@ -29,6 +29,7 @@ struct cluster {
 	struct far *far; /* asks for a newer list */
 	unsigned turn;   /* the member that was asked last, by its id */
 	struct pool_lane lane;
+	struct list drains; /* of hosts */
 };
 
 typedef void cluster_then_fn(struct cluster_task *t);
@@ -56,8 +57,9 @@ struct cluster_task {
 	char token[ACCESS_NAME_MAX + 1]; /* of who joins */
 	char key[ENGINE_KEY_TEXT + 1];
 	int64_t asked_us;
-	unsigned id; /* whose turn in a change it was */
-	bool taken;  /* by one at least */
+	unsigned id;         /* whose turn in a change it was */
+	bool taken;          /* by one at least */
+	struct drain *drain; /* of a host; or NULL */
 	bool force, enter;
 };
 
