@@ -173,7 +173,7 @@ static void conclude(struct cluster_task *t)
 	cluster_end(t, NULL);
 }
 
-/* VMs that came to the host meanwhile leave it too. */
+/* All that are on the host; those that come to it meanwhile leave it too. */
 static void take_leaving(struct drain *d)
 {
 	json_t *vm;
@@ -181,7 +181,7 @@ static void take_leaving(struct drain *d)
 
 	json_array_foreach(drain_vms(d), i, vm)
 	{
-		if (strcmp(drain_text(vm, "host"), d->t->gone) == 0 && *drain_text(vm, "way") &&
+		if (strcmp(drain_text(vm, "host"), d->t->gone) == 0 &&
 		    !has_text(d->names, drain_text(vm, "name")))
 			json_array_append(d->names, json_object_get(vm, "name"));
 	}

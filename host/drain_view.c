@@ -146,11 +146,13 @@ int drain_view_decode(const char *text, size_t len, const char *host, json_t **r
 static bool take_name(const char *key, const char *task, char name[VM_NAME_MAX + 1])
 {
 	char text[VM_NAME_MAX + 64], mark[64];
-	char *end;
+	char *end = NULL;
 
 	snprintf(text, sizeof(text), "%s", key);
 	snprintf(mark, sizeof(mark), "_%s_", task);
-	end = strstr(text, mark);
+	/* The last: a name may have the same in it. */
+	for (char *at = strstr(text, mark); at; at = strstr(at + 1, mark))
+		end = at;
 	if (!end)
 		return false;
 	*end = '\0';

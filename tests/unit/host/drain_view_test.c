@@ -139,7 +139,7 @@ static void failures_are_sentences_with_the_agents_reason(void **state)
 	assert_int_equal(drain_failures_decode(failures, sizeof(failures) - 1, &list, &f), 0);
 	assert_int_equal(json_array_size(list), 2);
 	assert_string_equal(problem(list, 0), "the VM 'web' could not go live from n1: no room");
-	assert_string_equal(problem(list, 1), "the VM 'my' has not started on n2: error");
+	assert_string_equal(problem(list, 1), "the VM 'my_start_vm' has not started on n2: error");
 	json_decref(list);
 }
 
