@@ -187,38 +187,13 @@ static void take_leaving(struct drain *d)
 	}
 }
 
-static void on_cancelled(struct cluster_task *t)
-{
-	if (t->r == 0)
-		t->r = fail(&t->f, -ECANCELED,
-			    "it was cancelled: VMs that have moved stay where they are");
-	cluster_end(t, NULL);
-}
-
 static void look_again(struct cluster_task *t);
 
-static void on_looked(struct cluster_task *t)
+/* What the engine has told now. */
+static void follow(struct cluster_task *t)
 {
 	struct drain *d = t->drain;
 
-	if (d->cancelled) {
-		cluster_in_pool(t, drain_end_standby, on_cancelled);
-		return;
-	}
-	if (t->r < 0 && ++t->tries >= LOOKS_MAX) {
-		cluster_end(t, NULL);
-		return;
-	}
-	if (t->r < 0) {
-		cluster_later(t, LOOK_US, look_again);
-		return;
-	}
-	t->tries = 0;
-	if (!d->back && !drain_is(d, DRAIN_STANDBY)) {
-		t->r = fail(&t->f, -ECANCELED, "the host '%s' was resumed meanwhile", t->gone);
-		cluster_end(t, NULL);
-		return;
-	}
 	if (!d->back)
 		take_leaving(d);
 	tell_failures(t);
@@ -230,9 +205,52 @@ static void on_looked(struct cluster_task *t)
 		cluster_later(t, LOOK_US, look_again);
 }
 
+static void on_cancelled(struct cluster_task *t)
+{
+	if (t->r == 0)
+		t->r = fail(&t->f, -ECANCELED,
+			    "it was cancelled: VMs that have moved stay where they are");
+	cluster_end(t, NULL);
+}
+
+static void on_looked(struct cluster_task *t);
+
 static void look_again(struct cluster_task *t)
 {
 	cluster_in_pool(t, drain_look, on_looked);
+}
+
+/* It tells nothing now: the coordinator may be another one soon. */
+static void wait_for_it(struct cluster_task *t)
+{
+	const struct failure why = t->f;
+
+	if (++t->tries < LOOKS_MAX) {
+		cluster_later(t, LOOK_US, look_again);
+		return;
+	}
+	t->r = fail(&t->f, -EIO, "the engine may go on with it, but does not tell how far: %.300s",
+		    t->r < 0 ? why.text : "the host is not in standby");
+	cluster_end(t, NULL);
+}
+
+static void on_looked(struct cluster_task *t)
+{
+	struct drain *d = t->drain;
+	bool stands = t->r == 0 && drain_is(d, DRAIN_STANDBY);
+
+	if (d->cancelled) {
+		cluster_in_pool(t, drain_end_standby, on_cancelled);
+	} else if (t->r < 0 || (!d->back && !stands && !d->stood)) {
+		wait_for_it(t);
+	} else if (!d->back && !stands) {
+		t->r = fail(&t->f, -ECANCELED, "the host '%s' was resumed meanwhile", t->gone);
+		cluster_end(t, NULL);
+	} else {
+		t->tries = 0;
+		d->stood = stands;
+		follow(t);
+	}
 }
 
 static void on_changed(struct cluster_task *t)
@@ -287,7 +305,8 @@ static const char *way_of(const struct drain *d, const json_t *vm)
 	return strcmp(drain_text(listed, "stop"), "save") == 0 ? "saved" : "restarted";
 }
 
-/* What is the cluster's, wherever it is, is not the host's own. */
+/* What is the cluster's, wherever it is, is not the host's own. The host is another one: only what
+ * could be a VM is shown. */
 static json_t *list_own(const struct drain *d)
 {
 	json_t *own = d->vms ? json_array() : json_null(), *vm;
@@ -295,7 +314,8 @@ static json_t *list_own(const struct drain *d)
 
 	json_array_foreach(d->vms, i, vm)
 	{
-		if (!drain_find(drain_vms(d), drain_text(vm, "name")))
+		if (vm_name_allowed(drain_text(vm, "name")) &&
+		    !drain_find(drain_vms(d), drain_text(vm, "name")))
 			json_array_append_new(own, json_pack("{s:s, s:s}", "name",
 							     drain_text(vm, "name"), "state",
 							     drain_text(vm, "state")));
@@ -309,10 +329,6 @@ static void show_plan(struct cluster_task *t)
 	json_t *going = json_array(), *vm;
 	size_t i;
 
-	if (t->r < 0) {
-		cluster_end(t, NULL);
-		return;
-	}
 	json_array_foreach(drain_vms(d), i, vm)
 	{
 		if (strcmp(drain_text(vm, "host"), t->gone) == 0)

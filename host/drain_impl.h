@@ -19,6 +19,7 @@ struct drain {
 	json_t *told, *seen;     /* failures, and names of VMs that have arrived: told already */
 	unsigned quiet;          /* looks at an engine with nothing left to do */
 	bool back, follows, cancelled;
+	bool stood; /* in standby, as it was seen */
 };
 
 /* A member's text; "" when there is none. */
