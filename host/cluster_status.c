@@ -11,6 +11,20 @@
 
 #define RESOURCES_MAX 1024u
 
+static bool is_true(const char **attributes, const char *name)
+{
+	const char *value = xml_attribute(attributes, name);
+
+	return value && strcmp(value, "true") == 0;
+}
+
+static bool ends(const char *path, const char *with)
+{
+	size_t len = strlen(path), tail = strlen(with);
+
+	return len >= tail && strcmp(path + len - tail, with) == 0;
+}
+
 /* ---- crm_mon ---- */
 
 static void on_node(json_t *status, const char **attributes)
@@ -27,7 +41,7 @@ static void on_node(json_t *status, const char **attributes)
 		for (size_t k = 0; name && own && strcmp(name, own) == 0 && k < ARRAY_LEN(words);
 		     k++)
 			json_object_set_new(one, words[k],
-					    json_boolean(xml_is_true(attributes, words[k])));
+					    json_boolean(is_true(attributes, words[k])));
 	}
 }
 
@@ -46,7 +60,7 @@ static void on_resource(json_t *status, const char **attributes)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s, s:b, s:n}", "name", name, "agent",
 						agent, "state", role ? role : "unknown", "failed",
-						xml_is_true(attributes, "failed"), "host"));
+						is_true(attributes, "failed"), "host"));
 }
 
 /* Of the resource that has come last. */
@@ -65,20 +79,19 @@ static void on_begin(void *ctx, const char *path, const char **attributes)
 	json_t *status = ctx;
 	const char *name;
 
-	if (xml_path_ends(path, "/summary/current_dc")) {
-		name = xml_is_true(attributes, "present") ? xml_attribute(attributes, "name")
-							  : NULL;
+	if (ends(path, "/summary/current_dc")) {
+		name = is_true(attributes, "present") ? xml_attribute(attributes, "name") : NULL;
 		json_object_set_new(status, "coordinator", name ? json_string(name) : json_null());
 		json_object_set_new(status, "quorum",
-				    json_boolean(name && xml_is_true(attributes, "with_quorum")));
-	} else if (xml_path_ends(path, "/summary/cluster_options")) {
+				    json_boolean(name && is_true(attributes, "with_quorum")));
+	} else if (ends(path, "/summary/cluster_options")) {
 		json_object_set_new(status, "fence_enabled",
-				    json_boolean(xml_is_true(attributes, "stonith-enabled")));
-	} else if (xml_path_ends(path, "/nodes/node")) {
+				    json_boolean(is_true(attributes, "stonith-enabled")));
+	} else if (ends(path, "/nodes/node")) {
 		on_node(status, attributes);
-	} else if (xml_path_ends(path, "/resource")) {
+	} else if (ends(path, "/resource")) {
 		on_resource(status, attributes);
-	} else if (xml_path_ends(path, "/resource/node")) {
+	} else if (ends(path, "/resource/node")) {
 		on_host_of_resource(status, attributes);
 	}
 }
