@@ -158,7 +158,7 @@ static bool take_name(const char *key, const char *task, char name[VM_NAME_MAX +
 	*end = '\0';
 	if (!vm_of(text))
 		return false;
-	snprintf(name, VM_NAME_MAX + 1, "%s", vm_of(text));
+	snprintf(name, VM_NAME_MAX + 1, "%.*s", (int)VM_NAME_MAX, vm_of(text));
 	return true;
 }
 
