@@ -270,7 +270,7 @@ static void a_host_is_drained_by_a_plan_that_is_shown_before(void **state)
 	       "web  n2  live\n"
 	       "db   -   can go NOWHERE: would be stopped\n"
 	       "Not the cluster's, and stay: own (off), \\x1b[31m (running)\n"
-	       "POST /v1/cluster/members/n1/drain\n",
+	       "POST /v1/cluster/members/n1/drain\n\n",
 	       "");
 	r = run("host drain n1 --force --socket %s", answers, ARRAY_LEN(answers));
 	assert_non_null(strstr(r.out, "The host is drained: "));
