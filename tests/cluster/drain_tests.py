@@ -133,7 +133,7 @@ def _(place):
             way = f"/v1/cluster/members/{home.name}/drain"
             job = home.oyad.good("POST", way, None, 202)
             home.oyad.refused("POST", way, None, 409, f"job {job['id']}")
-            home.oyad.good("DELETE", f"/v1/jobs/{job['id']}", None, 202)
+            home.oyad.good("DELETE", f"/v1/jobs/{job['id']}", None, 204)
             told = ended(home, job["id"])
             check(told["state"] == "failed" and "was cancelled" in told["problem"], f"{told}")
             check(not state(c, home.name)["standby"], "it is still drained")
