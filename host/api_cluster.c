@@ -109,18 +109,37 @@ void api_join_cluster(struct http_request *r, void *owner)
 	conclude(r, code, job, &f);
 }
 
-void api_remove_member(struct http_request *r, void *owner)
+/* What becomes of a member is a job; `word` of the query has it done another way. */
+typedef int member_fn(struct cluster *c, const char *name, bool word, struct job **ret_job,
+		      struct failure *f);
+
+static void change_member(struct http_request *r, void *owner, const char *word, member_fn *change)
 {
 	struct cluster *c = cluster_of(owner, r);
 	struct job *job = NULL;
 	struct failure f;
-	bool force;
+	bool given;
 	int code;
 
-	if (!c || !take_bool(r, "force", &force))
+	if (!c || !take_bool(r, word, &given))
 		return;
-	code = cluster_remove(c, http_param(r, "host"), force, &job, &f);
+	code = change(c, http_param(r, "host"), given, &job, &f);
 	conclude(r, code, job, &f);
+}
+
+void api_remove_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "force", cluster_remove);
+}
+
+void api_drain_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "force", drain_start);
+}
+
+void api_resume_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "failback", drain_resume);
 }
 
 void api_destroy_cluster(struct http_request *r, void *owner)
@@ -163,34 +182,6 @@ void api_get_drain(struct http_request *r, void *owner)
 	code = drain_plan(c, http_param(r, "host"), on_answer, r, &f);
 	if (code < 0)
 		api_fail(r, code, &f);
-}
-
-void api_drain_member(struct http_request *r, void *owner)
-{
-	struct cluster *c = cluster_of(owner, r);
-	struct job *job = NULL;
-	struct failure f;
-	bool force;
-	int code;
-
-	if (!c || !take_bool(r, "force", &force))
-		return;
-	code = drain_start(c, http_param(r, "host"), force, &job, &f);
-	conclude(r, code, job, &f);
-}
-
-void api_resume_member(struct http_request *r, void *owner)
-{
-	struct cluster *c = cluster_of(owner, r);
-	struct job *job = NULL;
-	struct failure f;
-	bool back;
-	int code;
-
-	if (!c || !take_bool(r, "failback", &back))
-		return;
-	code = drain_resume(c, http_param(r, "host"), back, &job, &f);
-	conclude(r, code, job, &f);
 }
 
 /* ---- its state ---- */
