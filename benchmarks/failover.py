@@ -6,12 +6,17 @@ a fence agent that is instant, all alike on both sides; 30 VMs of ours with real
 They are all on one host, which is killed: first one that is not the coordinator, then one that is.
 
 What is started is dated by the file that it makes in its host: `end` of a worker, the state of a dummy.
+
+Then a host is drained that has a VM whose guest counts on its disk, and others that go with it: how long the count
+stood still, by a process that looks at the disk on the share. There is no peer: a dummy does not move live.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
+import struct
 import sys
 import time
 from pathlib import Path
@@ -32,6 +37,11 @@ LIMIT_S = 120.0
 LOSS_PERCENT = 5
 LOSS_MINUTES = 10
 HOME = "home"  # the attribute of the host that has them all
+DRAIN_ROUNDS = 20
+BESIDE = 4  # VMs that leave beside the one that is watched, two at a time
+LOOK_S = 0.0005
+OWN_GAP_MS = 5.0  # that the observer may have looked away
+PRIORITY = 50
 
 
 class Dummy:
@@ -52,9 +62,17 @@ class Dummy:
 class Halted(vms.ClusterVm):
     """Ours: a VM whose guest halts at once."""
 
-    def __init__(self, cluster: Any, name: str) -> None:
-        super().__init__(cluster, name, guest_test="halted")
+    guest_test = "halted"
+
+    def __init__(self, cluster: Any, name: str, *, live: bool = False) -> None:
+        super().__init__(cluster, name, guest_test=self.guest_test, live=live)
         self.stamp = f"/run/oya/vm/{self.uuid}/end"
+
+
+class Counting(Halted):
+    """One whose guest counts on its disk."""
+
+    guest_test = "disk-count"
 
 
 def _paths(ctx: Context) -> None:
@@ -112,15 +130,19 @@ def _kill(cluster: Any, resources: list[Any], of_coordinator: bool) -> tuple[flo
     return when[0] - died, when[-1] - when[0]
 
 
+def _start(cluster: Any, resources: list[Any]) -> None:
+    rule = f'<rule id="at-rule" score="100"><expression id="at-e" attribute="{HOME}" operation="eq" value="1"/></rule>'
+    location = f'<rsc_location id="at" rsc-pattern="vm-.*">{rule}</rsc_location>'
+    cluster.configuration = "".join(r.xml() for r in resources) + "<!-- constraints -->" + location
+    vms.start_hosts(cluster)
+
+
 def _run(kind: type) -> dict[str, float]:
     place = harness.Place()
     try:
         with nodes.Cluster(place, 3, links=2, oyad=kind is Halted, start=False) as cluster:
             resources = [kind(cluster, f"r{number}") for number in range(COUNT)]
-            rule = f'<rule id="at-rule" score="100"><expression id="at-e" attribute="{HOME}" operation="eq" value="1"/></rule>'
-            location = f'<rsc_location id="at" rsc-pattern="vm-.*">{rule}</rsc_location>'
-            cluster.configuration = "".join(r.xml() for r in resources) + "<!-- constraints -->" + location
-            vms.start_hosts(cluster)
+            _start(cluster, resources)
             first, spread = _kill(cluster, resources, of_coordinator=False)
             cluster.back_on()
             coordinator, _ = _kill(cluster, resources, of_coordinator=True)
@@ -146,6 +168,80 @@ def _memberships() -> dict[str, float]:
         place.clean()
 
 
+def _observe(path: str, ends: Any, told: Any) -> None:
+    """Sends the longest times in ms in which the count of a disk stood still, and in which nobody looked."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    fd = os.open(path, os.O_RDONLY)
+    outage = own = 0.0
+    last = looked = changed = 0.0
+    count = -1
+    while not ends.is_set():
+        last, looked = looked, time.monotonic()
+        seen = struct.unpack("<Q", os.pread(fd, 8, 0))[0]
+        own = max(own, looked - last) if last else own
+        if seen != count:
+            outage = max(outage, looked - changed) if changed else outage
+            count, changed = seen, looked
+        time.sleep(LOOK_S)
+    told.send((max(outage, looked - changed) * 1000, own * 1000))
+
+
+def _watched(path: str, act: Any) -> float:
+    """The longest time in ms for which the count stood still while act() ran."""
+    ends = multiprocessing.Event()
+    here, there = multiprocessing.Pipe()
+    observer = multiprocessing.Process(target=_observe, args=(path, ends, there), daemon=True)
+    observer.start()
+    try:
+        act()
+    finally:
+        ends.set()
+    outage, own = here.recv()
+    observer.join()
+    if own > max(OWN_GAP_MS, outage / 10):
+        raise RunFailed(f"the observer looked away for {own:.1f} ms, with an outage of {outage:.1f} ms")
+    return float(outage)
+
+
+def _drain() -> dict[str, float]:
+    """The outage of a guest whose host is drained; and that of one that is left alone for as long."""
+    place = harness.Place()
+    try:
+        with nodes.Cluster(place, 3, links=2, start=False) as cluster:
+            cluster.properties = {"migration-limit": "2"}
+            guest = Counting(cluster, "r0", live=True)
+            resources = [guest, *(Halted(cluster, f"r{number}", live=True) for number in range(1, BESIDE + 1))]
+            _start(cluster, resources)
+            _bring_home(cluster, resources, cluster[1])
+            guest.wait_on(cluster[1])
+            command = (harness.Paths.oya, "host", "drain", "n1")
+            began = time.monotonic()
+            outage = _watched(guest.disk, lambda: cluster[2].run(*command, seconds=LIMIT_S))
+            took = time.monotonic() - began
+            guest.wait_on(cluster[2], cluster[3])
+            moved = [job["state"] for job in cluster[1].oyad.good("GET", "/v1/jobs")["jobs"] if job["what"] == "migrate"]
+            if moved != ["done"] * len(resources):
+                raise RunFailed(f"not all went live: {moved}")
+            return {"outage": outage, "alone": _watched(guest.disk, lambda: time.sleep(took)), "took": took}
+    except (harness.Failed, OSError) as error:
+        raise RunFailed(f"{type(error).__name__}: {error}") from None
+    finally:
+        place.clean()
+
+
+def _drained(ctx: Context) -> list[Figure]:
+    samples = Samples(Side("oya", ["oya", "host", "drain", "n1"], _drain))
+    for _ in range(ctx.rounds(DRAIN_ROUNDS)):
+        samples.once(keep=True)
+        ctx.say(f"oya: drain: {samples.good[-1] if samples.good else samples.failed[-1]}")
+    runs = Runs(samples)
+    return [
+        runs.figure("failover.drain_outage_ms", "ms", "outage", "ours <= 1000", "ours <= 50"),
+        runs.figure("failover.drain_alone_ms", "ms", "alone"),
+        runs.figure("failover.drain_s", "s", "took"),
+    ]
+
+
 def _worst(runs: Runs, id: str, key: str, bound: str, aim: str) -> Figure:
     """The worst run is what counts."""
     figure = runs.figure(id, "s", key, bound, aim)
@@ -169,6 +265,7 @@ def run(ctx: Context) -> list[Figure]:
         _worst(runs, "failover.first_start_coordinator_s", "coordinator", "ours <= 5.0", "ours <= 3.0"),
         _worst(runs, "failover.spread_30_s", "spread", "ours <= 1.5", "ours <= 0.5"),
     ]
+    figures += _drained(ctx)
     if rounds >= ROUNDS:
         alone = Samples(Side("oya", engine, _memberships))
         alone.once(keep=True)

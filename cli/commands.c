@@ -195,6 +195,20 @@ static const struct command_option room_options[] = {
 	{0},
 };
 
+static const struct command_option drain_options[] = {
+	{"force", NULL, NULL, "VMs that can run on no other host are stopped", 0},
+	{"cancel", NULL, NULL, "as 'oya host resume': what has moved stays where it is", 0},
+	{0},
+};
+
+static const struct command_option resume_options[] = {
+	{"failback", "WHEN", "immediate off",
+	 "immediate: the VMs that were drained come back at once;\n"
+	 "off: each as its own settings say, the default",
+	 0},
+	{0},
+};
+
 static const struct command_option top_options[] = {
 	{"delay", "SECONDS", NULL, "between two looks, 0.1 to 3600; default 1", 0},
 	{"once", NULL, NULL, "two looks and one table, as where there is no terminal", 0},
@@ -266,6 +280,12 @@ static const struct command_option top_options[] = {
 	"Without FILE that of this host (or --host). With FILEs, each printed so on a host,\n" \
 	"what all of them have: a baseline for VMs that are to move between these hosts:\n"    \
 	"oya vm set NAME processor=\"$(oya host processor a.json b.json)\""
+
+#define DRAIN_TEXT                                                                                   \
+	"Its VMs that are the cluster's go to other hosts, live or as each one's settings say. It\n" \
+	"stays drained, over its own restarts too, until 'oya host resume'. --dry-run prints who\n"  \
+	"would go where. A VM that can go nowhere has all refused. The engine does the moves: if\n"  \
+	"this command or its host ends they go on, and 'oya host drain' follows them again."
 
 #define STOP_VMS_TEXT                                                                       \
 	"Each guest is asked to shut down, and its VM switched off after the time of its\n" \
@@ -358,6 +378,10 @@ const struct command command_table[] = {
 	 "print what the processor offers a guest, or what several do", PROCESSOR_TEXT},
 	{"host", "trust", "ADDRESS[:PORT]", 0, trust_options, host_trust,
 	 "keep the fingerprint of another host's certificate", NULL},
+	{"host", "drain", "HOST", COMMAND_OUTPUT | COMMAND_JOB, drain_options, host_drain,
+	 "have all VMs of the cluster leave a host, before it is serviced", DRAIN_TEXT},
+	{"host", "resume", "HOST", COMMAND_OUTPUT | COMMAND_JOB, resume_options, host_resume,
+	 "let a host that was drained run VMs again", NULL},
 	{"token", "list", "", COMMAND_OUTPUT, NULL, token_list,
 	 "list the tokens of this host", NULL},
 	{"token", "create", "NAME", COMMAND_OUTPUT, token_options, token_create,

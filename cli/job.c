@@ -18,7 +18,8 @@ struct follow {
 	struct command_call *c;
 	const char *doing; /* "starting the VM 'web'" */
 	json_int_t id;
-	bool drawn; /* a line of progress stands on the terminal */
+	bool drawn;  /* a line of progress stands on the terminal */
+	size_t told; /* sentences of its log */
 	time_t began;
 };
 
@@ -50,6 +51,20 @@ static void wipe(struct follow *w)
 		fputs("\r\033[K", w->c->err);
 	w->drawn = false;
 	fflush(w->c->err);
+}
+
+/* What whoever asked for it should know, as it comes. */
+static void tell_log(struct follow *w, const json_t *job)
+{
+	const json_t *log = json_object_get(job, "log");
+
+	if (w->told < json_array_size(log))
+		wipe(w);
+	for (; w->told < json_array_size(log); w->told++) {
+		fputs("oya: note: ", w->c->err);
+		format_put(w->c->err, json_string_value(json_array_get(log, w->told)));
+		fputc('\n', w->c->err);
+	}
 }
 
 static bool take(const json_t *details, const char *name, uint64_t *ret)
@@ -159,37 +174,26 @@ static void wait_for_end(struct follow *w, struct api_events *events, json_t **j
 			json_decref(*job);
 			*job = next;
 		}
+		if (next)
+			tell_log(w, *job);
 		if (r == 0 || next)
 			draw(w, *job);
 	}
 }
 
-/* What whoever asked for it should know. */
-static void tell_log(struct command_call *c, const json_t *job)
-{
-	json_t *sentence;
-	size_t i;
-
-	json_array_foreach(json_object_get(job, "log"), i, sentence)
-	{
-		fputs("oya: note: ", c->err);
-		format_put(c->err, json_string_value(sentence));
-		fputc('\n', c->err);
-	}
-}
-
 /* Tells how it has ended. */
-static bool ended_well(struct command_call *c, const json_t *job, const char *doing)
+static bool ended_well(struct follow *w, const json_t *job)
 {
 	const char *state = json_string_value(json_object_get(job, "state"));
 	const char *problem = json_string_value(json_object_get(job, "problem"));
 	struct failure f;
 
-	tell_log(c, job);
+	tell_log(w, job);
 	if (state && strcmp(state, "done") == 0)
 		return true;
-	fail(&f, -EIO, "%s failed: %s", doing, problem && *problem ? problem : "nobody knows why");
-	command_fail(c, &f);
+	fail(&f, -EIO, "%s failed: %s", w->doing,
+	     problem && *problem ? problem : "nobody knows why");
+	command_fail(w->c, &f);
 	return false;
 }
 
@@ -214,7 +218,7 @@ bool job_follow(struct command_call *c, json_t *job, const char *doing, json_t *
 		api_events_done(&events);
 	}
 	if (job && c->status == 0)
-		good = ended_well(c, job, doing);
+		good = ended_well(&w, job);
 	*ret_job = job;
 	return good;
 }

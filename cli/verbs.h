@@ -47,6 +47,8 @@ void job_wait(struct command_call *c);
 void host_show(struct command_call *c);
 void host_processor(struct command_call *c);
 void host_trust(struct command_call *c);
+void host_drain(struct command_call *c);
+void host_resume(struct command_call *c);
 void cluster_create(struct command_call *c);
 void cluster_join(struct command_call *c);
 void cluster_token(struct command_call *c);

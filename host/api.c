@@ -128,6 +128,11 @@ const struct http_route api_routes[] = {
 	 api_take_keys},
 	{HTTP_POST, "/v1/cluster/trial", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY, NULL, NULL,
 	 api_take_trial},
+	{HTTP_GET, "/v1/cluster/members/{host}/drain", HTTP_READER, 0, NULL, NULL, api_get_drain},
+	{HTTP_POST, "/v1/cluster/members/{host}/drain", HTTP_ADMINISTRATOR, 0, "force", NULL,
+	 api_drain_member},
+	{HTTP_DELETE, "/v1/cluster/members/{host}/drain", HTTP_ADMINISTRATOR, 0, "failback", NULL,
+	 api_resume_member},
 	{HTTP_GET, "/v1/tokens", HTTP_ADMINISTRATOR, 0, "limit after", NULL, api_list_tokens},
 	{HTTP_POST, "/v1/tokens", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
 	 api_create_token},
@@ -206,15 +211,15 @@ bool api_limit(struct http_request *r, unsigned *ret_limit)
 	return false;
 }
 
-bool api_force(struct http_request *r, bool *ret_force)
+bool api_flag(struct http_request *r, const char *name, bool *ret_value)
 {
-	const char *text = http_query(r, "force");
+	const char *text = http_query(r, name);
 	struct failure f;
 
-	*ret_force = text && strcmp(text, "true") == 0;
-	if (!text || *ret_force || strcmp(text, "false") == 0)
+	*ret_value = text && strcmp(text, "true") == 0;
+	if (!text || *ret_value || strcmp(text, "false") == 0)
 		return true;
-	fail(&f, -EINVAL, "'force' is '%.32s', allowed are true and false", text);
+	fail(&f, -EINVAL, "'%s' is '%.32s', allowed are true and false", name, text);
 	http_fail(r, 400, &f);
 	return false;
 }

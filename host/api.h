@@ -49,7 +49,7 @@ struct field;
 bool api_body(struct http_request *r, const struct field *fields, size_t count);
 
 /* `force` of the query; false: answered by 400. */
-bool api_force(struct http_request *r, bool *ret_force);
+bool api_flag(struct http_request *r, const char *name, bool *ret_value);
 
 /* `limit` of the query; false: answered by 400. */
 bool api_limit(struct http_request *r, unsigned *ret_limit);
@@ -136,6 +136,9 @@ void api_cluster_records(struct http_request *r, void *owner);
 void api_add_member(struct http_request *r, void *owner);
 void api_take_members(struct http_request *r, void *owner);
 void api_remove_member(struct http_request *r, void *owner);
+void api_get_drain(struct http_request *r, void *owner);
+void api_drain_member(struct http_request *r, void *owner);
+void api_resume_member(struct http_request *r, void *owner);
 void api_create_cluster_token(struct http_request *r, void *owner);
 void api_add_fencing(struct http_request *r, void *owner);
 void api_remove_fencing(struct http_request *r, void *owner);

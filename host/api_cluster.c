@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "host/api.h"
 #include "host/cluster.h"
+#include "host/drain.h"
 #include "host/settings.h"
 #include "lib/fields.h"
 
@@ -95,18 +96,37 @@ void api_join_cluster(struct http_request *r, void *owner)
 	conclude(r, code, job, &f);
 }
 
-void api_remove_member(struct http_request *r, void *owner)
+/* What becomes of a member is a job; `word` of the query has it done another way. */
+typedef int member_fn(struct cluster *c, const char *name, bool word, struct job **ret_job,
+		      struct failure *f);
+
+static void change_member(struct http_request *r, void *owner, const char *word, member_fn *change)
 {
 	struct cluster *c = cluster_of(owner, r);
 	struct job *job = NULL;
 	struct failure f;
-	bool force;
+	bool given;
 	int code;
 
-	if (!c || !api_force(r, &force))
+	if (!c || !api_flag(r, word, &given))
 		return;
-	code = cluster_remove(c, http_param(r, "host"), force, &job, &f);
+	code = change(c, http_param(r, "host"), given, &job, &f);
 	conclude(r, code, job, &f);
+}
+
+void api_remove_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "force", cluster_remove);
+}
+
+void api_drain_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "force", drain_start);
+}
+
+void api_resume_member(struct http_request *r, void *owner)
+{
+	change_member(r, owner, "failback", drain_resume);
 }
 
 void api_destroy_cluster(struct http_request *r, void *owner)
@@ -117,13 +137,13 @@ void api_destroy_cluster(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!c || !api_force(r, &force))
+	if (!c || !api_flag(r, "force", &force))
 		return;
 	code = cluster_destroy(c, force, &job, &f);
 	conclude(r, code, job, &f);
 }
 
-/* ---- its state ---- */
+/* ---- answered later ---- */
 
 static void on_answer(void *ctx, int code, json_t *answer, const struct failure *f)
 {
@@ -134,6 +154,24 @@ static void on_answer(void *ctx, int code, json_t *answer, const struct failure 
 	else
 		http_reply(r, &(struct http_reply){.status = answer ? 200 : 204, .body = answer});
 }
+
+/* ---- a host that is drained ---- */
+
+void api_get_drain(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct failure f;
+	int code;
+
+	if (!c)
+		return;
+	http_later(r);
+	code = drain_plan(c, http_param(r, "host"), on_answer, r, &f);
+	if (code < 0)
+		api_fail(r, code, &f);
+}
+
+/* ---- its state ---- */
 
 void api_get_cluster(struct http_request *r, void *owner)
 {

@@ -95,7 +95,7 @@ void api_register_vm(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!vm || !api_force(r, &force))
+	if (!vm || !api_flag(r, "force", &force))
 		return;
 	http_later(r);
 	code = resource_decode(r->body, &wish, &f);

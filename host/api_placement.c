@@ -122,7 +122,7 @@ void api_start_in_cluster(struct http_request *r, void *owner)
 	bool force;
 	int code;
 
-	if (!api_force(r, &force))
+	if (!api_flag(r, "force", &force))
 		return;
 	http_later(r);
 	code = admission_start(api->host, http_param(r, "vm"), force, on_told, r, &f);

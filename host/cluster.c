@@ -14,6 +14,7 @@
 #include "host/cluster_impl.h"
 #include "host/cluster_log.h"
 #include "host/crm.h"
+#include "host/drain_impl.h"
 #include "host/store.h"
 #include "host/tls.h"
 #include "lib/log.h"
@@ -57,6 +58,17 @@ struct cluster_task *cluster_begin(struct cluster *c, const char *what, struct f
 	return t;
 }
 
+static void task_free(struct cluster_task *t)
+{
+	far_cancel(t->far);
+	sd_event_source_disable_unref(t->timer);
+	json_decref(t->answer);
+	json_decref(t->facts);
+	drain_free(t->drain);
+	explicit_bzero(t, sizeof(*t));
+	free(t);
+}
+
 void cluster_end(struct cluster_task *t, json_t *answer)
 {
 	if (t->r < 0)
@@ -69,12 +81,7 @@ void cluster_end(struct cluster_task *t, json_t *answer)
 		t->done(t->ctx, t->r, answer, &t->f);
 	else
 		json_decref(answer);
-	far_cancel(t->far);
-	sd_event_source_disable_unref(t->timer);
-	json_decref(t->answer);
-	json_decref(t->facts);
-	explicit_bzero(t, sizeof(*t));
-	free(t);
+	task_free(t);
 }
 
 static void work(struct pool_work *w)
@@ -477,6 +484,7 @@ static int configure(struct cluster_task *t)
 		{"crm_config", "load-threshold", "0%"},
 		/* At once on a host: a start waits more than it computes. */
 		{"crm_config", "node-action-limit", "64"},
+		{"crm_config", "migration-limit", "2"}, /* live moves at once, of a host */
 		{"rsc_defaults", "resource-stickiness", "100"},
 	};
 	static const char *const alert[] = {
@@ -634,6 +642,7 @@ int cluster_new(struct host *h, struct gate *gate, struct tls_server *tls, const
 	if (!c)
 		return fail(f, -ENOMEM, "cannot start: out of memory");
 	*c = (struct cluster){.host = h, .gate = gate, .tls = tls, .listen = listen};
+	list_init(&c->drains);
 	if (read_list(c, f) < 0)
 		log_line(LOG_LEVEL_ERROR, "this host is in no cluster until it is right: %s",
 			 f->text);
@@ -671,14 +680,10 @@ void cluster_free(struct cluster *c)
 {
 	if (!c)
 		return;
-	if (c->task) {
-		far_cancel(c->task->far);
-		sd_event_source_disable_unref(c->task->timer);
-		json_decref(c->task->answer);
-		json_decref(c->task->facts);
-		explicit_bzero(c->task, sizeof(*c->task));
-		free(c->task);
-	}
+	if (c->task)
+		task_free(c->task);
+	while (!list_empty(&c->drains))
+		task_free(CONTAINER_OF(c->drains.next, struct drain, link)->t);
 	fencing_free(c->fencing);
 	json_decref(c->seen);
 	free(c);

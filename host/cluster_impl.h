@@ -35,6 +35,7 @@ struct cluster {
 	bool looks;              /* it is being asked for them */
 	struct pool_lane lane;
 	struct fencing *fencing;
+	struct list drains; /* of hosts */
 };
 
 typedef void cluster_then_fn(struct cluster_task *t);
@@ -62,8 +63,9 @@ struct cluster_task {
 	char token[ACCESS_NAME_MAX + 1]; /* of who joins */
 	char key[ENGINE_KEY_TEXT + 1];
 	int64_t asked_us;
-	unsigned id; /* whose turn in a change it was */
-	bool taken;  /* by one at least */
+	unsigned id;         /* whose turn in a change it was */
+	bool taken;          /* by one at least */
+	struct drain *drain; /* of a host; or NULL */
 	bool force, enter;
 };
 

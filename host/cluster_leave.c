@@ -59,7 +59,8 @@ static int check_drained(const struct cluster_task *t, const char *host, struct 
 	const char *name = cluster_find_active(t->answer, host);
 
 	return name ? fail(f, -EBUSY,
-			   "the cluster runs '%.64s' %s%.64s: move it or stop it, or use --force",
+			   "the cluster runs '%.64s' %s%.64s: move it ('oya host drain' moves all "
+			   "of a host) or stop it, or use --force",
 			   name, host ? "on " : "here", host ? host : "")
 		    : 0;
 }

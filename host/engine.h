@@ -17,7 +17,7 @@
 
 #define ENGINE_KEY_BYTES 256u
 #define ENGINE_KEY_TEXT (2 * ENGINE_KEY_BYTES)
-#define ENGINE_TEXT_MAX (256u << 10) /* of what a tool prints */
+#define ENGINE_TEXT_MAX (1u << 20) /* of what a tool prints */
 
 /* Runs a tool to its end, for so many seconds at most. `command` begins with its path; NULL ends
  * it. Its output in *ret_text, to be freed, unless that is NULL. 0; -EIO when it ends otherwise; or

@@ -649,8 +649,11 @@ json_t *vm_show_short(const struct vm *vm)
 	const json_t *services = json_object_get(vm->status, "integration");
 	json_t *heartbeat = json_object_get(json_object_get(services, "heartbeat"), "state");
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:O?, s:O?}", "name", vm->name, "uuid",
-			 vm->uuid, "state", vm_life_label(vm), "problem", vm->problem, "cpus",
+	json_t *stop = json_object_get(vm->settings->root, "stop");
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:O?, s:O?, s:O?, s:O?, s:O?}", "name", vm->name,
+			 "uuid", vm->uuid, "state", vm_life_label(vm), "problem", vm->problem,
+			 "stop", json_object_get(stop, "action"), "cpus",
 			 json_object_get(vm->settings->root, "cpus"), "memory_mib",
 			 json_object_get(vm->settings->root, "memory_mib"), "heartbeat",
 			 json_is_string(heartbeat) ? heartbeat : NULL, "address",

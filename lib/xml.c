@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <expat.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +36,20 @@ const char *xml_attribute(const char **attributes, const char *name)
 			return attributes[1];
 	}
 	return NULL;
+}
+
+bool xml_is_true(const char **attributes, const char *name)
+{
+	const char *value = xml_attribute(attributes, name);
+
+	return value && strcmp(value, "true") == 0;
+}
+
+bool xml_path_ends(const char *path, const char *with)
+{
+	size_t len = strlen(path), tail = strlen(with);
+
+	return len >= tail && strcmp(path + len - tail, with) == 0;
 }
 
 static void stop(struct parse *p, const char *refusal)

@@ -8,6 +8,7 @@
 #ifndef OYA_LIB_XML_H
 #define OYA_LIB_XML_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/fail.h"
@@ -23,6 +24,12 @@ struct xml_calls {
 
 /* NULL: the element has none of that local name. */
 const char *xml_attribute(const char **attributes, const char *name);
+
+/* Whether it is there and "true". */
+bool xml_is_true(const char **attributes, const char *name);
+
+/* Whether a path has these as its last names ("/resource/node"). */
+bool xml_path_ends(const char *path, const char *with);
 
 /* 0, or -errno and the sentence; `what` is for it. Calls made before a failure were made. */
 int xml_parse(const char *text, size_t len, const struct xml_calls *calls, void *ctx,

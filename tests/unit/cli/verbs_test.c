@@ -345,6 +345,49 @@ static void without_options_a_vm_of_the_cluster_shows_what_is_set(void **state)
 	       "");
 }
 
+static void a_host_is_drained_by_a_plan_that_is_shown_before(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"GET /v1/cluster/members/n1/drain ",
+		 FAKEAPI_JSON(
+			 "200 OK",
+			 "{\"host\": \"n1\", \"online\": true, \"drained\": false, \"vms\": "
+			 "[{\"name\": \"web\", \"to\": \"n2\", \"way\": \"live\"}, {\"name\": "
+			 "\"db\", \"to\": null, \"way\": \"nowhere\"}], \"stay\": [{\"name\": "
+			 "\"own\", \"state\": \"off\"}, {\"name\": \"\\u001b[31m\", \"state\": "
+			 "\"running\"}]}"),
+		 false},
+		{"POST /v1/cluster/members/n1/drain?force=true ",
+		 FAKEAPI_JSON("202 Accepted",
+			      "{\"id\": 3, \"state\": \"done\", \"problem\": \"\", \"log\": "
+			      "[\"'web' runs on n2: 1 of 1 VMs have moved\"]}"),
+		 false}};
+	static const struct fakeapi_answer back[] = {
+		{"DELETE /v1/cluster/members/n1/drain ",
+		 FAKEAPI_JSON("202 Accepted", "{\"id\": 4, \"state\": \"running\"}"), false},
+		{"DELETE /v1/cluster/members/n1/drain?failback=true ",
+		 FAKEAPI_JSON("202 Accepted", "{\"id\": 5, \"state\": \"running\"}"), false}};
+	struct oya_run r = run("host drain n1 --dry-run --socket %s", answers, 1);
+
+	(void)state;
+	prints(&r, 0,
+	       "VM   TO  HOW\n"
+	       "web  n2  live\n"
+	       "db   -   can go NOWHERE: would be stopped\n"
+	       "Not the cluster's, and stay: own (off), \\x1b[31m (running)\n"
+	       "POST /v1/cluster/members/n1/drain\n\n",
+	       "");
+	r = run("host drain n1 --force --socket %s", answers, ARRAY_LEN(answers));
+	assert_non_null(strstr(r.out, "The host is drained: "));
+	assert_string_equal(r.err, "oya: note: 'web' runs on n2: 1 of 1 VMs have moved\n");
+	oya_run_done(&r);
+	r = run("host drain n1 --cancel --no-wait --socket %s", back, 1);
+	prints(&r, 0, "4\n", "");
+	r = run("host resume n1 --failback immediate --no-wait --socket %s", back + 1, 1);
+	prints(&r, 0, "5\n", "");
+	refuses("host resume n1 --failback soon", "allowed are immediate and off");
+}
+
 /* What hosts.json has, and what the other host was told in the end. */
 static void the_log_of_the_cluster_is_followed_and_no_line_comes_twice(void **state)
 {
@@ -666,6 +709,7 @@ int main(void)
 		cmocka_unit_test(vms_of_the_cluster_are_started_and_stopped_by_it),
 		cmocka_unit_test(without_options_a_vm_of_the_cluster_shows_what_is_set),
 		cmocka_unit_test(the_log_of_the_cluster_is_followed_and_no_line_comes_twice),
+		cmocka_unit_test(a_host_is_drained_by_a_plan_that_is_shown_before),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),
