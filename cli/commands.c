@@ -193,6 +193,11 @@ static const struct command_option top_options[] = {
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
 	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
 
+#define WITNESS_TEXT                                                                             \
+	"KIND is 'disk PATH', a block device, 'share PATH', a file on a share, or 'none'. All\n"  \
+	"hosts reach it under that path. It is made where nothing but zeros is, and votes while\n" \
+	"the number of hosts is even."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -332,6 +337,8 @@ const struct command command_table[] = {
 	 "print a token for one more host", NULL},
 	{"cluster", "status", "", COMMAND_OUTPUT, NULL, cluster_status,
 	 "show hosts, quorum, fencing, links, and what runs where", NULL},
+	{"cluster", "witness", "KIND...", COMMAND_OUTPUT | COMMAND_JOB, NULL, cluster_witness,
+	 "let a disk or a file vote when the hosts part evenly", WITNESS_TEXT},
 	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
 	 "take this host out of its cluster", NULL},
 	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,

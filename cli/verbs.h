@@ -52,6 +52,7 @@ void cluster_leave(struct command_call *c);
 void cluster_remove(struct command_call *c);
 void cluster_destroy(struct command_call *c);
 void cluster_status(struct command_call *c);
+void cluster_witness(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);
 void token_delete(struct command_call *c);

@@ -120,6 +120,8 @@ void api_delete_token(struct http_request *r, void *owner);
 void api_get_cluster(struct http_request *r, void *owner);
 void api_create_cluster(struct http_request *r, void *owner);
 void api_destroy_cluster(struct http_request *r, void *owner);
+void api_set_witness(struct http_request *r, void *owner);
+void api_drop_witness(struct http_request *r, void *owner);
 void api_join_cluster(struct http_request *r, void *owner);
 void api_list_members(struct http_request *r, void *owner);
 void api_add_member(struct http_request *r, void *owner);

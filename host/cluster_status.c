@@ -107,7 +107,8 @@ static void put_words(json_t *status, const struct members *m)
 {
 	bool devices = json_is_true(json_object_get(status, "fence_devices"));
 	bool enabled = json_is_true(json_object_get(status, "fence_enabled"));
-	unsigned online = 0, needed = m->count == 2 ? 1 : m->count / 2 + 1;
+	bool witness = members_witness_votes(m);
+	unsigned online = 0, needed = m->count == 2 && !witness ? 1 : m->count / 2 + 1;
 	char text[160];
 	json_t *one;
 	size_t i;
@@ -118,7 +119,9 @@ static void put_words(json_t *status, const struct members *m)
 	}
 	snprintf(text, sizeof(text), "%u of %u hosts are online, %u %s needed%s", online, m->count,
 		 needed, needed == 1 ? "is" : "are",
-		 m->count == 2 ? " once both have seen each other" : "");
+		 witness         ? ", or half of them and the witness"
+		 : m->count == 2 ? " once both have seen each other"
+				 : "");
 	json_object_set_new(status, "quorum_reason", json_string(text));
 	json_object_set_new(status, "fencing", json_boolean(devices && enabled));
 	json_object_del(status, "fence_devices");
@@ -143,9 +146,10 @@ json_t *cluster_status_new(const struct members *m)
 						      one->peer.name, "online", 0, "standby", 0,
 						      "unclean", 0, "links", links));
 	}
-	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[]}", "name", m->name, "uuid", uuid,
-			 "number", (json_int_t)m->number, "coordinator", "quorum", 0, "fencing", 0,
-			 "members", list, "resources");
+	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:s?, s:b, s:o, s:[]}", "name", m->name, "uuid",
+			 uuid, "number", (json_int_t)m->number, "coordinator", "quorum", 0,
+			 "witness", m->witness[0] ? m->witness : NULL, "fencing", 0, "members",
+			 list, "resources");
 }
 
 int cluster_status_take_engine(json_t *status, const struct members *m, const char *text,

@@ -137,12 +137,16 @@ class Node:
         put(self.path("/etc/hostname"), self.name + "\n")
         put(self.path("/etc/hosts"), "127.0.0.1 localhost\n" + self.cluster.hosts_file())
         put(self.path("/usr/sbin/fence_power"), self.cluster.fence_agent, 0o755)
+        self._link("/usr/sbin/oya-witness", Paths.witness)
         if self.cluster.agent:
             for kind in ("vm", "lun"):
-                agent = self.path(f"/usr/lib/ocf/resource.d/oya/{kind}")
-                os.makedirs(os.path.dirname(agent), exist_ok=True)
-                if not os.path.lexists(agent):
-                    os.symlink(self.cluster.agent, agent)
+                self._link(f"/usr/lib/ocf/resource.d/oya/{kind}", self.cluster.agent)
+
+    def _link(self, path, to):
+        path = self.path(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.lexists(path):
+            os.symlink(to, path)
 
     def own_vm(self, name, folder):
         """Before oyad starts: a VM of this host, on the share."""

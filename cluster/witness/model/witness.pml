@@ -7,7 +7,7 @@
  * that begins with `::` may come next, for either node, and between any two of them any number of
  * ticks may go by.
  *
- * Settings: -DV= -DT=, in ticks; what is broken on purpose: WITHOUT_... and WITH_... below.
+ * Settings: -DV= -DT=, in ticks; -DBOTH_LATE; what is broken on purpose: WITHOUT_... and WITH_... below.
  */
 #ifndef V
 #define V 1 /* for so long a vote is good */
@@ -24,20 +24,25 @@
 #define NEXT(node) (2 * (node))     /* the block that it writes next */
 #define LAST(node) (2 * (node) + 1) /* the block that it wrote last */
 #define MORE(x, most) x = (x < most -> x + 1 : most)
-#define LESS(x) x = (x > 0 -> x - 1 : 0)
 
 /* ---- the region ---- */
 
 bool hard[4];   /* the block says that its node claims or holds, for the partition that it is in */
-byte silent[4]; /* ticks since it was written */
+byte silent[4]; /* ticks since it was written; E when it is not hard */
 
-/* Of a node: the write that may land late, whatever was written meanwhile. */
+/* Of a node: the write that is to land late, over whatever was written meanwhile, and its ticks. One
+ * at a time: what was written while one was under way will not be another. */
 byte late[2];
-byte late_age[2]; /* ticks since it was begun */
-#define LATE(last, is_hard) (1 + (last) + 2 * (is_hard))
-#define IS_LAST(kind) ((kind - 1) % 2 == 1)
-#define IS_HARD(kind) ((kind - 1) % 4 > 1)
-#define OVER 4 /* added when something newer is in its block */
+byte late_age[2];
+bool again[4]; /* what is in the block may land once more */
+#define LATE(is_hard) (1 + 2 * (is_hard)) /* in NEXT; + 1: in LAST */
+#define IN_LAST(kind) ((kind - 1) % 2)
+#define IS_HARD(kind) (kind > 2)
+#ifdef BOTH_LATE
+#define MAY_BE_LATE(me) (late[me] == 0)
+#else
+#define MAY_BE_LATE(me) (me == 0 && late[me] == 0)
+#endif
 
 /* ---- the nodes ---- */
 
@@ -71,12 +76,6 @@ inline end(me)
 	began[me] = 0
 }
 
-inline fail(me)
-{
-	end(me);
-	pair[me] = NONE
-}
-
 /* Corosync has taken that there is no vote before a block says so. */
 inline take_back(me)
 {
@@ -87,18 +86,31 @@ inline take_back(me)
 #endif
 }
 
-inline land(me, is_hard)
+inline put(block, is_hard, age)
 {
-	late[me] = (late[me] == LATE(0, 0) || late[me] == LATE(0, 1) -> late[me] + OVER : late[me]);
-	hard[NEXT(me)] = is_hard;
-	silent[NEXT(me)] = 0
+	hard[block] = is_hard;
+	silent[block] = (is_hard -> age : E)
 }
 
-/* What is written now may land late: for the first time (OVER), or for the second. */
-inline put_off(me, is_hard, over)
+inline put_off(me, is_hard, age)
 {
-	late[me] = LATE(0, is_hard) + over;
-	late_age[me] = 0
+	late[me] = LATE(is_hard);
+	late_age[me] = (is_hard -> age : 0);
+	again[NEXT(me)] = false;
+	again[LAST(me)] = false
+}
+
+inline land(me, is_hard)
+{
+	put(NEXT(me), is_hard, 0);
+	again[NEXT(me)] = MAY_BE_LATE(me)
+}
+
+/* What is in the block comes back, some time after it is written over. */
+inline land_before(me, is_hard)
+{
+	put_off(me, hard[NEXT(me)], silent[NEXT(me)]);
+	land(me, is_hard)
 }
 
 /* The other block comes next. */
@@ -107,10 +119,13 @@ inline turn(me)
 	hard[NEXT(me)] = hard[NEXT(me)] ^ hard[LAST(me)];
 	hard[LAST(me)] = hard[NEXT(me)] ^ hard[LAST(me)];
 	hard[NEXT(me)] = hard[NEXT(me)] ^ hard[LAST(me)];
+	again[NEXT(me)] = again[NEXT(me)] ^ again[LAST(me)];
+	again[LAST(me)] = again[NEXT(me)] ^ again[LAST(me)];
+	again[NEXT(me)] = again[NEXT(me)] ^ again[LAST(me)];
 	silent[NEXT(me)] = silent[NEXT(me)] + 16 * silent[LAST(me)];
 	silent[LAST(me)] = silent[NEXT(me)] % 16;
 	silent[NEXT(me)] = silent[NEXT(me)] / 16;
-	late[me] = (late[me] == 0 -> 0 : (IS_LAST(late[me]) -> late[me] - 1 : late[me] + 1));
+	late[me] = (late[me] == 0 -> 0 : (IN_LAST(late[me]) -> late[me] - 1 : late[me] + 1));
 	at[OTHER(me)] = (at[OTHER(me)] == READ_NEXT -> READ_LAST :
 		(at[OTHER(me)] == READ_LAST -> READ_NEXT : at[OTHER(me)]))
 }
@@ -118,12 +133,7 @@ inline turn(me)
 /* Who had seen it takes the block for one that has not changed since. */
 inline land_late(me)
 {
-	if
-	:: late[me] > OVER ->
-		hard[2 * me + (IS_LAST(late[me]) -> 1 : 0)] = IS_HARD(late[me]);
-		silent[2 * me + (IS_LAST(late[me]) -> 1 : 0)] = late_age[me]
-	:: else
-	fi;
+	put(2 * me + IN_LAST(late[me]), IS_HARD(late[me]), late_age[me]);
 	late[me] = 0;
 	late_age[me] = 0
 }
@@ -137,24 +147,44 @@ inline look(me, block)
 #endif
 }
 
-/* Who has the vote does not mind a rival. It is good for V from the beginning of the cycle before
- * this one. */
-inline decide(me, enters)
+/* It is good for V from the beginning of the cycle before this one. */
+inline have_vote(me)
 {
-	if
 #ifdef WITHOUT_PAIRS
-	:: (HOLDS(me) || (enters && !rival[me])) && began[me] <= V -> vote[me] = E - began[me]; check()
+	vote[me] = E - began[me];
 #else
 #ifdef WITHOUT_PAIRS_OF_TIME
-	:: (HOLDS(me) || (enters && !rival[me])) && pair[me] <= V -> vote[me] = E - began[me]; check()
+	vote[me] = E - began[me];
 #else
-	:: (HOLDS(me) || (enters && !rival[me])) && pair[me] <= V -> vote[me] = V + T - pair[me]; check()
+	vote[me] = V + T - pair[me];
 #endif
 #endif
+	check()
+}
+
+inline decide(me)
+{
+	if
+	:: !rival[me] -> have_vote(me)
 	:: else
 	fi;
 	pair[me] = began[me];
 	end(me)
+}
+
+/* A claim was written. What is read tells nothing to who has the vote, and to who has claimed but
+ * once. */
+inline go_on(me)
+{
+	if
+	:: HOLDS(me) && pair[me] != NONE -> have_vote(me); pair[me] = 0
+#ifdef WITHOUT_PAIRS
+	:: !HOLDS(me) -> at[me] = WROTE
+#else
+	:: !HOLDS(me) && pair[me] != NONE -> at[me] = WROTE
+#endif
+	:: else -> pair[me] = 0
+	fi
 }
 
 /* To another partition, where the other node is or is not. Corosync does not count a vote of the
@@ -163,49 +193,45 @@ inline move(me, to_other)
 {
 	together = to_other;
 	vote[me] = 0;
-	hard[NEXT(me)] = false;
-	hard[LAST(me)] = false;
+	put(NEXT(me), false, 0);
+	put(LAST(me), false, 0);
 	late[me] = (late[me] > 0 && IS_HARD(late[me]) -> late[me] - 2 : late[me]);
+	late_age[me] = 0;
+	pair[me] = NONE;
 #ifdef WITH_STALL
 	stalled[me] = false;
 #endif
-	fail(me)
+	end(me)
 }
 
 proctype node(bit me)
 {
 	do
 	/* Claims, or holds. */
-	:: d_step { at[me] == BETWEEN -> land(me, true); turn(me); at[me] = WROTE }
-	:: d_step { at[me] == BETWEEN && late[me] == 0 -> land(me, true); put_off(me, true, 0);
-		turn(me); at[me] = WROTE }
+	:: d_step { at[me] == BETWEEN -> land(me, true); turn(me); go_on(me) }
+	:: d_step { at[me] == BETWEEN && MAY_BE_LATE(me) && again[NEXT(me)] -> land_before(me, true);
+		turn(me); go_on(me) }
 	/* Is idle. */
-	:: d_step { at[me] == BETWEEN -> take_back(me); land(me, false); turn(me); fail(me) }
-	:: d_step { at[me] == BETWEEN && late[me] == 0 -> take_back(me); land(me, false);
-		put_off(me, false, 0); turn(me); fail(me) }
+	:: d_step { at[me] == BETWEEN -> take_back(me); land(me, false); turn(me); pair[me] = NONE }
+	:: d_step { at[me] == BETWEEN && MAY_BE_LATE(me) && again[NEXT(me)] -> take_back(me);
+		land_before(me, false); turn(me); pair[me] = NONE }
 	/* A write that fails is lost, or lands late. */
-	:: d_step { at[me] == BETWEEN -> turn(me); fail(me) }
-	:: d_step { at[me] == BETWEEN && late[me] == 0 -> put_off(me, true, OVER); turn(me); fail(me) }
-	:: d_step { at[me] == BETWEEN && late[me] == 0 -> take_back(me); put_off(me, false, OVER);
-		turn(me); fail(me) }
+	:: d_step { at[me] == BETWEEN -> turn(me); pair[me] = NONE }
+	:: d_step { at[me] == BETWEEN && MAY_BE_LATE(me) -> put_off(me, true, 0); turn(me);
+		pair[me] = NONE }
+	:: d_step { at[me] == BETWEEN && MAY_BE_LATE(me) -> take_back(me); put_off(me, false, 0);
+		turn(me); pair[me] = NONE }
 #ifdef WITH_LOSS
-	:: d_step { at[me] == BETWEEN -> turn(me); at[me] = WROTE } /* and nobody tells */
+	:: d_step { at[me] == BETWEEN -> turn(me); go_on(me) } /* and nobody tells */
 #endif
 	:: d_step { late[me] > 0 -> land_late(me) }
-	/* The first claim: what is read tells nothing. */
-	:: d_step { at[me] == WROTE && pair[me] == NONE -> pair[me] = began[me]; end(me) }
 	/* Reads, in any order, and decides. */
-	:: d_step { at[me] == WROTE && pair[me] != NONE -> look(me, NEXT(OTHER(me)));
-		at[me] = READ_NEXT }
-	:: d_step { at[me] == WROTE && pair[me] != NONE -> look(me, LAST(OTHER(me)));
-		at[me] = READ_LAST }
-	:: d_step { at[me] == READ_NEXT -> look(me, LAST(OTHER(me))); decide(me, true) }
-	:: d_step { at[me] == READ_NEXT -> look(me, LAST(OTHER(me))); decide(me, false) }
-	:: d_step { at[me] == READ_LAST -> look(me, NEXT(OTHER(me))); decide(me, true) }
-	:: d_step { at[me] == READ_LAST -> look(me, NEXT(OTHER(me))); decide(me, false) }
-	:: d_step { at[me] != BETWEEN -> fail(me) }
-	:: d_step { true -> move(me, true) }
-	:: d_step { true -> move(me, false) }
+	:: d_step { at[me] == WROTE -> look(me, NEXT(OTHER(me))); at[me] = READ_NEXT }
+	:: d_step { at[me] == WROTE -> look(me, LAST(OTHER(me))); at[me] = READ_LAST }
+	:: d_step { at[me] == READ_NEXT -> look(me, LAST(OTHER(me))); decide(me) }
+	:: d_step { at[me] == READ_LAST -> look(me, NEXT(OTHER(me))); decide(me) }
+	:: d_step { at[me] == BETWEEN -> move(me, true) }
+	:: d_step { at[me] == BETWEEN -> move(me, false) }
 #ifdef WITH_STALL
 	:: d_step { HOLDS(me) && !stalled[me] -> stalled[me] = true }
 	:: d_step { stalled[me] -> stalled[me] = false; vote[me] = T; check() }
@@ -213,24 +239,42 @@ proctype node(bit me)
 	od
 }
 
-inline tick(me)
+inline tick_block(block)
 {
-	MORE(silent[NEXT(me)], E);
-	MORE(silent[LAST(me)], E);
-	late_age[me] = (late[me] == 0 -> 0 : (late_age[me] < E -> late_age[me] + 1 : E));
+	MORE(silent[block], E)
+}
+
+inline tick_node(me)
+{
+	late_age[me] = (late[me] > 0 && IS_HARD(late[me]) && late_age[me] < E ->
+		late_age[me] + 1 : late_age[me]);
 	began[me] = (at[me] == BETWEEN -> 0 : (began[me] < NONE -> began[me] + 1 : NONE));
 	MORE(pair[me], NONE);
-	LESS(vote[me]);
+	vote[me] = (vote[me] > 0 -> vote[me] - 1 : 0);
+#ifndef WITHOUT_PAIRS
 	if
-	:: pair[me] == NONE && at[me] > WROTE -> at[me] = WROTE; rival[me] = false
+	:: pair[me] == NONE && at[me] != BETWEEN -> pair[me] = began[me]; end(me)
 	:: else
 	fi
+#else
+	if
+	:: began[me] == NONE -> end(me)
+	:: else
+	fi
+#endif
 }
 
 active proctype time()
 {
 	do
-	:: d_step { true -> tick(0); tick(1) }
+	:: d_step { true ->
+		tick_block(0);
+		tick_block(1);
+		tick_block(2);
+		tick_block(3);
+		tick_node(0);
+		tick_node(1)
+	   }
 	od
 }
 
