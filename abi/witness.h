@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The region of a witness, on a disk or in a file that all nodes of a cluster share: a head, and two
- * slots for each node, which that node alone writes, in turn. Little endian; each begins a block of
- * 4096 bytes, whose other bytes are 0. Spec: docs/format/witness.md.
+ * The region of a witness, on a disk or in a file that all nodes of a cluster share: a head, and
+ * two slots for each node, which that node alone writes, in turn. Little endian; each begins a
+ * block of 4096 bytes, whose other bytes are 0. Spec: docs/format/witness.md.
  */
 #ifndef OYA_ABI_WITNESS_H
 #define OYA_ABI_WITNESS_H
@@ -13,7 +13,7 @@
 #define WITNESS_HEAD_MAGIC "OYAWITHD" /* 8 bytes */
 #define WITNESS_SLOT_MAGIC "OYAWITSL" /* 8 bytes */
 #define WITNESS_VERSION 1u
-#define WITNESS_NODES_MAX 16u /* node ids from 1 on */
+#define WITNESS_NODES_MAX 16u                     /* node ids from 1 on */
 #define WITNESS_SLOTS_MAX (2 * WITNESS_NODES_MAX) /* those of id n are blocks 2n - 1 and 2n */
 #define WITNESS_BLOCK_BYTES 4096u
 #define WITNESS_RECORD_BYTES 512u

@@ -140,8 +140,9 @@ void cluster_witness(struct command_call *c)
 {
 	bool none = strcmp(c->operand[0], "none") == 0;
 	json_t *body = NULL;
-	struct api_request request = {
-		.method = none ? "DELETE" : "PUT", .target = "/v1/cluster/witness", .absent = ABSENT};
+	struct api_request request = {.method = none ? "DELETE" : "PUT",
+				      .target = "/v1/cluster/witness",
+				      .absent = ABSENT};
 
 	if (c->operands != (none ? 1 : 2)) {
 		command_refuse(c, "a witness is 'disk PATH', 'share PATH' or 'none'");

@@ -193,8 +193,8 @@ static const struct command_option top_options[] = {
 	"TOKEN is what 'oya cluster create' or 'token' has printed on a host of the cluster. All\n" \
 	"that stands in the way is told at once; a join that fails leaves both hosts as they were."
 
-#define WITNESS_TEXT                                                                             \
-	"KIND is 'disk PATH', a block device, 'share PATH', a file on a share, or 'none'. All\n"  \
+#define WITNESS_TEXT                                                                               \
+	"KIND is 'disk PATH', a block device, 'share PATH', a file on a share, or 'none'. All\n"   \
 	"hosts reach it under that path. It is made where nothing but zeros is, and votes while\n" \
 	"the number of hosts is even."
 

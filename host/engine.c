@@ -446,8 +446,8 @@ int engine_stop(const char *run, struct failure *f)
 /* As a unit it begins again when it has failed, until it has what it needs. */
 int engine_start_witness(const char *run, struct failure *f)
 {
-	static const char *const enable[] = {"/usr/bin/systemctl", "enable", "--now", "--no-block",
-					     "oya-witness", NULL};
+	static const char *const enable[] = {"/usr/bin/systemctl", "enable",      "--now",
+					     "--no-block",         "oya-witness", NULL};
 	static const char *const none[] = {NULL};
 
 	return sd_booted() > 0 ? engine_tool(enable, TOOL_S, NULL, f)

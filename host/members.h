@@ -47,7 +47,7 @@ struct member {
 struct members {
 	char name[MEMBERS_NAME_MAX + 1]; /* of the cluster */
 	struct guid uuid;
-	uint64_t number; /* of the list: greater with each change */
+	uint64_t number;                       /* of the list: greater with each change */
 	char witness[MEMBERS_WITNESS_MAX + 1]; /* path of the disk or file; empty: none */
 	struct member member[MEMBERS_MAX];
 	unsigned count;

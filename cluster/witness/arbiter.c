@@ -236,8 +236,8 @@ static bool is_written(const struct arbiter *a, const struct witness_seen *own)
  * first of both: the other one is hidden by a write that comes late, perhaps. */
 static void decide(struct arbiter *a, uint64_t now_ns)
 {
-	bool claims = a->written.state != WITNESS_IDLE &&
-		      witness_ring_equal(&a->written.ring, &a->ring);
+	bool claims =
+		a->written.state != WITNESS_IDLE && witness_ring_equal(&a->written.ring, &a->ring);
 	uint64_t first_ns = claims ? a->first_ns : 0;
 	bool ahead;
 

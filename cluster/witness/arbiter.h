@@ -67,12 +67,12 @@ struct arbiter {
 	struct witness_ring ring, past; /* past: in which it last had the vote */
 	uint32_t nodes;                 /* of the cluster */
 	bool held;
-	uint64_t ring_ns, cycle_ns;    /* when it changed; when the newest cycle began */
-	uint64_t first_ns;             /* when the cycle before began, if it ended as 3. says; or 0 */
-	uint64_t until_ns;             /* HOLD: when it lapses */
-	uint64_t read_ns, steady_ns;   /* of the newest read, of the first of those without a gap */
-	uint64_t unsure_ns;            /* when a cycle failed last: its write may come late */
-	bool open;                     /* a cycle has begun, and not ended well */
+	uint64_t ring_ns, cycle_ns;  /* when it changed; when the newest cycle began */
+	uint64_t first_ns;           /* when the cycle before began, if it ended as 3. says; or 0 */
+	uint64_t until_ns;           /* HOLD: when it lapses */
+	uint64_t read_ns, steady_ns; /* of the newest read, of the first of those without a gap */
+	uint64_t unsure_ns;          /* when a cycle failed last: its write may come late */
+	bool open;                   /* a cycle has begun, and not ended well */
 	struct witness_record written; /* of the newest cycle */
 	uint32_t rival;                /* id of the node that keeps it from the vote; 0: none */
 	bool own_lost;                 /* the newest cycle did not find what it wrote */

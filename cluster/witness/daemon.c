@@ -5,8 +5,8 @@
  * Threads: the loop, which never waits for the disk; cycle.c has another.
  *
  * Invariants:
- *  1. the vote is cast only while arbiter_vote() says YES: the kernel ends the program when the vote
- *     lapses in between, wherever it stands still;
+ *  1. the vote is cast only while arbiter_vote() says YES: the kernel ends the program when the
+ * vote lapses in between, wherever it stands still;
  *  2. no slot says that the node is idle before corosync has taken that there is no vote: it may
  *     still count what a daemon cast that died.
  */

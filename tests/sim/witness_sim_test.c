@@ -126,10 +126,10 @@ static void land_twice(struct sim *s, struct node *n)
 	if (n->doubled || s->late_count == ARRAY_LEN(s->late))
 		return;
 	n->doubled = true;
-	s->late[s->late_count++] = (struct late){
-		.at_ms = s->now_ms + draw(s, LATE_MS),
-		.record = n->record,
-		.seen = s->disk[witness_slot_of(n->record.node, n->record.count)]};
+	s->late[s->late_count++] =
+		(struct late){.at_ms = s->now_ms + draw(s, LATE_MS),
+			      .record = n->record,
+			      .seen = s->disk[witness_slot_of(n->record.node, n->record.count)]};
 }
 
 static void late_writes(struct sim *s)
@@ -313,8 +313,7 @@ static void boot(struct sim *s, unsigned i)
 	struct node *n = &s->node[i];
 	struct arbiter_settings set = arbiter_settings_of(i + 1, TIMEOUT_MS, SYNC_MS);
 
-	*n = (struct node){
-		.alive = true, .told = true, .notice_ms = NEVER, .doubled = n->doubled};
+	*n = (struct node){.alive = true, .told = true, .notice_ms = NEVER, .doubled = n->doubled};
 	arbiter_init(&n->arbiter, &set, &s->disk[2 * i]);
 	n->next_ms = s->now_ms + draw(s, 500);
 }

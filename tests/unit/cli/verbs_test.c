@@ -240,6 +240,26 @@ static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 	refuses("vm cluster web --possible n1=2", "not hosts with commas");
 }
 
+static void a_witness_is_asked_for_as_it_is_written(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"PUT /v1/cluster/witness ", FAKEAPI_JSON("202 Accepted", JOB("running", "")),
+		 false},
+		{"DELETE /v1/cluster/witness ", FAKEAPI_JSON("202 Accepted", JOB("running", "")),
+		 false}};
+	struct oya_run r =
+		run("cluster witness disk /dev/sdb --no-wait --show-api --socket %s", answers, 1);
+
+	(void)state;
+	assert_non_null(strstr(r.err, "\"kind\": \"disk\""));
+	assert_non_null(strstr(r.err, "\"path\": \"/dev/sdb\""));
+	oya_run_done(&r);
+	r = run("cluster witness none --no-wait --socket %s", answers + 1, 1);
+	prints(&r, 0, "7\n", "");
+	refuses("cluster witness disk", "'disk PATH'");
+	refuses("cluster witness none /dev/sdb", "'disk PATH'");
+}
+
 /* What hosts.json has, and what the other host was told in the end. */
 static void a_move_tells_how_long_the_guest_stood_still_and_shows_no_token(void **state)
 {
@@ -526,6 +546,7 @@ int main(void)
 		cmocka_unit_test(a_job_that_is_not_waited_for_is_its_number),
 		cmocka_unit_test(waiting_for_a_job_fails_as_the_job_does),
 		cmocka_unit_test(a_place_in_the_cluster_is_asked_for_as_it_is_written),
+		cmocka_unit_test(a_witness_is_asked_for_as_it_is_written),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),
