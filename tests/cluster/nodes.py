@@ -129,7 +129,7 @@ class Node:
         self.first = self.cluster.place.spawn(
             [*command, "sh", "-c", BOOT, "sh", self.name, self.own], stdin=subprocess.DEVNULL
         )
-        wait_for(self._booted, f"{self.name} does not boot")
+        wait_for(self._booted, f"{self.name} does not boot", 60)
         for link in range(self.cluster.links):
             self._plug(link)
         self.hear()
