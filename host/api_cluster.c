@@ -159,9 +159,12 @@ void api_drop_witness(struct http_request *r, void *owner)
 	struct cluster *c = cluster_of(owner, r);
 	struct job *job = NULL;
 	struct failure f;
+	int code;
 
-	if (c)
-		conclude(r, cluster_set_witness(c, NULL, NULL, &job, &f), job, &f);
+	if (!c)
+		return;
+	code = cluster_set_witness(c, NULL, NULL, &job, &f);
+	conclude(r, code, job, &f);
 }
 
 /* ---- its state ---- */

@@ -55,9 +55,10 @@ class Witnessed(Cluster):
     def quorate(self, node):
         return "Quorate:          Yes" in self.words(node)
 
-    def voted(self, node):
+    @staticmethod
+    def voted(node):
         """Whether the node counts the vote of the witness."""
-        return any("A,V," in line and "(local)" in line for line in self.words(node).splitlines())
+        return any("A,V," in line and "(local)" in line for line in Witnessed.words(node).splitlines())
 
     def become(self, *quorate, seconds=90):
         """Waits until these are quorate, and of the others that have power none."""
