@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The region of a witness, on a disk or in a file that all nodes of a cluster share: a head, and a
- * slot for each node, which that node alone writes. Little endian; each begins a block of 4096
- * bytes, whose other bytes are 0. Spec: docs/format/witness.md.
+ * The region of a witness, on a disk or in a file that all nodes of a cluster share: a head, and
+ * two slots for each node, which that node alone writes, in turn. Little endian; each begins a
+ * block of 4096 bytes, whose other bytes are 0. Spec: docs/format/witness.md.
  */
 #ifndef OYA_ABI_WITNESS_H
 #define OYA_ABI_WITNESS_H
@@ -13,10 +13,11 @@
 #define WITNESS_HEAD_MAGIC "OYAWITHD" /* 8 bytes */
 #define WITNESS_SLOT_MAGIC "OYAWITSL" /* 8 bytes */
 #define WITNESS_VERSION 1u
-#define WITNESS_NODES_MAX 32u /* node ids from 1 on; that of id n is block n */
+#define WITNESS_NODES_MAX 16u                     /* node ids from 1 on */
+#define WITNESS_SLOTS_MAX (2 * WITNESS_NODES_MAX) /* those of id n are blocks 2n - 1 and 2n */
 #define WITNESS_BLOCK_BYTES 4096u
 #define WITNESS_RECORD_BYTES 512u
-#define WITNESS_REGION_BYTES ((1 + WITNESS_NODES_MAX) * WITNESS_BLOCK_BYTES)
+#define WITNESS_REGION_BYTES ((1 + WITNESS_SLOTS_MAX) * WITNESS_BLOCK_BYTES)
 #define WITNESS_CLUSTER_MAX 128u
 #define WITNESS_COUNT_MAX UINT64_C(0x7fffffffffffffff)
 
@@ -25,7 +26,7 @@ enum witness_state { WITNESS_IDLE = 0, WITNESS_CLAIM = 1, WITNESS_HOLD = 2, WITN
 struct witness_head {
 	uint8_t magic[8];
 	uint32_t version;
-	uint32_t nodes; /* slots behind it: WITNESS_NODES_MAX */
+	uint32_t nodes; /* with slots behind it: WITNESS_NODES_MAX */
 	struct guid region;
 	uint8_t cluster[WITNESS_CLUSTER_MAX]; /* its name, closed by a NUL */
 	uint8_t zero[348];

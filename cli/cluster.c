@@ -136,6 +136,29 @@ void cluster_destroy(struct command_call *c)
 		fputs("The cluster is no more; VMs and their disks stay.\n", c->out);
 }
 
+void cluster_witness(struct command_call *c)
+{
+	bool none = strcmp(c->operand[0], "none") == 0;
+	json_t *body = NULL;
+	struct api_request request = {.method = none ? "DELETE" : "PUT",
+				      .target = "/v1/cluster/witness",
+				      .absent = ABSENT};
+
+	if (c->operands != (none ? 1 : 2)) {
+		command_refuse(c, "a witness is 'disk PATH', 'share PATH' or 'none'");
+		return;
+	}
+	if (!none)
+		body = json_pack("{s:s, s:s}", "kind", c->operand[0], "path", c->operand[1]);
+	request.body = body;
+	if (!none && !body)
+		command_refuse(c, "'%.80s' is no path", c->operand[1]);
+	else if (job_begin(c, &request, "setting the witness") && !c->json && !c->no_wait)
+		fputs(none ? "The cluster has no witness.\n" : "The cluster has a witness.\n",
+		      c->out);
+	json_decref(body);
+}
+
 /* ---- status ---- */
 
 static void put_links(struct table *t, const json_t *links)
@@ -239,6 +262,7 @@ static void print_status(struct command_call *c, const json_t *s, const json_t *
 		 json_is_true(json_object_get(s, "quorum")) ? "yes" : "NO",
 		 json_string_value(json_object_get(s, "quorum_reason")));
 	put_line(c, "Quorum:", text);
+	put_line(c, "Witness:", json_string_value(json_object_get(s, "witness")));
 	put_line(c, "Coordinator:", json_string_value(json_object_get(s, "coordinator")));
 	snprintf(text, sizeof(text), "%s: VMs of a host that falls silent are NOT restarted",
 		 json_array_size(json_object_get(s, "rungs")) ? "DOES NOT WORK" : "NONE");

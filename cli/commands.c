@@ -248,6 +248,11 @@ static const struct command_option top_options[] = {
 	"Asked of another host than HOST, which runs nothing of the cluster. It is cut off its\n" \
 	"disks, has to fail to write, and is let in again; with --power it boots."
 
+#define WITNESS_TEXT                                                                               \
+	"KIND is 'disk PATH', a block device, 'share PATH', a file on a share, or 'none'. All\n"   \
+	"hosts reach it under that path. It is made where nothing but zeros is, and votes while\n" \
+	"the number of hosts is even."
+
 #define SET_TEXT                                                                                 \
 	"A KEY is a setting's name, with a dot before the names within it; an empty VALUE\n"     \
 	"takes the setting back to its default. Numbers, texts and JSON are told apart by the\n" \
@@ -415,6 +420,8 @@ const struct command command_table[] = {
 	{"cluster", "test-fencing", "HOST", COMMAND_OUTPUT | COMMAND_JOB, test_options,
 	 cluster_test_fencing, "see that another host, which is drained, is cut off",
 	 TEST_FENCING_TEXT},
+	{"cluster", "witness", "KIND...", COMMAND_OUTPUT | COMMAND_JOB, NULL, cluster_witness,
+	 "let a disk or a file vote when the hosts part evenly", WITNESS_TEXT},
 	{"cluster", "leave", "", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_leave,
 	 "take this host out of its cluster", NULL},
 	{"cluster", "remove", "HOST", COMMAND_OUTPUT | COMMAND_JOB, force_options, cluster_remove,

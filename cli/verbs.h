@@ -64,6 +64,7 @@ void cluster_remove_fencing(struct command_call *c);
 void cluster_test_fencing(struct command_call *c);
 void cluster_fencing(struct command_call *c);
 void cluster_log(struct command_call *c);
+void cluster_witness(struct command_call *c);
 void token_list(struct command_call *c);
 void token_create(struct command_call *c);
 void token_delete(struct command_call *c);

@@ -24,6 +24,7 @@ static void check_all(const struct members *m)
 		must(members_find_fingerprint(m, one->peer.fingerprint) == one);
 	}
 	must(!members_find_fingerprint(m, ""));
+	must(!m->witness[0] || (m->witness[0] == '/' && !strpbrk(m->witness, " \t\n{}#")));
 }
 
 static void check_encoding(const struct members *m)

@@ -48,7 +48,7 @@ void api_fail(struct http_request *r, int code, const struct failure *f);
 struct field;
 bool api_body(struct http_request *r, const struct field *fields, size_t count);
 
-/* `force` of the query; false: answered by 400. */
+/* `name` of the query, true or false; false: answered by 400. */
 bool api_flag(struct http_request *r, const char *name, bool *ret_value);
 
 /* `limit` of the query; false: answered by 400. */
@@ -129,6 +129,8 @@ void api_start_in_cluster(struct http_request *r, void *owner);
 void api_stop_in_cluster(struct http_request *r, void *owner);
 void api_create_cluster(struct http_request *r, void *owner);
 void api_destroy_cluster(struct http_request *r, void *owner);
+void api_set_witness(struct http_request *r, void *owner);
+void api_drop_witness(struct http_request *r, void *owner);
 void api_join_cluster(struct http_request *r, void *owner);
 void api_list_members(struct http_request *r, void *owner);
 void api_cluster_log(struct http_request *r, void *owner);

@@ -143,6 +143,37 @@ void api_destroy_cluster(struct http_request *r, void *owner)
 	conclude(r, code, job, &f);
 }
 
+void api_set_witness(struct http_request *r, void *owner)
+{
+	static const struct field fields[] = {{"kind", JSON_STRING}, {"path", JSON_STRING}};
+	struct cluster *c = cluster_of(owner, r);
+	const char *kind, *path;
+	struct job *job = NULL;
+	struct failure f;
+	int code;
+
+	if (!c || !api_body(r, fields, ARRAY_LEN(fields)))
+		return;
+	kind = json_string_value(json_object_get(r->body, "kind"));
+	path = json_string_value(json_object_get(r->body, "path"));
+	code = kind && path && *path ? cluster_set_witness(c, kind, path, &job, &f)
+				     : fail(&f, -EINVAL, "'kind' or 'path' is not there");
+	conclude(r, code, job, &f);
+}
+
+void api_drop_witness(struct http_request *r, void *owner)
+{
+	struct cluster *c = cluster_of(owner, r);
+	struct job *job = NULL;
+	struct failure f;
+	int code;
+
+	if (!c)
+		return;
+	code = cluster_set_witness(c, NULL, NULL, &job, &f);
+	conclude(r, code, job, &f);
+}
+
 /* ---- answered later ---- */
 
 static void on_answer(void *ctx, int code, json_t *answer, const struct failure *f)

@@ -247,7 +247,10 @@ static void forget(const struct members *old, const struct members *next)
 int cluster_uninstall(struct cluster_task *t)
 {
 	const struct host *h = t->c->host;
-	int r = engine_stop(h->run, &t->f);
+	int r = cluster_run_witness(t->c, NULL, &t->f);
+
+	if (r == 0)
+		r = engine_stop(h->run, &t->f);
 
 	if (r == 0)
 		r = engine_clean(&t->f);
@@ -267,6 +270,8 @@ int cluster_apply(struct cluster_task *t)
 	if (r < 0)
 		return r;
 	if (engine_reload(&f) < 0)
+		log_line(LOG_LEVEL_WARNING, "cluster: %s", f.text);
+	if (cluster_run_witness(t->c, &t->next, &f) < 0)
 		log_line(LOG_LEVEL_WARNING, "cluster: %s", f.text);
 	forget(&t->c->members, &t->next);
 	fencing_follow(&t->c->members, &t->next, own(t->c, &t->next)->name);
@@ -451,7 +456,9 @@ int cluster_install(struct cluster_task *t)
 		r = engine_clean(&t->f);
 	if (r == 0)
 		r = engine_write(&t->next, t->key, &t->f);
-	return r < 0 ? r : engine_start(h->run, &t->f);
+	if (r == 0)
+		r = engine_start(h->run, &t->f);
+	return r < 0 ? r : cluster_run_witness(t->c, &t->next, &t->f);
 }
 
 int cluster_look_online(struct cluster_task *t)
@@ -625,7 +632,9 @@ static int read_list(struct cluster *c, struct failure *f)
 
 static int start_engine(struct cluster_task *t)
 {
-	return engine_start(t->c->host->run, &t->f);
+	int r = engine_start(t->c->host->run, &t->f);
+
+	return r < 0 ? r : cluster_run_witness(t->c, &t->c->members, &t->f);
 }
 
 static void on_started(struct cluster_task *t)

@@ -69,6 +69,9 @@ int cluster_join(struct cluster *c, const struct cluster_wish *w, struct job **r
 /* The host itself leaves, or another one that is dead is taken out. */
 int cluster_remove(struct cluster *c, const char *name, bool force, struct job **ret_job,
 		   struct failure *f);
+/* "disk" or "share", and its path; NULL: none any more. */
+int cluster_set_witness(struct cluster *c, const char *kind, const char *path, struct job **ret_job,
+			struct failure *f);
 int cluster_destroy(struct cluster *c, bool force, struct job **ret_job, struct failure *f);
 
 /* Disks of the rung of reservations: more of them; or none, by the rung's name. */

@@ -115,7 +115,7 @@ json_t *cluster_alarms(const json_t *status)
 		add(list, FENCING_FAILED, text_of(status, "fence_device_failed"),
 		    "the fence device %.100s has failed: 'crm_mon -1rf' tells why",
 		    text_of(status, "fence_device_failed"));
-	if (strcmp(text_of(status, "witness"), "lost") == 0)
+	if (strcmp(text_of(status, "witness_vote"), "lost") == 0)
 		add(list, WITNESS_LOST, "",
 		    "the witness gives no vote: with the next host that is lost there may be no "
 		    "quorum");

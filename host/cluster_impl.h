@@ -96,6 +96,8 @@ int cluster_apply(struct cluster_task *t);
 int cluster_install(struct cluster_task *t);
 /* In the pool: there was no cluster. */
 int cluster_uninstall(struct cluster_task *t);
+/* In the pool: the witness's program runs as a list says; NULL: of no cluster. */
+int cluster_run_witness(struct cluster *c, const struct members *next, struct failure *f);
 /* In the pool: whether the engine has this host online. */
 int cluster_look_online(struct cluster_task *t);
 int cluster_write_list(struct cluster *c, const struct members *m, struct failure *f);

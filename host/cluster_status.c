@@ -168,7 +168,8 @@ static void put_words(json_t *status, const struct members *m)
 {
 	bool devices = json_is_true(json_object_get(status, "fence_devices"));
 	bool enabled = json_is_true(json_object_get(status, "fence_enabled"));
-	unsigned online = 0, needed = m->count == 2 ? 1 : m->count / 2 + 1;
+	bool witness = members_witness_votes(m);
+	unsigned online = 0, needed = m->count == 2 && !witness ? 1 : m->count / 2 + 1;
 	char text[160];
 	json_t *one;
 	size_t i;
@@ -179,7 +180,9 @@ static void put_words(json_t *status, const struct members *m)
 	}
 	snprintf(text, sizeof(text), "%u of %u hosts are online, %u %s needed%s", online, m->count,
 		 needed, needed == 1 ? "is" : "are",
-		 m->count == 2 ? " once both have seen each other" : "");
+		 witness         ? ", or half of them and the witness"
+		 : m->count == 2 ? " once both have seen each other"
+				 : "");
 	json_object_set_new(status, "quorum_reason", json_string(text));
 	json_object_set_new(status, "fencing", json_boolean(devices && enabled));
 	json_object_del(status, "fence_devices");
@@ -204,9 +207,10 @@ json_t *cluster_status_new(const struct members *m)
 						      one->peer.name, "online", 0, "standby", 0,
 						      "unclean", 0, "links", links));
 	}
-	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:b, s:o, s:[], s:[], s:[]}", "name", m->name,
-			 "uuid", uuid, "number", (json_int_t)m->number, "coordinator", "quorum", 0,
-			 "fencing", 0, "members", list, "resources", "rungs", "coverage");
+	return json_pack("{s:s, s:s, s:I, s:n, s:b, s:s?, s:b, s:o, s:[], s:[], s:[]}", "name",
+			 m->name, "uuid", uuid, "number", (json_int_t)m->number, "coordinator",
+			 "quorum", 0, "witness", m->witness[0] ? m->witness : NULL, "fencing", 0,
+			 "members", list, "resources", "rungs", "coverage");
 }
 
 int cluster_status_take_engine(json_t *status, const struct members *m, const char *text,
@@ -267,6 +271,6 @@ void cluster_status_take_witness(json_t *status, const char *text)
 			 memcmp(end - 7, "(local)", 7) == 0)
 			votes = strncmp(flags, "A,V", 3) == 0;
 	}
-	json_object_set_new(status, "witness",
+	json_object_set_new(status, "witness_vote",
 			    there ? json_string(votes ? "votes" : "lost") : json_null());
 }

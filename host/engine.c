@@ -333,9 +333,9 @@ static pid_t find(const char *run, const char *program)
 	return strcmp(line, program) == 0 ? (pid_t)pid : 0;
 }
 
-static int start_process(const char *run, const char *program, struct failure *f)
+static int start_process(const char *run, const char *program, const char *const *arguments,
+			 struct failure *f)
 {
-	static const char *const arguments[] = {"-f", NULL};
 	const char *name = strrchr(program, '/') + 1;
 	struct process_wish wish = {
 		.program = program, .arguments = arguments, .in = -1, .session = true};
@@ -415,6 +415,8 @@ static int wait_for_corosync(const char *run, struct failure *f)
 
 /* ---- either ---- */
 
+static const char *const foreground[] = {"-f", NULL};
+
 /* Whether its units are enabled is left as it is: a member's oyad starts them at each boot. */
 
 int engine_start(const char *run, struct failure *f)
@@ -425,10 +427,10 @@ int engine_start(const char *run, struct failure *f)
 
 	if (sd_booted() > 0)
 		return engine_tool(start, STOP_S, NULL, f);
-	r = start_process(run, COROSYNC, f);
+	r = start_process(run, COROSYNC, foreground, f);
 	if (r == 0)
 		r = wait_for_corosync(run, f);
-	return r < 0 ? r : start_process(run, PACEMAKERD, f);
+	return r < 0 ? r : start_process(run, PACEMAKERD, foreground, f);
 }
 
 int engine_stop(const char *run, struct failure *f)
@@ -440,6 +442,28 @@ int engine_stop(const char *run, struct failure *f)
 		return engine_tool(stop, 2 * STOP_S, NULL, f);
 	stop_process(run, PACEMAKERD);
 	stop_process(run, COROSYNC);
+	return 0;
+}
+
+/* As a unit it begins again when it has failed, until it has what it needs. */
+int engine_start_witness(const char *run, struct failure *f)
+{
+	static const char *const enable[] = {"/usr/bin/systemctl", "enable",      "--now",
+					     "--no-block",         "oya-witness", NULL};
+	static const char *const none[] = {NULL};
+
+	return sd_booted() > 0 ? engine_tool(enable, TOOL_S, NULL, f)
+			       : start_process(run, ENGINE_WITNESS, none, f);
+}
+
+int engine_stop_witness(const char *run, struct failure *f)
+{
+	static const char *const disable[] = {"/usr/bin/systemctl", "disable", "--now",
+					      "oya-witness", NULL};
+
+	if (sd_booted() > 0)
+		return engine_tool(disable, STOP_S, NULL, f);
+	stop_process(run, ENGINE_WITNESS);
 	return 0;
 }
 

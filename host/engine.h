@@ -45,6 +45,10 @@ int engine_clean(struct failure *f);
 /* `run`: the daemon's folder for what runs. Starting what runs does nothing. */
 int engine_start(const char *run, struct failure *f);
 int engine_stop(const char *run, struct failure *f);
+/* The program that asks the witness, which runs while corosync does and the list has one. */
+#define ENGINE_WITNESS "/usr/sbin/oya-witness"
+int engine_start_witness(const char *run, struct failure *f);
+int engine_stop_witness(const char *run, struct failure *f);
 /* All of its hosts read their corosync.conf anew. */
 int engine_reload(struct failure *f);
 

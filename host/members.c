@@ -197,18 +197,45 @@ static int decode_all(json_t *root, struct members *m, struct failure *f)
 	return 0;
 }
 
+/* It goes to corosync.conf. */
+static bool is_path(const char *path)
+{
+	size_t len = strlen(path);
+
+	if (path[0] != '/' || len > MEMBERS_WITNESS_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (path[i] <= ' ' || path[i] > '~' || strchr("{}#", path[i]))
+			return false;
+	}
+	return true;
+}
+
+static int take_witness(json_t *root, uint64_t version, struct members *m, struct failure *f)
+{
+	const char *path = json_string_value(json_object_get(root, "witness"));
+
+	if (!path != (version < MEMBERS_VERSION))
+		return REFUSE(f, "a list of version %u has a 'witness', one of version 1 has none",
+			      MEMBERS_VERSION);
+	if (path && !is_path(path))
+		return REFUSE(f, "'%.80s' is no path of a witness", path);
+	strcpy(m->witness, path ? path : "");
+	return 0;
+}
+
 int members_of_json(json_t *root, struct members *ret_members, struct failure *f)
 {
 	static const struct field fields[] = {
 		{"version", JSON_INTEGER}, {"name", JSON_STRING},   {"uuid", JSON_STRING},
-		{"number", JSON_INTEGER},  {"members", JSON_ARRAY},
+		{"number", JSON_INTEGER},  {"members", JSON_ARRAY}, {"witness", JSON_STRING},
 	};
 	struct members m = {.count = 0};
 	uint64_t version = 0;
 	int r = fields_check_of(WHAT, root, "the file", fields, ARRAY_LEN(fields), f);
 
 	if (r == 0)
-		r = field_number(root, "version", MEMBERS_VERSION, MEMBERS_VERSION, &version, f);
+		r = field_number(root, "version", 1, MEMBERS_VERSION, &version, f);
 	if (r == 0)
 		r = field_number(root, "number", 1, MEMBERS_NUMBER_MAX, &m.number, f);
 	if (r == 0 && (!version || !m.number))
@@ -217,6 +244,8 @@ int members_of_json(json_t *root, struct members *ret_members, struct failure *f
 		r = take_name(root, m.name, f);
 	if (r == 0)
 		r = take_uuid(root, "uuid", &m.uuid, f);
+	if (r == 0)
+		r = take_witness(root, version, &m, f);
 	if (r == 0)
 		r = decode_all(root, &m, f);
 	if (r == 0)
@@ -260,8 +289,10 @@ json_t *members_to_json(const struct members *m)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:o}", "version", MEMBERS_VERSION, "name", m->name,
-			 "uuid", uuid, "number", (json_int_t)m->number, "members", list);
+	return json_pack("{s:i, s:s, s:s, s:I, s:s*, s:o}", "version",
+			 m->witness[0] ? MEMBERS_VERSION : 1, "name", m->name, "uuid", uuid,
+			 "number", (json_int_t)m->number, "witness",
+			 m->witness[0] ? m->witness : NULL, "members", list);
 }
 
 /* ---- changes ---- */
@@ -312,6 +343,20 @@ int members_remove(const struct members *old, const char *name, struct members *
 	}
 	m.number++;
 	*ret_members = m;
+	return 0;
+}
+
+int members_set_witness(const struct members *old, const char *path, struct members *ret_members,
+			struct failure *f)
+{
+	if (path[0] && !is_path(path))
+		return fail(f, -EINVAL,
+			    "'%.80s' is no path of a witness: it begins with '/', and has neither "
+			    "spaces nor any of {}#",
+			    path);
+	*ret_members = *old;
+	ret_members->number++;
+	strcpy(ret_members->witness, path);
 	return 0;
 }
 
@@ -369,6 +414,25 @@ static void put_links(FILE *to, const struct members *m)
 			k, MEMBERS_PORT + k);
 }
 
+bool members_witness_votes(const struct members *m)
+{
+	return m->witness[0] && m->count % 2 == 0;
+}
+
+/* Two hosts without a witness: whoever is left has a quorum, and fences. */
+static void put_quorum(FILE *to, const struct members *m)
+{
+	fputs("}\n\nquorum {\n\tprovider: corosync_votequorum\n", to);
+	if (members_witness_votes(m))
+		fprintf(to,
+			"\tdevice {\n\t\tmodel: oya\n\t\tvotes: 1\n\t\ttimeout: 3000\n"
+			"\t\tsync_timeout: 3000\n\t\toya {\n\t\t\tpath: %s\n\t\t}\n\t}\n",
+			m->witness);
+	else if (m->count == 2)
+		fputs("\ttwo_node: 1\n\twait_for_all: 1\n", to);
+	fputs("}\n", to);
+}
+
 char *members_corosync(const struct members *m)
 {
 	char *text = NULL;
@@ -386,10 +450,9 @@ char *members_corosync(const struct members *m)
 		"\tconfig_version: %" PRIu64 "\n",
 		m->number, m->name, MEMBERS_TOKEN_MS, m->number);
 	put_links(to, m);
-	fprintf(to,
-		"}\n\nquorum {\n\tprovider: corosync_votequorum\n%s}\n\n"
-		"logging {\n\tto_stderr: yes\n\tto_syslog: yes\n\ttimestamp: hires\n}\n\nnodelist {",
-		m->count == 2 ? "\ttwo_node: 1\n\twait_for_all: 1\n" : "");
+	put_quorum(to, m);
+	fputs("\nlogging {\n\tto_stderr: yes\n\tto_syslog: yes\n\ttimestamp: hires\n}\n\nnodelist {",
+	      to);
 	put_nodes(to, m);
 	fputs("}\n", to);
 	if (fclose(to) == 0)

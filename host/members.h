@@ -24,13 +24,14 @@
 #include "lib/fail.h"
 #include "lib/peer.h"
 
-#define MEMBERS_VERSION 1
+#define MEMBERS_VERSION 2 /* 1: of a list without a witness, as it is written still */
 #define MEMBERS_FILE "cluster.json"
 #define MEMBERS_BYTES_MAX (64u << 10)
 #define MEMBERS_MAX 16u
 #define MEMBERS_LINKS_MAX 2u
 #define MEMBERS_NAME_MAX 64u
 #define MEMBERS_TOKEN_MS 1000u /* without one a host is taken for lost */
+#define MEMBERS_WITNESS_MAX 255u
 #define MEMBERS_ID_MAX 65535u
 #define MEMBERS_NUMBER_MAX (UINT64_C(1) << 53)
 #define MEMBERS_PORT 5405u /* UDP, of the first link; the second has the next */
@@ -47,7 +48,8 @@ struct member {
 struct members {
 	char name[MEMBERS_NAME_MAX + 1]; /* of the cluster */
 	struct guid uuid;
-	uint64_t number; /* of the list: greater with each change */
+	uint64_t number;                       /* of the list: greater with each change */
+	char witness[MEMBERS_WITNESS_MAX + 1]; /* path of the disk or file; empty: none */
 	struct member member[MEMBERS_MAX];
 	unsigned count;
 };
@@ -77,6 +79,12 @@ const struct member *members_find_fingerprint(const struct members *m, const cha
 
 /* An address in the form that is kept; false: it is none. */
 bool members_address(const char *text, char ret_text[INET6_ADDRSTRLEN]);
+
+/* Another witness; "": none. */
+int members_set_witness(const struct members *old, const char *path, struct members *ret_members,
+			struct failure *f);
+/* Whether it votes: of an odd number of hosts half is no part. */
+bool members_witness_votes(const struct members *m);
 
 /* corosync.conf, to be freed; NULL: no memory. */
 char *members_corosync(const struct members *m);

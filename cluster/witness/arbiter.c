@@ -69,35 +69,21 @@ static bool is_entitled(const struct arbiter *a)
 
 /* ---- what others do ---- */
 
-static void observe(struct arbiter_peer *p, const struct witness_seen *seen,
-		    const struct arbiter_settings *set, uint64_t now_ns)
+static void observe(struct arbiter_peer *p, const struct witness_seen seen[2], uint64_t now_ns)
 {
-	const struct witness_record before = p->seen.record;
-	bool behind =
-		p->was_good && seen->kind == WITNESS_GOOD && seen->record.count < before.count;
-
-	if (!p->known || p->seen.digest != seen->digest)
-		p->since_ns = now_ns;
+	for (unsigned i = 0; i < 2; i++) {
+		if (!p->known || p->seen[i].digest != seen[i].digest)
+			p->since_ns = now_ns;
+		p->seen[i] = seen[i];
+		p->was_good[i] |= seen[i].kind == WITNESS_GOOD;
+	}
 	p->known = true;
-	p->seen = *seen;
-	if (behind && !p->behind)
-		p->behind_ns = now_ns;
-	p->behind = behind && now_ns - p->behind_ns < set->expire_ns;
-	if (p->behind || seen->kind != WITNESS_GOOD)
-		p->seen.record = before;
-	p->was_good |= seen->kind == WITNESS_GOOD;
 }
 
 /* The read began after `cycle_ns`: who wrote what it found has had no vote since expire_ns. */
 static bool is_gone(const struct arbiter *a, const struct arbiter_peer *p)
 {
-	return (p->seen.kind == WITNESS_EMPTY && !p->was_good) ||
-	       (a->cycle_ns >= p->since_ns && a->cycle_ns - p->since_ns >= a->set.expire_ns);
-}
-
-static bool is_unclear(const struct arbiter_peer *p)
-{
-	return p->seen.kind != WITNESS_GOOD || p->behind;
+	return a->cycle_ns >= p->since_ns && a->cycle_ns - p->since_ns >= a->set.expire_ns;
 }
 
 /* A total order of claims. In front is who had the vote before its partition changed, so that who
@@ -123,26 +109,39 @@ static bool is_ahead(const struct arbiter *a, const struct witness_record *other
 	return goes_before(other, a);
 }
 
+enum standing { NOTHING, RIVAL, AHEAD };
+
+/* Either slot may speak: a write that comes late hides one of them at most. */
+static enum standing judge(const struct arbiter *a, const struct arbiter_peer *p, unsigned i)
+{
+	const struct witness_seen *s = &p->seen[i];
+
+	if (s->kind == WITNESS_EMPTY && !p->was_good[i])
+		return NOTHING;
+	if (s->kind != WITNESS_GOOD)
+		return RIVAL;
+	if (s->record.state == WITNESS_IDLE || witness_ring_equal(&s->record.ring, &a->ring))
+		return NOTHING;
+	return is_ahead(a, &s->record) ? AHEAD : RIVAL;
+}
+
 /* The first that keeps the vote from this partition; *ret_ahead: one of those goes first. */
 static uint32_t find_rival(const struct arbiter *a, bool *ret_ahead)
 {
 	uint32_t rival = 0;
 
 	*ret_ahead = false;
-	for (uint32_t id = 1; id <= WITNESS_NODES_MAX; id++) {
-		const struct arbiter_peer *p = &a->peer[id - 1];
-		const struct witness_record *r = &p->seen.record;
+	for (uint32_t i = 0; i < WITNESS_SLOTS_MAX; i++) {
+		const struct arbiter_peer *p = &a->peer[i / 2];
+		enum standing found = NOTHING;
 
-		if (id == a->set.node || is_gone(a, p))
-			continue;
-		if (!is_unclear(p) &&
-		    (r->state == WITNESS_IDLE || witness_ring_equal(&r->ring, &a->ring)))
-			continue;
-		if (!is_unclear(p) && is_ahead(a, r)) {
+		if (1 + i / 2 != a->set.node && !is_gone(a, p))
+			found = judge(a, p, i % 2);
+		if (found == AHEAD) {
 			*ret_ahead = true;
-			return id;
+			return 1 + i / 2;
 		}
-		rival = rival ? rival : id;
+		rival = found == RIVAL && !rival ? 1 + i / 2 : rival;
 	}
 	return rival;
 }
@@ -150,12 +149,17 @@ static uint32_t find_rival(const struct arbiter *a, bool *ret_ahead)
 /* ---- events ---- */
 
 void arbiter_init(struct arbiter *a, const struct arbiter_settings *set,
-		  const struct witness_seen *own)
+		  const struct witness_seen own[2])
 {
 	assert(set->node >= 1 && set->node <= WITNESS_NODES_MAX && set->vote_ns < set->expire_ns);
 	*a = (struct arbiter){.set = *set, .state = ARBITER_WATCH};
-	if (own->kind == WITNESS_GOOD && own->record.count < WITNESS_COUNT_MAX / 2)
-		a->written.count = own->record.count + RESTART_COUNTS;
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t count = own[i].record.count;
+
+		if (own[i].kind == WITNESS_GOOD && count < WITNESS_COUNT_MAX / 2 &&
+		    count + RESTART_COUNTS > a->written.count)
+			a->written.count = count + RESTART_COUNTS;
+	}
 }
 
 static void lapse(struct arbiter *a, uint64_t now_ns)
@@ -178,6 +182,7 @@ void arbiter_members(struct arbiter *a, const struct witness_ring *ring, uint32_
 			a->past = a->ring;
 		a->ring = *ring;
 		a->ring_ns = now_ns;
+		a->first_ns = 0;
 	}
 	a->nodes = nodes;
 	if (a->state == ARBITER_WATCH)
@@ -194,8 +199,10 @@ void arbiter_write(struct arbiter *a, uint64_t now_ns, uint64_t since_s,
 		   struct witness_record *ret_record)
 {
 	lapse(a, now_ns);
-	if (a->open)
+	if (a->open) {
 		a->unsure_ns = now_ns;
+		a->first_ns = 0;
+	}
 	a->open = true;
 	a->cycle_ns = now_ns;
 	a->written = (struct witness_record){
@@ -225,11 +232,16 @@ static bool is_written(const struct arbiter *a, const struct witness_seen *own)
 	       witness_ring_equal(&r->ring, &a->written.ring);
 }
 
-/* A claim that was written, and read beside no rival, has the vote. */
-static void decide(struct arbiter *a, bool of_this_ring, uint64_t now_ns)
+/* A claim that is in both slots, and was read beside no rival, has the vote. It counts from the
+ * first of both: the other one is hidden by a write that comes late, perhaps. */
+static void decide(struct arbiter *a, uint64_t now_ns)
 {
+	bool claims =
+		a->written.state != WITNESS_IDLE && witness_ring_equal(&a->written.ring, &a->ring);
+	uint64_t first_ns = claims ? a->first_ns : 0;
 	bool ahead;
 
+	a->first_ns = claims ? a->cycle_ns : 0;
 	a->rival = find_rival(a, &ahead);
 	switch ((enum arbiter_state)a->state) {
 	case ARBITER_WATCH:
@@ -243,26 +255,27 @@ static void decide(struct arbiter *a, bool of_this_ring, uint64_t now_ns)
 	case ARBITER_CLAIM:
 		if (ahead) {
 			move(a, ARBITER_IDLE);
-		} else if (!a->rival && of_this_ring && is_sure(a) &&
-			   a->written.state == WITNESS_CLAIM &&
-			   now_ns < a->cycle_ns + a->set.vote_ns) {
-			a->until_ns = a->cycle_ns + a->set.vote_ns;
+		} else if (!a->rival && first_ns && is_sure(a) &&
+			   now_ns < first_ns + a->set.vote_ns) {
+			a->until_ns = first_ns + a->set.vote_ns;
 			a->held = false;
 			move(a, ARBITER_HOLD);
 		}
 		break;
 	case ARBITER_HOLD:
-		if (of_this_ring && a->written.state == WITNESS_HOLD)
-			a->until_ns = a->cycle_ns + a->set.vote_ns;
+		if (first_ns)
+			a->until_ns = first_ns + a->set.vote_ns;
 		break;
 	case ARBITER_STATES:
 		break;
 	}
 }
 
-void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_NODES_MAX],
+void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_SLOTS_MAX],
 		  uint64_t now_ns)
 {
+	uint32_t own = witness_slot_of(a->set.node, a->written.count);
+
 	lapse(a, now_ns);
 	if (!a->read_ns || now_ns - a->read_ns > a->set.vote_ns) {
 		a->steady_ns = now_ns;
@@ -272,14 +285,21 @@ void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_NODE
 	a->read_ns = now_ns;
 	for (uint32_t i = 0; i < WITNESS_NODES_MAX; i++) {
 		if (i + 1 != a->set.node)
-			observe(&a->peer[i], &seen[i], &a->set, now_ns);
+			observe(&a->peer[i], &seen[2 * i], now_ns);
 	}
 	a->open = false;
-	a->own_lost = !is_written(a, &seen[a->set.node - 1]);
-	if (a->own_lost)
+	a->own_lost = !is_written(a, &seen[own]);
+	if (a->own_lost) {
 		a->unsure_ns = now_ns;
-	else
-		decide(a, witness_ring_equal(&a->written.ring, &a->ring), now_ns);
+		a->first_ns = 0;
+	} else {
+		decide(a, now_ns);
+	}
+}
+
+bool arbiter_is_idle(const struct arbiter *a)
+{
+	return told[a->state] == WITNESS_IDLE;
 }
 
 enum arbiter_vote arbiter_vote(struct arbiter *a, uint64_t now_ns)

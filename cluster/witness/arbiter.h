@@ -9,14 +9,14 @@
  *
  * Invariants (docs/design/witness.md has the reasons):
  *  1. two nodes whose arbiter_vote() is YES at one moment are of the same partition;
- *  2. YES is for `vote_ns` from the beginning of the last cycle that ended well;
- *  3. YES begins only with a cycle that wrote CLAIM for this partition, found that in its own slot,
- *     and no rival in any other;
- *  4. it goes on only with a cycle that ended before it had lapsed;
+ *  2. YES is for `vote_ns` from the beginning of the first of the last two cycles that ended well;
+ *  3. YES begins only with two cycles, one behind the other, that wrote a claim for this partition,
+ *     one in each of the node's slots, and found it there; and the second found no rival;
+ *  4. it goes on only with two such cycles of which the second ended before it had lapsed;
  *  5. nobody enters who has not read all slots, without a gap of vote_ns, for expire_ns, or of
  *     whom a cycle has failed in that time;
- *  6. a slot counts as gone only after it was the same for `expire_ns`, which is more than
- *     vote_ns and what corosync adds.
+ *  6. a node counts as gone only after both of its slots were the same for `expire_ns`, which is
+ *     more than vote_ns and what corosync adds.
  *
  * Times are nanoseconds of CLOCK_BOOTTIME. Trust: slots are hostile, decoded by record.c.
  */
@@ -54,13 +54,11 @@ struct arbiter_settings {
 struct arbiter_settings arbiter_settings_of(uint32_t node, uint32_t timeout_ms,
 					    uint32_t sync_timeout_ms);
 
-/* What is known of another node's slot. */
+/* What is known of another node's slots. */
 struct arbiter_peer {
-	bool known, was_good;
-	struct witness_seen seen; /* the newest; record: that of the highest count */
-	uint64_t since_ns;        /* when it was read first as it is */
-	bool behind;              /* its count went back: an old write came late */
-	uint64_t behind_ns;
+	bool known, was_good[2];
+	struct witness_seen seen[2];
+	uint64_t since_ns; /* when both were read first as they are */
 };
 
 struct arbiter {
@@ -69,20 +67,21 @@ struct arbiter {
 	struct witness_ring ring, past; /* past: in which it last had the vote */
 	uint32_t nodes;                 /* of the cluster */
 	bool held;
-	uint64_t ring_ns, cycle_ns;    /* when it changed; when the newest cycle began */
-	uint64_t until_ns;             /* HOLD: when it lapses */
-	uint64_t read_ns, steady_ns;   /* of the newest read, of the first of those without a gap */
-	uint64_t unsure_ns;            /* when a cycle failed last: its write may come late */
-	bool open;                     /* a cycle has begun, and not ended well */
+	uint64_t ring_ns, cycle_ns;  /* when it changed; when the newest cycle began */
+	uint64_t first_ns;           /* when the cycle before began, if it ended as 3. says; or 0 */
+	uint64_t until_ns;           /* HOLD: when it lapses */
+	uint64_t read_ns, steady_ns; /* of the newest read, of the first of those without a gap */
+	uint64_t unsure_ns;          /* when a cycle failed last: its write may come late */
+	bool open;                   /* a cycle has begun, and not ended well */
 	struct witness_record written; /* of the newest cycle */
 	uint32_t rival;                /* id of the node that keeps it from the vote; 0: none */
 	bool own_lost;                 /* the newest cycle did not find what it wrote */
 	struct arbiter_peer peer[WITNESS_NODES_MAX];
 };
 
-/* own: what the node's slot holds as it begins. */
+/* own: what the node's slots hold as it begins. */
 void arbiter_init(struct arbiter *a, const struct arbiter_settings *set,
-		  const struct witness_seen *own);
+		  const struct witness_seen own[2]);
 
 /* The node is in this partition now, of a cluster of so many nodes. */
 void arbiter_members(struct arbiter *a, const struct witness_ring *ring, uint32_t nodes,
@@ -91,10 +90,12 @@ void arbiter_members(struct arbiter *a, const struct witness_ring *ring, uint32_
 /* Begins a cycle: what to write. */
 void arbiter_write(struct arbiter *a, uint64_t now_ns, uint64_t since_s,
 		   struct witness_record *ret_record);
-/* Ends it: all slots, by id - 1, as read after the write was done. */
-void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_NODES_MAX],
+/* Ends it: all slots, as read after the write was done. */
+void arbiter_read(struct arbiter *a, const struct witness_seen seen[WITNESS_SLOTS_MAX],
 		  uint64_t now_ns);
 
+/* Whether the next record says that it is idle: corosync must not count its vote any more. */
+bool arbiter_is_idle(const struct arbiter *a);
 /* What to tell corosync now. */
 enum arbiter_vote arbiter_vote(struct arbiter *a, uint64_t now_ns);
 /* How long to wait from the beginning of this cycle to the next. */

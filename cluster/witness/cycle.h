@@ -21,7 +21,7 @@ struct cycle {
 	int done_fd; /* eventfd: readable when the cycle that was started is done */
 	bool running, stop;
 	struct witness_record record;
-	struct witness_seen seen[WITNESS_NODES_MAX];
+	struct witness_seen seen[WITNESS_SLOTS_MAX];
 	int error;
 	struct failure failure;
 };

@@ -5,9 +5,9 @@
  * Threads: the loop, which never waits for the disk; cycle.c has another.
  *
  * Invariants:
- *  1. the vote is cast only after arbiter_vote() said YES at that moment, and taken back at once
- *     when it had lapsed by the time that corosync had it;
- *  2. at the end, and as it begins, the vote is taken back before the slot says so: corosync may
+ *  1. the vote is cast only while arbiter_vote() says YES: the kernel ends the program when the
+ * vote lapses in between, wherever it stands still;
+ *  2. no slot says that the node is idle before corosync has taken that there is no vote: it may
  *     still count what a daemon cast that died.
  */
 #include "cluster/witness/daemon.h"
@@ -32,6 +32,7 @@
 
 #define NS_PER_US 1000u
 #define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
 #define RELEASE_WAIT_MS 1000u
 #define DETECTION(token_ms) ((token_ms)*11 / 5) /* until corosync makes a new partition */
 #define NODES_TEXT_MAX (WITNESS_NODES_MAX * 4u)
@@ -39,6 +40,7 @@
 struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
+	timer_t end; /* of the program, while a vote is cast */
 	struct engine engine;
 	struct engine_settings settings;
 	struct region region;
@@ -130,6 +132,15 @@ static void tell_disk(struct daemon *d, const char *why)
 
 /* ---- the loop ---- */
 
+/* 0: not any more. */
+static void end_at(struct daemon *d, uint64_t at_ns)
+{
+	const struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S),
+						     .tv_nsec = (long)(at_ns % NS_PER_S)}};
+
+	timer_settime(d->end, TIMER_ABSTIME, &when, NULL);
+}
+
 static int cast_vote(struct daemon *d)
 {
 	enum arbiter_vote vote = arbiter_vote(&d->arbiter, now_ns());
@@ -140,7 +151,10 @@ static int cast_vote(struct daemon *d)
 	tell_vote(d, vote);
 	if (vote == ARBITER_UNDECIDED)
 		return 0;
+	if (vote == ARBITER_YES)
+		end_at(d, arbiter_due_ns(&d->arbiter, now_ns()));
 	r = engine_poll(&d->engine, vote == ARBITER_YES, &d->why);
+	end_at(d, 0);
 	if (r == 0 && vote == ARBITER_YES && arbiter_vote(&d->arbiter, now_ns()) != ARBITER_YES)
 		r = engine_poll(&d->engine, false, &d->why);
 	return r;
@@ -151,8 +165,8 @@ static void begin_cycle(struct daemon *d)
 	struct witness_record record;
 	uint64_t now = now_ns();
 
-	if (!d->engine.heard) {
-		d->next_ns = now + d->arbiter.set.period_ns;
+	if (d->engine.counted && arbiter_is_idle(&d->arbiter)) {
+		d->next_ns = now + d->arbiter.set.period_ns; /* settle() takes the vote back */
 		return;
 	}
 	if (d->cycle.running) {
@@ -265,7 +279,7 @@ static int open_arbiter(struct daemon *d, struct failure *f)
 	struct arbiter_settings set =
 		arbiter_settings_of(s->node, s->timeout_ms, s->sync_timeout_ms);
 	uint64_t takeover_ms = (set.expire_ns + set.period_ns) / NS_PER_MS;
-	struct witness_seen seen[WITNESS_NODES_MAX];
+	struct witness_seen seen[WITNESS_SLOTS_MAX];
 	int r = region_read(&d->region, seen, f);
 
 	if (r < 0)
@@ -276,14 +290,17 @@ static int open_arbiter(struct daemon *d, struct failure *f)
 			 "its vote goes over after %" PRIu64 " ms, and corosync waits %u ms behind "
 			 "its token; shorten quorum.device.timeout or lengthen sync_timeout",
 			 takeover_ms, s->sync_timeout_ms);
-	arbiter_init(&d->arbiter, &set, &seen[s->node - 1]);
+	arbiter_init(&d->arbiter, &set, &seen[witness_slot_of(s->node, 0)]);
 	return 0;
 }
 
 static int open_loop(struct daemon *d, struct failure *f)
 {
+	struct sigevent end = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
 	int fd, r = sd_event_default(&d->event);
 
+	if (r >= 0 && timer_create(CLOCK_BOOTTIME, &end, &d->end) < 0)
+		r = -errno;
 	if (r >= 0)
 		r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
@@ -314,6 +331,8 @@ static void leave(struct daemon *d)
 	(void)cast_vote(d);
 	engine_close(&d->engine);
 	arbiter_members(&d->arbiter, &d->arbiter.ring, 0, now_ns());
+	if (d->engine.counted)
+		return;
 	if (!cycle_wait(&d->cycle, RELEASE_WAIT_MS))
 		return;
 	arbiter_write(&d->arbiter, now_ns(), since_s(), &record);

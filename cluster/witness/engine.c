@@ -125,6 +125,7 @@ int engine_open(struct engine *e, struct engine_settings *ret_settings, struct f
 		return explain(error, "cannot speak to corosync's votequorum", f);
 	}
 	e->connected = true;
+	e->counted = true;
 	return read_settings(e, ret_settings, f);
 }
 
@@ -157,9 +158,12 @@ int engine_dispatch(struct engine *e, struct failure *f)
 
 int engine_poll(struct engine *e, bool vote, struct failure *f)
 {
-	cs_error_t error = votequorum_qdevice_poll(e->quorum, NAME, vote, e->ring_id);
+	cs_error_t error;
 
-	e->heard |= error == CS_OK;
+	e->counted |= vote;
+	error = votequorum_qdevice_poll(e->quorum, NAME, vote, e->ring_id);
+	if (!vote && (error == CS_OK || error == CS_ERR_MESSAGE_ERROR))
+		e->counted = false;
 	if (error == CS_OK || error == CS_ERR_TRY_AGAIN || error == CS_ERR_MESSAGE_ERROR)
 		return 0;
 	return explain(error, "cannot tell corosync the vote", f);

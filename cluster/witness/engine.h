@@ -19,7 +19,7 @@ struct engine {
 	votequorum_handle_t quorum;
 	cmap_handle_t map;
 	bool connected;
-	bool heard; /* corosync has taken what engine_poll() said, at least once */
+	bool counted; /* corosync may count a vote: of this program, or of one before it */
 	votequorum_ring_id_t ring_id;
 	struct witness_ring ring;
 	void (*changed)(void *owner); /* ring is another */

@@ -40,7 +40,7 @@ static void show_slot(uint32_t node, const struct witness_seen *s)
 
 static int show(const char *path, struct failure *f)
 {
-	struct witness_seen seen[WITNESS_NODES_MAX];
+	struct witness_seen seen[WITNESS_SLOTS_MAX];
 	char id[GUID_TEXT_LEN];
 	struct region r;
 	int error = region_open(&r, path, f);
@@ -51,8 +51,8 @@ static int show(const char *path, struct failure *f)
 	if (error == 0) {
 		guid_format(&r.id, id);
 		printf("witness %s of the cluster %s\n", id, r.cluster);
-		for (uint32_t node = 1; node <= WITNESS_NODES_MAX; node++)
-			show_slot(node, &seen[node - 1]);
+		for (uint32_t i = 0; i < WITNESS_SLOTS_MAX; i++)
+			show_slot(1 + i / 2, &seen[i]);
 	}
 	region_close(&r);
 	return error;

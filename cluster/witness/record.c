@@ -21,6 +21,11 @@ static bool all_zero(const void *bytes, size_t len)
 	return len == 0;
 }
 
+unsigned witness_slot_of(uint32_t node, uint64_t count)
+{
+	return 2 * (node - 1) + (count & 1);
+}
+
 bool witness_ring_equal(const struct witness_ring *a, const struct witness_ring *b)
 {
 	return a->seq == b->seq && a->node == b->node && a->members == b->members;

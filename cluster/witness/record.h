@@ -31,12 +31,15 @@ struct witness_record {
 	uint64_t since_s;
 };
 
-/* What is in a node's block. `digest` changes with the bytes. */
+/* What is in one of a node's blocks. `digest` changes with the bytes. */
 struct witness_seen {
 	enum witness_kind { WITNESS_EMPTY, WITNESS_GOOD, WITNESS_BAD } kind;
 	uint64_t digest;
 	struct witness_record record; /* GOOD */
 };
+
+/* Where its record of this count goes: an index of slots, whose blocks begin behind the head. */
+unsigned witness_slot_of(uint32_t node, uint64_t count);
 
 bool witness_ring_equal(const struct witness_ring *a, const struct witness_ring *b);
 
@@ -50,7 +53,7 @@ int witness_decode_head(const char *name, const uint8_t bytes[WITNESS_RECORD_BYT
 
 void witness_encode_slot(const struct guid *region, const struct witness_record *record,
 			 struct witness_slot *ret_slot);
-/* The slot of `node`, of this region. BAD: torn, another's, or it contradicts itself. */
+/* A slot of `node`, of this region. BAD: torn, another's, or it contradicts itself. */
 void witness_decode_slot(const struct guid *region, uint32_t node,
 			 const uint8_t bytes[WITNESS_RECORD_BYTES], struct witness_seen *ret_seen);
 

@@ -186,21 +186,21 @@ int region_make(const char *path, const char *cluster, struct failure *f)
 
 int region_write(struct region *r, const struct witness_record *record, struct failure *f)
 {
-	uint8_t *block = r->blocks + (size_t)record->node * WITNESS_BLOCK_BYTES;
+	size_t at = (1 + witness_slot_of(record->node, record->count)) * WITNESS_BLOCK_BYTES;
+	uint8_t *block = r->blocks + at;
 	struct witness_slot slot;
 	int error;
 
 	witness_encode_slot(&r->id, record, &slot);
 	memset(block, 0, WITNESS_BLOCK_BYTES);
 	memcpy(block, &slot, sizeof(slot));
-	error = write_blocks(r->fd, block, WITNESS_BLOCK_BYTES,
-			     (off_t)record->node * WITNESS_BLOCK_BYTES);
+	error = write_blocks(r->fd, block, WITNESS_BLOCK_BYTES, (off_t)at);
 	if (error < 0)
 		fail(f, error, "cannot write the witness %s: %s", r->path, strerror(-error));
 	return error;
 }
 
-int region_read(struct region *r, struct witness_seen ret_seen[WITNESS_NODES_MAX],
+int region_read(struct region *r, struct witness_seen ret_seen[WITNESS_SLOTS_MAX],
 		struct failure *f)
 {
 	char cluster[WITNESS_CLUSTER_MAX];
@@ -214,8 +214,9 @@ int region_read(struct region *r, struct witness_seen ret_seen[WITNESS_NODES_MAX
 			     r->path);
 	if (error < 0)
 		return error;
-	for (uint32_t node = 1; node <= WITNESS_NODES_MAX; node++)
-		witness_decode_slot(&r->id, node, r->blocks + (size_t)node * WITNESS_BLOCK_BYTES,
-				    &ret_seen[node - 1]);
+	for (uint32_t i = 0; i < WITNESS_SLOTS_MAX; i++)
+		witness_decode_slot(&r->id, 1 + i / 2,
+				    r->blocks + (size_t)(1 + i) * WITNESS_BLOCK_BYTES,
+				    &ret_seen[i]);
 	return 0;
 }

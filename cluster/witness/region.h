@@ -31,8 +31,8 @@ int region_open(struct region *r, const char *path, struct failure *f);
 void region_close(struct region *r);
 
 int region_write(struct region *r, const struct witness_record *record, struct failure *f);
-/* All slots, by id - 1. */
-int region_read(struct region *r, struct witness_seen ret_seen[WITNESS_NODES_MAX],
+/* All slots, as witness_slot_of() has them. */
+int region_read(struct region *r, struct witness_seen ret_seen[WITNESS_SLOTS_MAX],
 		struct failure *f);
 
 #endif

@@ -130,7 +130,7 @@ class Node:
         self.first = self.cluster.place.spawn(
             [*command, "sh", "-c", BOOT, "sh", self.name, self.own], stdin=subprocess.DEVNULL
         )
-        wait_for(self._booted, f"{self.name} does not boot")
+        wait_for(self._booted, f"{self.name} does not boot", 60)
         for link in range(self.cluster.links):
             self._plug(link)
         self.hear()
@@ -138,15 +138,17 @@ class Node:
         put(self.path("/etc/hostname"), self.name + "\n")
         put(self.path("/etc/hosts"), "127.0.0.1 localhost\n" + self.cluster.hosts_file())
         put(self.path("/usr/sbin/fence_power"), self.cluster.fence_agent, 0o755)
-        agent = self.path("/usr/sbin/fence_oya_reservation")
-        if not os.path.lexists(agent) and os.path.exists(Paths.fence):
-            os.symlink(Paths.fence, agent)
+        self._link("/usr/sbin/fence_oya_reservation", Paths.fence)
+        self._link("/usr/sbin/oya-witness", Paths.witness)
         if self.cluster.agent:
             for kind in ("vm", "lun"):
-                agent = self.path(f"/usr/lib/ocf/resource.d/oya/{kind}")
-                os.makedirs(os.path.dirname(agent), exist_ok=True)
-                if not os.path.lexists(agent):
-                    os.symlink(self.cluster.agent, agent)
+                self._link(f"/usr/lib/ocf/resource.d/oya/{kind}", self.cluster.agent)
+
+    def _link(self, path, to):
+        path = self.path(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.lexists(path) and os.path.exists(to):
+            os.symlink(to, path)
 
         if os.path.exists(Paths.alert):
             alert = self.path(ALERT)  # a copy: the engine's user may not reach the original

@@ -2,8 +2,8 @@
 /*
  * The witness's arbiters of 2 to 16 nodes against histories at random, with virtual time: cuts that
  * nodes notice at different times, daemons that stand still (also between decision and vote), hosts
- * that stand still, die and come back, disks that hang, fail, tear writes or carry them out late,
- * for one node or for all. A daemon that dies leaves its vote to corosync.
+ * that stand still, die and come back, disks that hang, fail, tear writes or carry them out late or
+ * twice, for one node or for all. A daemon that dies leaves its vote to corosync.
  *
  * A history ends with peace: no more faults, and a while later exactly one partition has the vote.
  *
@@ -56,12 +56,14 @@ struct node {
 	uint64_t land_ms;            /* when the write reaches the disk */
 	unsigned sampled;
 	struct witness_record record;
-	struct witness_seen read[WITNESS_NODES_MAX];
+	struct witness_seen read[WITNESS_SLOTS_MAX];
+	bool doubled; /* a write of it is to come once more */
 };
 
 struct late {
 	uint64_t at_ms;
 	struct witness_record record;
+	struct witness_seen seen; /* it landed once before; or EMPTY */
 };
 
 struct sim {
@@ -69,7 +71,7 @@ struct sim {
 	uint64_t seed, random, now_ms, seq, digest;
 	bool wild;
 	struct node node[NODES_MAX];
-	struct witness_seen disk[WITNESS_NODES_MAX];
+	struct witness_seen disk[WITNESS_SLOTS_MAX];
 	struct late late[64];
 	unsigned late_count;
 	uint32_t group[NODES_MAX];
@@ -104,7 +106,7 @@ static uint64_t now_ns(const struct sim *s)
 
 static void land(struct sim *s, const struct witness_record *r)
 {
-	struct witness_seen *slot = &s->disk[r->node - 1];
+	struct witness_seen *slot = &s->disk[witness_slot_of(r->node, r->count)];
 
 	slot->kind = s->wild && draw(s, 200) == 0 ? WITNESS_BAD : WITNESS_GOOD;
 	slot->digest = ++s->digest;
@@ -118,6 +120,18 @@ static void land_late(struct sim *s, const struct witness_record *r)
 			(struct late){.at_ms = s->now_ms + draw(s, LATE_MS), .record = *r};
 }
 
+/* The disk carries out what has landed once more, later: one of a node at a time. */
+static void land_twice(struct sim *s, struct node *n)
+{
+	if (n->doubled || s->late_count == ARRAY_LEN(s->late))
+		return;
+	n->doubled = true;
+	s->late[s->late_count++] =
+		(struct late){.at_ms = s->now_ms + draw(s, LATE_MS),
+			      .record = n->record,
+			      .seen = s->disk[witness_slot_of(n->record.node, n->record.count)]};
+}
+
 static void late_writes(struct sim *s)
 {
 	for (unsigned i = 0; i < s->late_count;) {
@@ -125,7 +139,13 @@ static void late_writes(struct sim *s)
 			i++;
 			continue;
 		}
-		land(s, &s->late[i].record);
+		if (s->late[i].seen.kind == WITNESS_EMPTY) {
+			land(s, &s->late[i].record);
+		} else {
+			s->disk[witness_slot_of(s->late[i].record.node, s->late[i].record.count)] =
+				s->late[i].seen;
+			s->node[s->late[i].record.node - 1].doubled = false;
+		}
 		s->late[i] = s->late[--s->late_count];
 	}
 }
@@ -153,6 +173,8 @@ static void io_step(struct sim *s, struct node *n)
 			return;
 		}
 		land(s, &n->record);
+		if (s->wild && draw(s, 20) == 0)
+			land_twice(s, n);
 	}
 	if (n->io == IO_WRITE && n->io_ms <= s->now_ms) {
 		n->io = IO_READ;
@@ -160,9 +182,9 @@ static void io_step(struct sim *s, struct node *n)
 		n->io_ms = s->now_ms + draw(s, 40);
 		n->sampled = 0;
 	}
-	while (n->io == IO_READ && n->sampled < WITNESS_NODES_MAX &&
+	while (n->io == IO_READ && n->sampled < WITNESS_SLOTS_MAX &&
 	       s->now_ms >= n->io_begun_ms +
-				    (n->io_ms - n->io_begun_ms) * n->sampled / WITNESS_NODES_MAX) {
+				    (n->io_ms - n->io_begun_ms) * n->sampled / WITNESS_SLOTS_MAX) {
 		n->read[n->sampled] = s->disk[n->sampled];
 		n->sampled++;
 	}
@@ -194,15 +216,19 @@ static void cast_vote(struct sim *s, struct node *n)
 	poll_corosync(s, n, vote == ARBITER_YES, &n->arbiter.ring);
 }
 
+static void reboot_daemon(struct sim *s, unsigned i);
+
 static void daemon_step(struct sim *s, struct node *n)
 {
 	uint64_t due;
 
 	if (n->poll_waits) {
 		n->poll_waits = false;
+		if (arbiter_vote(&n->arbiter, now_ns(s)) != ARBITER_YES) {
+			reboot_daemon(s, n->arbiter.set.node - 1); /* the kernel has ended it */
+			return;
+		}
 		poll_corosync(s, n, true, &n->poll_ring);
-		if (arbiter_vote(&n->arbiter, now_ns(s)) != ARBITER_YES)
-			poll_corosync(s, n, false, &n->poll_ring);
 	}
 	if (!n->told) {
 		n->told = true;
@@ -212,7 +238,7 @@ static void daemon_step(struct sim *s, struct node *n)
 	}
 	if (n->io == IO_FAILED) {
 		n->io = IO_NONE;
-	} else if (n->io == IO_READ && n->sampled == WITNESS_NODES_MAX && n->io_ms <= s->now_ms) {
+	} else if (n->io == IO_READ && n->sampled == WITNESS_SLOTS_MAX && n->io_ms <= s->now_ms) {
 		n->io = IO_NONE;
 		arbiter_read(&n->arbiter, n->read, now_ns(s));
 		n->next_ms = (n->arbiter.cycle_ns + arbiter_pause_ns(&n->arbiter)) / NS_PER_MS;
@@ -279,7 +305,7 @@ static void die(struct sim *s, struct node *n)
 {
 	if (n->io == IO_WRITE && n->land_ms != NEVER && draw(s, 2))
 		land_late(s, &n->record);
-	*n = (struct node){.alive = false, .notice_ms = NEVER};
+	*n = (struct node){.alive = false, .notice_ms = NEVER, .doubled = n->doubled};
 }
 
 static void boot(struct sim *s, unsigned i)
@@ -287,8 +313,8 @@ static void boot(struct sim *s, unsigned i)
 	struct node *n = &s->node[i];
 	struct arbiter_settings set = arbiter_settings_of(i + 1, TIMEOUT_MS, SYNC_MS);
 
-	*n = (struct node){.alive = true, .told = true, .notice_ms = NEVER};
-	arbiter_init(&n->arbiter, &set, &s->disk[i]);
+	*n = (struct node){.alive = true, .told = true, .notice_ms = NEVER, .doubled = n->doubled};
+	arbiter_init(&n->arbiter, &set, &s->disk[2 * i]);
 	n->next_ms = s->now_ms + draw(s, 500);
 }
 

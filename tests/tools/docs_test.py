@@ -298,7 +298,8 @@ class Packages(unittest.TestCase):
 
     def test_maintainer_scripts_name_the_units_and_never_stop_those_of_vms(self):
         units = {path.name for path in (ROOT / "packaging" / "systemd").glob("*.service")}
-        scripts = "".join(read(f"debian/oya.{name}") for name in ("postinst", "prerm", "postrm"))
+        packages = ("oya", "oya-cluster")
+        scripts = "".join(read(f"debian/{p}.{name}") for p in packages for name in ("postinst", "prerm", "postrm"))
         self.assertEqual(set(re.findall(r"[\w-]+\.service", scripts)), units)
         for line in scripts.splitlines():
             if re.match(r"\s*deb-systemd-invoke stop|\s*systemctl.* stop", line):

@@ -388,6 +388,26 @@ static void a_host_is_drained_by_a_plan_that_is_shown_before(void **state)
 	refuses("host resume n1 --failback soon", "allowed are immediate and off");
 }
 
+static void a_witness_is_asked_for_as_it_is_written(void **state)
+{
+	static const struct fakeapi_answer answers[] = {
+		{"PUT /v1/cluster/witness ", FAKEAPI_JSON("202 Accepted", JOB("running", "")),
+		 false},
+		{"DELETE /v1/cluster/witness ", FAKEAPI_JSON("202 Accepted", JOB("running", "")),
+		 false}};
+	struct oya_run r =
+		run("cluster witness disk /dev/sdb --no-wait --show-api --socket %s", answers, 1);
+
+	(void)state;
+	assert_non_null(strstr(r.err, "\"kind\": \"disk\""));
+	assert_non_null(strstr(r.err, "\"path\": \"/dev/sdb\""));
+	oya_run_done(&r);
+	r = run("cluster witness none --no-wait --socket %s", answers + 1, 1);
+	prints(&r, 0, "7\n", "");
+	refuses("cluster witness disk", "'disk PATH'");
+	refuses("cluster witness none /dev/sdb", "'disk PATH'");
+}
+
 /* What hosts.json has, and what the other host was told in the end. */
 static void the_log_of_the_cluster_is_followed_and_no_line_comes_twice(void **state)
 {
@@ -710,6 +730,7 @@ int main(void)
 		cmocka_unit_test(without_options_a_vm_of_the_cluster_shows_what_is_set),
 		cmocka_unit_test(the_log_of_the_cluster_is_followed_and_no_line_comes_twice),
 		cmocka_unit_test(a_host_is_drained_by_a_plan_that_is_shown_before),
+		cmocka_unit_test(a_witness_is_asked_for_as_it_is_written),
 		cmocka_unit_test(a_move_tells_how_long_the_guest_stood_still_and_shows_no_token),
 		cmocka_unit_test(a_stop_carries_how),
 		cmocka_unit_test(what_is_absent_is_told_with_where_to_look),

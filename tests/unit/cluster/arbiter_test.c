@@ -19,12 +19,12 @@ struct pair {
 	uint64_t now_ms, digest;
 	struct arbiter node[2];
 	bool blind[2];
-	struct witness_seen disk[WITNESS_NODES_MAX];
+	struct witness_seen disk[WITNESS_SLOTS_MAX];
 };
 
 static void put(struct pair *p, const struct witness_record *r)
 {
-	p->disk[r->node - 1] =
+	p->disk[witness_slot_of(r->node, r->count)] =
 		(struct witness_seen){.kind = WITNESS_GOOD, .digest = ++p->digest, .record = *r};
 }
 
@@ -66,7 +66,7 @@ static void begin(struct pair *p, unsigned i)
 {
 	const struct arbiter_settings set = arbiter_settings_of(i + 1, 3000, 3000);
 
-	arbiter_init(&p->node[i], &set, &p->disk[i]);
+	arbiter_init(&p->node[i], &set, &p->disk[2 * i]);
 }
 
 /* Both in one partition, with the vote. */
@@ -176,7 +176,7 @@ static void a_cycle_of_another_partition_decides_nothing(void **state)
 
 	(void)state;
 	join(&p, 0, 2, 1);
-	p.disk[1].kind = WITNESS_EMPTY;
+	p.disk[2].kind = p.disk[3].kind = WITNESS_EMPTY;
 	arbiter_write(&p.node[0], p.now_ms * MS, 0, &r);
 	put(&p, &r);
 	join(&p, 0, 4, 1);
@@ -184,21 +184,54 @@ static void a_cycle_of_another_partition_decides_nothing(void **state)
 	assert_int_not_equal(vote(&p, 0), ARBITER_YES);
 }
 
+/* Of one slot: what was there before its node claimed comes once more. */
 static void an_old_write_that_comes_late_is_no_release(void **state)
 {
 	struct pair p = whole();
 	struct witness_record idle = p.disk[0].record;
 
 	(void)state;
-	idle.count -= 3;
 	idle.state = WITNESS_IDLE;
+	idle.count -= 8;
 	join(&p, 1, 3, 2);
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < 12; i++, p.now_ms += PERIOD_MS) {
+		cycle(&p, 0);
 		put(&p, &idle);
 		cycle(&p, 1);
-		p.now_ms += PERIOD_MS;
+		assert_int_not_equal(vote(&p, 1), ARBITER_YES);
 	}
-	assert_int_not_equal(vote(&p, 1), ARBITER_YES);
+	assert_int_equal(vote(&p, 0), ARBITER_YES);
+}
+
+static void a_claim_that_is_in_one_slot_is_not_enough(void **state)
+{
+	struct pair p = whole();
+
+	(void)state;
+	join(&p, 0, 4, BOTH);
+	join(&p, 1, 4, BOTH);
+	cycle(&p, 1);
+	cycle(&p, 1);
+	cycle(&p, 0);
+	assert_int_not_equal(vote(&p, 0), ARBITER_YES);
+	cycle(&p, 0);
+	assert_int_equal(vote(&p, 0), ARBITER_YES);
+}
+
+static void a_vote_counts_from_the_cycle_before_the_last(void **state)
+{
+	struct pair p = whole();
+	uint64_t last_ns = p.node[0].cycle_ns, due = arbiter_due_ns(&p.node[0], p.now_ms * MS);
+
+	(void)state;
+	assert_int_equal(due, last_ns - PERIOD_MS * MS + p.node[0].set.vote_ns);
+	p.blind[0] = true;
+	cycle(&p, 0);
+	p.blind[0] = false;
+	cycle(&p, 0); /* both in one slot: alone it says nothing */
+	assert_int_equal(arbiter_due_ns(&p.node[0], p.now_ms * MS), due);
+	cycle(&p, 0);
+	assert_true(arbiter_due_ns(&p.node[0], p.now_ms * MS) > due);
 }
 
 static void who_had_a_failed_write_does_not_enter(void **state)
@@ -256,6 +289,8 @@ int main(void)
 		cmocka_unit_test(a_cycle_that_ends_after_the_lapse_does_not_renew),
 		cmocka_unit_test(a_cycle_of_another_partition_decides_nothing),
 		cmocka_unit_test(an_old_write_that_comes_late_is_no_release),
+		cmocka_unit_test(a_claim_that_is_in_one_slot_is_not_enough),
+		cmocka_unit_test(a_vote_counts_from_the_cycle_before_the_last),
 		cmocka_unit_test(who_had_a_failed_write_does_not_enter),
 		cmocka_unit_test(a_disk_that_loses_writes_gives_no_vote),
 		cmocka_unit_test(less_than_half_of_the_nodes_want_no_vote),

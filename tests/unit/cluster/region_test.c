@@ -114,7 +114,8 @@ static int tear_down(void **state)
 static void what_one_writes_all_read(void **state)
 {
 	struct place *p = *state;
-	struct witness_seen seen[WITNESS_NODES_MAX];
+	struct witness_seen seen[WITNESS_SLOTS_MAX];
+	struct witness_record next = record;
 	struct region a, b;
 	struct failure f;
 
@@ -125,8 +126,14 @@ static void what_one_writes_all_read(void **state)
 	assert_int_equal(region_write(&a, &record, &f), 0);
 	assert_int_equal(region_read(&b, seen, &f), 0);
 	assert_int_equal(seen[0].kind, WITNESS_EMPTY);
-	assert_int_equal(seen[1].kind, WITNESS_GOOD);
-	assert_int_equal(seen[1].record.count, 7);
+	assert_int_equal(seen[2].kind, WITNESS_EMPTY);
+	assert_int_equal(seen[3].kind, WITNESS_GOOD);
+	assert_int_equal(seen[3].record.count, 7);
+	next.count++;
+	assert_int_equal(region_write(&a, &next, &f), 0);
+	assert_int_equal(region_read(&b, seen, &f), 0);
+	assert_int_equal(seen[2].record.count, 8);
+	assert_int_equal(seen[3].record.count, 7);
 	assert_int_equal(truncate(p->path, 0), 0);
 	assert_int_equal(region_read(&b, seen, &f), -ENODATA);
 	region_close(&a);

@@ -207,14 +207,14 @@ static void a_witness_votes_or_is_lost(void **state)
 	(void)state;
 	cluster_status_take_witness(s,
 				    TABLE("A,V,NMW", "         0          1            Qdevice\n"));
-	assert_string_equal(json_string_value(json_object_get(s, "witness")), "votes");
+	assert_string_equal(json_string_value(json_object_get(s, "witness_vote")), "votes");
 	assert_null(alarm_of(s, "witness-lost"));
 	cluster_status_take_witness(
 		s, TABLE("A,NV,NMW", "         0          1            Qdevice\n"));
 	assert_non_null(alarm_of(s, "witness-lost"));
 	cluster_status_take_witness(s,
 				    "         1          1 h1 (local)\n         2          1 h2\n");
-	assert_true(json_is_null(json_object_get(s, "witness")));
+	assert_true(json_is_null(json_object_get(s, "witness_vote")));
 	json_decref(s);
 #undef TABLE
 }

@@ -171,6 +171,43 @@ static void corosync_is_told_of_every_node_and_link(void **state)
 	free(text);
 }
 
+static void a_witness_votes_where_there_is_no_odd_host(void **state)
+{
+	struct members m = decode(LIST(MEMBER("1", "") "," MEMBER("2", ""))), again;
+	struct member more = another(3);
+	struct failure f;
+	json_t *root;
+	char *text;
+
+	(void)state;
+	assert_int_equal(members_set_witness(&m, "dev/sdb", &again, &f), -EINVAL);
+	assert_int_equal(members_set_witness(&m, "/dev/sd b", &again, &f), -EINVAL);
+	assert_int_equal(members_set_witness(&m, "/dev/{b", &again, &f), -EINVAL);
+	assert_int_equal(members_set_witness(&m, "/dev/sdb", &m, &f), 0);
+	assert_int_equal(m.number, 4);
+	root = members_to_json(&m);
+	assert_int_equal(json_integer_value(json_object_get(root, "version")), 2);
+	assert_int_equal(members_of_json(root, &again, &f), 0);
+	assert_string_equal(again.witness, "/dev/sdb");
+	json_object_set_new(root, "version", json_integer(1));
+	assert_int_equal(members_of_json(root, &again, &f), -EINVAL);
+	json_decref(root);
+	text = members_corosync(&m);
+	assert_non_null(strstr(text, "path: /dev/sdb\n"));
+	assert_null(strstr(text, "two_node"));
+	free(text);
+	assert_int_equal(members_add(&m, &more, &m, &f), 0);
+	assert_false(members_witness_votes(&m));
+	text = members_corosync(&m);
+	assert_null(strstr(text, "device {"));
+	free(text);
+	assert_int_equal(members_remove(&m, "h1", &m, &f), 0);
+	assert_int_equal(members_set_witness(&m, "", &m, &f), 0);
+	text = members_corosync(&m);
+	assert_non_null(strstr(text, "two_node: 1"));
+	free(text);
+}
+
 static int decode_and_encode(void *ctx)
 {
 	struct members m;
@@ -199,6 +236,7 @@ int main(void)
 		cmocka_unit_test(two_members_share_nothing),
 		cmocka_unit_test(members_come_and_go_with_the_number),
 		cmocka_unit_test(corosync_is_told_of_every_node_and_link),
+		cmocka_unit_test(a_witness_votes_where_there_is_no_odd_host),
 		cmocka_unit_test(no_memory_is_told_and_leaves_nothing),
 	};
 
