@@ -16,6 +16,7 @@
 #include "host/clustered.h"
 #include "host/edit.h"
 #include "host/intake.h"
+#include "host/luggage.h"
 #include "host/network.h"
 #include "host/offer.h"
 #include "host/store.h"
@@ -90,6 +91,13 @@ static void in_pool(struct incoming *i, void (*work)(struct pool_work *w),
 
 /* ---- taken back ---- */
 
+static int remove_folder(struct incoming *i, struct failure *f)
+{
+	return i->move.storage ? luggage_remove(i->vm->folder, &i->vm->settings->uuid,
+						&i->host->uuid, false, f)
+			       : 0;
+}
+
 /* Unless it has been here. */
 static void remove_files(struct pool_work *w)
 {
@@ -102,7 +110,9 @@ static void remove_files(struct pool_work *w)
 	i->r = side == LEASE_NOT_KNOWN ? -EIO : 0;
 	if (i->r < 0 || i->here)
 		return;
-	i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
+	i->r = remove_folder(i, &i->f);
+	if (i->r == 0)
+		i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
 	(void)store_remove_folder(i->vm->run, &ignored);
 }
 
@@ -199,7 +209,7 @@ static void look_at_move(struct incoming *i)
 	else if (old.state == MOVE_INCOMING || old.state == MOVE_LEAVING)
 		offer_reason(i->reasons, "it is on its way here or from here already");
 	else
-		i->move.was_gone = old.state == MOVE_GONE;
+		i->move.was_gone = old.state == MOVE_GONE && !i->move.storage;
 }
 
 /* The file first: what it tells of is made behind it. */
@@ -208,6 +218,12 @@ static int make(struct incoming *i, const char *own)
 	struct failure ignored;
 	int r = move_write(i->host->state, i->uuid, &i->move, &i->f);
 
+	if (r == 0 && i->move.storage) {
+		r = luggage_make(i->offer, i->vm->settings, own, &i->host->uuid, &i->f);
+		if (r < 0 && remove_folder(i, &ignored) == 0)
+			(void)move_drop(i->host->state, i->uuid, &ignored);
+		return r;
+	}
 	if (r == 0 && i->move.linked) {
 		r = store_link(i->offer->folder, own, &i->f);
 		if (r < 0)
@@ -232,11 +248,15 @@ static void look(struct pool_work *w)
 		return;
 	}
 	look_at_move(i);
-	look_at_folder(i, own);
+	if (i->move.storage)
+		luggage_judge(i->offer, own, i->reasons);
+	else
+		look_at_folder(i, own);
 	known = check_processor(i->host->launcher.worker, &here, &f) == 0;
 	if (!known)
 		offer_reason(i->reasons, "%s", f.text);
-	offer_look(i->offer, i->settings, i->offer->folder, known ? &here : NULL, i->reasons);
+	offer_look(i->offer, i->settings, i->move.storage ? NULL : i->offer->folder,
+		   known ? &here : NULL, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
@@ -469,8 +489,9 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 	i->streams.fd[i->streams.count++] = fd;
 	if (i->streams.count < i->connections)
 		return 0;
-	r = link_hand(vm->worker, json_pack("{s:s}", "verb", "incoming"), &i->streams, on_streams,
-		      vm);
+	r = link_hand(vm->worker,
+		      json_pack("{s:s, s:b}", "verb", "incoming", "storage", i->move.storage),
+		      &i->streams, on_streams, vm);
 	if (r < 0)
 		return fail(f, r, "the worker of the VM '%s' cannot be asked: %s", vm->name,
 			    strerror(-r));
@@ -481,6 +502,26 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 }
 
 /* ---- the begin and the end ---- */
+
+static void on_cancelled(void *ctx, json_t *result, const char *sentence)
+{
+	struct vm *vm = ctx;
+
+	(void)result;
+	if (sentence && vm->incoming)
+		tell_undone(vm->incoming, sentence);
+}
+
+/* It may be about to run, and then the other host has asked what became of it: it is not switched
+ * off. */
+static int cancel_at_worker(struct vm *vm, struct failure *f)
+{
+	if (vm->worker && link_request(vm->worker, json_pack("{s:s}", "verb", "incoming-cancel"),
+				       -1, on_cancelled, vm) == 0)
+		return 0;
+	vm->incoming->undone = NULL;
+	return fail(f, -EBUSY, "the worker of the VM '%s' cannot be asked now", vm->name);
+}
 
 int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 {
@@ -497,7 +538,9 @@ int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 		take_back(i);
 		return 0;
 	}
-	return vm->life == VM_STOPPING ? 0 : vm_off(vm, f);
+	if (vm->life == VM_STOPPING)
+		return 0;
+	return i->move.storage && i->given ? cancel_at_worker(vm, f) : vm_off(vm, f);
 }
 
 /* What the daemon knows to be in the way. */
@@ -560,7 +603,9 @@ static int reserve(struct incoming *i)
 	i->vm = vm;
 	i->config = settings_for_worker(
 		vm->settings,
-		&(struct vm_places){.name = vm->name, .folder = i->offer->folder, .run = vm->run});
+		&(struct vm_places){.name = vm->name,
+				    .folder = i->move.storage ? folder : i->offer->folder,
+				    .run = vm->run});
 	host_add(h, vm);
 	return 0;
 }
@@ -602,6 +647,7 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 	i->ctx = ctx;
 	i->reasons = json_array();
 	i->move.state = MOVE_INCOMING;
+	i->move.storage = o->storage;
 	snprintf(i->move.name, sizeof(i->move.name), "%s", o->name);
 	snprintf(i->move.host, sizeof(i->move.host), "%s", o->host);
 	if (o->settings)
