@@ -162,8 +162,8 @@ static void finish_move(void *ctx, const char *uuid, const struct move *m)
 	if (r == 0 && m->state == MOVE_GONE)
 		r = move_let_go(h->state, uuid, m, &f);
 	else if (r == 0 && !host_find_uuid(h, uuid))
-		r = m->state == MOVE_INCOMING ? move_undo(h->state, uuid, m, &f)
-					      : move_drop(h->state, uuid, &f);
+		r = m->state == MOVE_INCOMING && !m->storage ? move_undo(h->state, uuid, m, &f)
+							     : move_drop(h->state, uuid, &f);
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 }

@@ -102,6 +102,7 @@ static int remove_folder(struct incoming *i, struct failure *f)
 static void remove_files(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	struct move told = i->move;
 	struct failure ignored;
 	enum lease_side side =
 		vm_lease_side(i->vm->folder, &i->vm->settings->uuid, &i->host->uuid, &i->f);
@@ -111,8 +112,10 @@ static void remove_files(struct pool_work *w)
 	if (i->r < 0 || i->here)
 		return;
 	i->r = remove_folder(i, &i->f);
+	/* Who has never had a stream is not asked for it. */
+	told.storage &= i->given || !i->offer;
 	if (i->r == 0)
-		i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
+		i->r = move_undo(i->host->state, i->uuid, &told, &i->f);
 	(void)store_remove_folder(i->vm->run, &ignored);
 }
 
@@ -220,7 +223,7 @@ static int make(struct incoming *i, const char *own)
 
 	if (r == 0 && i->move.storage) {
 		r = luggage_make(i->offer, i->vm->settings, own, &i->host->uuid, &i->f);
-		if (r < 0 && remove_folder(i, &ignored) == 0)
+		if (r == -EEXIST || (r < 0 && remove_folder(i, &ignored) == 0))
 			(void)move_drop(i->host->state, i->uuid, &ignored);
 		return r;
 	}

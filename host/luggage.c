@@ -161,7 +161,8 @@ static int make_image(const char *folder, const char *name, uint64_t bytes, stru
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return fail(f, -errno, "cannot make %s: %s", path, strerror(errno));
+		return fail(f, errno == EEXIST ? -EINVAL : -errno, "cannot make %s: %s", path,
+			    strerror(errno));
 	if (ftruncate(fd, (off_t)bytes) < 0 || fsync(fd) < 0)
 		r = fail(f, -errno, "cannot make %s of %" PRIu64 " bytes: %s", path, bytes,
 			 strerror(errno));
@@ -222,7 +223,6 @@ int luggage_make(const struct offer *o, const struct settings *s, const char *fo
 		return fail(f, -ENOMEM, "cannot make the folder %s: out of memory", folder);
 	if (mkdir(folder, 0700) < 0)
 		r = fail(f, -errno, "cannot make the folder %s: %s", folder, strerror(errno));
-	/* By it one sees that the folder was made for this. */
 	if (r == 0)
 		r = make_lease(o, s, folder, me, f);
 	if (r == 0)
@@ -238,7 +238,7 @@ int luggage_make(const struct offer *o, const struct settings *s, const char *fo
 
 /* ---- either ---- */
 
-/* Its lease says that it may go. */
+/* Whether it may go: by its lease; or it has not become a VM's. */
 static int judge(const char *folder, const struct guid *vm, const struct guid *me, bool gone,
 		 struct failure *f)
 {
@@ -246,8 +246,12 @@ static int judge(const char *folder, const struct guid *vm, const struct guid *m
 	char path[PATH_MAX];
 	struct lease now;
 	bool good;
-	int r = path_in(folder, LEASE_FILE, path, f);
+	int r = path_in(folder, VM_FILE, path, f);
 
+	if (r == 0 && !gone && access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	if (r == 0)
+		r = path_in(folder, LEASE_FILE, path, f);
 	l.name = path;
 	if (r == 0)
 		r = lease_open(&l, false, f);

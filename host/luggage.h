@@ -26,14 +26,14 @@ int luggage_look(const char *folder, const struct settings *s, const struct guid
 		 uint64_t *ret_epoch, struct failure *f);
 /* The destination: what stands in the way on this host; sentences are added to the list. */
 void luggage_judge(const struct offer *o, const char *folder, json_t *reasons);
-/* Makes the folder, which is not there. 0, or -errno and the sentence, and what was made is left
- * for luggage_remove(). */
+/* Makes the folder, its vm.json last. 0; or -errno and the sentence, and what was made is left for
+ * luggage_remove(), but of -EEXIST: the folder is somebody's. */
 int luggage_make(const struct offer *o, const struct settings *s, const char *folder,
 		 const struct guid *me, struct failure *f);
 
-/* The folder goes, or what a link of this name leads to and the link; its lease last, which must
- * say that the VM never came here, or (`gone`) that another host has it. Fine when there is none.
- * 0, or -errno and the sentence. */
+/* The folder goes, or what a link of this name leads to and the link: one without a vm.json yet, or
+ * whose lease, which goes last, says that the VM never came here; or (`gone`) one that another host
+ * has. Fine when there is none. 0, or -errno and the sentence. */
 int luggage_remove(const char *folder, const struct guid *vm, const struct guid *me, bool gone,
 		   struct failure *f);
 

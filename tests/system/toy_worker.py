@@ -96,7 +96,7 @@ class Toy:
             if stream.recv(8) != b"running\n":
                 raise OSError("the connection has ended")
         except OSError as e:
-            if not self.has_gone():
+            if not self.deaf and not self.has_gone():
                 with self.lock:
                     if self.migrate["phase"] != "failed":
                         self.phase("failed", error=f"the other side does not answer: {e}")
