@@ -533,10 +533,12 @@ int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 	if (!i)
 		return fail(f, -EBUSY, "the VM '%s' does not come from another host: it is %s",
 			    vm->name, vm_life_label(vm));
-	if (i->undone || i->removing)
+	if (i->undone)
 		return fail(f, -EBUSY, "the VM '%s' is taken back already", vm->name);
 	i->undone = done;
 	i->undone_ctx = ctx;
+	if (i->removing)
+		return 0;
 	if (i->doubt) {
 		take_back(i);
 		return 0;

@@ -29,7 +29,7 @@ FILES = {
     "cluster": sorted(name[:-9] for name in os.listdir(CLUSTER) if name.endswith("_tests.py")),
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)
-LIMITS_S = {"migrate": 300, "cluster": 240, "host": 120}  # of a test; the others have LIMIT_S
+LIMITS_S = {"migrate": 300, "cluster": 240, "host": int(120 * harness.SLOWNESS)}  # of a test; the others have LIMIT_S
 
 
 def why_not(suite):
