@@ -11,7 +11,9 @@
 #define MOVE_MAGIC 0x564d594fu /* "OYMV" */
 #define MOVE_HEAD_BYTES 24u
 #define MOVE_TEXT_MAX 400u
-#define MOVE_VERSION 2u    /* 1: one connection, and all memory comes before the VM runs */
+/* 1: one connection, and all memory comes before the VM runs; 2: no disk comes along */
+#define MOVE_VERSION 3u
+#define MOVE_VERSION_DISKS 3u
 #define MOVE_READY_LATE 1u /* in READY's value: memory may come later */
 
 enum move_kind {

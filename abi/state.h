@@ -21,6 +21,8 @@
 #define STATE_LANES UINT64_C(2)
 /* Of such a VM: some of its memory may come when it runs already (post-copy). */
 #define STATE_LATE UINT64_C(4)
+/* Of such a VM: its disks come along. */
+#define STATE_DISKS UINT64_C(8)
 
 /* ---- the head of a record ---- */
 /* u32 type; u16 version, flags; u32 instance, zero; u64 bytes of its body; u32 CRC of the body, CRC
@@ -59,6 +61,7 @@ enum state_type {
 	STATE_REHEARSAL = 21, /* as many bytes as the devices will take; it is answered */
 	STATE_LANE = 22,      /* first on a further connection: which one of whose it is */
 	STATE_LATER = 23,     /* pages that come when the VM runs; what came of them is void */
+	STATE_BLOCKS = 24,    /* a piece of a disk as it is now */
 	STATE_TYPES
 };
 
@@ -83,6 +86,12 @@ enum state_type {
  * multiple of 64; u32 zero; a bit for each: it is one of them. */
 #define STATE_LATER_BYTES 16u
 #define STATE_LATER_PAGES_MAX 32768u
+
+/* The body of a piece of a disk: u32 controller, LUN; u64 where it begins; u32 bytes, 1 when they
+ * are zeros, else 0; those that are not. */
+#define STATE_BLOCKS_HEAD_BYTES 24u
+#define STATE_BLOCKS_MAX (1u << 20) /* bytes of one */
+#define STATE_BLOCKS_ZEROS 1u
 
 /* ---- a field ---- */
 /* u8 length of the name, the name, u8 type; the value, before which the types from RECORD_BYTES on

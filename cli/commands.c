@@ -69,6 +69,10 @@ static const struct command_option migrate_options[] = {
 	 "a guest that writes too fast goes before all of its memory\n"
 	 "has; default: as migration.postcopy of the VM says",
 	 0},
+	{"with-storage", NULL, NULL,
+	 "the disks of its folder go along, to a host that has none\n"
+	 "of it; they are removed here when it runs there",
+	 0},
 	{0},
 };
 

@@ -50,6 +50,8 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = value_set_number(body, "connections", connections, &f);
 	if (r == 0 && command_value(c, "postcopy"))
 		r = json_object_set_new(body, "postcopy", json_true());
+	if (r == 0 && command_value(c, "with-storage"))
+		r = json_object_set_new(body, "storage", json_true());
 	if (r == 0 && command_value(c, "quick"))
 		r = json_object_set_new(body, "quick", json_true());
 	if (r < 0)
@@ -96,8 +98,7 @@ static bool is_clustered(struct command_call *c)
 	struct api_answer answer;
 	bool clustered;
 
-	if (c->api.dry || !command_vm_target(c, "", target) ||
-	    !command_ask(c, &request, &answer))
+	if (c->api.dry || !command_vm_target(c, "", target) || !command_ask(c, &request, &answer))
 		return false;
 	clustered = json_is_true(json_object_get(answer.body, "clustered"));
 	json_decref(answer.body);

@@ -4,14 +4,15 @@
  * plays:
  *
  *   even: the source. Records of pages with spans as they come, each with the right sums, and as
- *   many bytes behind them as the input says; records of a further connection and of pages that
- *   come later, of any bytes; the rest are changes: a place and a value. With 2 the stream is that
- *   of a further connection.
+ *   many bytes behind them as the input says; records of a further connection, of pages that come
+ *   later and of pieces of disks, of any bytes; the rest are changes: a place and a value. With 2
+ *   the stream is that of a further connection.
  *   odd: the destination. The bytes of messages; of each the first says whether its sum is made
  *   right.
  *
  * Checked: spans that are given out are aligned, not empty, and as many as their bytes; so are
- * pages that come later; a connection has a number that can be; a message that is given out has a
+ * pages that come later; a connection has a number that can be; a piece of a disk fits into its
+ * buffer; a message that is given out has a
  * kind that exists and a text that may be shown.
  */
 #include <string.h>
@@ -148,6 +149,19 @@ static int read_later(struct state_reader *r, const struct state_record *record,
 	return 0;
 }
 
+static int read_blocks(struct state_reader *r, const struct state_record *record, struct failure *f)
+{
+	static uint8_t to[STATE_BLOCKS_MAX];
+	struct state_blocks b;
+	int e = state_read_blocks(r, record, &b, to, f);
+
+	if (e < 0)
+		return e;
+	must(b.len && b.len <= sizeof(to) && r->left == 0);
+	fuzz_tell(to, b.len);
+	return 0;
+}
+
 static int read_lane(struct state_reader *r, struct failure *f)
 {
 	struct state_lane lane;
@@ -176,9 +190,11 @@ static void read_stream(int fd, bool lane)
 		e = state_read_next(&r, &record, &f);
 		if (e < 0 || record.type == STATE_END)
 			return;
-		if (record.type == STATE_PAGES || record.type == STATE_LATER) {
-			e = record.type == STATE_PAGES ? read_pages(&r, &record, &f)
-						       : read_later(&r, &record, &f);
+		if (record.type == STATE_PAGES || record.type == STATE_LATER ||
+		    record.type == STATE_BLOCKS) {
+			e = record.type == STATE_PAGES   ? read_pages(&r, &record, &f)
+			    : record.type == STATE_LATER ? read_later(&r, &record, &f)
+							 : read_blocks(&r, &record, &f);
 			continue;
 		}
 		e = state_read_some(&r, body, record.len, &f);
@@ -205,7 +221,10 @@ static void play_source(struct cursor *in, bool lane)
 		if (what & 1)
 			write_pages(&w, in);
 		else if (what & 4)
-			write_short(fd, in, what & 8 ? STATE_LANE : STATE_LATER);
+			write_short(fd, in,
+				    what & 16  ? STATE_BLOCKS
+				    : what & 8 ? STATE_LANE
+					       : STATE_LATER);
 		else
 			write_record(fd, in);
 	}

@@ -13,6 +13,7 @@
 #include "host/clustered.h"
 #include "host/incoming.h"
 #include "host/migrate.h"
+#include "host/moves.h"
 #include "host/offer.h"
 #include "host/relocate.h"
 #include "host/steer.h"
@@ -55,12 +56,17 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 		return r;
 	w->downtime_us = downtime_ms * 1000;
 	w->quick = json_is_true(json_object_get(body, "quick"));
+	w->storage = json_is_true(json_object_get(body, "storage"));
 	if (postcopy)
 		w->postcopy = json_is_true(postcopy) ? POSTCOPY_YES : POSTCOPY_NO;
 	if (w->quick && w->postcopy == POSTCOPY_YES)
 		return fail(f, -EINVAL,
 			    "'quick' and 'postcopy' exclude each other: by the first all memory "
 			    "goes before the guest does, by the second some of it behind");
+	if (w->storage && w->postcopy == POSTCOPY_YES)
+		return fail(f, -EINVAL,
+			    "'storage' and 'postcopy' exclude each other: disks go before the "
+			    "guest does");
 	return 0;
 }
 
@@ -71,6 +77,11 @@ static int go(struct vm *vm, json_t *body, struct migrate_wish *w, struct job **
 	const char *node = json_string_value(json_object_get(body, "node"));
 	int r;
 
+	if (vm->clustered && w->storage)
+		return fail(f, -EINVAL,
+			    "the VM '%s' is of the cluster, whose hosts reach its disks: it goes "
+			    "without them",
+			    vm->name);
 	if (vm->clustered && node)
 		return steer_start(vm, node, w, ret_job, f);
 	if (node)
@@ -88,7 +99,8 @@ void api_migrate_vm(struct http_request *r, void *owner)
 	static const struct field fields[] = {
 		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
 		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
-		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"node", JSON_STRING}};
+		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"node", JSON_STRING},
+		{"storage", JSON_TRUE}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.connections = 1};
 	struct failure f;
@@ -218,9 +230,83 @@ static void on_undone(void *ctx, const char *sentence)
 	api_conclude(ctx, sentence, 409);
 }
 
+/* Whether one that is not here was undone: the source asks until it hears. */
+struct confession {
+	struct pool_work work;
+	struct http_request *request;
+	const struct host *host;
+	char uuid[GUID_TEXT_LEN];
+	int result;
+	struct failure f;
+};
+
+static void confess(struct pool_work *w)
+{
+	struct confession *c = CONTAINER_OF(w, struct confession, work);
+
+	c->result = move_confess(c->host->state, c->uuid, &c->f);
+}
+
+static void on_confessed(struct pool_work *w)
+{
+	struct confession *c = CONTAINER_OF(w, struct confession, work);
+
+	if (c->result == 0)
+		fail(&c->f, -ENOENT, "there is no VM of the UUID %s here, and none was undone",
+		     c->uuid);
+	api_conclude(c->request, c->result == 1 ? NULL : c->f.text, c->result ? 500 : 404);
+	free(c);
+}
+
+static void look_for_undone(struct host *h, struct http_request *r, const char *uuid)
+{
+	struct confession *c = calloc(1, sizeof(*c));
+	struct failure f;
+
+	if (!c) {
+		api_fail(r, fail(&f, -ENOMEM, "cannot look for the VM: out of memory"), &f);
+		return;
+	}
+	c->work = (struct pool_work){.work = confess, .done = on_confessed};
+	c->request = r;
+	c->host = h;
+	snprintf(c->uuid, sizeof(c->uuid), "%s", uuid);
+	http_later(r);
+	pool_submit(h->pool, &c->work);
+}
+
+/* With its UUID the source asks what became of one that brings its disks: NULL when that is
+ * answered, or will be. */
+static struct vm *find_undoable(struct api *api, struct http_request *r)
+{
+	const char *asked = http_query(r, "uuid");
+	char uuid[GUID_TEXT_LEN];
+	struct failure f;
+	struct guid g;
+	struct vm *vm;
+
+	if (!asked)
+		return api_vm(api, r);
+	if (guid_parse(asked, &g) < 0) {
+		api_fail(r, fail(&f, -EINVAL, "'uuid' is no UUID"), &f);
+		return NULL;
+	}
+	guid_format(&g, uuid);
+	vm = host_find_uuid(api->host, uuid);
+	if (vm && vm->incoming)
+		return vm;
+	if (vm) {
+		fail(&f, -EEXIST, "the VM '%s' has come, and is this host's", vm->name);
+		http_fail(r, 410, &f);
+	} else {
+		look_for_undone(api->host, r, uuid);
+	}
+	return NULL;
+}
+
 void api_undo_vm(struct http_request *r, void *owner)
 {
-	struct vm *vm = api_vm(owner, r);
+	struct vm *vm = find_undoable(owner, r);
 	struct failure f;
 	int code;
 

@@ -16,6 +16,7 @@
 #include "host/incoming.h"
 #include "host/intake.h"
 #include "host/jobs.h"
+#include "host/luggage.h"
 #include "host/migrate.h"
 #include "host/moves.h"
 #include "host/network.h"
@@ -98,6 +99,9 @@ static int ask_lease(const struct host *h, const char *folder, const struct sett
 		log_line(LOG_LEVEL_ERROR, "%s", f->text);
 		return 0;
 	case LEASE_THERE:
+		/* It was given away, and whether it was taken that host alone knows. */
+		if (m->storage && !comes)
+			return 0;
 		m->state = comes ? MOVE_INCOMING : MOVE_GONE;
 		return comes ? 0 : move_write(h->state, uuid, m, f);
 	case LEASE_NOBODYS:
@@ -133,6 +137,18 @@ static bool look_at_move(const struct host *h, const char *folder, const struct 
 	return true;
 }
 
+static int remove_folder(const struct host *h, const char *uuid, const struct move *m,
+			 struct failure *f)
+{
+	char folder[PATH_MAX];
+	struct guid vm;
+
+	if (guid_parse(uuid, &vm) < 0 ||
+	    snprintf(folder, sizeof(folder), "%s/vms/%s", h->state, m->name) >= (int)sizeof(folder))
+		return fail(f, -EINVAL, "the path of %s is too long", h->state);
+	return luggage_remove(folder, &vm, &h->uuid, m->state == MOVE_GONE, f);
+}
+
 /* What has gone, or has not come, leaves nothing. */
 static void finish_move(void *ctx, const char *uuid, const struct move *m)
 {
@@ -140,11 +156,15 @@ static void finish_move(void *ctx, const char *uuid, const struct move *m)
 	struct failure f;
 	int r = 0;
 
-	if (m->state == MOVE_GONE)
+	if (m->state == MOVE_UNDONE)
+		return;
+	if (m->storage && m->state != MOVE_LEAVING && !host_find_uuid(h, uuid))
+		r = remove_folder(h, uuid, m, &f);
+	if (r == 0 && m->state == MOVE_GONE)
 		r = move_let_go(h->state, uuid, m, &f);
-	else if (!host_find_uuid(h, uuid))
-		r = m->state == MOVE_INCOMING ? move_undo(h->state, uuid, m, &f)
-					      : move_drop(h->state, uuid, &f);
+	else if (r == 0 && !host_find_uuid(h, uuid))
+		r = m->state == MOVE_INCOMING && !m->storage ? move_undo(h->state, uuid, m, &f)
+							     : move_drop(h->state, uuid, &f);
 	if (r < 0)
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 }

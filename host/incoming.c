@@ -17,6 +17,7 @@
 #include "host/clustered.h"
 #include "host/edit.h"
 #include "host/intake.h"
+#include "host/luggage.h"
 #include "host/network.h"
 #include "host/offer.h"
 #include "host/store.h"
@@ -91,10 +92,18 @@ static void in_pool(struct incoming *i, void (*work)(struct pool_work *w),
 
 /* ---- taken back ---- */
 
+static int remove_folder(struct incoming *i, struct failure *f)
+{
+	return i->move.storage ? luggage_remove(i->vm->folder, &i->vm->settings->uuid,
+						&i->host->uuid, false, f)
+			       : 0;
+}
+
 /* Unless it has been here. */
 static void remove_files(struct pool_work *w)
 {
 	struct incoming *i = CONTAINER_OF(w, struct incoming, work);
+	struct move told = i->move;
 	struct failure ignored;
 	enum lease_side side =
 		vm_lease_side(i->vm->folder, &i->vm->settings->uuid, &i->host->uuid, &i->f);
@@ -103,7 +112,11 @@ static void remove_files(struct pool_work *w)
 	i->r = side == LEASE_NOT_KNOWN ? -EIO : 0;
 	if (i->r < 0 || i->here)
 		return;
-	i->r = move_undo(i->host->state, i->uuid, &i->move, &i->f);
+	i->r = remove_folder(i, &i->f);
+	/* Who has never had a stream is not asked for it. */
+	told.storage &= i->given || !i->offer;
+	if (i->r == 0)
+		i->r = move_undo(i->host->state, i->uuid, &told, &i->f);
 	(void)store_remove_folder(i->vm->run, &ignored);
 }
 
@@ -200,7 +213,7 @@ static void look_at_move(struct incoming *i)
 	else if (old.state == MOVE_INCOMING || old.state == MOVE_LEAVING)
 		offer_reason(i->reasons, "it is on its way here or from here already");
 	else
-		i->move.was_gone = old.state == MOVE_GONE;
+		i->move.was_gone = old.state == MOVE_GONE && !i->move.storage;
 }
 
 /* The file first: what it tells of is made behind it. */
@@ -209,6 +222,12 @@ static int make(struct incoming *i, const char *own)
 	struct failure ignored;
 	int r = move_write(i->host->state, i->uuid, &i->move, &i->f);
 
+	if (r == 0 && i->move.storage) {
+		r = luggage_make(i->offer, i->vm->settings, own, &i->host->uuid, &i->f);
+		if (r == -EEXIST || (r < 0 && remove_folder(i, &ignored) == 0))
+			(void)move_drop(i->host->state, i->uuid, &ignored);
+		return r;
+	}
 	if (r == 0 && i->move.linked) {
 		r = store_link(i->offer->folder, own, &i->f);
 		if (r < 0)
@@ -233,11 +252,15 @@ static void look(struct pool_work *w)
 		return;
 	}
 	look_at_move(i);
-	look_at_folder(i, own);
+	if (i->move.storage)
+		luggage_judge(i->offer, own, i->reasons);
+	else
+		look_at_folder(i, own);
 	known = check_processor(i->host->launcher.worker, &here, &f) == 0;
 	if (!known)
 		offer_reason(i->reasons, "%s", f.text);
-	offer_look(i->offer, i->settings, i->offer->folder, known ? &here : NULL, i->reasons);
+	offer_look(i->offer, i->settings, i->move.storage ? NULL : i->offer->folder,
+		   known ? &here : NULL, i->reasons);
 	if (i->config && check_config(i->host->launcher.worker, i->config, &f) < 0)
 		offer_reason(i->reasons, "%s", f.text);
 	if (i->vm && json_array_size(i->reasons) == 0)
@@ -472,8 +495,9 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 	i->streams.fd[i->streams.count++] = fd;
 	if (i->streams.count < i->connections)
 		return 0;
-	r = link_hand(vm->worker, json_pack("{s:s}", "verb", "incoming"), &i->streams, on_streams,
-		      vm);
+	r = link_hand(vm->worker,
+		      json_pack("{s:s, s:b}", "verb", "incoming", "storage", i->move.storage),
+		      &i->streams, on_streams, vm);
 	if (r < 0)
 		return fail(f, r, "the worker of the VM '%s' cannot be asked: %s", vm->name,
 			    strerror(-r));
@@ -485,6 +509,26 @@ int incoming_stream(struct vm *vm, int fd, struct failure *f)
 
 /* ---- the begin and the end ---- */
 
+static void on_cancelled(void *ctx, json_t *result, const char *sentence)
+{
+	struct vm *vm = ctx;
+
+	(void)result;
+	if (sentence && vm->incoming)
+		tell_undone(vm->incoming, sentence);
+}
+
+/* It may be about to run, and then the other host has asked what became of it: it is not switched
+ * off. */
+static int cancel_at_worker(struct vm *vm, struct failure *f)
+{
+	if (vm->worker && link_request(vm->worker, json_pack("{s:s}", "verb", "incoming-cancel"),
+				       -1, on_cancelled, vm) == 0)
+		return 0;
+	vm->incoming->undone = NULL;
+	return fail(f, -EBUSY, "the worker of the VM '%s' cannot be asked now", vm->name);
+}
+
 int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 {
 	struct incoming *i = vm->incoming;
@@ -492,15 +536,19 @@ int incoming_undo(struct vm *vm, vm_done_fn *done, void *ctx, struct failure *f)
 	if (!i)
 		return fail(f, -EBUSY, "the VM '%s' does not come from another host: it is %s",
 			    vm->name, vm_life_label(vm));
-	if (i->undone || i->removing)
+	if (i->undone)
 		return fail(f, -EBUSY, "the VM '%s' is taken back already", vm->name);
 	i->undone = done;
 	i->undone_ctx = ctx;
+	if (i->removing)
+		return 0;
 	if (i->doubt) {
 		take_back(i);
 		return 0;
 	}
-	return vm->life == VM_STOPPING ? 0 : vm_off(vm, f);
+	if (vm->life == VM_STOPPING)
+		return 0;
+	return i->move.storage && i->given ? cancel_at_worker(vm, f) : vm_off(vm, f);
 }
 
 /* What the daemon knows to be in the way. */
@@ -563,7 +611,9 @@ static int reserve(struct incoming *i)
 	i->vm = vm;
 	i->config = settings_for_worker(
 		vm->settings,
-		&(struct vm_places){.name = vm->name, .folder = i->offer->folder, .run = vm->run});
+		&(struct vm_places){.name = vm->name,
+				    .folder = i->move.storage ? folder : i->offer->folder,
+				    .run = vm->run});
 	host_add(h, vm);
 	return 0;
 }
@@ -605,6 +655,7 @@ int incoming_start(struct host *h, json_t *body, incoming_made_fn *made, void *c
 	i->ctx = ctx;
 	i->reasons = json_array();
 	i->move.state = MOVE_INCOMING;
+	i->move.storage = o->storage;
 	snprintf(i->move.name, sizeof(i->move.name), "%s", o->name);
 	snprintf(i->move.host, sizeof(i->move.host), "%s", o->host);
 	if (o->settings)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "host/migrate.h"
+#include "host/migrate_priv.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +13,7 @@
 #include "host/check.h"
 #include "host/far.h"
 #include "host/host.h"
+#include "host/luggage.h"
 #include "host/offer.h"
 #include "host/stay.h"
 #include "host/store.h"
@@ -21,54 +22,8 @@
 #define WAITS_TOLD 3u
 #define LOOK_US UINT64_C(500000)
 #define PROTOCOL "oya-migration"
-#define TARGET_MAX 128u
 #define ALMOST 99u              /* percent, until it has gone */
 #define POSTCOPY_CONNECTIONS 2u /* one of them for what the guest waits for */
-
-enum step {
-	MIGRATE_LOOKS,    /* the pool, at folder and disks */
-	MIGRATE_OFFERS,   /* to the other host */
-	MIGRATE_CONNECTS, /* the streams */
-	MIGRATE_NOTES,    /* the pool, that it leaves */
-	MIGRATE_ASKS,     /* the worker, to begin */
-	MIGRATE_MOVES,    /* the worker does */
-	MIGRATE_UNDOES,   /* the other host, then the pool */
-	MIGRATE_JUDGES,   /* the pool: whose its lease is */
-	MIGRATE_DOUBT,    /* that does not tell */
-	MIGRATE_GOES,     /* the pool lets go of it */
-	MIGRATE_STUCK,    /* it has gone, and cannot be let go of */
-};
-
-struct migration {
-	struct pool_work work;
-	struct vm *vm;
-	struct host *host;
-	struct job *job; /* NULL: it has ended */
-	enum step step;
-	struct peer peer; /* without a token when a daemon before us has begun it */
-	uint64_t bandwidth, downtime_us;
-	bool quick, postcopy, postcopy_must;
-	struct far *far;
-	struct move move;
-	char proof[GUID_TEXT_LEN], real[PATH_MAX];
-	json_t *disks;
-	struct processor processor;
-	unsigned connections;     /* that are wanted, then those that the other host takes; 0: ? */
-	char pass[GUID_TEXT_LEN]; /* of the other host for them; "" */
-	struct link_fds streams;
-	int r;
-	struct failure f;
-	sd_event_source *look; /* how far it is */
-	bool cancelled;
-	bool offered;             /* the other host has something to undo */
-	bool noted;               /* the file is there */
-	bool crashed;             /* its worker has */
-	bool late;                /* it runs there, and its memory follows */
-	char lost[FAIL_TEXT_MAX]; /* why that has not followed, when it has gone; or empty */
-	enum lease_side side;
-	struct guid target; /* the other host, for the lease */
-	unsigned waits;     /* how often that was told of it */
-};
 
 static void end_job(struct migration *m, const char *sentence)
 {
@@ -87,8 +42,8 @@ static void migration_free(struct migration *m)
 	free(m);
 }
 
-static void in_pool(struct migration *m, void (*work)(struct pool_work *w),
-		    void (*done)(struct pool_work *w))
+void migrate_in_pool(struct migration *m, void (*work)(struct pool_work *w),
+		     void (*done)(struct pool_work *w))
 {
 	m->work = (struct pool_work){.work = work, .done = done, .lane = &m->vm->lane};
 	pool_submit(m->host->pool, &m->work);
@@ -134,20 +89,37 @@ static void on_clean(struct pool_work *w)
 			    "cannot start the VM '%s': out of memory", vm->name);
 }
 
+void migrate_undo_target(const struct migration *m, char target[MIGRATE_TARGET_MAX])
+{
+	snprintf(target, MIGRATE_TARGET_MAX, "/v1/incoming/%s%s%s", m->vm->name,
+		 m->move.storage ? "?uuid=" : "", m->move.storage ? m->vm->uuid : "");
+}
+
 static void on_undone(void *ctx, const struct far_answer *a)
 {
 	struct migration *m = ctx;
+	char target[MIGRATE_TARGET_MAX];
+	struct failure why = m->f;
 
 	m->far = NULL;
+	/* It keeps in mind that it was undone, until it is asked for that. */
+	if (m->move.storage && a->code == 0 && a->status == 204 && !m->swept) {
+		m->swept = true;
+		migrate_undo_target(m, target);
+		migrate_call(m, "DELETE", target, NULL, NULL, on_undone);
+		m->f = why;
+		if (m->r == 0)
+			return;
+	}
 	if (a->code < 0 || (a->status != 204 && a->status != 404))
 		log_line_of(LOG_LEVEL_WARNING, m->vm->log_fields,
 			    "the VM '%s' cannot be undone on %s: %s", m->vm->name, m->peer.name,
 			    a->f->text);
-	in_pool(m, clean, on_clean);
+	migrate_in_pool(m, clean, on_clean);
 }
 
-static void call(struct migration *m, const char *method, const char *target, const json_t *body,
-		 const char *upgrade, far_done_fn *done)
+void migrate_call(struct migration *m, const char *method, const char *target, const json_t *body,
+		  const char *upgrade, far_done_fn *done)
 {
 	struct far_wish wish = {.helper = m->host->connector,
 				.peer = &m->peer,
@@ -165,7 +137,7 @@ static void call(struct migration *m, const char *method, const char *target, co
 /* By m->f. Not while the pool has it. */
 static void undo(struct migration *m)
 {
-	char target[TARGET_MAX];
+	char target[MIGRATE_TARGET_MAX];
 	struct failure why = m->f;
 
 	m->step = MIGRATE_UNDOES;
@@ -175,17 +147,17 @@ static void undo(struct migration *m)
 	if (m->job)
 		m->job->cancel = NULL;
 	link_fds_close(&m->streams);
-	snprintf(target, sizeof(target), "/v1/incoming/%s", m->vm->name);
+	migrate_undo_target(m, target);
 	if (m->offered && (m->peer.token[0] || m->peer.identity)) {
-		call(m, "DELETE", target, NULL, NULL, on_undone);
+		migrate_call(m, "DELETE", target, NULL, NULL, on_undone);
 		m->f = why;
 		if (m->r == 0)
 			return;
 	}
-	in_pool(m, clean, on_clean);
+	migrate_in_pool(m, clean, on_clean);
 }
 
-static void give_up(struct migration *m, const char *why)
+void migrate_give_up(struct migration *m, const char *why)
 {
 	fail(&m->f, -EIO, "%s", why);
 	undo(m);
@@ -210,7 +182,7 @@ static bool goes_on(struct migration *m)
 
 static int on_look(sd_event_source *source, uint64_t us, void *ctx);
 
-static void look_later(struct migration *m)
+void migrate_look_later(struct migration *m)
 {
 	m->look = sd_event_source_disable_unref(m->look);
 	(void)sd_event_add_time_relative(m->host->event, &m->look, CLOCK_MONOTONIC, LOOK_US, 0,
@@ -220,11 +192,12 @@ static void look_later(struct migration *m)
 /* Numbers of the worker's word. */
 static void show(struct migration *m, const json_t *s)
 {
-	static const char *const numbers[] = {"round",      "total_bytes", "sent_bytes",
-					      "rate",       "dirty_rate",  "promised_us",
-					      "stopped_us", "pages_left"};
+	static const char *const numbers[] = {
+		"round",       "total_bytes", "sent_bytes", "rate",       "dirty_rate",
+		"promised_us", "stopped_us",  "pages_left", "disk_bytes", "disk_sent_bytes"};
 	const char *phase = json_string_value(json_object_get(s, "phase"));
-	json_int_t total = json_integer_value(json_object_get(s, "total_bytes"));
+	json_int_t total = json_integer_value(json_object_get(s, "total_bytes")) +
+			   json_integer_value(json_object_get(s, "disk_bytes"));
 	json_int_t sent = json_integer_value(json_object_get(s, "sent_bytes"));
 	json_t *details =
 		json_pack("{s:s, s:s}", "host", m->move.host, "phase", phase ? phase : "rounds");
@@ -263,13 +236,15 @@ void migrate_told(struct vm *vm, const json_t *status)
 		show(m, s);
 	if (!phase) {
 		if (vm->adopted)
-			give_up(m, "its worker does not move it any more");
+			migrate_give_up(m, "its worker does not move it any more");
 	} else if (strcmp(phase, "failed") == 0) {
-		give_up(m, error && *error ? error : "its worker gives no reason");
+		migrate_give_up(m, error && *error ? error : "its worker gives no reason");
 	} else if (strcmp(phase, "postcopy") == 0) {
 		m->late = true;
 		if (m->job)
 			m->job->cancel = NULL;
+	} else if (strcmp(phase, "asks") == 0) {
+		migrate_ask(m);
 	} else if (strcmp(phase, "waits") == 0) {
 		/* For a moment every VM does that. */
 		if (++m->waits == WAITS_TOLD && m->job)
@@ -286,7 +261,7 @@ static void on_progress(void *ctx, json_t *result, const char *sentence)
 	if (!sentence)
 		migrate_told(vm, result);
 	if (vm->migration && vm->migration->step == MIGRATE_MOVES)
-		look_later(vm->migration);
+		migrate_look_later(vm->migration);
 }
 
 static int on_look(sd_event_source *source, uint64_t us, void *ctx)
@@ -295,9 +270,13 @@ static int on_look(sd_event_source *source, uint64_t us, void *ctx)
 
 	(void)source;
 	(void)us;
+	if (vm->migration->step == MIGRATE_DOUBT) {
+		migrate_ask(vm->migration);
+		return 0;
+	}
 	if (!vm->worker ||
 	    link_request(vm->worker, json_pack("{s:s}", "verb", "status"), -1, on_progress, vm) < 0)
-		look_later(vm->migration);
+		migrate_look_later(vm->migration);
 	return 0;
 }
 
@@ -312,7 +291,7 @@ static void on_asked(void *ctx, json_t *result, const char *sentence)
 	if (!m || m->step != MIGRATE_ASKS)
 		return;
 	if (sentence) {
-		give_up(m, sentence);
+		migrate_give_up(m, sentence);
 		return;
 	}
 	m->step = MIGRATE_MOVES;
@@ -341,10 +320,11 @@ static void on_noted(struct pool_work *w)
 		return;
 	m->step = MIGRATE_ASKS;
 	guid_format(&m->target, target);
-	request = json_pack("{s:s, s:s, s:I, s:b, s:o*, s:o*}", "verb", "migrate", "target", target,
-			    "bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
-			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL,
-			    "postcopy", m->postcopy ? json_true() : NULL);
+	request = json_pack(
+		"{s:s, s:s, s:I, s:b, s:o*, s:o*, s:o*}", "verb", "migrate", "target", target,
+		"bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
+		m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL, "postcopy",
+		m->postcopy ? json_true() : NULL, "storage", m->move.storage ? json_true() : NULL);
 	m->r = vm_hand(m->vm, "move", request, &m->streams, on_asked, m->vm, &m->f);
 	if (m->r < 0)
 		undo(m);
@@ -370,11 +350,11 @@ static void on_stream(void *ctx, const struct far_answer *a);
 /* One after the other, so that both sides have them in the same order. */
 static void connect_next(struct migration *m)
 {
-	char target[TARGET_MAX];
+	char target[MIGRATE_TARGET_MAX];
 
 	m->step = MIGRATE_CONNECTS;
 	snprintf(target, sizeof(target), "/v1/incoming/%s/stream", m->vm->name);
-	call(m, "POST", target, NULL, PROTOCOL, on_stream);
+	migrate_call(m, "POST", target, NULL, PROTOCOL, on_stream);
 	if (m->r < 0)
 		undo(m);
 }
@@ -392,7 +372,7 @@ static void on_stream(void *ctx, const struct far_answer *a)
 		return;
 	}
 	m->step = MIGRATE_NOTES;
-	in_pool(m, note, on_noted);
+	migrate_in_pool(m, note, on_noted);
 }
 
 /* How the other host takes it; older ones do not say, and take one connection. */
@@ -440,12 +420,14 @@ static json_t *encode_offer(const struct migration *m)
 	uname(&name);
 	guid_format(&m->host->uuid, uuid);
 	/* Older hosts know of no other number than 1. */
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o, s:o*}", "version",
-			 OFFER_VERSION, "oya", OYA_VERSION, "name", m->vm->name, "host",
-			 name.nodename, "host_uuid", uuid, "folder", m->real, "proof", m->proof,
-			 "settings", m->vm->settings->root, "disks", m->disks, "processor",
-			 processor_encode(&m->processor), "connections",
-			 m->connections > 1 ? json_integer((json_int_t)m->connections) : NULL);
+	return json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:o, s:o*, s:o*}", "version",
+		OFFER_VERSION, "oya", OYA_VERSION, "name", m->vm->name, "host", name.nodename,
+		"host_uuid", uuid, "folder", m->real, "proof", m->proof, "settings",
+		m->vm->settings->root, "disks", m->disks, "processor",
+		processor_encode(&m->processor), "connections",
+		m->connections > 1 ? json_integer((json_int_t)m->connections) : NULL, "storage",
+		m->move.storage ? json_pack("{s:I}", "epoch", (json_int_t)m->epoch) : NULL);
 }
 
 /* What the guest may use by its baseline. Without one the workers compare what it has been given,
@@ -469,9 +451,12 @@ static void look(struct pool_work *w)
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 
 	m->r = look_at_processor(m);
+	if (m->r == 0 && m->move.storage)
+		m->r = luggage_look(m->vm->folder, m->vm->settings, &m->host->uuid, &m->epoch,
+				    &m->f);
 	if (m->r == 0)
-		m->r = offer_make(m->vm->folder, m->vm->settings, m->proof, &m->disks, m->real,
-				  &m->f);
+		m->r = offer_make(m->vm->folder, m->vm->settings, m->move.storage, m->proof,
+				  &m->disks, m->real, &m->f);
 }
 
 static void on_looked(struct pool_work *w)
@@ -484,7 +469,7 @@ static void on_looked(struct pool_work *w)
 	m->step = MIGRATE_OFFERS;
 	offer = encode_offer(m);
 	if (offer)
-		call(m, "POST", "/v1/incoming", offer, NULL, on_offered);
+		migrate_call(m, "POST", "/v1/incoming", offer, NULL, on_offered);
 	else
 		m->r = fail(&m->f, -ENOMEM, "out of memory");
 	json_decref(offer);
@@ -537,8 +522,9 @@ static void take_wish(struct migration *m, const struct migrate_wish *w)
 	m->downtime_us = w->downtime_us;
 	m->quick = w->quick;
 	m->postcopy_must = w->postcopy == POSTCOPY_YES;
-	m->postcopy = m->postcopy_must ||
-		      (w->postcopy == POSTCOPY_AS_SET && m->vm->settings->postcopy && !w->quick);
+	m->move.storage = w->storage;
+	m->postcopy = m->postcopy_must || (w->postcopy == POSTCOPY_AS_SET &&
+					   m->vm->settings->postcopy && !w->quick && !w->storage);
 	if (m->postcopy && wanted < POSTCOPY_CONNECTIONS)
 		wanted = POSTCOPY_CONNECTIONS;
 	m->connections = (unsigned)min_u64(wanted, vm_connections(m->vm));
@@ -548,7 +534,10 @@ int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_
 		  struct failure *f)
 {
 	struct migration *m;
+	int r = vm->migration ? migrate_ask_again(vm, w, ret_job, f) : 1;
 
+	if (r <= 0)
+		return r;
 	if (vm->migration || vm->saving || vm->edited || vm->host->ending ||
 	    (vm->life != VM_RUNNING && vm->life != VM_PAUSED))
 		return fail(f, -EBUSY, "cannot move the VM '%s': %s", vm->name,
@@ -573,7 +562,7 @@ int migrate_start(struct vm *vm, const struct migrate_wish *w, struct job **ret_
 	snprintf(m->move.name, sizeof(m->move.name), "%s", vm->name);
 	snprintf(m->move.host, sizeof(m->move.host), "%s", w->peer.name);
 	*ret_job = m->job;
-	in_pool(m, look, on_looked);
+	migrate_in_pool(m, look, on_looked);
 	return 0;
 }
 
@@ -589,7 +578,7 @@ void migrate_adopt(struct vm *vm, const struct move *move)
 	snprintf(m->peer.name, sizeof(m->peer.name), "%s", move->host);
 	m->noted = true;
 	m->step = MIGRATE_MOVES;
-	look_later(m);
+	migrate_look_later(m);
 }
 
 void migrate_look(struct vm *vm)
@@ -612,21 +601,25 @@ static void on_judged(struct pool_work *w)
 	struct migration *m = CONTAINER_OF(w, struct migration, work);
 	struct vm *vm = m->vm;
 
-	if (m->side == LEASE_THERE) {
+	if (m->side == LEASE_THERE && !m->move.storage) {
 		migrate_gone(vm, NULL);
 		return;
 	}
-	if (m->side == LEASE_NOT_KNOWN) {
+	if (m->side == LEASE_THERE)
+		fail(&m->f, -EBUSY, "only that host knows; say the move again, and it is asked");
+	if (m->side == LEASE_NOT_KNOWN || m->side == LEASE_THERE) {
 		m->step = MIGRATE_DOUBT;
 		snprintf(vm->problem, sizeof(vm->problem),
 			 "it was on its way to %.100s, and nobody can tell where it is: %.300s",
 			 m->move.host, m->f.text);
 		end_job(m, vm->problem);
 		host_publish(m->host, "vm", vm_show(vm));
+		if (m->move.storage)
+			migrate_look_later(m);
 		return;
 	}
 	vm_lease_free(vm);
-	give_up(m, vm->problem[0] ? vm->problem : "it has ended");
+	migrate_give_up(m, vm->problem[0] ? vm->problem : "it has ended");
 }
 
 bool migrate_ended(struct vm *vm, bool failed, const char *why)
@@ -636,7 +629,7 @@ bool migrate_ended(struct vm *vm, bool failed, const char *why)
 
 	/* What the pool has comes to its end first, and finds the VM as it is then. */
 	if (m && (m->step == MIGRATE_OFFERS || m->step == MIGRATE_CONNECTS))
-		give_up(m, *why ? why : "it has ended");
+		migrate_give_up(m, *why ? why : "it has ended");
 	if (!given)
 		return false;
 	m->crashed = failed;
@@ -644,7 +637,7 @@ bool migrate_ended(struct vm *vm, bool failed, const char *why)
 	m->look = sd_event_source_disable_unref(m->look);
 	if (failed)
 		snprintf(vm->problem, sizeof(vm->problem), "%s", why);
-	in_pool(m, judge, on_judged);
+	migrate_in_pool(m, judge, on_judged);
 	return true;
 }
 
@@ -659,7 +652,11 @@ static void let_go(struct pool_work *w)
 	if (m->r < 0)
 		return;
 	(void)store_remove_folder(m->vm->run, &ignored);
-	m->r = move_let_go(m->host->state, m->vm->uuid, &m->move, &m->f);
+	if (m->move.storage)
+		m->r = luggage_remove(m->vm->folder, &m->vm->settings->uuid, &m->host->uuid, true,
+				      &m->f);
+	if (m->r == 0)
+		m->r = move_let_go(m->host->state, m->vm->uuid, &m->move, &m->f);
 }
 
 static void on_let_go(struct pool_work *w)
@@ -721,7 +718,7 @@ void migrate_gone(struct vm *vm, const json_t *last)
 	note_lost(m, last);
 	m->step = MIGRATE_GOES;
 	vm->making = true;
-	in_pool(m, let_go, on_let_go);
+	migrate_in_pool(m, let_go, on_let_go);
 }
 
 static void on_dropped(struct pool_work *w)
@@ -739,8 +736,13 @@ int migrate_settle(struct vm *vm, struct failure *f)
 		return fail(f, -EBUSY, "cannot start the VM '%s': %s %s", vm->name,
 			    m->step == MIGRATE_STUCK ? "it runs on" : "it is on its way to",
 			    m->move.host);
+	if (m->move.storage && m->side == LEASE_THERE && migrate_doubt_settle(m, f) < 0)
+		return -EBUSY;
+	m->look = sd_event_source_disable_unref(m->look);
+	far_cancel(m->far);
+	m->far = NULL;
 	vm->migration = NULL;
-	in_pool(m, clean, on_dropped);
+	migrate_in_pool(m, clean, on_dropped);
 	return 0;
 }
 

@@ -33,6 +33,7 @@ struct migrate_wish {
 	struct peer peer;
 	uint64_t bandwidth;   /* bytes a second at most; 0: no limit */
 	bool quick;           /* the guest stands still on its way */
+	bool storage;         /* its folder's disks go along: the hosts have none in common */
 	uint64_t downtime_us; /* the guest may stand still; 0: the worker knows */
 	uint64_t connections; /* at most, where both hosts take so many; 1 to LINK_FDS_MAX */
 	enum migrate_postcopy postcopy; /* with YES it must be possible */

@@ -24,7 +24,8 @@
 static const char *const states[] = {[MOVE_NONE] = "none",
 				     [MOVE_INCOMING] = "incoming",
 				     [MOVE_LEAVING] = "leaving",
-				     [MOVE_GONE] = "gone"};
+				     [MOVE_GONE] = "gone",
+				     [MOVE_UNDONE] = "undone"};
 
 static int path_of(const char *state, const char *name, char path[PATH_MAX])
 {
@@ -38,6 +39,7 @@ static int decode(json_t *root, struct move *m, struct failure *f)
 	static const struct field fields[] = {
 		{"version", JSON_INTEGER}, {"state", JSON_STRING}, {"name", JSON_STRING},
 		{"host", JSON_STRING},     {"linked", JSON_TRUE},  {"was_gone", JSON_TRUE},
+		{"storage", JSON_TRUE},
 	};
 	const char *name = json_string_value(json_object_get(root, "name"));
 	const char *host = json_string_value(json_object_get(root, "host"));
@@ -59,6 +61,7 @@ static int decode(json_t *root, struct move *m, struct failure *f)
 	snprintf(m->host, sizeof(m->host), "%s", host);
 	field_bool(root, "linked", &m->linked);
 	field_bool(root, "was_gone", &m->was_gone);
+	field_bool(root, "storage", &m->storage);
 	return 0;
 }
 
@@ -99,9 +102,11 @@ int move_read(const char *state, const char *uuid, struct move *ret_move, struct
 
 int move_write(const char *state, const char *uuid, const struct move *m, struct failure *f)
 {
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "version", VERSION, "state",
-				 states[m->state], "name", m->name, "host", m->host, "linked",
-				 m->linked, "was_gone", m->was_gone);
+	/* Older ones know nothing of the last. */
+	json_t *root =
+		json_pack("{s:i, s:s, s:s, s:s, s:b, s:b, s:o*}", "version", VERSION, "state",
+			  states[m->state], "name", m->name, "host", m->host, "linked", m->linked,
+			  "was_gone", m->was_gone, "storage", m->storage ? json_true() : NULL);
 	char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
 	char folder[PATH_MAX];
 	int r;
@@ -150,6 +155,10 @@ int move_undo(const char *state, const char *uuid, const struct move *m, struct 
 		r = store_remove(vms, m->name, f);
 	if (r < 0)
 		return r;
+	if (m->storage) {
+		gone.state = MOVE_UNDONE;
+		return move_write(state, uuid, &gone, f);
+	}
 	gone.state = MOVE_GONE;
 	gone.linked = gone.was_gone = false;
 	return m->was_gone ? move_write(state, uuid, &gone, f) : move_drop(state, uuid, f);
@@ -171,6 +180,18 @@ int move_let_go(const char *state, const char *uuid, const struct move *m, struc
 		return 0;
 	r = store_remove(vms, m->name, f);
 	return r < 0 ? r : move_drop(state, uuid, f);
+}
+
+int move_confess(const char *state, const char *uuid, struct failure *f)
+{
+	struct move m;
+	int r = move_read(state, uuid, &m, f);
+
+	if (r == 0 && m.state == MOVE_UNDONE)
+		r = move_drop(state, uuid, f);
+	else if (r == 0)
+		return 0;
+	return r < 0 ? r : 1;
 }
 
 /* ---- all ---- */

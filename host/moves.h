@@ -31,6 +31,7 @@ enum move_state {
 	MOVE_INCOMING, /* it comes, and has not run here */
 	MOVE_LEAVING,  /* its worker gives it away */
 	MOVE_GONE,     /* it runs elsewhere */
+	MOVE_UNDONE,   /* incoming with storage, and never will by that: for who asks */
 };
 
 struct move {
@@ -39,6 +40,7 @@ struct move {
 	char host[MOVES_HOST_MAX + 1]; /* the other one, for sentences */
 	bool linked;                   /* incoming: vms/NAME is a link that is made for it */
 	bool was_gone;                 /* incoming: it had left this host, which has its folder */
+	bool storage;                  /* each host has a folder of its own (luggage.h) */
 };
 
 /* Pure: the text of a file. 0, or -EINVAL and the sentence. */
@@ -49,11 +51,17 @@ int move_read(const char *state, const char *uuid, struct move *ret_move, struct
 int move_write(const char *state, const char *uuid, const struct move *m, struct failure *f);
 int move_drop(const char *state, const char *uuid, struct failure *f);
 
-/* Takes back what was made for one that comes, its file last. */
+/* Takes back what was made for one that comes, its file last; with storage its folder has gone
+ * before, and its file tells that. */
 int move_undo(const char *state, const char *uuid, const struct move *m, struct failure *f);
 
-/* Of one that is gone: this host lets go of its folder; what the other host uses is not touched. */
+/* Of one that is gone: this host lets go of its folder; what the other host uses is not touched.
+ * With storage the folder has gone before. */
 int move_let_go(const char *state, const char *uuid, const struct move *m, struct failure *f);
+
+/* Whether one that was to come with storage was undone; who asks is told once. 1, 0, or -errno and
+ * the sentence. */
+int move_confess(const char *state, const char *uuid, struct failure *f);
 
 /* At the start of the daemon: calls for each file. */
 void moves_each(const char *state, void (*each)(void *ctx, const char *uuid, const struct move *m),

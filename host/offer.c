@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "abi/lease.h"
 #include "base/util.h"
 #include "host/store.h"
 #include "lib/fields.h"
@@ -73,6 +74,7 @@ static int look_at(const char *path, bool read_only, struct offer_disk *ret)
 	if (r == 0)
 		*ret = (struct offer_disk){.there = true,
 					   .bytes = (uint64_t)end,
+					   .data = (uint64_t)st.st_blocks * 512,
 					   .inode = S_ISREG(st.st_mode) ? st.st_ino : 0};
 	return r;
 }
@@ -80,7 +82,7 @@ static int look_at(const char *path, bool read_only, struct offer_disk *ret)
 /* ---- the source ---- */
 
 /* What the other host compares its own with; null of a drive without a medium. */
-static int look_at_all(const char *folder, const struct settings *s, json_t *list,
+static int look_at_all(const char *folder, const struct settings *s, bool storage, json_t *list,
 		       struct failure *f)
 {
 	json_t *disk;
@@ -100,10 +102,13 @@ static int look_at_all(const char *folder, const struct settings *s, json_t *lis
 		if (r < 0)
 			return fail(f, r, "cannot look at the image %s: %s", path, strerror(-r));
 		if (json_array_append_new(
-			    list,
-			    found.there ? json_pack("{s:I, s:I}", "bytes", (json_int_t)found.bytes,
-						    "inode", (json_int_t)(found.inode & INT64_MAX))
-					: json_null()) < 0)
+			    list, found.there
+					  ? json_pack("{s:I, s:I, s:o*}", "bytes",
+						      (json_int_t)found.bytes, "inode",
+						      (json_int_t)(found.inode & INT64_MAX), "data",
+						      storage ? json_integer((json_int_t)found.data)
+							      : NULL)
+					  : json_null()) < 0)
 			return fail(f, -ENOMEM, "cannot look at the disks: out of memory");
 	}
 	return 0;
@@ -128,11 +133,12 @@ static int make_proof(const char *folder, char proof[GUID_TEXT_LEN], struct fail
 	return 0;
 }
 
-int offer_make(const char *folder, const struct settings *s, char ret_proof[GUID_TEXT_LEN],
-	       json_t **ret_disks, char ret_folder[PATH_MAX], struct failure *f)
+int offer_make(const char *folder, const struct settings *s, bool storage,
+	       char ret_proof[GUID_TEXT_LEN], json_t **ret_disks, char ret_folder[PATH_MAX],
+	       struct failure *f)
 {
 	json_t *list = json_array();
-	int r = look_at_all(folder, s, list, f);
+	int r = look_at_all(folder, s, storage, list, f);
 
 	if (r == 0 && !realpath(folder, ret_folder))
 		r = fail(f, -errno, "cannot find %s: %s", folder, strerror(errno));
@@ -167,7 +173,8 @@ void offer_clean(const char *folder, const char *proof)
 
 static int decode_disk(json_t *object, struct offer_disk *d, struct failure *f)
 {
-	static const struct field fields[] = {{"bytes", JSON_INTEGER}, {"inode", JSON_INTEGER}};
+	static const struct field fields[] = {
+		{"bytes", JSON_INTEGER}, {"inode", JSON_INTEGER}, {"data", JSON_INTEGER}};
 	int r;
 
 	if (json_is_null(object))
@@ -177,6 +184,8 @@ static int decode_disk(json_t *object, struct offer_disk *d, struct failure *f)
 		r = field_number(object, "bytes", 0, INT64_MAX, &d->bytes, f);
 	if (r == 0)
 		r = field_number(object, "inode", 0, INT64_MAX, &d->inode, f);
+	if (r == 0)
+		r = field_number(object, "data", 0, INT64_MAX, &d->data, f);
 	d->there = r == 0;
 	return r;
 }
@@ -241,6 +250,22 @@ static void decode_settings(json_t *object, struct offer *o)
 	free(text);
 }
 
+/* Whose disks come along. */
+static int decode_storage(json_t *object, struct offer *o, struct failure *f)
+{
+	static const struct field fields[] = {{"epoch", JSON_INTEGER}};
+	int r = object ? fields_check_of("the offer", object, "'storage'", fields,
+					 ARRAY_LEN(fields), f)
+		       : 0;
+
+	if (r == 0 && object)
+		r = field_number(object, "epoch", 1, LEASE_EPOCH_MAX - 1, &o->epoch, f);
+	if (r == 0 && object && !o->epoch)
+		r = fail(f, -EINVAL, "the offer does not say the epoch of its lease");
+	o->storage = object != NULL;
+	return r;
+}
+
 int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 {
 	static const struct field fields[] = {
@@ -249,7 +274,7 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 		{"folder", JSON_STRING},       {"proof", JSON_STRING},
 		{"settings", JSON_OBJECT},     {"disks", JSON_ARRAY},
 		{"processor", JSON_OBJECT},    {"host_uuid", JSON_STRING},
-		{"connections", JSON_INTEGER},
+		{"connections", JSON_INTEGER}, {"storage", JSON_OBJECT},
 	};
 	struct offer *o = calloc(1, sizeof(*o));
 	int r = o ? fields_check_of("the offer", body, "the request", fields, ARRAY_LEN(fields), f)
@@ -261,6 +286,8 @@ int offer_decode(json_t *body, struct offer **ret_offer, struct failure *f)
 		o->connections = 1;
 		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &o->connections, f);
 	}
+	if (r == 0)
+		r = decode_storage(json_object_get(body, "storage"), o, f);
 	if (r == 0)
 		r = decode_texts(body, o, f);
 	if (r == 0) {
@@ -361,6 +388,7 @@ void offer_look(const struct offer *o, const struct settings *s, const char *fol
 	look_at_memory(s, reasons);
 	json_array_foreach(json_object_get(s->root, "disks"), i, disk)
 	{
-		look_at_disk(&o->disk[i], disk, folder, reasons);
+		if (folder)
+			look_at_disk(&o->disk[i], disk, folder, reasons);
 	}
 }

@@ -35,6 +35,7 @@ struct offer_disk {
 	bool there;
 	uint64_t bytes;
 	uint64_t inode; /* 0: it is a device */
+	uint64_t data;  /* bytes that it takes on its disk; of one that comes along */
 };
 
 struct offer {
@@ -48,6 +49,8 @@ struct offer {
 	struct failure why;
 	char folder[PATH_MAX];
 	char proof[GUID_TEXT_LEN];
+	bool storage;            /* its disks come along: no folder is common */
+	uint64_t epoch;          /* of its lease then */
 	struct offer_disk *disk; /* as many as the settings have */
 	size_t disks;
 	struct processor processor;
@@ -56,9 +59,10 @@ struct offer {
 /* ---- the source ---- */
 
 /* Begins one: the file is made in the folder, the images are looked at. It may wait for disks. 0,
- * or -errno and the sentence. */
-int offer_make(const char *folder, const struct settings *s, char ret_proof[GUID_TEXT_LEN],
-	       json_t **ret_disks, char ret_folder[PATH_MAX], struct failure *f);
+ * or -errno and the sentence. `storage`: its disks come along. */
+int offer_make(const char *folder, const struct settings *s, bool storage,
+	       char ret_proof[GUID_TEXT_LEN], json_t **ret_disks, char ret_folder[PATH_MAX],
+	       struct failure *f);
 /* Removes the file again; or (NULL) those of all that ended amid it. */
 void offer_clean(const char *folder, const char *proof);
 
@@ -72,8 +76,8 @@ void offer_free(struct offer *o);
 bool offer_is_shared(const struct offer *o);
 
 /* What stands in the way on this host, beside what its daemon knows: sentences are added to the
- * list. The settings are the offer's, or NULL; `folder` is the VM's here; `here` the processor,
- * NULL: not known. It may wait for disks. */
+ * list. The settings are the offer's, or NULL; `folder` is the VM's here, NULL: its disks come
+ * along; `here` the processor, NULL: not known. It may wait for disks. */
 void offer_look(const struct offer *o, const struct settings *s, const char *folder,
 		const struct processor *here, json_t *reasons);
 

@@ -77,22 +77,22 @@ struct vm {
 	struct link *worker;         /* NULL: not connected */
 	int pidfd;                   /* of the worker, while connected once; -1 */
 	struct launch *launch;
-	sd_event_source *files;      /* changes in `run` */
-	sd_event_source *timer;      /* the next start by itself, or the end of our patience */
-	sd_event_source *again;      /* the next try to connect */
-	sd_event_source *stay;       /* host/stay.h */
-	unsigned tries;              /* to connect */
-	bool end_told;               /* its worker has closed `end`, and may hold its lock still */
-	bool adopted;                /* its worker was up before we were */
-	bool leased;                 /* its lease is this host's, or may be */
-	uint64_t lease_epoch;        /* that its worker is told */
-	uint64_t lease_force;        /* of another host's, which the next start may take; or 0 */
-	bool clustered;              /* the cluster decides where it runs: host/clustered.h */
-	bool saved;                  /* its folder has a state that it goes on from */
-	bool taking;                 /* the state is being removed */
-	struct saving *saving;       /* or NULL */
-	struct incoming *incoming;   /* it comes from another host; or NULL */
-	struct migration *migration; /* it goes to one; or NULL */
+	sd_event_source *files;       /* changes in `run` */
+	sd_event_source *timer;       /* the next start by itself, or the end of our patience */
+	sd_event_source *again;       /* the next try to connect */
+	sd_event_source *stay;        /* host/stay.h */
+	unsigned tries;               /* to connect */
+	bool end_told;                /* its worker has closed `end`, and may hold its lock still */
+	bool adopted;                 /* its worker was up before we were */
+	bool leased;                  /* its lease is this host's, or may be */
+	uint64_t lease_epoch;         /* that its worker is told */
+	uint64_t lease_force;         /* of another host's, which the next start may take; or 0 */
+	bool clustered;               /* the cluster decides where it runs: host/clustered.h */
+	bool saved;                   /* its folder has a state that it goes on from */
+	bool taking;                  /* the state is being removed */
+	struct saving *saving;        /* or NULL */
+	struct incoming *incoming;    /* it comes from another host; or NULL */
+	struct migration *migration;  /* it goes to one; or NULL */
 	struct migrate_wish *steered; /* what its user wants of a move by the cluster; or NULL */
 	struct relocation *relocation; /* its folder goes to another place; or NULL */
 	bool making, edited;           /* see edit.h */
@@ -192,6 +192,10 @@ enum lease_side vm_lease_side(const char *folder, const struct guid *vm, const s
  * 0, also without a lease; or -errno and the sentence. */
 int vm_lease_give_back(const char *path, const struct guid *vm, const struct guid *me, bool offers,
 		       struct failure *f);
+/* On a thread of the pool, when no worker of this host's lives and no other host runs the VM: free,
+ * whoever had it. 0, or -errno and the sentence. */
+int vm_lease_reclaim(const char *folder, const struct guid *vm, const struct guid *me,
+		     struct failure *f);
 /* On a thread of the pool: of a VM that is deleted. 0, or -errno and the sentence when another host
  * has it. */
 int vm_lease_remove(const char *folder, const struct guid *vm, const struct guid *me,

@@ -237,6 +237,26 @@ enum lease_side vm_lease_side(const char *folder, const struct guid *vm, const s
 	return guid_equal(&now.owner, me) ? LEASE_HERE : LEASE_THERE;
 }
 
+int vm_lease_reclaim(const char *folder, const struct guid *vm, const struct guid *me,
+		     struct failure *f)
+{
+	struct lease_file file = {.fd = -1, .vm = *vm};
+	char path[PATH_MAX];
+	uint64_t epoch;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/" LEASE_FILE, folder) >= (int)sizeof(path))
+		return fail(f, -ENAMETOOLONG, "the path of %s is too long", folder);
+	file.name = path;
+	r = lease_open(&file, true, f);
+	if (r == 0)
+		r = lease_force(&file, me, LEASE_ANY, &epoch, f);
+	if (r == 0)
+		r = lease_free(&file, me, epoch, f);
+	lease_close(&file);
+	return r;
+}
+
 /* ---- a VM that goes ---- */
 
 int vm_lease_remove(const char *folder, const struct guid *vm, const struct guid *me,

@@ -343,7 +343,7 @@ int lease_read(struct lease_file *l, struct lease *ret_lease, struct failure *f)
 
 /* ---- exchanges ---- */
 
-enum verb { TAKE, OFFER, TAKE_BACK, GIVE_FREE, FORCE, HOLDS };
+enum verb { TAKE, OFFER, GIVE, TAKE_BACK, GIVE_FREE, FORCE, HOLDS };
 
 struct wish {
 	enum verb verb;
@@ -364,6 +364,7 @@ static bool is_allowed(const struct lease *now, const struct wish *w)
 	case TAKE_BACK:
 		return now->state == LEASE_OFFERED && mine && exact;
 	case OFFER:
+	case GIVE:
 	case GIVE_FREE:
 	case HOLDS:
 		return now->state == LEASE_HELD && mine && exact;
@@ -383,6 +384,8 @@ static struct lease next_lease(const struct lease *now, const struct wish *w)
 	if (w->verb == OFFER) {
 		next.state = LEASE_OFFERED;
 		next.target = w->target;
+	} else if (w->verb == GIVE) {
+		next.owner = w->target;
 	} else if (w->verb == GIVE_FREE) {
 		next.state = LEASE_FREE;
 		next.owner = nobody;
@@ -419,10 +422,11 @@ static int exchange(struct lease_file *l, const struct wish *w, uint64_t *ret_ep
 static int wish_for(struct lease_file *l, const struct wish *w, uint64_t *ret_epoch,
 		    struct failure *f)
 {
+	bool goes = w->verb == OFFER || w->verb == GIVE;
 	int r;
 
-	if (guid_equal(w->me, &nobody) || (w->verb == OFFER && (guid_equal(&w->target, &nobody) ||
-								guid_equal(&w->target, w->me))))
+	if (guid_equal(w->me, &nobody) ||
+	    (goes && (guid_equal(&w->target, &nobody) || guid_equal(&w->target, w->me))))
 		return fail(f, -EINVAL,
 			    "its lease %s goes from one host to another, each with a UUID",
 			    l->name);
@@ -446,6 +450,14 @@ int lease_offer(struct lease_file *l, const struct guid *me, uint64_t epoch,
 		const struct guid *target, uint64_t *ret_epoch, struct failure *f)
 {
 	const struct wish w = {.verb = OFFER, .me = me, .epoch = epoch, .target = *target};
+
+	return wish_for(l, &w, ret_epoch, f);
+}
+
+int lease_give(struct lease_file *l, const struct guid *me, uint64_t epoch,
+	       const struct guid *target, uint64_t *ret_epoch, struct failure *f)
+{
+	const struct wish w = {.verb = GIVE, .me = me, .epoch = epoch, .target = *target};
 
 	return wish_for(l, &w, ret_epoch, f);
 }

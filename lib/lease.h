@@ -72,6 +72,9 @@ int lease_take(struct lease_file *l, const struct guid *me, uint64_t expected, u
 /* Held by `me` at exactly this epoch: offered to another host. */
 int lease_offer(struct lease_file *l, const struct guid *me, uint64_t epoch,
 		const struct guid *target, uint64_t *ret_epoch, struct failure *f);
+/* Held by `me` at exactly this epoch: held by another host, which has a lease file of its own. */
+int lease_give(struct lease_file *l, const struct guid *me, uint64_t epoch,
+	       const struct guid *target, uint64_t *ret_epoch, struct failure *f);
 /* Offered by `me` at exactly this epoch: held again. */
 int lease_take_back(struct lease_file *l, const struct guid *me, uint64_t epoch,
 		    uint64_t *ret_epoch, struct failure *f);

@@ -20,22 +20,22 @@ bool sparse_next(int fd, uint64_t from, uint64_t end, uint64_t *ret_from, uint64
 	return *ret_from < end;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t len)
+bool sparse_is_zero(const uint8_t *bytes, size_t len)
 {
 	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
-/* All of it: what is short goes on. */
-static int read_all(int fd, uint8_t *bytes, uint64_t len, uint64_t at)
+/* What is short goes on. */
+int sparse_read(int fd, uint8_t *buffer, uint64_t len, uint64_t at)
 {
 	while (len) {
-		ssize_t n = pread(fd, bytes, len, (off_t)at);
+		ssize_t n = pread(fd, buffer, len, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
-		bytes += n;
+		buffer += n;
 		at += (uint64_t)n;
 		len -= (uint64_t)n;
 	}
@@ -80,7 +80,7 @@ static int put_all(const struct sparse_copy *c, uint64_t len, uint64_t at)
 
 	while (r == 0 && to < len) {
 		uint64_t next = min_u64(align_up(at + to + 1, SPARSE_ALIGN) - at, len);
-		bool now = is_zero(c->buffer + to, next - to);
+		bool now = sparse_is_zero(c->buffer + to, next - to);
 
 		if (now != zero && to > from) {
 			r = put(c, c->buffer + from, to - from, at + from, zero);
@@ -92,6 +92,13 @@ static int put_all(const struct sparse_copy *c, uint64_t len, uint64_t at)
 	return r < 0 || to == from ? r : put(c, c->buffer + from, to - from, at + from, zero);
 }
 
+int sparse_write(int fd, uint8_t *buffer, uint64_t len, uint64_t at)
+{
+	const struct sparse_copy c = {.from = -1, .to = fd, .buffer = buffer};
+
+	return put_all(&c, len, at);
+}
+
 int sparse_copy(struct sparse_copy *c, uint64_t at, uint64_t len)
 {
 	int r = 0;
@@ -99,7 +106,7 @@ int sparse_copy(struct sparse_copy *c, uint64_t at, uint64_t len)
 	while (r == 0 && len) {
 		uint64_t n = min_u64(len, SPARSE_STEP_BYTES);
 
-		r = read_all(c->from, c->buffer, n, at);
+		r = sparse_read(c->from, c->buffer, n, at);
 		c->reading = r < 0;
 		if (r == 0)
 			r = put_all(c, n, at);

@@ -9,6 +9,7 @@
 #define OYA_LIB_SPARSE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SPARSE_STEP_BYTES (UINT64_C(1) << 20) /* of a buffer */
@@ -28,5 +29,11 @@ struct sparse_copy {
 /* Copies bytes [at, at + len), which the first has. 0, or -errno: -EIO when the first has become
  * shorter. */
 int sparse_copy(struct sparse_copy *c, uint64_t at, uint64_t len);
+
+/* The two halves of it, of at most SPARSE_STEP_BYTES in such a buffer: 0, or -errno. */
+int sparse_read(int fd, uint8_t *buffer, uint64_t len, uint64_t at);
+int sparse_write(int fd, uint8_t *buffer, uint64_t len, uint64_t at);
+
+bool sparse_is_zero(const uint8_t *bytes, size_t len);
 
 #endif

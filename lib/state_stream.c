@@ -47,6 +47,7 @@ static const char *const names[STATE_TYPES] = {
 	[STATE_REHEARSAL] = "rehearsal",
 	[STATE_LANE] = "lane",
 	[STATE_LATER] = "later",
+	[STATE_BLOCKS] = "blocks",
 };
 
 const char *state_type_name(uint32_t type)
@@ -210,7 +211,7 @@ int state_read_begin(struct state_reader *r, int fd, const char *name, uint64_t 
 		return state_refuse(r, f, "it has version %u, and this Oya knows version %u",
 				    le32_load(head + 8), STATE_VERSION);
 	if (le32_load(head + 12) != STATE_PAGE || le32_load(head + 24) ||
-	    r->features & ~(STATE_LIVE | STATE_LANES | STATE_LATE))
+	    r->features & ~(STATE_LIVE | STATE_LANES | STATE_LATE | STATE_DISKS))
 		return state_refuse(r, f, "it has features that this Oya does not know");
 	if ((r->features & STATE_LIVE) != features || (!features && r->features))
 		return state_refuse(r, f,
@@ -548,4 +549,53 @@ int state_read_later(struct state_reader *r, const struct state_record *record,
 	for (uint32_t i = 0; e == 0 && i < ret_later->pages / 64; i++)
 		ret_later->bits[i] = le64_load(&ret_later->bits[i]);
 	return e < 0 ? e : state_read_done(r, f);
+}
+
+/* ---- disks that come along ---- */
+
+int state_write_blocks(struct state_writer *w, const struct state_blocks *blocks, void *data,
+		       struct failure *f)
+{
+	struct state_record record = {.type = STATE_BLOCKS, .version = 1};
+	uint8_t head[STATE_BLOCKS_HEAD_BYTES];
+	struct iovec pieces[] = {
+		{.iov_base = head, .iov_len = sizeof(head)},
+		{.iov_base = data, .iov_len = blocks->zeros ? 0 : blocks->len},
+	};
+
+	le32_store(head, blocks->controller);
+	le32_store(head + 4, blocks->lun);
+	le64_store(head + 8, blocks->offset);
+	le32_store(head + 16, blocks->len);
+	le32_store(head + 20, blocks->zeros ? STATE_BLOCKS_ZEROS : 0);
+	record.len = sizeof(head) + pieces[1].iov_len;
+	return state_write(w, &record, pieces, ARRAY_LEN(pieces), f);
+}
+
+int state_read_blocks(struct state_reader *r, const struct state_record *record,
+		      struct state_blocks *ret_blocks, uint8_t *data, struct failure *f)
+{
+	uint8_t head[STATE_BLOCKS_HEAD_BYTES];
+	struct state_blocks b;
+	int e = state_read_some(r, head, sizeof(head), f);
+
+	if (e < 0)
+		return e;
+	b = (struct state_blocks){.controller = le32_load(head),
+				  .lun = le32_load(head + 4),
+				  .offset = le64_load(head + 8),
+				  .len = le32_load(head + 16),
+				  .zeros = le32_load(head + 20) != 0};
+	if (record->version != 1 || le32_load(head + 20) > STATE_BLOCKS_ZEROS || !b.len ||
+	    b.len > STATE_BLOCKS_MAX || r->left != (b.zeros ? 0 : b.len))
+		return state_refuse(r, f, "a piece of a disk has a head that cannot be");
+	if (b.zeros)
+		memset(data, 0, b.len);
+	else
+		e = state_read_some(r, data, b.len, f);
+	if (e == 0)
+		e = state_read_done(r, f);
+	if (e == 0)
+		*ret_blocks = b;
+	return e;
 }

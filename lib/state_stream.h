@@ -132,6 +132,21 @@ int state_write_later(struct state_writer *w, const struct state_later *later, s
 int state_read_later(struct state_reader *r, const struct state_record *record,
 		     struct state_later *ret_later, struct failure *f);
 
+/* A piece of a disk. */
+struct state_blocks {
+	uint32_t controller, lun;
+	uint64_t offset;
+	uint32_t len; /* at most STATE_BLOCKS_MAX, and never 0 */
+	bool zeros;
+};
+/* `data`: NULL when they are zeros. */
+int state_write_blocks(struct state_writer *w, const struct state_blocks *blocks, void *data,
+		       struct failure *f);
+/* What it says, and its bytes, zeros too, into a buffer of STATE_BLOCKS_MAX; the sum was right
+ * then. Whether there is such a disk and so much of it the caller knows. */
+int state_read_blocks(struct state_reader *r, const struct state_record *record,
+		      struct state_blocks *ret_blocks, uint8_t *data, struct failure *f);
+
 /* A sentence about what is read. -EBADMSG. */
 __attribute__((format(printf, 3, 4))) int state_refuse(const struct state_reader *r,
 						       struct failure *f, const char *why, ...);

@@ -218,6 +218,7 @@ static int verb_migrate(struct request *r, json_t **ret_result, struct failure *
 		.downtime_us = MIGRATE_DOWNTIME_US,
 		.quick = json_is_true(json_object_get(r->arguments, "quick")),
 		.late = json_is_true(json_object_get(r->arguments, "postcopy")),
+		.storage = json_is_true(json_object_get(r->arguments, "storage")),
 		.strict = json_object_get(r->arguments, "downtime_us") != NULL,
 	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));
@@ -246,13 +247,41 @@ static int verb_migrate_cancel(struct request *r, json_t **ret_result, struct fa
 			    "cannot cancel the migration of the VM '%s': it runs on the other host "
 			    "already, and the rest of its memory is on its way there",
 			    r->vm->config->name);
+	if (e == -EBUSY)
+		return fail(f, e,
+			    "cannot cancel the migration of the VM '%s': it may run on the other "
+			    "host, and only that one knows",
+			    r->vm->config->name);
 	return e < 0 ? fail(f, e, "the VM '%s' is not being migrated", r->vm->config->name) : 0;
+}
+
+static int verb_migrate_hear(struct request *r, json_t **ret_result, struct failure *f)
+{
+	const json_t *there = json_object_get(r->arguments, "there");
+
+	(void)ret_result;
+	if (!json_is_boolean(there))
+		return fail(f, -EINVAL, "'there' is neither true nor false");
+	return migrate_hear(r->vm, json_is_true(there)) < 0
+		       ? fail(f, -EPROTO, "the VM '%s' does not wait for that", r->vm->config->name)
+		       : 0;
 }
 
 static int verb_incoming(struct request *r, json_t **ret_result, struct failure *f)
 {
 	(void)ret_result;
-	return incoming_begin(r->vm, descriptors_take(r->given), f);
+	return incoming_begin(r->vm, descriptors_take(r->given),
+			      json_is_true(json_object_get(r->arguments, "storage")), f);
+}
+
+/* With the lock, as who takes the VM over has it: one of the two comes first. */
+static int verb_incoming_cancel(struct request *r, json_t **ret_result, struct failure *f)
+{
+	(void)ret_result;
+	if (r->vm->state != VM_INCOMING)
+		return fail(f, -EALREADY, "the VM '%s' runs here already", r->vm->config->name);
+	vm_request_end(r->vm, "it was taken back");
+	return 0;
 }
 
 static int verb_nmi(struct request *r, json_t **ret_result, struct failure *f)
@@ -523,7 +552,9 @@ static const struct verb verbs[] = {
 	{"save-cancel", verb_save_cancel, WHILE_STILL},
 	{"migrate", verb_migrate, 0},
 	{"migrate-cancel", verb_migrate_cancel, WHILE_STILL},
+	{"migrate-hear", verb_migrate_hear, WHILE_STILL},
 	{"incoming", verb_incoming, WHILE_STILL},
+	{"incoming-cancel", verb_incoming_cancel, WHILE_STILL},
 	{"nmi", verb_nmi, 0},
 	{"shutdown", verb_shutdown, 0},
 	{"reboot", verb_reboot, 0},

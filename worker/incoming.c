@@ -27,6 +27,10 @@ static int on_ready(void *ctx, uint64_t features, struct failure *f)
 	int r = 0;
 
 	in->features = features;
+	if (!(features & STATE_DISKS) != !in->storage)
+		return fail(f, -EBADMSG,
+			    in->storage ? "its disks do not come along, and here they are empty"
+					: "its disks come along, and here they are the same");
 	if (features & STATE_LANES && in->links.count < 2)
 		return fail(f, -EINVAL, "the other host has several connections, and here is one");
 	if (features & STATE_LANES)
@@ -38,11 +42,33 @@ static int on_ready(void *ctx, uint64_t features, struct failure *f)
 				 lazy_opened(&vm->lazy) ? MOVE_READY_LATE : 0, NULL, f);
 }
 
+static int on_blocks(void *ctx, struct state_reader *r, const struct state_record *record,
+		     struct failure *f)
+{
+	struct vm *vm = ctx;
+
+	if (!vm->incoming.storage)
+		return state_refuse(r, f, "it has bytes of a disk, which do not come along");
+	vm->incoming.wet = true;
+	return luggage_take(&vm->storage, r, record, f);
+}
+
+/* What has come of disks is on them, so that little is left for when the guest stands still. */
+static int flush_disks(struct vm *vm, struct failure *f)
+{
+	int r = vm->incoming.wet ? storage_sync(&vm->storage, f) : 0;
+
+	vm->incoming.wet = false;
+	return r;
+}
+
 static int on_mark(void *ctx, uint32_t number, struct failure *f)
 {
 	struct vm *vm = ctx;
 	int r = number ? lanes_await(vm, number, f) : 0; /* 0: a rehearsal */
 
+	if (r == 0 && number)
+		r = flush_disks(vm, f);
 	return r < 0 ? r : move_send(vm->incoming.links.fd[0], MOVE_SEEN, number, NULL, f);
 }
 
@@ -94,13 +120,18 @@ static int take_over(struct vm *vm, struct failure *f)
 
 static int take(struct vm *vm, struct failure *f)
 {
-	const struct state_live live = {
-		.ready = on_ready, .mark = on_mark, .stands = on_stands, .ctx = vm};
+	const struct state_live live = {.ready = on_ready,
+					.mark = on_mark,
+					.blocks = on_blocks,
+					.stands = on_stands,
+					.ctx = vm};
 	struct incoming *in = &vm->incoming;
 	int r = move_send(in->links.fd[0], MOVE_HELLO, MOVE_VERSION, NULL, f);
 
 	if (r == 0)
 		r = state_load_live(vm, in->links.fd[0], "the stream of the other host", &live, f);
+	if (r == 0)
+		r = flush_disks(vm, f);
 	if (r == 0)
 		r = move_send(in->links.fd[0], MOVE_LOADED, loop_now_ns() - in->stands_ns, NULL, f);
 	return r < 0 ? r : take_over(vm, f);
@@ -150,7 +181,7 @@ void incoming_init(struct incoming *in)
 	pthread_cond_init(&in->moved, NULL);
 }
 
-int incoming_begin(struct vm *vm, struct descriptors links, struct failure *f)
+int incoming_begin(struct vm *vm, struct descriptors links, bool storage, struct failure *f)
 {
 	struct incoming *in = &vm->incoming;
 	int r = 0;
@@ -165,6 +196,7 @@ int incoming_begin(struct vm *vm, struct descriptors links, struct failure *f)
 			    in->started ? "on its way already" : vm_state_label(vm));
 	}
 	in->links = links;
+	in->storage = storage;
 	r = -pthread_create(&in->thread, NULL, incoming_thread, vm);
 	if (r < 0) {
 		descriptors_close(&in->links);

@@ -36,6 +36,8 @@ struct incoming_lane {
 
 struct incoming {
 	struct descriptors links; /* the first is the VM's stream; none: nothing came yet */
+	bool storage;             /* its disks come along */
+	bool wet;                 /* and something of them has not been flushed */
 	bool started;
 	bool done;          /* atomic: the thread touches the VM no more */
 	bool arrived;       /* atomic: the same, but for memory that is still to come */
@@ -56,9 +58,9 @@ struct incoming {
 
 void incoming_init(struct incoming *in);
 
-/* `links`, connected stream sockets, are the VM's whatever comes of it. 0, or -errno and the
- * sentence. */
-int incoming_begin(struct vm *vm, struct descriptors links, struct failure *f);
+/* `links`, connected stream sockets, are the VM's whatever comes of it. storage: its images are
+ * empty, and come along. 0, or -errno and the sentence. */
+int incoming_begin(struct vm *vm, struct descriptors links, bool storage, struct failure *f);
 
 /* Tells the thread to end; whether it has, or there is none, or it touches no device any more. */
 bool incoming_ended(struct vm *vm);

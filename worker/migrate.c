@@ -11,9 +11,9 @@
 #include "worker/vm.h"
 
 static const char *const phase_names[] = {
-	[MIGRATE_NONE] = "none",     [MIGRATE_ROUNDS] = "rounds", [MIGRATE_SWITCHING] = "switching",
-	[MIGRATE_WAITS] = "waits",   [MIGRATE_LATE] = "postcopy", [MIGRATE_DONE] = "done",
-	[MIGRATE_FAILED] = "failed",
+	[MIGRATE_NONE] = "none",           [MIGRATE_DISKS] = "disks", [MIGRATE_ROUNDS] = "rounds",
+	[MIGRATE_SWITCHING] = "switching", [MIGRATE_WAITS] = "waits", [MIGRATE_ASKS] = "asks",
+	[MIGRATE_LATE] = "postcopy",       [MIGRATE_DONE] = "done",   [MIGRATE_FAILED] = "failed",
 };
 
 static const char *const late_names[] = {
@@ -153,6 +153,11 @@ static int may_begin(struct vm *vm, unsigned links, const struct migrate_wish *w
 		return fail(f, -EINVAL,
 			    "cannot migrate the VM '%s' quickly and by post-copy: one or the other",
 			    name);
+	if (wish->late && wish->storage)
+		return fail(f, -EINVAL,
+			    "cannot migrate the VM '%s' with its disks by post-copy: one or the "
+			    "other",
+			    name);
 	if (migrate_runs(vm))
 		return fail(f, -EBUSY, "cannot migrate the VM '%s': that is under way", name);
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
@@ -194,8 +199,12 @@ static int start(struct vm *vm, struct descriptors links, const struct migrate_w
 
 	if (r == 0)
 		r = dirty_begin(&m->dirty, &vm->memory, &vm->partition, !wish->quick, f);
+	m->luggage = (struct luggage){.count = 0};
+	if (r == 0 && wish->storage)
+		r = luggage_begin(&m->luggage, &vm->storage, f);
 	if (r == 0) {
 		m->links = links;
+		m->verdict = MIGRATE_NOT_KNOWN;
 		m->wish = *wish;
 		m->cancel = m->done = m->abandoned = m->frozen = m->slow_on = false;
 		m->progress = (struct migrate_progress){.phase = MIGRATE_ROUNDS,
@@ -208,6 +217,7 @@ static int start(struct vm *vm, struct descriptors links, const struct migrate_w
 			     vm->config->name, strerror(-r));
 	}
 	if (r < 0) {
+		luggage_end(&m->luggage);
 		dirty_end(&m->dirty);
 		state_image_done(&m->image);
 		m->links.count = 0;
@@ -240,6 +250,8 @@ int migrate_cancel(struct vm *vm)
 	pthread_mutex_lock(&m->lock);
 	if (SHOWN(m, phase) == MIGRATE_LATE)
 		r = -EALREADY;
+	else if (SHOWN(m, phase) == MIGRATE_ASKS)
+		r = -EBUSY;
 	else if (SHOWN(m, phase) != MIGRATE_WAITS || __atomic_load_n(&m->done, __ATOMIC_ACQUIRE))
 		__atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
 	else if (SHOWN(m, late) == MIGRATE_LATE_CHOSEN)
@@ -250,6 +262,21 @@ int migrate_cancel(struct vm *vm)
 		descriptors_shut(&m->links, SHUT_RDWR);
 	pthread_mutex_unlock(&m->lock);
 	loop_wake(vm->loop);
+	return r;
+}
+
+int migrate_hear(struct vm *vm, bool there)
+{
+	struct migration *m = &vm->migration;
+	int r = -EPROTO;
+
+	pthread_mutex_lock(&m->lock);
+	if (migrate_runs(vm) && SHOWN(m, phase) == MIGRATE_ASKS) {
+		m->verdict = there ? MIGRATE_THERE : MIGRATE_HERE;
+		pthread_cond_signal(&m->answered);
+		r = 0;
+	}
+	pthread_mutex_unlock(&m->lock);
 	return r;
 }
 
@@ -309,6 +336,7 @@ static void conclude(struct vm *vm)
 
 	pthread_join(m->thread, NULL);
 	slow_end(vm);
+	luggage_end(&m->luggage);
 	dirty_end(&m->dirty);
 	state_image_done(&m->image);
 	descriptors_close(&m->links);
@@ -330,6 +358,7 @@ static void abandon(struct migration *m)
 	pthread_mutex_lock(&m->lock);
 	if (SHOWN(m, phase) != MIGRATE_LATE) {
 		__atomic_store_n(&m->abandoned, true, __ATOMIC_RELAXED);
+		pthread_cond_signal(&m->answered);
 		descriptors_shut(&m->links, SHUT_RDWR);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -374,14 +403,18 @@ json_t *migrate_status(const struct vm *vm)
 	if (SHOWN(m, phase) == MIGRATE_NONE)
 		return json_null();
 	return json_pack(
-		"{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "phase",
-		phase_names[SHOWN(m, phase)], "channels", (int)SHOWN(m, channels), "postcopy",
-		late_names[SHOWN(m, late)], "pages_left", (json_int_t)SHOWN(m, pages_left), "round",
-		(json_int_t)SHOWN(m, round), "total_bytes", (json_int_t)vm->memory.bytes,
-		"sent_bytes", (json_int_t)SHOWN(m, sent_bytes), "rate", (json_int_t)SHOWN(m, rate),
-		"dirty_rate", (json_int_t)SHOWN(m, dirty_rate), "slowed",
-		(json_int_t)SHOWN(m, slowed), "promised_us", (json_int_t)SHOWN(m, promised_us),
-		"stopped_us", (json_int_t)SHOWN(m, stopped_us), "error",
+		"{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+		"phase", phase_names[SHOWN(m, phase)], "channels", (int)SHOWN(m, channels),
+		"postcopy", late_names[SHOWN(m, late)], "pages_left",
+		(json_int_t)SHOWN(m, pages_left), "round", (json_int_t)SHOWN(m, round),
+		"total_bytes", (json_int_t)vm->memory.bytes, "sent_bytes",
+		(json_int_t)SHOWN(m, sent_bytes), "rate", (json_int_t)SHOWN(m, rate), "dirty_rate",
+		(json_int_t)SHOWN(m, dirty_rate), "slowed", (json_int_t)SHOWN(m, slowed),
+		"promised_us", (json_int_t)SHOWN(m, promised_us), "stopped_us",
+		(json_int_t)SHOWN(m, stopped_us), "disk_bytes",
+		(json_int_t)__atomic_load_n(&m->luggage.total_bytes, __ATOMIC_RELAXED),
+		"disk_sent_bytes",
+		(json_int_t)__atomic_load_n(&m->luggage.sent_bytes, __ATOMIC_RELAXED), "error",
 		migrate_runs(vm) && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE) ? ""
 										 : m->failure.text);
 }
@@ -405,6 +438,7 @@ void migrate_done(struct vm *vm)
 	}
 	if (runs) {
 		pthread_join(m->thread, NULL);
+		luggage_end(&m->luggage);
 		dirty_end(&m->dirty);
 		state_image_done(&m->image);
 		descriptors_close(&m->links);

@@ -25,6 +25,7 @@
 #include "lib/fail.h"
 #include "worker/descriptors.h"
 #include "worker/dirty.h"
+#include "worker/luggage.h"
 #include "worker/state.h"
 
 #define MIGRATE_DOWNTIME_US 20000u /* that is allowed, unless somebody says otherwise */
@@ -41,14 +42,17 @@ struct migrate_wish {
 	uint64_t bandwidth;   /* bytes a second; 0: no limit */
 	bool quick;           /* the guest stands still from the first page on */
 	bool late;            /* memory may come when it runs there (post-copy) */
+	bool storage;         /* the other side has other images, and its own lease */
 	struct guid target;   /* the host that it goes to, for the lease */
 };
 
 enum migrate_phase {
 	MIGRATE_NONE,
+	MIGRATE_DISKS, /* before the rounds */
 	MIGRATE_ROUNDS,
 	MIGRATE_SWITCHING, /* the guest stands still, and can go on here */
 	MIGRATE_WAITS,     /* the other side may run it: the lease, or somebody, must say */
+	MIGRATE_ASKS,      /* the same, and only migrate_hear() tells */
 	MIGRATE_LATE,      /* it runs there, and what is left of its memory goes there */
 	MIGRATE_DONE,
 	MIGRATE_FAILED,
@@ -61,6 +65,9 @@ enum migrate_lateness {
 	MIGRATE_LATE_IMPOSSIBLE, /* allowed, and the other side cannot */
 	MIGRATE_LATE_CHOSEN,
 };
+
+/* What became of it on the other side, where its lease cannot tell. */
+enum migrate_verdict { MIGRATE_NOT_KNOWN, MIGRATE_HERE, MIGRATE_THERE };
 
 /* What the thread asks of the loop. */
 enum migrate_ask {
@@ -86,6 +93,7 @@ struct migration {
 	struct migrate_wish wish;
 	struct migrate_progress progress; /* atomic members */
 	struct dirty dirty;
+	struct luggage luggage;
 	pthread_t thread;
 	bool cancel, done; /* atomic */
 	bool abandoned;    /* atomic: the VM ends here, whatever the lease says */
@@ -101,6 +109,7 @@ struct migration {
 	uint64_t stop_ns;
 	struct state_image image; /* the answer */
 	struct failure ask_failure;
+	unsigned verdict; /* enum migrate_verdict */
 
 	struct timer slow; /* writers stand still for a part of each period */
 	bool slow_on;
@@ -118,6 +127,10 @@ int migrate_begin(struct vm *vm, struct descriptors links, const struct migrate_
 /* Gives it up; a VM that waits goes on here, on the word of who says so. 0; -EPROTO: there is none;
  * -EALREADY: the VM runs on the other side. */
 int migrate_cancel(struct vm *vm);
+
+/* Of one in MIGRATE_ASKS: whether the VM runs there, and if not, never will by this. 0, or -EPROTO.
+ */
+int migrate_hear(struct vm *vm, bool there);
 
 /* One is under way: no device comes or goes. */
 bool migrate_runs(const struct vm *vm);

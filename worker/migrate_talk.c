@@ -35,8 +35,10 @@
 #define SHARE_PAGES 1024u /* from as many on, all connections send them */
 #define ZEROS_BYTES (64u << 10)
 #define VAIN_NAP_NS (250 * NS_PER_MS)
-#define LOAD_NS (300 * NS_PER_US) /* at least, from LOADED to the first instruction */
-#define LEAST_RATE 1000000u       /* bytes a second, before anything was measured */
+#define LOAD_NS (300 * NS_PER_US)        /* at least, from LOADED to the first instruction */
+#define LEAST_RATE 1000000u              /* bytes a second, before anything was measured */
+#define LITTLE_BYTES (UINT64_C(1) << 20) /* of disks: with so much left the rounds begin */
+#define STUBBORN_PASSES 3u               /* that leave nearly as much as they found: too */
 
 static bool cancelled(const struct migration *m)
 {
@@ -220,7 +222,9 @@ static int send_round(struct talk *t, uint32_t number)
 
 	SHOW(t->m, round, number);
 	talk_pace_anew(t);
-	r = send_dirty(t, number == 1);
+	r = luggage_send(&t->m->luggage, &t->sink[0], false, t->f);
+	if (r == 0)
+		r = send_dirty(t, number == 1);
 	if (r == 0)
 		r = send_mark(t);
 	bytes = sent_bytes(t) - before;
@@ -292,7 +296,8 @@ static int rehearse(struct talk *t)
 
 static uint64_t promise_ns(const struct talk *t)
 {
-	uint64_t rate = SHOWN(t->m, rate), bytes = t->left * GMEM_PAGE;
+	uint64_t rate = SHOWN(t->m, rate);
+	uint64_t bytes = t->left * GMEM_PAGE + luggage_left(&t->m->luggage);
 
 	if (t->m->wish.bandwidth && rate > t->m->wish.bandwidth)
 		rate = t->m->wish.bandwidth;
@@ -408,6 +413,8 @@ static int send_last_memory(struct talk *t)
 	if (r == 0 && t->late)
 		r = dirty_tell_later(&t->m->dirty, &t->writer[0], t->f);
 	if (r == 0)
+		r = luggage_send(&t->m->luggage, &t->sink[0], false, t->f);
+	if (r == 0)
 		r = send_dirty(t, t->m->wish.quick);
 	if (r == 0 && t->lanes > 1)
 		r = write_marks(t);
@@ -431,7 +438,7 @@ static int send_rest(struct talk *t)
 		r = state_write_end(&t->writer[0], t->f);
 	SHOW(t->m, sent_bytes, sent_bytes(t));
 	/* What the guest takes for written must be so before somebody else reads it. */
-	if (r == 0)
+	if (r == 0 && !t->m->wish.storage)
 		r = storage_sync(&t->vm->storage, t->f);
 	if (r == 0 && t->lanes > 1)
 		r = await_mark(t);
@@ -460,8 +467,8 @@ static int hand_over(struct talk *t)
 		SHOW(t->m, stopped_us, (loop_now_ns() - t->m->stop_ns) / NS_PER_US);
 		return 0;
 	}
-	/* Who refuses does not run it, and will not. */
-	if (r == -EREMOTEIO)
+	/* Who refuses does not run it, and will not; with a lease of its own it may keep it. */
+	if (r == -EREMOTEIO && !t->m->wish.storage)
 		SHOW(t->m, phase, MIGRATE_SWITCHING);
 	return r;
 }
@@ -474,7 +481,10 @@ static int offer(struct talk *t)
 	struct vm *vm = t->vm;
 	int r = 0;
 
-	if (vm->lease.fd >= 0)
+	if (vm->lease.fd >= 0 && t->m->wish.storage)
+		r = lease_give(&vm->lease, &vm->config->host_uuid, vm->lease_epoch,
+			       &t->m->wish.target, &vm->lease_epoch, t->f);
+	else if (vm->lease.fd >= 0)
 		r = lease_offer(&vm->lease, &vm->config->host_uuid, vm->lease_epoch,
 				&t->m->wish.target, &vm->lease_epoch, t->f);
 	t->offered = r == 0 && vm->lease.fd >= 0;
@@ -504,6 +514,49 @@ static int ask_lease(struct talk *t, int code)
 			 "the VM '%s' stands still until its lease tells where it runs: %s",
 			 vm->config->name, why.text);
 		SHOW(t->m, phase, MIGRATE_WAITS);
+		poll(NULL, 0, LEASE_AGAIN_MS);
+	}
+	return code;
+}
+
+/* The other side has a lease of its own, and may run the VM: only its host knows. As long as nobody
+ * has told, the guest stands still. */
+static unsigned await_verdict(struct talk *t)
+{
+	struct migration *m = t->m;
+	unsigned verdict;
+
+	log_line(LOG_LEVEL_WARNING,
+		 "the VM '%s' stands still until the other host tells whether it runs there: %s",
+		 t->vm->config->name, t->f->text);
+	pthread_mutex_lock(&m->lock);
+	SHOW(m, phase, MIGRATE_ASKS);
+	while (m->verdict == MIGRATE_NOT_KNOWN && !__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED))
+		pthread_cond_wait(&m->answered, &m->lock);
+	verdict = m->verdict;
+	if (verdict == MIGRATE_HERE)
+		SHOW(m, phase, MIGRATE_SWITCHING);
+	pthread_mutex_unlock(&m->lock);
+	return verdict;
+}
+
+/* It failed with `code`: 0, the VM runs there all the same; else `code`, and its lease is ours
+ * again, if anybody knows. */
+static int ask_other(struct talk *t, int code)
+{
+	struct vm *vm = t->vm;
+	struct failure why;
+	unsigned verdict = MIGRATE_HERE;
+
+	if (SHOWN(t->m, phase) == MIGRATE_WAITS)
+		verdict = await_verdict(t);
+	if (verdict != MIGRATE_HERE)
+		return verdict == MIGRATE_THERE ? 0 : code;
+	while (t->offered && !__atomic_load_n(&t->m->abandoned, __ATOMIC_RELAXED) &&
+	       lease_force(&vm->lease, &vm->config->host_uuid, vm->lease_epoch, &vm->lease_epoch,
+			   &why) < 0) {
+		log_line(LOG_LEVEL_WARNING, "the VM '%s' stands still: %s", vm->config->name,
+			 why.text);
 		poll(NULL, 0, LEASE_AGAIN_MS);
 	}
 	return code;
@@ -539,8 +592,13 @@ static int agree(struct talk *t, uint64_t version)
 		return fail(t->f, -EPROTO,
 			    "the VM '%s' was not migrated: the other host has an older Oya",
 			    t->vm->config->name);
+	if (t->m->wish.storage && version < MOVE_VERSION_DISKS)
+		return fail(t->f, -EPROTO,
+			    "the VM '%s' was not migrated: the other host has an older Oya, which "
+			    "takes no disks along",
+			    t->vm->config->name);
 	t->lanes = version > 1 ? t->m->links.count : 1;
-	t->features = STATE_LIVE;
+	t->features = STATE_LIVE | (t->m->wish.storage ? STATE_DISKS : 0);
 	if (t->lanes > 1)
 		t->features |= STATE_LANES | (t->m->wish.late ? STATE_LATE : 0);
 	SHOW(t->m, channels, t->lanes);
@@ -577,6 +635,34 @@ static int begin(struct talk *t)
 	return 0;
 }
 
+/* The disks, as far as that can be before the rounds: until little is left, or it does not become
+ * less. */
+static int send_disks(struct talk *t)
+{
+	struct luggage *l = &t->m->luggage;
+	uint64_t before = UINT64_MAX / 100, left;
+	unsigned stubborn = 0;
+	bool fresh = true;
+	int r = 0;
+
+	SHOW(t->m, phase, MIGRATE_DISKS);
+	luggage_look(l);
+	do {
+		talk_pace_anew(t);
+		r = luggage_send(l, &t->sink[0], fresh, t->f);
+		if (r == 0)
+			r = send_mark(t);
+		if (r == 0 && cancelled(t->m))
+			r = give_up(t);
+		fresh = false;
+		left = luggage_left(l);
+		stubborn = left * 100 < before * SHRINKS_PERCENT ? 0 : stubborn + 1;
+		before = left;
+	} while (r == 0 && left > LITTLE_BYTES && stubborn < STUBBORN_PASSES);
+	SHOW(t->m, phase, MIGRATE_ROUNDS);
+	return r;
+}
+
 /* 0: it runs there, or shall; -errno and the sentence. */
 static int switch_over(struct talk *t)
 {
@@ -602,13 +688,17 @@ int migrate_talk(struct vm *vm, struct failure *f)
 	for (unsigned i = 0; i < STATE_LANES_MAX; i++)
 		t.sink[i] = (struct dirty_sink){.writer = &t.writer[i], .pace = pace, .ctx = &t};
 	r = begin(&t);
+	if (r == 0 && m->wish.storage)
+		r = send_disks(&t);
 	if (r == 0 && !m->wish.quick)
 		r = rounds(&t);
 	if (r == 0)
 		r = switch_over(&t);
 	if (r < 0)
 		r = cancelled(m) ? give_up(&t) : hear_why(&t, r);
-	if (r < 0 && t.offered)
+	if (r < 0 && m->wish.storage)
+		r = ask_other(&t, r);
+	else if (r < 0 && t.offered)
 		r = ask_lease(&t, r);
 	if (r == 0 && t.serves)
 		late_push(&t);

@@ -412,6 +412,8 @@ static int read_one(struct load *l, const struct state_record *record)
 	if (!l->began && l->live && record->type == STATE_LATER)
 		return state_memory_read_later(&l->vm->memory, &l->vm->lazy, &l->reader, record,
 					       l->f);
+	if (!l->began && l->live && record->type == STATE_BLOCKS)
+		return l->live->blocks(l->live->ctx, &l->reader, record, l->f);
 	if (!l->began && l->live && (record->type == STATE_MARK || record->type == STATE_REHEARSAL))
 		return read_mark(l, record);
 	return read_row(l, record);

@@ -53,6 +53,9 @@ struct state_live {
 	 * touched. 0, or -errno and the sentence. */
 	int (*ready)(void *ctx, uint64_t features, struct failure *f);
 	int (*mark)(void *ctx, uint32_t number, struct failure *f);
+	/* A piece of a disk, whose body is to be read. */
+	int (*blocks)(void *ctx, struct state_reader *r, const struct state_record *record,
+		      struct failure *f);
 	int (*stands)(void *ctx, struct failure *f);
 	void *ctx;
 };

@@ -104,19 +104,19 @@ def _messages(sock):
             yield kind, head + _exactly(sock, -(-length // 8) * 8)
 
 
-def _go_silent(line, name):
+def go_silent(line, name):
     """Nothing more comes through in that direction, and after a while the connection breaks."""
     line.silent.add(name)
     threading.Timer(SILENCE_S, line.cut).start()
 
 
-def _ended(vm):
+def has_ended(vm):
     return vm.process.poll() is not None
 
 
-def _state(vm):
+def state_of(vm):
     """What the VM says that it does; None when its worker has ended."""
-    if _ended(vm):
+    if has_ended(vm):
         return None
     try:
         with connected(vm.control) as s:
@@ -126,7 +126,7 @@ def _state(vm):
         return "ending"
 
 
-def _disk_count(path):
+def disk_count(path):
     with open(path, "rb") as f:
         return struct.unpack("<Q", f.read(8))[0]
 
@@ -150,11 +150,11 @@ def _settled(source, target):
     """Both have ended or run; their states."""
 
     def look():
-        states = (_state(source), _state(target))
+        states = (state_of(source), state_of(target))
         check(states != ("running", "running"), "both run")
         return states if all(s in (None, "running") for s in states) else None
 
-    return wait_for(look, f"not settled: {_state(source)}, {_state(target)}", 20)
+    return wait_for(look, f"not settled: {state_of(source)}, {state_of(target)}", 20)
 
 
 def _started_anew(place, disk, lease):
@@ -177,7 +177,7 @@ def _one(place, number, at=None, act=None, wish=None):
     try:
         move.begin(*line.pairs, target=str(THERE), **(wish or {}))
     except (Failed, OSError):
-        wait_for(lambda: _ended(source) or _ended(target), "it does not begin")
+        wait_for(lambda: has_ended(source) or has_ended(target), "it does not begin")
     states = _settled(source, target) if at is None or line.happened.wait(20) else (None, None)
     if at is not None:
         time.sleep(0.02)
@@ -192,11 +192,11 @@ def _one(place, number, at=None, act=None, wish=None):
     else:
         # Of post-copy, the VM is lost when the connection is, once it runs there.
         lost = wish and (state, owner) == (HELD, THERE)
-        check(lost or act in (_kill_source, _kill_target), f"nobody runs it: {source.told()} {target.told()}")
+        check(lost or act in (kill_source, kill_target), f"nobody runs it: {source.told()} {target.told()}")
         check(state in (HELD, OFFERED), f"the lease is {state}")
         vm = _started_anew(place, disk, lease)
     told = max(last(source, "COUNT") or 0, last(target, "COUNT") or 0)
-    check(_disk_count(disk) >= told, f"{told} were told of, {_disk_count(disk)} are on the disk")
+    check(disk_count(disk) >= told, f"{told} were told of, {disk_count(disk)} are on the disk")
     vm.expect(r"COUNT \d+\n")
     before = last(vm, "COUNT")
     wait_for(lambda: last(vm, "COUNT") != before, "the guest does not go on")
@@ -213,18 +213,18 @@ def _one(place, number, at=None, act=None, wish=None):
     return line
 
 
-def _kill_source(_line, _name, source, _target):
+def kill_source(_line, _name, source, _target):
     source.process.kill()
     source.process.wait()
 
 
-def _kill_target(_line, _name, _source, target):
+def kill_target(_line, _name, _source, target):
     target.process.kill()
     target.process.wait()
 
 
-def _silent(line, name, _source, _target):
-    _go_silent(line, name)
+def fall_silent(line, name, _source, _target):
+    go_silent(line, name)
 
 
 def _at_every_message(place, act, wish=None):
@@ -246,32 +246,32 @@ def fault_test(name):
 
 @fault_test("the_source_may_be_killed_at_every_message")
 def source_killed(place):
-    _at_every_message(place, _kill_source)
+    _at_every_message(place, kill_source)
 
 
 @fault_test("the_target_may_be_killed_at_every_message")
 def target_killed(place):
-    _at_every_message(place, _kill_target)
+    _at_every_message(place, kill_target)
 
 
 @fault_test("either_direction_may_fall_silent_at_every_message")
 def silent(place):
-    _at_every_message(place, _silent)
+    _at_every_message(place, fall_silent)
 
 
 @fault_test("the_source_may_be_killed_at_every_message_of_post_copy")
 def late_source_killed(place):
-    _at_every_message(place, _kill_source, LATE)
+    _at_every_message(place, kill_source, LATE)
 
 
 @fault_test("the_target_may_be_killed_at_every_message_of_post_copy")
 def late_target_killed(place):
-    _at_every_message(place, _kill_target, LATE)
+    _at_every_message(place, kill_target, LATE)
 
 
 @fault_test("either_direction_may_fall_silent_at_every_message_of_post_copy")
 def late_silent(place):
-    _at_every_message(place, _silent, LATE)
+    _at_every_message(place, fall_silent, LATE)
 
 
 @fault_test("a_target_that_the_lease_is_not_for_gives_the_disks_back_and_the_vm_runs_on")

@@ -28,7 +28,8 @@ class Move:
             for pair in pairs:
                 for end in pair:
                     stack.enter_context(end)
-            self.target.result("incoming", fd=[theirs.fileno() for _, theirs in pairs])
+            storage = {"storage": True} if wish.get("storage") else {}
+            self.target.result("incoming", fd=[theirs.fileno() for _, theirs in pairs], **storage)
             self.source.result("migrate", fd=[ours.fileno() for ours, _ in pairs], **wish)
         return self
 

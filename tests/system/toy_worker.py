@@ -96,7 +96,7 @@ class Toy:
             if stream.recv(8) != b"running\n":
                 raise OSError("the connection has ended")
         except OSError as e:
-            if not self.has_gone():
+            if not self.deaf and not self.has_gone():
                 with self.lock:
                     if self.migrate["phase"] != "failed":
                         self.phase("failed", error=f"the other side does not answer: {e}")
@@ -120,8 +120,29 @@ class Toy:
 
     def switch(self):
         self.phase("switching")
-        self.lease(OFFERED, self.config["lease"]["host"], self.target)
+        self.give_away()
         self.streams[0].sendall(b"run\n")
+
+    def give_away(self):
+        """With its disks it has a lease there too."""
+        if self.asked.get("storage"):
+            self.lease(HELD, self.target)
+        else:
+            self.lease(OFFERED, self.config["lease"]["host"], self.target)
+
+    def lose_the_word(self):
+        """The lease is given away, and nobody is told to run."""
+        self.deafen()
+        self.give_away()
+        self.phase("asks")
+
+    def hear(self, there):
+        """What the other host says of it."""
+        if there:
+            self.phase("done")
+            self.leave("moved", migrate=self.migrate)
+        self.lease(HELD, self.config["lease"]["host"])
+        self.phase("failed", error="the toy does not run there")
 
     def follow(self, left):
         """Post-copy: it runs there, and so many pages are to follow."""
@@ -183,6 +204,12 @@ class Toy:
                 self.target = request["target"]
                 self.phase("rounds")
             threading.Thread(target=self.take if verb == "incoming" else self.give, daemon=True).start()
+        elif verb == "migrate-hear":
+            self.hear(request["there"])
+        elif verb == "incoming-cancel":
+            if self.state != "incoming":
+                raise ValueError("the toy runs")
+            self.leave("failed", "it was taken back")
         elif verb == "migrate-cancel":
             self.phase("failed", error="it was cancelled")
             for stream in self.streams:

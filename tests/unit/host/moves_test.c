@@ -54,7 +54,7 @@ static struct move read_it(void)
 
 static void a_move_is_read_as_it_was_written(void **ctx)
 {
-	const struct move all = {MOVE_INCOMING, "web", "[2001:db8::1]:7443", true, true};
+	const struct move all = {MOVE_INCOMING, "web", "[2001:db8::1]:7443", true, true, true};
 	struct failure f;
 	struct move m;
 
@@ -63,7 +63,7 @@ static void a_move_is_read_as_it_was_written(void **ctx)
 	assert_int_equal(move_drop(state, UUID, &f), 0);
 	assert_int_equal(move_write(state, UUID, &all, &f), 0);
 	m = read_it();
-	assert_true(m.state == all.state && m.linked && m.was_gone);
+	assert_true(m.state == all.state && m.linked && m.was_gone && m.storage);
 	assert_string_equal(m.name, all.name);
 	assert_string_equal(m.host, all.host);
 	assert_int_equal(move_drop(state, UUID, &f), 0);
@@ -116,6 +116,26 @@ static void a_vm_that_has_not_come_leaves_nothing(void **ctx)
 	assert_int_equal(access(own, F_OK), 0);
 	assert_int_equal(read_it().state, MOVE_GONE);
 	assert_false(read_it().was_gone);
+}
+
+/* Who asks hears it once; of one that comes still, or has gone, nothing. */
+static void a_vm_that_has_not_come_with_its_disks_is_told_of_once(void **ctx)
+{
+	struct move m = {.state = MOVE_INCOMING, .name = "web", .host = "b", .storage = true};
+	struct failure f;
+
+	(void)ctx;
+	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_write(state, UUID, &m, &f), 0);
+	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_undo(state, UUID, &m, &f), 0);
+	assert_int_equal(read_it().state, MOVE_UNDONE);
+	assert_int_equal(move_confess(state, UUID, &f), 1);
+	assert_int_equal(move_confess(state, UUID, &f), 0);
+	m.state = MOVE_GONE;
+	assert_int_equal(move_write(state, UUID, &m, &f), 0);
+	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(read_it().state, MOVE_GONE);
 }
 
 static void a_vm_that_has_gone_leaves_its_folder_to_the_other_host(void **ctx)
@@ -171,6 +191,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_move_is_read_as_it_was_written, set_up,
 						tear_down),
 		cmocka_unit_test(what_is_no_move_is_refused),
+		cmocka_unit_test_setup_teardown(
+			a_vm_that_has_not_come_with_its_disks_is_told_of_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_vm_that_has_not_come_leaves_nothing, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(

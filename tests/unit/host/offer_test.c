@@ -91,6 +91,13 @@ static void an_offer_has_all_that_is_looked_at(void **state)
 			 0);
 	assert_int_equal(o->connections, 8);
 	offer_free(o);
+	/* Its disks come along. */
+	assert_int_equal(decode("{\"storage\":{\"epoch\":7},\"name\":\"web\",\"settings\":" SETTINGS
+				"," REST("[{\"bytes\":4096,\"data\":512},null]"),
+				&o, &f),
+			 0);
+	assert_true(o->storage && o->epoch == 7 && o->disk[0].data == 512);
+	offer_free(o);
 	/* A reason among others. */
 	assert_int_equal(decode("{\"name\":\"web\",\"settings\":{\"cpuz\":1}," REST("[]"), &o, &f),
 			 0);
@@ -111,6 +118,12 @@ static void what_is_no_offer_is_refused(void **state)
 		"{\"name\":\"web\",\"settings\":[]," REST(DISKS),
 		"{\"name\":\"web\",\"connections\":9,\"settings\":" SETTINGS "," REST(DISKS),
 		"{\"name\":\"web\",\"more\":1,\"settings\":" SETTINGS "," REST(DISKS),
+		"{\"name\":\"web\",\"storage\":{},\"settings\":" SETTINGS "," REST(DISKS),
+		"{\"name\":\"web\",\"storage\":true,\"settings\":" SETTINGS "," REST(DISKS),
+		"{\"name\":\"web\",\"storage\":{\"epoch\":0},\"settings\":" SETTINGS
+		"," REST(DISKS),
+		"{\"name\":\"web\",\"storage\":{\"epoch\":9223372036854775807},\"settings\":" SETTINGS
+		"," REST(DISKS),
 		"{\"name\":\"web\",\"settings\":" SETTINGS ",\"folder\":\"srv\",\"proof\":\"" UUID
 		"\",\"host_uuid\":\"" UUID "\",\"disks\":" DISKS
 		",\"processor\":{\"vendor\":\"v\"}}",
@@ -167,7 +180,7 @@ static void an_offer_is_of_the_same_images_or_not(void **state)
 
 	(void)state;
 	assert_int_equal(settings_decode(SETTINGS, strlen(SETTINGS), &s, &f), 0);
-	assert_int_equal(offer_make(folder, s, proof, &disks, real, &f), 0);
+	assert_int_equal(offer_make(folder, s, false, proof, &disks, real, &f), 0);
 	snprintf(o.folder, sizeof(o.folder), "%s", real);
 	snprintf(o.proof, sizeof(o.proof), "%s", proof);
 	assert_true(offer_is_shared(&o));
@@ -191,7 +204,7 @@ static void an_offer_is_of_the_same_images_or_not(void **state)
 	json_array_clear(reasons);
 	offer_look(&o, s, "/nowhere", &here, reasons);
 	assert_non_null(strstr(json_string_value(json_array_get(reasons, 0)), "/nowhere/a.raw"));
-	assert_int_equal(offer_make("/nowhere", s, proof, &disks, real, &f), -ENOENT);
+	assert_int_equal(offer_make("/nowhere", s, true, proof, &disks, real, &f), -ENOENT);
 	json_decref(reasons);
 	settings_free(s);
 }

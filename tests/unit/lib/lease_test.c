@@ -197,6 +197,25 @@ static void offer_is_for_its_target_at_its_epoch_alone(void **state)
 	assert_lease(s, LEASE_HELD, 3, &host_a);
 }
 
+/* To a host that has a lease file of its own: what this one tells is for who asks here. */
+static void a_lease_that_is_given_is_another_hosts_until_it_is_forced(void **state)
+{
+	struct set *s = *state;
+	uint64_t epoch = take(&s->a, &host_a), ignored;
+	struct failure f;
+
+	assert_int_equal(lease_give(&s->a, &host_a, epoch, &host_a, &ignored, &f), -EINVAL);
+	assert_int_equal(lease_give(&s->a, &host_a, epoch, &nobody, &ignored, &f), -EINVAL);
+	assert_int_equal(lease_give(&s->b, &host_b, epoch, &host_c, &ignored, &f), -ESTALE);
+	assert_int_equal(lease_give(&s->a, &host_a, epoch, &host_b, &epoch, &f), 0);
+	assert_lease(s, LEASE_HELD, 2, &host_b);
+	assert_int_equal(lease_take(&s->a, &host_a, LEASE_ANY, &ignored, &f), -ESTALE);
+	assert_int_equal(lease_take_back(&s->a, &host_a, epoch, &ignored, &f), -ESTALE);
+	assert_int_equal(lease_force(&s->a, &host_a, epoch - 1, &ignored, &f), -ESTALE);
+	assert_int_equal(lease_force(&s->a, &host_a, epoch, &epoch, &f), 0);
+	assert_lease(s, LEASE_HELD, 3, &host_a);
+}
+
 static void what_is_not_held_is_neither_offered_nor_freed(void **state)
 {
 	struct set *s = *state;
@@ -677,6 +696,7 @@ int main(void)
 		TEST(lease_of_another_host_is_refused_and_told),
 		TEST(lease_of_ones_own_is_taken_again_after_a_crash),
 		TEST(offer_is_for_its_target_at_its_epoch_alone),
+		TEST(a_lease_that_is_given_is_another_hosts_until_it_is_forced),
 		TEST(what_is_not_held_is_neither_offered_nor_freed),
 		TEST(who_is_no_host_gets_nothing),
 		TEST(force_takes_it_from_whoever_has_it),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Further connections of a VM that runs, and pages that come later: what is read of them. */
+/* Further connections of a VM that runs, pages that come later, disks: what is read of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include "base/util.h"
 #include "lib/state_stream.h"
 
-#define FEATURES (STATE_LIVE | STATE_LANES | STATE_LATE)
+#define FEATURES (STATE_LIVE | STATE_LANES | STATE_LATE | STATE_DISKS)
 
 static struct failure f;
 
@@ -44,7 +44,7 @@ static void features_are_told_and_unknown_ones_are_refused(void **state)
 	} cases[] = {
 		{FEATURES, STATE_LIVE, 0},
 		{STATE_LIVE, STATE_LIVE, 0},
-		{STATE_LIVE << 3 | STATE_LIVE, STATE_LIVE, -EBADMSG},
+		{STATE_LIVE << 4 | STATE_LIVE, STATE_LIVE, -EBADMSG},
 		{STATE_LANES, STATE_LIVE, -EBADMSG},
 		{STATE_LANES, 0, -EBADMSG},
 		{STATE_LIVE, 0, -EBADMSG},
@@ -196,6 +196,86 @@ static void pages_that_come_later_have_a_head_that_can_be(void **state)
 			 -EBADMSG);
 }
 
+static uint8_t data[STATE_BLOCKS_MAX];
+
+/* What a piece of a disk with this head, and a body of `len`, is read as. */
+static int read_blocks(const struct state_blocks *said, uint32_t zeros, uint64_t len,
+		       struct state_blocks *ret_blocks)
+{
+	static uint8_t body[STATE_BLOCKS_HEAD_BYTES + STATE_BLOCKS_MAX + 8];
+	struct state_record record = {.type = STATE_BLOCKS, .version = 1, .len = len};
+	struct iovec piece = {.iov_base = body, .iov_len = len};
+	struct state_writer w;
+	struct state_reader r;
+	int fd = new_stream(&w, FEATURES), e;
+
+	le32_store(body, said->controller);
+	le32_store(body + 4, said->lun);
+	le64_store(body + 8, said->offset);
+	le32_store(body + 16, said->len);
+	le32_store(body + 20, zeros);
+	assert_int_equal(state_write(&w, &record, &piece, 1, &f), 0);
+	begin_reading(&r, fd);
+	assert_int_equal(state_read_next(&r, &record, &f), 0);
+	e = state_read_blocks(&r, &record, ret_blocks, data, &f);
+	close(fd);
+	return e;
+}
+
+static void a_piece_of_a_disk_is_read_as_it_was_written(void **state)
+{
+	const struct state_blocks all[] = {
+		{.controller = 3, .lun = 63, .offset = UINT64_C(5) << 40, .len = STATE_BLOCKS_MAX},
+		{.controller = 0, .lun = 0, .offset = 512, .len = 1536},
+		{.controller = 1, .lun = 2, .offset = 65536, .len = 65536, .zeros = true},
+	};
+	static uint8_t written[STATE_BLOCKS_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct state_record record;
+		struct state_blocks read;
+		struct state_writer w;
+		struct state_reader r;
+		int fd = new_stream(&w, FEATURES);
+
+		memset(written, all[i].zeros ? 0 : (int)i + 1, sizeof(written));
+		memset(data, 0xee, sizeof(data));
+		assert_int_equal(state_write_blocks(&w, &all[i], written, &f), 0);
+		begin_reading(&r, fd);
+		assert_int_equal(state_read_next(&r, &record, &f), 0);
+		assert_int_equal(record.type, STATE_BLOCKS);
+		assert_int_equal(state_read_blocks(&r, &record, &read, data, &f), 0);
+		assert_true(read.controller == all[i].controller && read.lun == all[i].lun);
+		assert_true(read.offset == all[i].offset && read.len == all[i].len);
+		assert_int_equal(read.zeros, all[i].zeros);
+		assert_memory_equal(data, written, read.len);
+		close(fd);
+	}
+}
+
+static void a_piece_of_a_disk_has_a_head_that_can_be(void **state)
+{
+	const struct state_blocks good = {.offset = 4096, .len = 512};
+	const uint64_t head = STATE_BLOCKS_HEAD_BYTES;
+	struct state_blocks b, bad = good;
+
+	(void)state;
+	assert_int_equal(read_blocks(&good, 0, head + 512, &b), 0);
+	assert_int_equal(read_blocks(&good, 1, head, &b), 0);
+	assert_int_equal(read_blocks(&good, 2, head, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&good, 1, head + 512, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&good, 0, head + 504, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&good, 0, head + 520, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&good, 0, head - 8, &b), -EBADMSG);
+	bad.len = 0;
+	assert_int_equal(read_blocks(&bad, 0, head, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&bad, 1, head, &b), -EBADMSG);
+	bad.len = STATE_BLOCKS_MAX + 8;
+	assert_int_equal(read_blocks(&bad, 0, head + bad.len, &b), -EBADMSG);
+	assert_int_equal(read_blocks(&bad, 1, head, &b), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +285,8 @@ int main(void)
 		cmocka_unit_test(a_connection_that_says_something_else_first_is_refused),
 		cmocka_unit_test(pages_that_come_later_are_read_as_they_were_written),
 		cmocka_unit_test(pages_that_come_later_have_a_head_that_can_be),
+		cmocka_unit_test(a_piece_of_a_disk_is_read_as_it_was_written),
+		cmocka_unit_test(a_piece_of_a_disk_has_a_head_that_can_be),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
