@@ -28,7 +28,9 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 	const char *fingerprint = json_string_value(json_object_get(body, "fingerprint"));
 	const char *token = json_string_value(json_object_get(body, "token"));
 	const json_t *postcopy = json_object_get(body, "postcopy");
+	static const char *const compress[] = {"auto", "never"};
 	uint64_t downtime_ms = 0;
+	unsigned how = 0;
 	int r = peer_decode_name(host ? host : "", &w->peer, f);
 
 	if (r == 0 && !peer_decode_fingerprint(fingerprint ? fingerprint : "", w->peer.fingerprint))
@@ -43,10 +45,14 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 		r = field_number(body, "downtime_ms", 1, DOWNTIME_MAX_MS, &downtime_ms, f);
 	if (r == 0)
 		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &w->connections, f);
+	if (r == 0)
+		r = field_word(body, "compress", "the request", compress, ARRAY_LEN(compress), &how,
+			       f);
 	if (r < 0)
 		return r;
 	snprintf(w->peer.token, sizeof(w->peer.token), "%s", token);
 	w->downtime_us = downtime_ms * 1000;
+	w->uncompressed = how > 0;
 	w->quick = json_is_true(json_object_get(body, "quick"));
 	if (postcopy)
 		w->postcopy = json_is_true(postcopy) ? POSTCOPY_YES : POSTCOPY_NO;
@@ -62,7 +68,7 @@ void api_migrate_vm(struct http_request *r, void *owner)
 	static const struct field fields[] = {
 		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
 		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
-		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}};
+		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"compress", JSON_STRING}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.connections = 1};
 	struct failure f;
