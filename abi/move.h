@@ -11,8 +11,8 @@
 #define MOVE_MAGIC 0x564d594fu /* "OYMV" */
 #define MOVE_HEAD_BYTES 24u
 #define MOVE_TEXT_MAX 400u
-#define MOVE_VERSION 2u    /* 1: one connection, and all memory comes before the VM runs */
-#define MOVE_READY_LATE 1u /* in READY's value: memory may come later */
+#define MOVE_VERSION 2u          /* 1: one connection, and all memory comes before the VM runs */
+#define MOVE_READY_LATE 1u       /* in READY's value: memory may come later */
 #define MOVE_READY_COMPRESSED 2u /* the same: pages may come compressed */
 
 enum move_kind {

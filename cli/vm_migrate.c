@@ -72,8 +72,7 @@ static void tell_end(struct command_call *c, const json_t *job, const struct pee
 	const json_t *stopped = json_object_get(details, "stopped_us");
 	const json_t *promised = json_object_get(details, "promised_us");
 	const json_t *sent = json_object_get(details, "sent_bytes");
-	uint64_t spared =
-		(uint64_t)json_integer_value(json_object_get(details, "spared_bytes"));
+	uint64_t spared = (uint64_t)json_integer_value(json_object_get(details, "spared_bytes"));
 	char text[FORMAT_SIZE_MAX];
 
 	fprintf(c->out, "The VM '%s' runs on %s", c->operand[0], host->name);

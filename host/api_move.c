@@ -66,9 +66,11 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 void api_migrate_vm(struct http_request *r, void *owner)
 {
 	static const struct field fields[] = {
-		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
-		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
-		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"compress", JSON_STRING}};
+		{"host", JSON_STRING},         {"fingerprint", JSON_STRING},
+		{"token", JSON_STRING},        {"bandwidth", JSON_INTEGER},
+		{"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
+		{"postcopy", JSON_TRUE},       {"connections", JSON_INTEGER},
+		{"compress", JSON_STRING}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.connections = 1};
 	struct failure f;

@@ -338,8 +338,9 @@ static void on_noted(struct pool_work *w)
 		return;
 	m->step = MIGRATE_ASKS;
 	guid_format(&m->target, target);
-	request = json_pack("{s:s, s:s, s:I, s:b, s:o*, s:o*, s:o*}", "verb", "migrate", "target", target,
-			    "bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
+	request = json_pack("{s:s, s:s, s:I, s:b, s:o*, s:o*, s:o*}", "verb", "migrate", "target",
+			    target, "bandwidth", (json_int_t)m->bandwidth, "quick", m->quick,
+			    "downtime_us",
 			    m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL,
 			    "postcopy", m->postcopy ? json_true() : NULL, "compress",
 			    m->uncompressed ? json_false() : NULL);

@@ -441,8 +441,8 @@ int state_write_pages(struct state_writer *w, const struct state_span spans[], u
 		pieces[1 + with_data] = data[with_data];
 		record.len += data[with_data++].iov_len;
 	}
-	pieces[0] = (struct iovec){
-		.iov_base = head, .iov_len = STATE_SPANS_HEAD_BYTES + count * STATE_SPAN_BYTES};
+	pieces[0] = (struct iovec){.iov_base = head,
+				   .iov_len = STATE_SPANS_HEAD_BYTES + count * STATE_SPAN_BYTES};
 	record.len += pieces[0].iov_len;
 	return write_record(w, &record, pieces, with_data + 1, 1, f);
 }

@@ -16,7 +16,7 @@
 #include "lib/state_stream.h"
 
 #define COMPRESSED_BYTES_MAX (STATE_BLOCKS_MAX * STATE_BLOCK_BYTES) /* of pages, in one record */
-#define COMPRESSED_BODY_MAX                                                                     \
+#define COMPRESSED_BODY_MAX                                                                    \
 	(STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES + STATE_BLOCKS_MAX * 4u + \
 	 COMPRESSED_BYTES_MAX)
 

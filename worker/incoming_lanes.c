@@ -64,8 +64,7 @@ static bool reach(struct incoming_lane *l, uint32_t mark, bool ended)
 }
 
 static int read_pages(struct incoming_lane *l, struct state_reader *r,
-		      const struct state_record *record, struct state_buffer *b,
-		      struct failure *f)
+		      const struct state_record *record, struct state_buffer *b, struct failure *f)
 {
 	struct vm *vm = l->vm;
 
