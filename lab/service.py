@@ -42,6 +42,11 @@ def packages(build: Path) -> list[Path]:
     return found + sorted(folder.glob("oya-hypervisor_*.deb")) + sorted(folder.glob("oya-parent-dkms_*.deb"))
 
 
+def cluster_package(build: Path) -> Path:
+    """The package `oya-cluster` of the same build."""
+    return next(packages(build)[0].parent.glob("oya-cluster_*.deb"))
+
+
 class Service:
     """The host service on a host, and its VM `web`."""
 
