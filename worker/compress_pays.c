@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/compress_pays.h"
 
+#include "base/util.h"
+
 #define BATCH_BYTES (UINT64_C(1) << 20)  /* that go at once, about */
 #define SETTLE_BYTES (UINT64_C(8) << 20) /* of a round, that vanish into buffers */
 #define LASTS 4u                         /* times what is added: what is older fades */
 #define LEAST_GAIN 8u                    /* of the link's time: an eighth */
+#define SAMPLE_MOST_NS UINT64_C(2000000) /* what takes longer was interrupted */
 
 /* What a trial of the other way takes. */
 static uint64_t trial_ns(const struct compress_pays *p)
 {
 	if (p->on)
 		return (uint64_t)((unsigned __int128)p->link_ns * BATCH_BYTES / p->link_bytes);
-	return (uint64_t)((unsigned __int128)p->pack_ns * PAYS_LEAST / p->pack_bytes);
+	return min_u64((uint64_t)((unsigned __int128)p->pack_ns * PAYS_LEAST / p->pack_bytes),
+		       SAMPLE_MOST_NS);
 }
 
 static bool pays(const struct compress_pays *p)

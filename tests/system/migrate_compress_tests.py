@@ -10,8 +10,8 @@ from migrate_late_tests import MEMORY_MIB, right
 from migrate_tests import Move, differences, ram
 from state_tests import began, off
 
-LINK = 16 << 20  # bytes a second
-AT, SIZE = 64 << 20, 64 << 20  # what is written into memory from outside, where the guest has nothing
+LINK = 4 << 20  # bytes a second: so slow that compression pays on a machine that is busy, too
+AT, SIZE = 64 << 20, 16 << 20  # what is written into memory from outside, where the guest has nothing
 
 
 def compress_test(name):
@@ -58,30 +58,30 @@ def shrinks(place):
     for links in (1, 3):
         moves(place, counting(place, sources()), links, bandwidth=LINK)
         last = told(place)
-        check(last["spared_bytes"] > SIZE // 3 and last["sent_bytes"] < SIZE * 2 // 3, f"{links}: {last}")
+        check(last["spared_bytes"] > SIZE // 4 and last["sent_bytes"] < SIZE, f"{links}: {last}")
 
 
 @compress_test("memory_is_compressed_by_a_quick_migration")
 def quick(place):
     moves(place, counting(place, sources()), quick=True, bandwidth=LINK)
-    check(told(place)["spared_bytes"] > SIZE // 3, f"{told(place)}")
+    check(told(place)["spared_bytes"] > SIZE // 4, f"{told(place)}")
 
 
 @compress_test("memory_that_does_not_shrink_or_is_not_to_goes_as_it_is")
 def as_it_is(place):
     for data, wish in ((os.urandom(1 << 20), {}), (sources(), {"compress": False})):
-        moves(place, counting(place, data), bandwidth=64 << 20, **wish)
+        moves(place, counting(place, data), bandwidth=2 * LINK, **wish)
         last = told(place)
-        check(last["spared_bytes"] < 4 << 20 and last["sent_bytes"] > SIZE, f"{wish}: {last}")
+        check(last["spared_bytes"] < 1 << 20 and last["sent_bytes"] > SIZE, f"{wish}: {last}")
 
 
 @compress_test("compressed_memory_that_is_written_meanwhile_and_comes_late_is_right")
 def late(place):
     vm = began(place, "recall churn=1 repeat=1", memory_mib=MEMORY_MIB, end=place.path("end"))
     vm.expect(r"RIGHT 0\n", 30)
-    move = Move(place, vm, end=place.path("other end")).begin(links=2, bandwidth=4 << 20, postcopy=True)
+    move = Move(place, vm, end=place.path("other end")).begin(links=2, bandwidth=LINK, postcopy=True)
     target = move.done(120)
     last = told(place)
-    check(last["postcopy"] == "chosen" and last["spared_bytes"] > SIZE // 2, f"{last}")
+    check(last["postcopy"] == "chosen" and last["spared_bytes"] > SIZE, f"{last}")
     right(target)
     off(target)

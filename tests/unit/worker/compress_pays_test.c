@@ -153,6 +153,19 @@ static void other_pages_change_it_soon(void **state)
 	assert_true(l.packed > 56 * MIB);
 }
 
+static void a_sample_that_is_interrupted_does_not_put_off_the_next_for_long(void **state)
+{
+	struct line l = new_line(SLOW_PS, 30);
+
+	(void)state;
+	l.pack_ps = 1000000;
+	round_ns(&l, 8);
+	assert_true(l.samples > 0 && !l.pays.on);
+	l.pack_ps = PACK_PS;
+	round_ns(&l, 64);
+	assert_true(l.pays.on);
+}
+
 static void a_link_that_becomes_fast_is_noticed(void **state)
 {
 	struct line l = new_line(SLOW_PS, 30);
@@ -213,6 +226,7 @@ int main(void)
 		cmocka_unit_test(a_fast_link_costs_a_sample_now_and_then),
 		cmocka_unit_test(pages_that_do_not_shrink_cost_samples_only),
 		cmocka_unit_test(other_pages_change_it_soon),
+		cmocka_unit_test(a_sample_that_is_interrupted_does_not_put_off_the_next_for_long),
 		cmocka_unit_test(a_link_that_becomes_fast_is_noticed),
 		cmocka_unit_test(short_rounds_leave_it_as_it_is),
 		cmocka_unit_test(nothing_is_tried_while_the_guest_stands_still),
