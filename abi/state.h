@@ -59,7 +59,7 @@ enum state_type {
 	STATE_REHEARSAL = 21,  /* as many bytes as the devices will take; it is answered */
 	STATE_LANE = 22,       /* first on a further connection: which one of whose it is */
 	STATE_LATER = 23,      /* pages that come when the VM runs; what came of them is void */
-	STATE_COMPRESSED = 24, /* as STATE_PAGES, where READY says that it is known */
+	STATE_COMPRESSED = 25, /* as STATE_PAGES, where READY says that it is known */
 	STATE_TYPES
 };
 
@@ -77,10 +77,10 @@ enum state_type {
 
 /* The body of a record of compressed pages: u32 spans, u32 blocks; the spans, as above; for each
  * block u32 its bytes; the blocks. These are the pages that are not zeros, in turn, by
- * STATE_BLOCK_BYTES; the last one is what is left. A block that is shorter than its pages is an LZ4
- * block of them, another one is these pages. The record's sum covers all of it. */
-#define STATE_BLOCK_BYTES 65536u
-#define STATE_BLOCKS_MAX 32u /* of one record */
+ * STATE_COMPRESSED_BLOCK_BYTES; the last one is what is left. A block that is shorter than its
+ * pages is an LZ4 block of them, another one is these pages. The record's sum covers all of it. */
+#define STATE_COMPRESSED_BLOCK_BYTES 65536u
+#define STATE_COMPRESSED_BLOCKS_MAX 32u /* of one record */
 
 /* The body of a lane: the VM's UUID; u32 number of the connection, of how many. The one of number 0
  * is the stream of the VM itself. */

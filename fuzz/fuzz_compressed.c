@@ -44,14 +44,14 @@ static bool look(void)
 	return true;
 }
 
-/* Memory of what the input repeats. */
-static void fill(struct cursor *in)
+/* So many bytes of memory, of what the input repeats. */
+static void fill(struct cursor *in, uint64_t bytes)
 {
 	uint8_t piece[PIECE_MAX];
 	size_t len = 1 + cursor_u8(in) % PIECE_MAX;
 
 	cursor_copy_padded(in, piece, len);
-	for (size_t i = 0; i < sizeof(memory); i++)
+	for (uint64_t i = 0; i < bytes; i++)
 		memory[i] = piece[i % len];
 }
 
@@ -73,7 +73,7 @@ static void write_own(struct cursor *in)
 		data[with_data++] = (struct iovec){memory + used, (size_t)n * STATE_PAGE};
 		used += (uint64_t)n * STATE_PAGE;
 	}
-	fill(in);
+	fill(in, used);
 	compressed_encode(span, count, data, &body);
 	must(look() && pages.count == count && memcmp(pages.data, memory, used) == 0);
 	for (unsigned i = 0; i < count; i++)

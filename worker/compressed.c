@@ -12,7 +12,7 @@
 
 static uint64_t blocks_of(uint64_t bytes)
 {
-	return (bytes + STATE_BLOCK_BYTES - 1) / STATE_BLOCK_BYTES;
+	return (bytes + STATE_COMPRESSED_BLOCK_BYTES - 1) / STATE_COMPRESSED_BLOCK_BYTES;
 }
 
 /* ---- out of pages ---- */
@@ -64,7 +64,7 @@ void compressed_encode(const struct state_span spans[], unsigned count, const st
 	sizes = list + (size_t)count * STATE_SPAN_BYTES;
 	to = sizes + blocks_of(left) * 4;
 	for (; left; sizes += 4) {
-		uint32_t len = (uint32_t)min_u64(left, STATE_BLOCK_BYTES), n;
+		uint32_t len = (uint32_t)min_u64(left, STATE_COMPRESSED_BLOCK_BYTES), n;
 
 		gather_copy(&g, ret_body->copy, len);
 		n = encode_block(ret_body->copy, len, to);
@@ -101,7 +101,7 @@ int compressed_decode(const uint8_t *body, uint64_t len, struct compressed_pages
 	uint64_t left;
 
 	*ret_why = "a record of compressed pages has a head that cannot be";
-	if (count > STATE_SPANS_MAX || blocks > STATE_BLOCKS_MAX)
+	if (count > STATE_SPANS_MAX || blocks > STATE_COMPRESSED_BLOCKS_MAX)
 		return -EBADMSG;
 	list = cursor_take(&in, (size_t)count * STATE_SPAN_BYTES);
 	sizes = cursor_take(&in, (size_t)blocks * 4);
@@ -115,7 +115,7 @@ int compressed_decode(const uint8_t *body, uint64_t len, struct compressed_pages
 		return -EBADMSG;
 	*ret_why = "a block of compressed pages is not what its length says";
 	for (; left; sizes += 4) {
-		uint32_t block = (uint32_t)min_u64(left, STATE_BLOCK_BYTES);
+		uint32_t block = (uint32_t)min_u64(left, STATE_COMPRESSED_BLOCK_BYTES);
 
 		if (!decode_block(&in, le32_load(sizes), to, block))
 			return -EBADMSG;

@@ -15,13 +15,14 @@
 
 #include "lib/state_stream.h"
 
-#define COMPRESSED_BYTES_MAX (STATE_BLOCKS_MAX * STATE_BLOCK_BYTES) /* of pages, in one record */
-#define COMPRESSED_BODY_MAX                                                                    \
-	(STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES + STATE_BLOCKS_MAX * 4u + \
-	 COMPRESSED_BYTES_MAX)
+#define COMPRESSED_BYTES_MAX \
+	(STATE_COMPRESSED_BLOCKS_MAX * STATE_COMPRESSED_BLOCK_BYTES) /* of pages, in one record */
+#define COMPRESSED_BODY_MAX                                            \
+	(STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES + \
+	 STATE_COMPRESSED_BLOCKS_MAX * 4u + COMPRESSED_BYTES_MAX)
 
 struct compressed_body {
-	uint8_t copy[STATE_BLOCK_BYTES]; /* of a block's pages */
+	uint8_t copy[STATE_COMPRESSED_BLOCK_BYTES]; /* of a block's pages */
 	uint64_t len;
 	uint8_t bytes[COMPRESSED_BODY_MAX];
 };

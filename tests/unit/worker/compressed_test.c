@@ -37,8 +37,9 @@ static void fill(uint8_t *to, uint64_t len)
 
 	for (uint64_t i = 0; i < len; i++) {
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-		to[i] = i / STATE_BLOCK_BYTES % 3 == 2 ? (uint8_t)(random >> 56)
-						       : (uint8_t)words[i % (sizeof(words) - 1)];
+		to[i] = i / STATE_COMPRESSED_BLOCK_BYTES % 3 == 2
+				? (uint8_t)(random >> 56)
+				: (uint8_t)words[i % (sizeof(words) - 1)];
 	}
 }
 
@@ -153,7 +154,7 @@ static void numbers_that_cannot_be_are_refused(void **state)
 		{0, UINT32_MAX},
 		{0, 2},
 		{0, 4},
-		{4, STATE_BLOCKS_MAX + 1},
+		{4, STATE_COMPRESSED_BLOCKS_MAX + 1},
 		{4, UINT32_MAX},
 		{4, 0},
 		{4, 2},
@@ -170,8 +171,8 @@ static void numbers_that_cannot_be_are_refused(void **state)
 		/* Bytes of the first block. */
 		{LIST_AT + 48, 0},
 		{LIST_AT + 48, 1},
-		{LIST_AT + 48, STATE_BLOCK_BYTES},
-		{LIST_AT + 48, STATE_BLOCK_BYTES + 1},
+		{LIST_AT + 48, STATE_COMPRESSED_BLOCK_BYTES},
+		{LIST_AT + 48, STATE_COMPRESSED_BLOCK_BYTES + 1},
 		{LIST_AT + 48, UINT32_MAX},
 		{LIST_AT + 48, 0x80000000},
 	};
