@@ -54,12 +54,13 @@ enum state_type {
 	STATE_CHANNEL = 17,   /* instance: its relid */
 	STATE_PROCESSOR = 18, /* instance: its index */
 	/* Of a VM that runs, behind the machine: */
-	STATE_PAGES = 19,      /* memory as it is now */
-	STATE_MARK = 20,       /* instance: which one; it is answered */
-	STATE_REHEARSAL = 21,  /* as many bytes as the devices will take; it is answered */
-	STATE_LANE = 22,       /* first on a further connection: which one of whose it is */
-	STATE_LATER = 23,      /* pages that come when the VM runs; what came of them is void */
-	STATE_COMPRESSED = 25, /* as STATE_PAGES, where READY says that it is known */
+	STATE_PAGES = 19,     /* memory as it is now */
+	STATE_MARK = 20,      /* instance: which one; it is answered */
+	STATE_REHEARSAL = 21, /* as many bytes as the devices will take; it is answered */
+	STATE_LANE = 22,      /* first on a further connection: which one of whose it is */
+	STATE_LATER = 23,     /* pages that come when the VM runs; what came of them is void */
+	/* As STATE_PAGES, where READY says that it is known: */
+	STATE_COMPRESSED = 25,
 	STATE_TYPES
 };
 
