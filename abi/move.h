@@ -15,10 +15,11 @@
 #define MOVE_VERSION 3u
 #define MOVE_VERSION_DISKS 3u
 #define MOVE_READY_LATE 1u /* in READY's value: memory may come later */
+#define MOVE_READY_COMPRESSED 2u /* the same: pages may come compressed */
 
 enum move_kind {
 	MOVE_HELLO = 1,   /* from the destination, first; value: MOVE_VERSION */
-	MOVE_READY = 2,   /* the VM can be that of the record; value: MOVE_READY_LATE or 0 */
+	MOVE_READY = 2,   /* the VM can be that of the record; value: MOVE_READY_ bits */
 	MOVE_SEEN = 3,    /* value: of the mark, or of the rehearsal */
 	MOVE_LOADED = 4,  /* all is there, nothing runs; value: ns that it took */
 	MOVE_RUN = 5,     /* from the source; value: the lease's epoch, 0: there is none */

@@ -62,6 +62,8 @@ enum state_type {
 	STATE_LANE = 22,      /* first on a further connection: which one of whose it is */
 	STATE_LATER = 23,     /* pages that come when the VM runs; what came of them is void */
 	STATE_BLOCKS = 24,    /* a piece of a disk as it is now */
+	/* As STATE_PAGES, where READY says that it is known: */
+	STATE_COMPRESSED = 25,
 	STATE_TYPES
 };
 
@@ -76,6 +78,13 @@ enum state_type {
 #define STATE_SPAN_BYTES 16u
 #define STATE_SPANS_MAX 256u /* of one record */
 #define STATE_SPAN_ZEROS 1u
+
+/* The body of a record of compressed pages: u32 spans, u32 blocks; the spans, as above; for each
+ * block u32 its bytes; the blocks. These are the pages that are not zeros, in turn, by
+ * STATE_COMPRESSED_BLOCK_BYTES; the last one is what is left. A block that is shorter than its
+ * pages is an LZ4 block of them, another one is these pages. The record's sum covers all of it. */
+#define STATE_COMPRESSED_BLOCK_BYTES 65536u
+#define STATE_COMPRESSED_BLOCKS_MAX 32u /* of one record */
 
 /* The body of a lane: the VM's UUID; u32 number of the connection, of how many. The one of number 0
  * is the stream of the VM itself. */

@@ -22,7 +22,20 @@ from pathlib import Path
 
 from benchmarks import migrate_ends as ends
 from benchmarks.common import Context, Figure, RunFailed, Runs, Samples, Side, Skipped, compare
-from benchmarks.migrate_ends import End, Load, Oya, OyaFour, OyaLate, OyaTwo, Programs, Qemu, QemuAllowed, QemuLate
+from benchmarks.migrate_ends import (
+    End,
+    Load,
+    Oya,
+    OyaFour,
+    OyaLate,
+    OyaPlain,
+    OyaTwo,
+    Programs,
+    Qemu,
+    QemuAllowed,
+    QemuLate,
+    QemuZstd,
+)
 
 _HALF = (ends.RAM_MIB << 20) // ends.PAGE // 2
 _SET_PAGES = 32768  # 128 MiB
@@ -49,6 +62,7 @@ ALL_ZERO = Case("all zero", Load())
 RATE_10K = Case("10k pages/s", Load(_HALF, _SET_PAGES, 10000))
 RATE_150K = Case("150k pages/s", Load(_HALF, _SET_PAGES, 150000))
 CAPPED = Case("100k pages/s, 117 MB/s", Load(_HALF, _SET_PAGES, 100000), _LINK_BYTES_PER_S, 120)
+TEXT = Case("text, 117 MB/s", Load(_HALF, text=True), _LINK_BYTES_PER_S, 120)
 
 
 def _seen(child: subprocess.Popen[bytes]) -> dict[str, float]:
@@ -168,6 +182,19 @@ def _capped(ctx: Context, made: Programs) -> list[Figure]:
     return _over_the_link(Runs(ours, qemu), "capped") + _over_the_link(late, "postcopy")
 
 
+def _compressed(ctx: Context, made: Programs) -> list[Figure]:
+    """Text over a link that is slow, with and without compression; and what may not be felt of it over one that is not."""
+    ours, plain, qemu = _interleaved(ctx, made, [Oya, OyaPlain, QemuZstd], TEXT, ctx.rounds(5))
+    auto, never = _interleaved(ctx, made, [Oya, OyaPlain], IDLE, ctx.rounds(10))
+    return [
+        Runs(ours, qemu).figure("migrate.compressed_total_s", "s", "total_s"),
+        Runs(ours, qemu).figure("migrate.compressed_sent_mib", "MiB", "sent_mib"),
+        Runs(ours, plain).figure("migrate.compressed_or_not_total_s", "s", "total_s", bound="ratio <= 0.7"),
+        Runs(ours, plain).figure("migrate.compressed_or_not_sent_mib", "MiB", "sent_mib", bound="ratio <= 0.7"),
+        Runs(auto, never).figure("migrate.fast_link_total_s", "s", "total_s", bound="ratio <= 1.1"),
+    ]
+
+
 def _connections(ctx: Context, made: Programs) -> list[Figure]:
     """Several connections beside one of our own."""
     one, two, four = _interleaved(ctx, made, [Oya, OyaTwo, OyaFour], IDLE, ctx.rounds(10))
@@ -211,7 +238,7 @@ def _restore(ctx: Context, made: Programs) -> Figure:
 
 
 def run(ctx: Context) -> list[Figure]:
-    """migrate.downtime_*_ms, capped_*, postcopy_*, total_*_s, cpu_*_s, restore_1gib_ms, promise_error."""
+    """migrate.downtime_*_ms, capped_*, postcopy_*, compressed_*, total_*_s, cpu_*_s, restore_1gib_ms, promise_error."""
     if not Path("/dev/kvm").exists():
         raise Skipped("this machine has no /dev/kvm")
     if not shutil.which("qemu-system-x86_64"):
@@ -225,7 +252,7 @@ def run(ctx: Context) -> list[Figure]:
         runs, more = _downtimes(ctx, made, case, name)
         figures += more
         told += runs.ours.good
-    figures += _capped(ctx, made) + _connections(ctx, made)
+    figures += _capped(ctx, made) + _compressed(ctx, made) + _connections(ctx, made)
     zero, promises = _compared(ctx, made, ALL_ZERO), Runs(Samples(idle.ours.side, told))
     return [
         *figures,

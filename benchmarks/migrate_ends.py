@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import mmap
 import os
@@ -39,11 +40,15 @@ _PROCESS_CLOCK = 2  # of clock_gettime: the processor time of a process
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What the guest does: pages that it fills, those that it writes to then, in turn, and how many of them a second."""
+    """What the guest does: pages that it fills, those that it writes to then, in turn, and how many of them a second.
+
+    `text`: they are filled from outside, with what can be compressed.
+    """
 
     fill_pages: int = 0
     set_pages: int = 0
     pages_per_s: int = 0
+    text: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,13 @@ def programs(folder: Path, worker: Path) -> Programs:
     run("objcopy", "-O", "binary", "-j", ".text", "rom.o", made.rom)
     run("cc", "-O2", "-o", made.observer, HERE / "migrate_observer.c")
     return made
+
+
+@functools.cache
+def _text() -> bytes:
+    """Some MiB of C, of the programs that are measured."""
+    folders = ("base", "cli", "devices", "disk", "host", "hypervisor", "lib", "worker")
+    return b"".join(path.read_bytes() for name in folders for path in sorted((HERE.parent / name).rglob("*.[ch]")))
 
 
 def wait_for(condition: Callable[[], Any], why: str, limit_s: float = LIMIT_S, every_s: float = 0.005) -> Any:
@@ -181,11 +193,18 @@ class End:
         per_s = (self._word(_TSC) - ticks) / (time.monotonic() - began)
         interval = int(per_s / load.pages_per_s) if load.pages_per_s else 0
         assert self._view
+        if load.text:
+            self._write_text(load.fill_pages * PAGE)
+            load = dataclasses.replace(load, fill_pages=0)
         seed = int.from_bytes(os.urandom(8), "little") | 1
         struct.pack_into("<QQ", self._view, 0, load.fill_pages, seed)
         struct.pack_into("<QQQ", self._view, 24, load.set_pages, interval, int(per_s / _SLACK_PER_S))
         struct.pack_into("<Q", self._view, 16, 1)
         wait_for(lambda: self._alive() or self._word(_PHASE) == _RUNS, "the guest does not fill its memory")
+
+    def _write_text(self, size: int) -> None:
+        for at in range(0, size, len(_text())):
+            os.pwrite(self._fd, _text()[: size - at], FILL_AT + at)
 
     def same_memory(self, other: End, first: int) -> bool:
         """Whether both have the same from `first` on; what was never touched stays so."""
@@ -318,6 +337,9 @@ class Qemu(End):
         finally:
             lines.close()
 
+    def _prepare(self, lines: _Lines) -> None:
+        """What both sides are told first."""
+
     def _migrate(self, lines: _Lines, uri: str, limit_s: float) -> None:
         self._ask(lines, "migrate", uri=uri)
         began, late = time.monotonic(), self.late
@@ -336,6 +358,8 @@ class Qemu(End):
     def move(self, to: End, bytes_per_s: int, limit_s: float) -> Moved:
         assert isinstance(to, Qemu)
         with self._connected() as lines, to._connected() as there:
+            for each in (lines, there):
+                self._prepare(each)
             limits = {"max-bandwidth": bytes_per_s or RATE_OF_ALL, "downtime-limit": self.downtime_ms}
             self._ask(lines, "migrate-set-parameters", **limits)
             if bytes_per_s:
@@ -353,6 +377,16 @@ class Qemu(End):
         with self._connected() as lines:
             self._ask(lines, "migrate-set-parameters", **{"max-bandwidth": RATE_OF_ALL})
             self._migrate(lines, f"exec:cat >{path}", LIMIT_S)
+
+
+class QemuZstd(Qemu):
+    """With its connection for pages, whose packets it compresses."""
+
+    name = "QEMU, zstd"
+
+    def _prepare(self, lines: _Lines) -> None:
+        self._ask(lines, "migrate-set-capabilities", capabilities=[{"capability": "multifd", "state": True}])
+        self._ask(lines, "migrate-set-parameters", **{"multifd-channels": 1, "multifd-compression": "zstd"})
 
 
 class QemuAllowed(Qemu):
@@ -377,6 +411,7 @@ class Oya(End):
     _thread = "vcpu0"
     links = 1  # connections
     late = False  # whether memory may come when the VM runs: post-copy
+    compress = True  # whether its pages may be compressed
 
     @staticmethod
     def _config(made: Programs, control: Path) -> dict[str, Any]:
@@ -446,7 +481,7 @@ class Oya(End):
         links = self._links()
         with self._connected() as lines, to._connected() as other:
             to._ask(other, "incoming", [there.fileno() for _, there in links])
-            wish = {"downtime_us": DOWNTIME_US, "bandwidth": bytes_per_s, "postcopy": self.late}
+            wish = {"downtime_us": DOWNTIME_US, "bandwidth": bytes_per_s, "postcopy": self.late, "compress": self.compress}
             self._ask(lines, "migrate", [here.fileno() for here, _ in links], **wish)
             for link in (end for pair in links for end in pair):
                 link.close()
@@ -471,6 +506,13 @@ class Oya(End):
     def go_on(self) -> None:
         with self._connected() as lines:
             self._ask(lines, "resume")
+
+
+class OyaPlain(Oya):
+    """Without compression."""
+
+    name = "oya, not compressed"
+    compress = False
 
 
 class OyaTwo(Oya):

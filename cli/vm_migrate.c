@@ -36,6 +36,7 @@ static bool take_options(struct command_call *c, json_t *body)
 	const char *bandwidth = command_value(c, "bandwidth");
 	const char *downtime = command_value(c, "downtime");
 	const char *connections = command_value(c, "connections");
+	const char *compress = command_value(c, "compress");
 	json_int_t mib = 0;
 	struct failure f;
 	int r = 0;
@@ -48,6 +49,8 @@ static bool take_options(struct command_call *c, json_t *body)
 		r = value_set_number(body, "downtime_ms", downtime, &f);
 	if (r == 0 && connections)
 		r = value_set_number(body, "connections", connections, &f);
+	if (r == 0 && compress)
+		r = value_set_text(body, "compress", compress, &f);
 	if (r == 0 && command_value(c, "postcopy"))
 		r = json_object_set_new(body, "postcopy", json_true());
 	if (r == 0 && command_value(c, "with-storage"))
@@ -71,6 +74,7 @@ static void tell_end(struct command_call *c, const json_t *job, const char *host
 	const json_t *stopped = json_object_get(details, "stopped_us");
 	const json_t *promised = json_object_get(details, "promised_us");
 	const json_t *sent = json_object_get(details, "sent_bytes");
+	uint64_t spared = (uint64_t)json_integer_value(json_object_get(details, "spared_bytes"));
 	char text[FORMAT_SIZE_MAX];
 
 	fprintf(c->out, "The VM '%s' runs on %s", c->operand[0], host);
@@ -86,6 +90,10 @@ static void tell_end(struct command_call *c, const json_t *job, const char *host
 	if (json_is_integer(sent)) {
 		format_bytes((uint64_t)json_integer_value(sent), text);
 		fprintf(c->out, "; %s were sent", text);
+	}
+	if (spared) {
+		format_bytes(spared, text);
+		fprintf(c->out, ", and compression has spared %s", text);
 	}
 	fputs(".\n", c->out);
 }

@@ -44,17 +44,23 @@ static int take_peer(json_t *body, struct peer *peer, struct failure *f)
 
 static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 {
+	static const char *const compress[] = {"auto", "never"};
 	const json_t *postcopy = json_object_get(body, "postcopy");
 	uint64_t downtime_ms = 0;
+	unsigned how = 0;
 	int r = field_number(body, "bandwidth", 1, BANDWIDTH_MAX, &w->bandwidth, f);
 
 	if (r == 0)
 		r = field_number(body, "downtime_ms", 1, DOWNTIME_MAX_MS, &downtime_ms, f);
 	if (r == 0)
 		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &w->connections, f);
+	if (r == 0)
+		r = field_word(body, "compress", "the request", compress, ARRAY_LEN(compress), &how,
+			       f);
 	if (r < 0)
 		return r;
 	w->downtime_us = downtime_ms * 1000;
+	w->uncompressed = how > 0;
 	w->quick = json_is_true(json_object_get(body, "quick"));
 	w->storage = json_is_true(json_object_get(body, "storage"));
 	if (postcopy)
@@ -100,7 +106,7 @@ void api_migrate_vm(struct http_request *r, void *owner)
 		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
 		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
 		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"node", JSON_STRING},
-		{"storage", JSON_TRUE}};
+		{"storage", JSON_TRUE},      {"compress", JSON_STRING}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.connections = 1};
 	struct failure f;

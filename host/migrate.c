@@ -193,8 +193,8 @@ void migrate_look_later(struct migration *m)
 static void show(struct migration *m, const json_t *s)
 {
 	static const char *const numbers[] = {
-		"round",       "total_bytes", "sent_bytes", "rate",       "dirty_rate",
-		"promised_us", "stopped_us",  "pages_left", "disk_bytes", "disk_sent_bytes"};
+		"round",      "total_bytes", "sent_bytes", "spared_bytes", "rate",           "dirty_rate",
+		"promised_us", "stopped_us",  "pages_left", "disk_bytes",   "disk_sent_bytes"};
 	const char *phase = json_string_value(json_object_get(s, "phase"));
 	json_int_t total = json_integer_value(json_object_get(s, "total_bytes")) +
 			   json_integer_value(json_object_get(s, "disk_bytes"));
@@ -321,10 +321,11 @@ static void on_noted(struct pool_work *w)
 	m->step = MIGRATE_ASKS;
 	guid_format(&m->target, target);
 	request = json_pack(
-		"{s:s, s:s, s:I, s:b, s:o*, s:o*, s:o*}", "verb", "migrate", "target", target,
+		"{s:s, s:s, s:I, s:b, s:o*, s:o*, s:o*, s:o*}", "verb", "migrate", "target", target,
 		"bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
 		m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL, "postcopy",
-		m->postcopy ? json_true() : NULL, "storage", m->move.storage ? json_true() : NULL);
+		m->postcopy ? json_true() : NULL, "storage", m->move.storage ? json_true() : NULL,
+		"compress", m->uncompressed ? json_false() : NULL);
 	m->r = vm_hand(m->vm, "move", request, &m->streams, on_asked, m->vm, &m->f);
 	if (m->r < 0)
 		undo(m);
@@ -521,6 +522,7 @@ static void take_wish(struct migration *m, const struct migrate_wish *w)
 	m->bandwidth = w->bandwidth;
 	m->downtime_us = w->downtime_us;
 	m->quick = w->quick;
+	m->uncompressed = w->uncompressed;
 	m->postcopy_must = w->postcopy == POSTCOPY_YES;
 	m->move.storage = w->storage;
 	m->postcopy = m->postcopy_must || (w->postcopy == POSTCOPY_AS_SET &&

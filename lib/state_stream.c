@@ -48,6 +48,7 @@ static const char *const names[STATE_TYPES] = {
 	[STATE_LANE] = "lane",
 	[STATE_LATER] = "later",
 	[STATE_BLOCKS] = "blocks",
+	[STATE_COMPRESSED] = "compressed",
 };
 
 const char *state_type_name(uint32_t type)
@@ -396,26 +397,53 @@ int state_run_decode(struct state_reader *r, const struct state_record *record,
 static_assert(STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES < STATE_BODY_MAX,
 	      "the list of spans fits into a record");
 
+void state_spans_encode(const struct state_span spans[], unsigned count, uint8_t *list)
+{
+	for (unsigned i = 0; i < count; i++, list += STATE_SPAN_BYTES) {
+		le64_store(list, spans[i].gpa);
+		le32_store(list + 8, spans[i].pages);
+		le32_store(list + 12, spans[i].zeros ? STATE_SPAN_ZEROS : 0);
+	}
+}
+
+bool state_spans_decode(const uint8_t *list, unsigned count, struct state_span ret_spans[],
+			uint64_t *ret_bytes)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++, list += STATE_SPAN_BYTES) {
+		struct state_span *s = &ret_spans[i];
+
+		*s = (struct state_span){.gpa = le64_load(list),
+					 .pages = le32_load(list + 8),
+					 .zeros = le32_load(list + 12) != 0};
+		if (le32_load(list + 12) > STATE_SPAN_ZEROS || !is_aligned(s->gpa, STATE_PAGE) ||
+		    !s->pages)
+			return false;
+		bytes += s->zeros ? 0 : (uint64_t)s->pages * STATE_PAGE;
+	}
+	*ret_bytes = bytes;
+	return true;
+}
+
 int state_write_pages(struct state_writer *w, const struct state_span spans[], unsigned count,
 		      const struct iovec data[], struct failure *f)
 {
 	uint8_t head[STATE_SPANS_HEAD_BYTES + STATE_SPANS_MAX * STATE_SPAN_BYTES] = {0};
 	struct iovec pieces[STATE_SPANS_MAX + 1];
 	struct state_record record = {.type = STATE_PAGES, .version = 1};
-	uint8_t *at = head + STATE_SPANS_HEAD_BYTES;
 	unsigned with_data = 0;
 
 	le32_store(head, count);
-	for (unsigned i = 0; i < count; i++, at += STATE_SPAN_BYTES) {
-		le64_store(at, spans[i].gpa);
-		le32_store(at + 8, spans[i].pages);
-		le32_store(at + 12, spans[i].zeros ? STATE_SPAN_ZEROS : 0);
+	state_spans_encode(spans, count, head + STATE_SPANS_HEAD_BYTES);
+	for (unsigned i = 0; i < count; i++) {
 		if (spans[i].zeros)
 			continue;
 		pieces[1 + with_data] = data[with_data];
 		record.len += data[with_data++].iov_len;
 	}
-	pieces[0] = (struct iovec){.iov_base = head, .iov_len = (size_t)(at - head)};
+	pieces[0] = (struct iovec){.iov_base = head,
+				   .iov_len = STATE_SPANS_HEAD_BYTES + count * STATE_SPAN_BYTES};
 	record.len += pieces[0].iov_len;
 	return write_record(w, &record, pieces, with_data + 1, 1, f);
 }
@@ -425,7 +453,7 @@ int state_read_spans(struct state_reader *r, const struct state_record *record,
 		     struct failure *f)
 {
 	uint8_t head[STATE_SPANS_HEAD_BYTES], list[STATE_SPANS_MAX * STATE_SPAN_BYTES];
-	uint64_t len = 0;
+	uint64_t len;
 	uint32_t count;
 	int e = state_read_some(r, head, sizeof(head), f);
 
@@ -439,17 +467,8 @@ int state_read_spans(struct state_reader *r, const struct state_record *record,
 		return e;
 	if (r->sum != r->expected)
 		return state_refuse(r, f, "the sum of a record is wrong: it was damaged");
-	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t *at = list + (size_t)i * STATE_SPAN_BYTES;
-
-		ret_spans[i] = (struct state_span){.gpa = le64_load(at),
-						   .pages = le32_load(at + 8),
-						   .zeros = le32_load(at + 12) != 0};
-		if (le32_load(at + 12) > STATE_SPAN_ZEROS ||
-		    !is_aligned(ret_spans[i].gpa, STATE_PAGE) || !ret_spans[i].pages)
-			return state_refuse(r, f, "a record of pages has a span that cannot be");
-		len += ret_spans[i].zeros ? 0 : (uint64_t)ret_spans[i].pages * STATE_PAGE;
-	}
+	if (!state_spans_decode(list, count, ret_spans, &len))
+		return state_refuse(r, f, "a record of pages has a span that cannot be");
 	if (len != r->left)
 		return state_refuse(r, f, "a record of pages has another length than it says");
 	*ret_count = count;

@@ -103,6 +103,11 @@ struct state_span {
 	uint32_t pages;
 	bool zeros;
 };
+/* The list of spans in a record: STATE_SPAN_BYTES of each. */
+void state_spans_encode(const struct state_span spans[], unsigned count, uint8_t *list);
+/* False: there is one that cannot be. How many bytes those have that are not zeros. */
+bool state_spans_decode(const uint8_t *list, unsigned count, struct state_span ret_spans[],
+			uint64_t *ret_bytes);
 /* `data` has a piece for each span that is not zeros. */
 int state_write_pages(struct state_writer *w, const struct state_span spans[], unsigned count,
 		      const struct iovec data[], struct failure *f);

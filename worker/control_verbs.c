@@ -219,6 +219,7 @@ static int verb_migrate(struct request *r, json_t **ret_result, struct failure *
 		.quick = json_is_true(json_object_get(r->arguments, "quick")),
 		.late = json_is_true(json_object_get(r->arguments, "postcopy")),
 		.storage = json_is_true(json_object_get(r->arguments, "storage")),
+		.compress = !json_is_false(json_object_get(r->arguments, "compress")),
 		.strict = json_object_get(r->arguments, "downtime_us") != NULL,
 	};
 	const char *target = json_string_value(json_object_get(r->arguments, "target"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/dirty.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #define NEAR_PAGES UINT64_C(16)              /* that come with one that is waited for */
 #define BATCH_BYTES (UINT64_C(1) << 20)      /* that are written at once */
 #define SPAN_PAGES (BATCH_BYTES / GMEM_PAGE) /* of one span, at most */
+
+static_assert(2 * BATCH_BYTES <= COMPRESSED_BYTES_MAX, "what is written at once is one record");
 
 static uint64_t pages_of(const struct gmem_region *r)
 {
@@ -127,17 +130,19 @@ struct batch {
 
 static int flush(struct batch *b)
 {
-	uint64_t before = b->sink->writer->at;
+	uint64_t before = b->sink->writer->at, bytes = b->bytes;
 	int r;
 
 	if (!b->spans)
 		return 0;
-	r = state_write_pages(b->sink->writer, b->span, b->spans, b->piece, b->f);
+	r = compressor_write(b->sink->compressor, b->sink->writer, b->span, b->spans, b->piece,
+			     bytes, b->f);
 	b->spans = b->pieces = 0;
 	b->bytes = 0;
-	if (r < 0)
-		return r;
-	return b->sink->pace(b->sink->ctx, b->sink->writer->at - before, b->f);
+	if (r == 0)
+		r = b->sink->pace(b->sink->ctx, b->sink->writer->at - before, b->f);
+	compressor_took(b->sink->compressor, bytes);
+	return r;
 }
 
 /* Pages that lie together and are all zeros, or all something else. */
@@ -249,6 +254,7 @@ static struct batch *new_batch(const struct dirty_sink *sink, bool fresh, struct
 		fail(f, -ENOMEM, "cannot send the VM's memory: out of memory");
 		return NULL;
 	}
+	compressor_round(sink->compressor);
 	b->sink = sink;
 	b->f = f;
 	b->fresh = fresh;

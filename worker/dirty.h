@@ -20,6 +20,7 @@
 
 #include "lib/fail.h"
 #include "lib/state_stream.h"
+#include "worker/compressor.h"
 #include "worker/memory.h"
 #include "worker/partition.h"
 
@@ -53,6 +54,7 @@ struct dirty_sink {
 	struct state_writer *writer;
 	int (*pace)(void *ctx, uint64_t bytes, struct failure *f); /* that were just written */
 	void *ctx;
+	struct compressor *compressor; /* or NULL */
 };
 
 /* Sends those that were seen last, over all `count` connections at once: a thread for each but the

@@ -39,7 +39,9 @@ static int on_ready(void *ctx, uint64_t features, struct failure *f)
 		come_at_once(vm);
 	return r < 0 ? r
 		     : move_send(in->links.fd[0], MOVE_READY,
-				 lazy_opened(&vm->lazy) ? MOVE_READY_LATE : 0, NULL, f);
+				 MOVE_READY_COMPRESSED |
+					 (lazy_opened(&vm->lazy) ? MOVE_READY_LATE : 0),
+				 NULL, f);
 }
 
 static int on_blocks(void *ctx, struct state_reader *r, const struct state_record *record,

@@ -64,19 +64,19 @@ static bool reach(struct incoming_lane *l, uint32_t mark, bool ended)
 }
 
 static int read_pages(struct incoming_lane *l, struct state_reader *r,
-		      const struct state_record *record, struct state_late_buffer *b,
-		      struct failure *f)
+		      const struct state_record *record, struct state_buffer *b, struct failure *f)
 {
 	struct vm *vm = l->vm;
 
 	if (lazy_pulls(&vm->lazy))
-		return b ? state_memory_read_late(&vm->memory, &vm->lazy, r, record, b, f)
-			 : -ENOMEM;
+		return state_memory_read_buffered(&vm->memory, &vm->lazy, r, record, b, f);
+	if (record->type == STATE_COMPRESSED)
+		return state_memory_read_buffered(&vm->memory, NULL, r, record, b, f);
 	return state_memory_read_pages(&vm->memory, r, record, f);
 }
 
 /* To its end. 0, or -errno and the sentence. */
-static int read_lane(struct incoming_lane *l, struct state_late_buffer *b, struct failure *f)
+static int read_lane(struct incoming_lane *l, struct state_buffer *b, struct failure *f)
 {
 	struct state_record record;
 	struct state_reader r;
@@ -86,7 +86,7 @@ static int read_lane(struct incoming_lane *l, struct state_late_buffer *b, struc
 		e = state_read_next(&r, &record, f);
 		if (e < 0 || record.type == STATE_END)
 			break;
-		if (record.type == STATE_PAGES) {
+		if (record.type == STATE_PAGES || record.type == STATE_COMPRESSED) {
 			e = read_pages(l, &r, &record, b, f);
 		} else if (record.type == STATE_MARK) {
 			e = state_read_done(&r, f);
@@ -142,10 +142,9 @@ static void fail_lane(struct incoming_lane *l, int code, const struct failure *f
 static void *lane_thread(void *arg)
 {
 	struct incoming_lane *l = arg;
-	bool late = l->vm->incoming.features & STATE_LATE;
-	struct state_late_buffer *b = late ? malloc(sizeof(*b)) : NULL;
+	struct state_buffer *b = malloc(sizeof(*b));
 	struct failure f = {"out of memory"};
-	int e = late && !b ? -ENOMEM : read_lane(l, b, &f);
+	int e = b ? read_lane(l, b, &f) : -ENOMEM;
 
 	free(b);
 	if (e < 0)

@@ -403,12 +403,13 @@ json_t *migrate_status(const struct vm *vm)
 	if (SHOWN(m, phase) == MIGRATE_NONE)
 		return json_null();
 	return json_pack(
-		"{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+		"{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
 		"phase", phase_names[SHOWN(m, phase)], "channels", (int)SHOWN(m, channels),
 		"postcopy", late_names[SHOWN(m, late)], "pages_left",
 		(json_int_t)SHOWN(m, pages_left), "round", (json_int_t)SHOWN(m, round),
 		"total_bytes", (json_int_t)vm->memory.bytes, "sent_bytes",
-		(json_int_t)SHOWN(m, sent_bytes), "rate", (json_int_t)SHOWN(m, rate), "dirty_rate",
+		(json_int_t)SHOWN(m, sent_bytes), "spared_bytes", (json_int_t)SHOWN(m, spared_bytes),
+		"rate", (json_int_t)SHOWN(m, rate), "dirty_rate",
 		(json_int_t)SHOWN(m, dirty_rate), "slowed", (json_int_t)SHOWN(m, slowed),
 		"promised_us", (json_int_t)SHOWN(m, promised_us), "stopped_us",
 		(json_int_t)SHOWN(m, stopped_us), "disk_bytes",

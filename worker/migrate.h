@@ -43,6 +43,7 @@ struct migrate_wish {
 	bool quick;           /* the guest stands still from the first page on */
 	bool late;            /* memory may come when it runs there (post-copy) */
 	bool storage;         /* the other side has other images, and its own lease */
+	bool compress;        /* pages, where that pays */
 	struct guid target;   /* the host that it goes to, for the lease */
 };
 
@@ -81,7 +82,8 @@ struct migrate_progress {
 	unsigned phase;    /* enum migrate_phase */
 	unsigned late;     /* enum migrate_lateness */
 	unsigned channels; /* that carry pages */
-	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed, pages_left;
+	uint64_t round, sent_bytes, rate, dirty_rate, promised_us, stopped_us, slowed, pages_left,
+		spared_bytes; /* by compression */
 };
 
 #define SHOW(m, member, value) __atomic_store_n(&(m)->progress.member, (value), __ATOMIC_RELAXED)

@@ -95,6 +95,21 @@ static uint64_t sent_bytes(const struct talk *t)
 	return sum;
 }
 
+static uint64_t spared_bytes(const struct talk *t)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < t->lanes; i++)
+		sum += compressor_spared(t->sink[i].compressor);
+	return sum;
+}
+
+static void show_sent(struct talk *t)
+{
+	SHOW(t->m, sent_bytes, sent_bytes(t));
+	SHOW(t->m, spared_bytes, spared_bytes(t));
+}
+
 int talk_count(void *ctx, uint64_t bytes, struct failure *f)
 {
 	(void)f;
@@ -217,7 +232,8 @@ static int look(struct talk *t)
 /* All that is dirty now, and the time that it took until the other side had it. */
 static int send_round(struct talk *t, uint32_t number)
 {
-	uint64_t from = loop_now_ns(), before = sent_bytes(t), took, bytes;
+	uint64_t from = loop_now_ns(), before = sent_bytes(t), spared = spared_bytes(t);
+	uint64_t took, bytes;
 	int r;
 
 	SHOW(t->m, round, number);
@@ -232,7 +248,12 @@ static int send_round(struct talk *t, uint32_t number)
 	/* What is short says little of the link. */
 	if (r == 0 && took && (bytes >= 1u << 20 || !SHOWN(t->m, rate)))
 		SHOW(t->m, rate, (uint64_t)((unsigned __int128)bytes * NS_PER_S / took));
-	SHOW(t->m, sent_bytes, sent_bytes(t));
+	/* The first has memory of all kinds; what the guest writes is that of the others. */
+	if (number > 1 && bytes >= 1u << 20) {
+		t->link_bytes = bytes;
+		t->memory_bytes = bytes + spared_bytes(t) - spared;
+	}
+	show_sent(t);
 	return r;
 }
 
@@ -299,6 +320,8 @@ static uint64_t promise_ns(const struct talk *t)
 	uint64_t rate = SHOWN(t->m, rate);
 	uint64_t bytes = t->left * GMEM_PAGE + luggage_left(&t->m->luggage);
 
+	if (compressor_on(t->sink[0].compressor) && t->link_bytes)
+		bytes = (uint64_t)((unsigned __int128)bytes * t->link_bytes / t->memory_bytes);
 	if (t->m->wish.bandwidth && rate > t->m->wish.bandwidth)
 		rate = t->m->wish.bandwidth;
 	if (rate < LEAST_RATE)
@@ -410,6 +433,8 @@ static int send_last_memory(struct talk *t)
 	int r = look(t);
 
 	talk_pace_anew(t);
+	for (unsigned i = 0; !t->m->wish.quick && i < t->lanes; i++)
+		compressor_steady(t->sink[i].compressor);
 	if (r == 0 && t->late)
 		r = dirty_tell_later(&t->m->dirty, &t->writer[0], t->f);
 	if (r == 0)
@@ -436,7 +461,7 @@ static int send_rest(struct talk *t)
 		r = send_pieces(t, 0, image->count);
 	if (r == 0)
 		r = state_write_end(&t->writer[0], t->f);
-	SHOW(t->m, sent_bytes, sent_bytes(t));
+	show_sent(t);
 	/* What the guest takes for written must be so before somebody else reads it. */
 	if (r == 0 && !t->m->wish.storage)
 		r = storage_sync(&t->vm->storage, t->f);
@@ -624,6 +649,10 @@ static int begin(struct talk *t)
 		r = talk_open_lane(t, i, t->f);
 	if (r < 0)
 		return r;
+	/* Without memory for it pages go as they are. */
+	for (unsigned i = 0; t->m->wish.compress && m.value & MOVE_READY_COMPRESSED && i < t->lanes;
+	     i++)
+		t->sink[i].compressor = compressor_new();
 	t->may_late = t->features & STATE_LATE && m.value & MOVE_READY_LATE;
 	if (t->m->wish.late && !t->may_late) {
 		SHOW(t->m, late, MIGRATE_LATE_IMPOSSIBLE);
@@ -704,6 +733,9 @@ int migrate_talk(struct vm *vm, struct failure *f)
 		late_push(&t);
 	else
 		late_cease(&t);
+	SHOW(m, spared_bytes, spared_bytes(&t));
+	for (unsigned i = 0; i < STATE_LANES_MAX; i++)
+		compressor_free(t.sink[i].compressor);
 	if (r < 0 && SHOWN(m, phase) == MIGRATE_SWITCHING)
 		take_disks(&t);
 	return r;

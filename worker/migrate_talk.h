@@ -29,6 +29,8 @@ struct talk {
 	uint32_t mark;                  /* the last one */
 	bool may_late, late;            /* memory may come later; it does */
 	bool offered;                   /* the lease */
+	uint64_t memory_bytes,
+		link_bytes; /* of pages in the last round, and how many they became */
 
 	/* migrate_late.c: who sends what is waited for, once the other side may wait */
 	bool serves;

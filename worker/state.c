@@ -259,8 +259,15 @@ struct load {
 	uint64_t marked_ns; /* when the guest was known to run still */
 	bool began;         /* a row was read: the clocks go on, there is no more memory */
 	uint8_t *body;
+	struct state_buffer *buffer; /* once it is needed */
 	struct failure *f;
 };
+
+static int out_of_memory(const struct load *l)
+{
+	return fail(l->f, -ENOMEM, "cannot restore the VM '%s': out of memory",
+		    l->vm->config->name);
+}
 
 static int read_body(struct load *l, const struct state_record *record)
 {
@@ -268,8 +275,7 @@ static int read_body(struct load *l, const struct state_record *record)
 	int r;
 
 	if (!grown)
-		return fail(l->f, -ENOMEM, "cannot restore the VM '%s': out of memory",
-			    l->vm->config->name);
+		return out_of_memory(l);
 	l->body = grown;
 	r = state_read_some(&l->reader, l->body, record->len, l->f);
 	return r < 0 ? r : state_read_done(&l->reader, l->f);
@@ -391,6 +397,16 @@ static int read_row(struct load *l, const struct state_record *record)
 	return e;
 }
 
+static int read_compressed(struct load *l, const struct state_record *record)
+{
+	if (!l->buffer)
+		l->buffer = malloc(sizeof(*l->buffer));
+	if (!l->buffer)
+		return out_of_memory(l);
+	return state_memory_read_buffered(&l->vm->memory, NULL, &l->reader, record, l->buffer,
+					  l->f);
+}
+
 /* A mark, or a rehearsal, which is nothing but its bytes. */
 static int read_mark(struct load *l, const struct state_record *record)
 {
@@ -409,6 +425,8 @@ static int read_one(struct load *l, const struct state_record *record)
 		return take_machine(l, record);
 	if (!l->began && l->live && record->type == STATE_PAGES)
 		return state_memory_read_pages(&l->vm->memory, &l->reader, record, l->f);
+	if (!l->began && l->live && record->type == STATE_COMPRESSED)
+		return read_compressed(l, record);
 	if (!l->began && l->live && record->type == STATE_LATER)
 		return state_memory_read_later(&l->vm->memory, &l->vm->lazy, &l->reader, record,
 					       l->f);
@@ -443,6 +461,7 @@ static int load(struct load *l, int fd, const char *name)
 	r = state_read_begin(&l->reader, fd, name, l->live ? STATE_LIVE : 0, l->f);
 	if (r == 0)
 		r = read_all_records(l);
+	free(l->buffer);
 	free(l->body);
 	if (r == 0) {
 		lock_live(l);

@@ -221,27 +221,57 @@ int state_memory_read_later(const struct memory *m, struct lazy *lazy, struct st
 	return e < 0 ? fail(f, e, "cannot wait for the memory of the VM: %s", strerror(-e)) : 0;
 }
 
-int state_memory_read_late(const struct memory *m, struct lazy *lazy, struct state_reader *r,
-			   const struct state_record *record, struct state_late_buffer *b,
-			   struct failure *f)
+static int fill_buffer(struct state_reader *r, const struct state_record *record,
+		       struct state_buffer *b, struct failure *f)
 {
-	const uint8_t *from = b->data;
-	unsigned count = 0;
-	int e = state_read_spans(r, record, b->span, &count, f);
+	struct compressed_pages *p = &b->pages;
+	struct iovec data = {.iov_base = p->data};
+	const char *why;
+	int e;
 
-	if (e == 0 && r->left > sizeof(b->data))
-		e = state_refuse(r, f, "a record of pages that come late is too long");
-	if (e == 0)
-		e = state_read_page_data(r, &(struct iovec){b->data, r->left}, r->left ? 1 : 0, f);
-	for (unsigned i = 0; e == 0 && i < count; i++) {
-		uint64_t len = (uint64_t)b->span[i].pages * STATE_PAGE;
-		uint8_t *to = gmem_span(&m->gmem, b->span[i].gpa, len);
-
-		if (!to || !is_ram(m, to))
-			return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
-					    (unsigned long long)b->span[i].gpa);
-		e = lazy_arrived(lazy, to, b->span[i].zeros ? NULL : from, len, f);
-		from += b->span[i].zeros ? 0 : len;
+	if (record->type == STATE_COMPRESSED) {
+		if (record->version != 1 || record->len > sizeof(b->body))
+			return state_refuse(r, f,
+					    "a record of compressed pages is too long, or has "
+					    "another version");
+		e = state_read_some(r, b->body, record->len, f);
+		if (e == 0)
+			e = state_read_done(r, f);
+		if (e == 0 && compressed_decode(b->body, record->len, p, &why) < 0)
+			e = state_refuse(r, f, "%s", why);
+		return e;
 	}
+	e = state_read_spans(r, record, p->span, &p->count, f);
+	if (e == 0 && r->left > sizeof(p->data))
+		e = state_refuse(r, f, "a record of pages that come late is too long");
+	data.iov_len = r->left;
+	if (e == 0)
+		e = state_read_page_data(r, &data, data.iov_len ? 1 : 0, f);
 	return e < 0 ? e : state_read_done(r, f);
+}
+
+int state_memory_read_buffered(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			       const struct state_record *record, struct state_buffer *b,
+			       struct failure *f)
+{
+	const uint8_t *from = b->pages.data;
+	int e = fill_buffer(r, record, b, f);
+
+	for (unsigned i = 0; e == 0 && i < b->pages.count; i++) {
+		const struct state_span *span = &b->pages.span[i];
+		uint64_t len = (uint64_t)span->pages * STATE_PAGE;
+		uint8_t *to = gmem_span(&m->gmem, span->gpa, len);
+
+		if (!to || (lazy && !is_ram(m, to)))
+			return state_refuse(r, f, "it has memory at %#llx, where the VM has none",
+					    (unsigned long long)span->gpa);
+		if (lazy)
+			e = lazy_arrived(lazy, to, span->zeros ? NULL : from, len, f);
+		else if (span->zeros)
+			clear_span(to, len);
+		else
+			memcpy(to, from, len);
+		from += span->zeros ? 0 : len;
+	}
+	return e;
 }

@@ -14,10 +14,9 @@
 
 #include "lib/fail.h"
 #include "lib/state_stream.h"
+#include "worker/compressed.h"
 #include "worker/lazy.h"
 #include "worker/memory.h"
-
-#define STATE_LATE_BYTES (2u << 20) /* of pages, in one record of those that come late */
 
 /* Told how far it is: bytes of RAM that were looked at. False: to be given up. */
 struct state_progress {
@@ -46,13 +45,14 @@ int state_memory_read_pages(const struct memory *m, struct state_reader *r,
 int state_memory_read_later(const struct memory *m, struct lazy *lazy, struct state_reader *r,
 			    const struct state_record *record, struct failure *f);
 
-/* These, of which none is touched before it is there, by way of a buffer. */
-struct state_late_buffer {
-	struct state_span span[STATE_SPANS_MAX];
-	uint8_t data[STATE_LATE_BYTES];
+/* Pages by way of a buffer: when they are compressed, or when with `lazy`, which may be NULL, none
+ * may be touched before it is there. A record has as many as the buffer. */
+struct state_buffer {
+	struct compressed_pages pages;
+	uint8_t body[COMPRESSED_BODY_MAX];
 };
-int state_memory_read_late(const struct memory *m, struct lazy *lazy, struct state_reader *r,
-			   const struct state_record *record, struct state_late_buffer *b,
-			   struct failure *f);
+int state_memory_read_buffered(const struct memory *m, struct lazy *lazy, struct state_reader *r,
+			       const struct state_record *record, struct state_buffer *b,
+			       struct failure *f);
 
 #endif

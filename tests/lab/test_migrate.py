@@ -11,7 +11,7 @@ from lab.service import packages
 
 # The third host: of the same maker, and without much of what the others have. Where the machine is busy, the timer is late.
 _OTHER = Hardware(model="qemu64,+svm,+npt", append="no_timer_check")
-_SLOW = f"{DOWNTIME} --bandwidth 3M"
+_SLOW = f"{DOWNTIME} --bandwidth 3M --compress never"
 _FILE_MIB = 16
 
 

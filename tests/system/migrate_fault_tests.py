@@ -21,7 +21,7 @@ from state_tests import UUID, began, last, off
 
 END, LATER, STREAM_HEAD, RECORD_HEAD, MESSAGE_HEAD = 0, 23, 32, 32, 24
 SILENCE_S = 0.4
-LATE = {"postcopy": True, "bandwidth": 1 << 18, "downtime_us": 20000}  # which the guest does not meet
+LATE = {"postcopy": True, "bandwidth": 1 << 18, "downtime_us": 20000, "compress": False}  # which the guest does not meet
 
 
 class Line:

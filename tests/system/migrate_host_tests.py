@@ -595,8 +595,8 @@ def _(place):
 
     status, output, errors = command(token=False)
     check(status == 1 and "has no token" in errors, f"{errors}")
-    status, output, errors = command("--dry-run", "--bandwidth", "100M", "--downtime", "50", "--connections", "4", "--postcopy")
-    check('"connections": 4' in output and '"postcopy": true' in output, output)
+    status, output, errors = command("--dry-run", "--bandwidth", "100M", "--downtime", "50", "--connections", "4", "--postcopy", "--compress", "never")
+    check('"connections": 4' in output and '"postcopy": true' in output and '"compress": "never"' in output, output)
     check(status == 0 and "(not shown)" in output and way["token"] not in output + errors, f"{output} {errors}")
     check('"bandwidth": 104857600' in output and '"downtime_ms": 50' in output, output)
     status, output, errors = command("--show-api")

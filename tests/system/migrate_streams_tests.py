@@ -158,6 +158,15 @@ def _(place):
     end(a, b)
 
 
+@move_test("a_worker_is_told_when_its_vm_is_not_to_be_compressed_and_by_default_decides_itself")
+def _(place):
+    a, b = pair(place, "manual")
+    for more, expected in (({}, None), ({"compress": "auto"}, None), ({"compress": "never"}, False)):
+        check(asked(a, b, **more)[0].get("compress") is expected, f"{more}")
+    a.refused("POST", "/v1/vms/web/migrate", b.way(compress="always"), 400, "'compress'")
+    end(a, b)
+
+
 @move_test("a_vm_whose_memory_follows_has_gone_and_its_job_tells_whether_that_came")
 def _(place):
     a, b = pair(place, "manual")

@@ -103,7 +103,7 @@ def same(place):
     before = ram(vm)
     # So slow that a page takes longer than is allowed, which is more than a guest that is slowed down costs: there are
     # rounds for as long as disk and bus write.
-    move = Move(place, vm).begin(downtime_us=8000, bandwidth=384 << 10)
+    move = Move(place, vm).begin(downtime_us=8000, bandwidth=384 << 10, compress=False)
     wait_for(lambda: move.status()["migrate"]["round"] >= 4, "there are no rounds", 30)
     vm.result("pause")
     target = move.done(60)

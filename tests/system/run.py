@@ -25,7 +25,7 @@ import blind_tests  # noqa: E402,F401
 FILES = {
     "system": ["blind", "guest", "lazy", "life", "migrate", "processor", "sentence", "state", "storage", "terminal"],
     "host": ["access", "crash", "host", "image", "lease", "migrate_host", "migrate_storage", "migrate_streams", "network", "place", "save", "unit"],
-    "migrate": ["migrate_apart", "migrate_fault", "migrate_late", "migrate_many"],
+    "migrate": ["migrate_apart", "migrate_compress", "migrate_fault", "migrate_late", "migrate_many"],
     "cluster": sorted(name[:-9] for name in os.listdir(CLUSTER) if name.endswith("_tests.py")),
 }
 LIMIT_S = int((20 + 4 * blind_tests.SECONDS) * harness.SLOWNESS)

@@ -7,9 +7,11 @@
 #define WORDS (PAGE / sizeof(uint64_t))
 #define STRIDE UINT64_C(7919) /* odd, so that all pages have their turn */
 #define SECOND_STEP 9u
-#define HOLE_PAGES 256u /* every fourth piece of so many is zeros, and a page of each */
+#define REPEATED (WORDS / 8) /* words of a page that can be compressed */
+#define HOLE_PAGES 256u      /* every fourth piece of so many is zeros, and a page of each */
 
-static bool churns; /* it does not wait for keys */
+static bool churns;             /* it does not wait for keys */
+static uint64_t differ = WORDS; /* words of a page, a power of two */
 static volatile uint64_t wrong, second_wrong, this_round, second_round;
 
 static volatile uint64_t *words_of(uint64_t page)
@@ -22,7 +24,7 @@ static uint64_t word_of(uint64_t page, uint64_t word, uint64_t round)
 {
 	if (page / HOLE_PAGES % 4 == 3 || page % HOLE_PAGES == 7)
 		return 0;
-	return (page * WORDS + word + round + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	return (page * WORDS + (word & (differ - 1)) + round + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static void write_pages(uint64_t round)
@@ -102,6 +104,8 @@ static void ring_3(void)
 const char *test_recall(void)
 {
 	churns = argument("churn") != NULL;
+	if (argument("repeat"))
+		differ = REPEATED;
 	if (argument("both")) {
 		REQUIRE(smp_start(), "the second processor did not start");
 		second_work = second_looks;
