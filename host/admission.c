@@ -34,6 +34,8 @@ static int change(struct rehearsal *r, const struct admission *a, struct failure
 		(void)rehearsal_change(r, REHEARSAL_THEN, a->before, &ignored);
 	if (code == 0)
 		code = rehearsal_change(r, REHEARSAL_THEN, a->change, f);
+	if (code == 0 && a->found)
+		code = rehearsal_find(r, REHEARSAL_THEN, a->found, f);
 	return code < 0 ? code : rehearsal_look(r, REHEARSAL_THEN, f);
 }
 
@@ -46,7 +48,6 @@ int admission_ask(const struct admission *a, struct failure *f)
 	if (code < 0)
 		return code;
 	if (scene_counts(&r->scene) && r->scene.fences) {
-		r->found = a->found;
 		code = change(r, a, f);
 		if (code == 0)
 			code = rehearsal_survive(r, REHEARSAL_NOW, &before, f);

@@ -18,7 +18,7 @@ struct admission {
 	const char *run;           /* the daemon's folder */
 	const char *const *before; /* a command whose failure means nothing; or NULL */
 	const char *const *change; /* the command that is to be allowed: a path, arguments, NULL */
-	const char *found;         /* as in struct rehearsal */
+	const char *found;         /* as rehearsal_find() wants it; or NULL */
 	bool force;                /* also when it takes what is kept for the loss of a host */
 };
 

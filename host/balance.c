@@ -103,7 +103,9 @@ static bool step(struct balance *b, struct rehearsal *r, struct scene_play *base
 		if (to < 0)
 			continue;
 		add(b, &r->scene, base, vm[i], to);
-		b->r = rehearsal_copy(r, REHEARSAL_AFTER, REHEARSAL_NOW, &b->f);
+		b->r = rehearsal_settle(r, REHEARSAL_THEN, &b->f);
+		if (b->r == 0)
+			b->r = rehearsal_copy(r, REHEARSAL_AFTER, REHEARSAL_NOW, &b->f);
 		if (b->r == 0)
 			b->r = set(r, REHEARSAL_NOW, r->scene.vm[vm[i]].name, "resource-stickiness",
 				   "INFINITY", &b->f);

@@ -136,23 +136,41 @@ int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failur
 	return code;
 }
 
+int rehearsal_find(struct rehearsal *r, enum rehearsal_copy which, const char *found,
+		   struct failure *f)
+{
+	const char *const command[] = {
+		SIMULATE, "--xml-file",   r->path[which],           "--op-inject",
+		found,    "--save-input", r->path[REHEARSAL_AFTER], "--output-to=/dev/null",
+		NULL};
+	int code = engine_tool(command, PATIENCE_S, NULL, f);
+
+	return code < 0 ? code : rehearsal_copy(r, REHEARSAL_AFTER, which, f);
+}
+
+int rehearsal_settle(struct rehearsal *r, enum rehearsal_copy which, struct failure *f)
+{
+	const char *const command[] = {SIMULATE,
+				       "--simulate",
+				       "--xml-file",
+				       r->path[which],
+				       "--save-output",
+				       r->path[REHEARSAL_AFTER],
+				       "--output-to=/dev/null",
+				       NULL};
+
+	return engine_tool(command, PATIENCE_S, NULL, f);
+}
+
 static int simulate(struct rehearsal *r, enum rehearsal_copy which, const char *lost,
 		    struct failure *f)
 {
-	const char *command[PROCESS_ARGUMENTS_MAX] = {
-		SIMULATE,      "--simulate",    "--output-as=xml",        "--output-to",
-		r->said,       "--save-output", r->path[REHEARSAL_AFTER], "--xml-file",
-		r->path[which]};
-	unsigned n = 9;
+	const char *command[] = {SIMULATE, "--run",      "--output-as=xml", "--output-to",
+				 r->said,  "--xml-file", r->path[which],    "--node-fail",
+				 lost,     NULL};
 
-	if (r->found && which != REHEARSAL_NOW) {
-		command[n++] = "--op-inject";
-		command[n++] = r->found;
-	}
-	if (lost) {
-		command[n++] = "--node-fail";
-		command[n++] = lost;
-	}
+	if (!lost)
+		command[7] = NULL;
 	return engine_tool(command, PATIENCE_S, NULL, f);
 }
 
@@ -191,6 +209,7 @@ static int lose(struct rehearsal *r, enum rehearsal_copy which, const char *lost
 
 	if (code < 0)
 		return code;
+	scene_leave(&r->scene, &play, lost);
 	*ret_loss = scene_judge_loss(&r->scene, base, &play, NULL);
 	if (ret_loss->vm < 0)
 		return 0;

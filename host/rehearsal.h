@@ -26,8 +26,6 @@ enum rehearsal_copy {
 
 struct rehearsal {
 	char folder[PATH_MAX], path[REHEARSAL_COPIES][PATH_MAX], said[PATH_MAX];
-	const char
-		*found; /* "RESOURCE_monitor_0@HOST=0", where a new one would be found; or NULL */
 	struct scene scene;
 };
 
@@ -44,6 +42,12 @@ int rehearsal_change(struct rehearsal *r, enum rehearsal_copy which, const char 
 		     struct failure *f);
 /* The same of the engine itself, when all VMs stay where they are. */
 int rehearsal_change_engine(struct rehearsal *r, const char *const *command, struct failure *f);
+/* A new resource of it is found running: "RESOURCE_monitor_0@HOST=0". */
+int rehearsal_find(struct rehearsal *r, enum rehearsal_copy which, const char *found,
+		   struct failure *f);
+/* REHEARSAL_AFTER becomes what a copy comes to. Slow when much is to be done: the simulator writes
+ * each step of it down. */
+int rehearsal_settle(struct rehearsal *r, enum rehearsal_copy which, struct failure *f);
 /* The scene becomes that of a copy. */
 int rehearsal_look(struct rehearsal *r, enum rehearsal_copy which, struct failure *f);
 

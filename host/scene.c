@@ -11,7 +11,8 @@
 #include "lib/xml.h"
 
 #define CONFIGURATION "/cib/configuration"
-#define REVISED "/pacemaker-result/revised_cluster_status"
+#define STATUS "/pacemaker-result/cluster_status"
+#define ACTION "/pacemaker-result/actions/rsc_action"
 #define WORTH_PERCENT 5 /* of a host's memory, that a move has to gain */
 
 static bool begins(const char *text, const char *with)
@@ -235,15 +236,34 @@ static void begin_resource(struct watching *w, const char **attributes)
 		w->vm = -1;
 }
 
+/* What the engine would do to a VM; what it starts anew where it is has neither of both hosts. */
+static void take_action(struct watching *w, const char **attributes)
+{
+	const char *name = vm_of(xml_attribute(attributes, "resource"));
+	const char *to = xml_attribute(attributes, "dest");
+	int vm = name ? scene_find_vm(w->scene, name) : -1;
+
+	if (is(attributes, "action", "start"))
+		to = xml_attribute(attributes, "node");
+	if (vm < 0 || w->play->at[vm] == SCENE_IDLE)
+		return;
+	if (is(attributes, "action", "stop") || is(attributes, "blocked", "true"))
+		w->play->at[vm] = SCENE_NOWHERE;
+	else if (to)
+		w->play->at[vm] = scene_find_host(w->scene, to); /* or nowhere that is known */
+}
+
 static void on_played(void *ctx, const char *path, const char **attributes)
 {
 	struct watching *w = ctx;
 	const char *name = xml_attribute(attributes, "name");
 	int host = name ? scene_find_host(w->scene, name) : -1;
 
-	if (!begins(path, REVISED "/"))
+	if (strcmp(path, ACTION) == 0) {
+		take_action(w, attributes);
+	} else if (!begins(path, STATUS "/")) {
 		return;
-	if (strcmp(path, REVISED "/nodes/node") == 0) {
+	} else if (strcmp(path, STATUS "/nodes/node") == 0) {
 		w->told = true;
 		if (host >= 0)
 			w->play->online[host] = is(attributes, "online", "true") &&
@@ -269,6 +289,16 @@ int scene_decode_play(const struct scene *s, const char *text, size_t len,
 	if (r == 0 && !w.told)
 		r = fail(f, -EIO, "the cluster's simulator does not say what would come of it");
 	return r;
+}
+
+void scene_leave(const struct scene *s, struct scene_play *p, const char *host)
+{
+	int lost = scene_find_host(s, host);
+
+	for (unsigned i = 0; i < s->vms; i++) {
+		if (lost >= 0 && p->at[i] == lost)
+			p->at[i] = SCENE_NOWHERE;
+	}
 }
 
 int64_t scene_free_mib(const struct scene *s, const struct scene_play *p, unsigned host)

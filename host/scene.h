@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is to be placed in a cluster, and where: what its hosts have and its VMs need, as the
- * engine's configuration has it (the CIB); where VMs are once the engine has settled, as its
- * simulator says (crm_simulate); and what that means for the loss of a host
+ * engine's configuration has it (the CIB); where VMs are and where the engine would have them, as
+ * its simulator says (crm_simulate); and what that means for the loss of a host
  * (docs/design/placement.md).
  *
  * Trust: the engine's words are foreign: bounded, and decoded as such. Pure.
@@ -73,6 +73,9 @@ struct scene_play {
 
 int scene_decode_play(const struct scene *s, const char *text, size_t len,
 		      struct scene_play *ret_play, struct failure *f);
+
+/* What is still on a host that is lost is nowhere. */
+void scene_leave(const struct scene *s, struct scene_play *p, const char *host);
 
 /* Memory of a host that no VM has there, in MiB; less than none is possible. */
 int64_t scene_free_mib(const struct scene *s, const struct scene_play *p, unsigned host);

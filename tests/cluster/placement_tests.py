@@ -79,8 +79,8 @@ def _(place):
             refused(c[2], "crm_resource", "cluster", "start", "other")
             oya(c[2], "cluster", "start", "two", "--force")
             two.wait_on(*c.nodes, seconds=60)
-            c[1].run("crm_resource", "--resource", "vm-one", "--utilization", "--set-parameter", "memory", "--parameter-value", "1")
-            wait_for(lambda: 'name="memory" value="1"' not in c[1].run("cibadmin", "--query"), "it stays wrong", 60)
+            c[1].run("crm_resource", "--resource", "vm-one", "--utilization", "--set-parameter", "memory", "--parameter-value", "1", seconds=60)
+            wait_for(lambda: 'name="memory" value="1"' not in c[1].run("cibadmin", "--query", seconds=60), "it stays wrong", 60)
         check(one.workers() == ["n1"] and c.fenced() == [], c.told())
 
 

@@ -46,14 +46,13 @@ static const char three[] =
 	"<resource id=\"vm-" vm "\" role=\"Started\" managed=\"true\"><node name=\"" host \
 	"\"/></resource>"
 #define OFF(vm, more) "<resource id=\"vm-" vm "\" role=\"Stopped\" managed=\"true\" " more "/>"
-#define PLAY(n2, resources)                                                                       \
-	"<pacemaker-result><cluster_status><nodes>" NODE("n2", "true") "</nodes><resources>" ON(  \
-		"web",                                                                            \
-		"n1") "</resources></cluster_status><revised_cluster_status><nodes>" NODE("n1",   \
-											  "true") \
-		NODE("n2", n2) NODE("n3", "true") NODE(                                           \
-			"n9", "true") "</nodes><resources>" resources                             \
-				      "</resources></revised_cluster_status></pacemaker-result>"
+#define PLAY(n2, resources, actions)                                                        \
+	"<pacemaker-result><cluster_status><nodes>" NODE("n1", "true") NODE("n2", n2)       \
+		NODE("n3", "true")                                                          \
+			NODE("n9", "true") "</nodes><resources>" resources                  \
+					   "</resources></cluster_status><actions>" actions \
+					   "</actions></pacemaker-result>"
+#define DO(action, vm, where) "<rsc_action action=\"" action "\" resource=\"vm-" vm "\" " where "/>"
 
 static struct scene scene;
 
@@ -148,8 +147,8 @@ static void without_a_device_or_switched_off_there_is_no_fencing(void **state)
 
 static void a_play_tells_where_vms_come_to_be(void **state)
 {
-	struct scene_play p = play(
-		PLAY("false", ON("web", "n1") OFF("db", "") OFF("old", "target_role=\"Stopped\"")));
+	struct scene_play p = play(PLAY(
+		"false", ON("web", "n1") OFF("db", "") OFF("old", "target_role=\"Stopped\""), ""));
 	struct failure f;
 
 	(void)state;
@@ -158,15 +157,39 @@ static void a_play_tells_where_vms_come_to_be(void **state)
 	assert_int_equal(p.at[1], SCENE_NOWHERE);
 	assert_int_equal(p.at[2], SCENE_IDLE);
 	assert_int_equal(scene_free_mib(&scene, &p, 0), 8192);
-	p = play(PLAY("true", "<group id=\"g\">" ON("web", "n9") "</group>"));
+	p = play(PLAY("true", "<group id=\"g\">" ON("web", "n9") "</group>", ""));
 	assert_int_equal(p.at[0], SCENE_NOWHERE);
 	assert_int_equal(p.at[1], SCENE_IDLE);
-	p = play("<pacemaker-result><revised_cluster_status><nodes><node name=\"n1\" "
-		 "online=\"true\" standby=\"true\"/></nodes></revised_cluster_status>"
+	p = play("<pacemaker-result><cluster_status><nodes><node name=\"n1\" "
+		 "online=\"true\" standby=\"true\"/></nodes></cluster_status>"
 		 "</pacemaker-result>");
 	assert_false(p.online[0]);
 	assert_int_equal(scene_decode_play(&scene, "<a/>", 4, &p, &f), -EIO);
 	assert_int_equal(scene_decode_play(&scene, "<a", 2, &p, &f), -EINVAL);
+}
+
+static void what_the_engine_would_do_is_done(void **state)
+{
+	struct scene_play p = play(PLAY(
+		"true", ON("web", "n1") OFF("db", "") ON("old", "n2"),
+		DO("move", "web", "source=\"n1\" dest=\"n3\"") DO("start", "db", "node=\"n1\"")
+			DO("restart", "old", "source=\"n2\"") DO("stop", "other", "node=\"n2\"")));
+
+	(void)state;
+	assert_int_equal(p.at[0], 2);
+	assert_int_equal(p.at[1], 0);
+	assert_int_equal(p.at[2], 1);
+	scene_leave(&scene, &p, "n2");
+	assert_int_equal(p.at[2], SCENE_NOWHERE);
+	p = play(PLAY("true", ON("web", "n1") ON("db", "n1") OFF("old", "target_role=\"Stopped\""),
+		      DO("stop", "web", "node=\"n1\"")
+			      DO("recover", "db", "source=\"n1\" dest=\"n2\" blocked=\"true\"")
+				      DO("start", "old", "node=\"n1\"")));
+	assert_int_equal(p.at[0], SCENE_NOWHERE);
+	assert_int_equal(p.at[1], SCENE_NOWHERE);
+	assert_int_equal(p.at[2], SCENE_IDLE);
+	p = play(PLAY("true", ON("web", "n1"), DO("migrate", "web", "source=\"n1\" dest=\"n8\"")));
+	assert_int_equal(p.at[0], SCENE_NOWHERE);
 }
 
 static void assert_told(const struct scene_survival *v, json_type survives, const char *reason)
@@ -186,7 +209,7 @@ static struct scene_survival well(void)
 {
 	struct scene_survival v = {.quorate = true};
 
-	v.base = play(PLAY("true", ON("web", "n1") ON("db", "n2") ON("old", "n2")));
+	v.base = play(PLAY("true", ON("web", "n1") ON("db", "n2") ON("old", "n2"), ""));
 	for (unsigned i = 0; i < 3; i++)
 		v.loss[i] = scene_judge_loss(&scene, &v.base, &v.base, NULL);
 	return v;
@@ -195,9 +218,10 @@ static struct scene_survival well(void)
 static void what_fits_nowhere_is_told_by_its_name_and_size(void **state)
 {
 	struct scene_survival v = well();
-	struct scene_play lost = play(PLAY("false", OFF("web", "") ON("db", "n1") OFF("old", "")));
+	struct scene_play lost =
+		play(PLAY("false", OFF("web", "") ON("db", "n1") OFF("old", ""), ""));
 	struct scene_play roomy =
-		play(PLAY("false", OFF("web", "") ON("db", "n1") ON("old", "n3")));
+		play(PLAY("false", OFF("web", "") ON("db", "n1") ON("old", "n3"), ""));
 
 	(void)state;
 	assert_told(&v, JSON_TRUE, NULL);
@@ -259,7 +283,7 @@ static void only_what_a_change_breaks_is_held_against_it(void **state)
 
 static void a_vm_that_moves_or_stops_does_not_stay(void **state)
 {
-	struct scene_play before = play(PLAY("true", ON("web", "n1") OFF("db", ""))),
+	struct scene_play before = play(PLAY("true", ON("web", "n1") OFF("db", ""), "")),
 			  after = before;
 	struct failure f;
 
@@ -285,7 +309,8 @@ static void votes_have_to_outlive_one_host(void **state)
 
 static void the_vm_that_evens_out_most_goes_first(void **state)
 {
-	struct scene_play p = play(PLAY("true", ON("web", "n1") ON("db", "n1") ON("old", "n1")));
+	struct scene_play p =
+		play(PLAY("true", ON("web", "n1") ON("db", "n1") ON("old", "n1"), ""));
 	struct scene_play after = p;
 	unsigned full, empty;
 	int vm[SCENE_CANDIDATES_MAX];
@@ -334,7 +359,7 @@ static void the_best_candidates_are_kept_of_many(void **state)
 static int decode_all(void *ctx)
 {
 	struct scene_play *p = ctx;
-	static const char text[] = PLAY("true", ON("web", "n1"));
+	static const char text[] = PLAY("true", ON("web", "n1"), "");
 	struct failure f;
 	int r = scene_decode(three, sizeof(three) - 1, &scene, &f);
 
@@ -357,6 +382,7 @@ int main(void)
 		cmocka_unit_test(too_much_is_refused),
 		cmocka_unit_test(without_a_device_or_switched_off_there_is_no_fencing),
 		cmocka_unit_test_setup(a_play_tells_where_vms_come_to_be, setup),
+		cmocka_unit_test_setup(what_the_engine_would_do_is_done, setup),
 		cmocka_unit_test_setup(what_fits_nowhere_is_told_by_its_name_and_size, setup),
 		cmocka_unit_test_setup(only_what_a_change_breaks_is_held_against_it, setup),
 		cmocka_unit_test_setup(a_vm_that_moves_or_stops_does_not_stay, setup),
