@@ -46,15 +46,21 @@ static int64_t now_s(void)
 /* Where the engine has it in the end. */
 static int judge(struct steering *s)
 {
-	const char *const command[] = {CRM_RESOURCE, "--resource", s->id, "--locate", "--quiet",
-				       NULL};
-	char *text;
+	const char *const command[] = {CRM_RESOURCE, "--resource", s->id,
+				       "--locate",   "--quiet",    NULL};
+	char *text, *others;
 	int r = engine_tool(command, PATIENCE_S, &text, &s->f);
 
 	if (r < 0)
 		return r;
+	others = text + strcspn(text, "\n");
+	others += strspn(others, "\n");
 	text[strcspn(text, " \n")] = '\0';
-	if (strcmp(text, s->node) != 0)
+	if (*others) /* a move that failed may have left it on both, to the engine: host/stay.h */
+		r = fail(
+			&s->f, -EIO,
+			"the move has failed, and it runs on where it was; 'crm_mon -1rf' shows why");
+	else if (strcmp(text, s->node) != 0)
 		r = fail(&s->f, -EIO, "the engine has it on '%.80s'; 'crm_mon -1rf' shows why",
 			 text);
 	free(text);
@@ -147,10 +153,11 @@ static int check(const struct vm *vm, const char *node, struct failure *f)
 	if (r < 0)
 		return r;
 	if (vm->steered || vm->migration)
-		return fail(f, -EBUSY, "the VM '%s' is on its way to another host already", vm->name);
+		return fail(f, -EBUSY, "the VM '%s' is on its way to another host already",
+			    vm->name);
 	if (vm->life != VM_RUNNING && vm->life != VM_PAUSED)
-		return fail(f, -EBUSY, "the VM '%s' is %s; the cluster moves those that run", vm->name,
-			    vm_life_label(vm));
+		return fail(f, -EBUSY, "the VM '%s' is %s; the cluster moves those that run",
+			    vm->name, vm_life_label(vm));
 	return 0;
 }
 

@@ -192,12 +192,14 @@ def _(place_):
             joined(c, c[1], vm)
             worker, stranger = vm.worker_pid(), c[2].path("/var/lib/oya/vms/web")
             os.makedirs(stranger)  # in its way, so that it cannot come
-            c[1].run("crm_resource", "--resource", "vm-web", "--move", "--node", "n2")
-            wait_for(lambda: "migrate_to" in c.told(), f"the move does not fail: {c.told()}", 40)
-            time.sleep(8)
+            job = c[1].oyad.job("POST", "/v1/vms/web/migrate", {"node": "n2"})
+            check(job["state"] == "failed" and "runs on where it was" in job["problem"], f"{job}")
+            check("migrate_to" in c.told(), c.told())
+            time.sleep(5)
             check(vm.worker_pid() == worker and vm.workers() == ["n1"], f"it was stopped: {c.told()}")
             check(c.fenced() == [], f"{c.fenced()}")
             os.rmdir(stranger)
+            c[1].run("crm_resource", "--resource", "vm-web", "--ban", "--node", "n1")
             vm.wait_on(c[2], seconds=150)
             jobs = [job["state"] for job in c[1].oyad.good("GET", "/v1/jobs")["jobs"] if job["what"] == "migrate"]
             check(jobs and jobs[-1] == "done", f"it did not move live: {jobs}")
