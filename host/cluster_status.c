@@ -142,8 +142,10 @@ static void on_begin(void *ctx, const char *path, const char **attributes)
 		json_object_set_new(status, "quorum",
 				    json_boolean(name && is_true(attributes, "with_quorum")));
 	} else if (ends(path, "/summary/cluster_options")) {
+		/* In maintenance the engine restarts nothing, whoever is cut off. */
 		json_object_set_new(status, "fence_enabled",
-				    json_boolean(is_true(attributes, "stonith-enabled")));
+				    json_boolean(is_true(attributes, "stonith-enabled") &&
+						 !is_true(attributes, "maintenance-mode")));
 	} else if (ends(path, "/nodes/node")) {
 		on_node(status, attributes);
 	} else if (ends(path, "/resource")) {

@@ -100,6 +100,23 @@ static void a_device_that_has_failed_fences_nobody(void **state)
 	json_decref(s);
 }
 
+static void in_maintenance_nobody_is_started_elsewhere(void **state)
+{
+	static const char text[] =
+		"<pacemaker-result><summary><cluster_options stonith-enabled=\"true\" "
+		"maintenance-mode=\"true\"/></summary><resources><resource id=\"power\" "
+		"resource_agent=\"stonith:fence_x\" role=\"Started\"/></resources>"
+		"</pacemaker-result>";
+	struct members m = two();
+	json_t *s = cluster_status_new(&m);
+	struct failure f;
+
+	(void)state;
+	assert_int_equal(cluster_status_take_engine(s, &m, text, strlen(text), &f), 0);
+	assert_false(is(s, "fencing"));
+	json_decref(s);
+}
+
 static void an_engine_that_says_nothing_has_nobody_online(void **state)
 {
 	struct members m = two();
@@ -225,6 +242,7 @@ int main(void)
 		cmocka_unit_test(hosts_and_resources_are_those_of_the_engine),
 		cmocka_unit_test(fencing_needs_a_device_too),
 		cmocka_unit_test(a_device_that_has_failed_fences_nobody),
+		cmocka_unit_test(in_maintenance_nobody_is_started_elsewhere),
 		cmocka_unit_test(an_engine_that_says_nothing_has_nobody_online),
 		cmocka_unit_test(links_are_cut_or_not),
 		cmocka_unit_test(what_is_wrong_is_an_alarm),
