@@ -63,7 +63,7 @@ static void put_time(FILE *to, const json_t *us)
 }
 
 /* What it was in the end. */
-static void tell_end(struct command_call *c, const json_t *job, const struct peer *host)
+static void tell_end(struct command_call *c, const json_t *job, const char *host)
 {
 	const json_t *details = json_object_get(job, "details");
 	const json_t *stopped = json_object_get(details, "stopped_us");
@@ -71,7 +71,7 @@ static void tell_end(struct command_call *c, const json_t *job, const struct pee
 	const json_t *sent = json_object_get(details, "sent_bytes");
 	char text[FORMAT_SIZE_MAX];
 
-	fprintf(c->out, "The VM '%s' runs on %s", c->operand[0], host->name);
+	fprintf(c->out, "The VM '%s' runs on %s", c->operand[0], host);
 	if (json_is_integer(stopped)) {
 		fputs("; it stood still for ", c->out);
 		put_time(c->out, stopped);
@@ -88,28 +88,58 @@ static void tell_end(struct command_call *c, const json_t *job, const struct pee
 	fputs(".\n", c->out);
 }
 
-void vm_migrate(struct command_call *c)
+/* Whether the cluster decides where it runs; false too when nothing is known. */
+static bool is_clustered(struct command_call *c)
+{
+	char target[API_TARGET_MAX];
+	const struct api_request request = {.method = "GET", .target = target, .absent = ABSENT};
+	struct api_answer answer;
+	bool clustered;
+
+	if (c->api.dry || !command_vm_target(c, "", target) ||
+	    !command_ask(c, &request, &answer))
+		return false;
+	clustered = json_is_true(json_object_get(answer.body, "clustered"));
+	json_decref(answer.body);
+	return clustered;
+}
+
+static void migrate_to(struct command_call *c, json_t *body, const char *host)
 {
 	char target[API_TARGET_MAX], doing[DOING_MAX];
-	struct api_request request = {
-		.method = "POST", .target = target, .absent = ABSENT, .hidden = "token"};
-	json_t *body = NULL, *job = NULL;
+	const struct api_request request = {.method = "POST",
+					    .target = target,
+					    .absent = ABSENT,
+					    .hidden = "token",
+					    .body = body};
+	json_t *job = NULL;
+
+	snprintf(doing, sizeof(doing), "moving the VM '%.80s' to %.80s", c->operand[0], host);
+	if (body && take_options(c, body) && command_vm_target(c, "migrate", target) &&
+	    job_begin_for(c, &request, doing, &job) && !c->json && !c->no_wait)
+		tell_end(c, job, host);
+	json_decref(job);
+	json_decref(body);
+}
+
+void vm_migrate(struct command_call *c)
+{
 	struct peer host;
 	struct failure f;
 
-	if (take_host(c, &host, &f) < 0) {
-		command_fail(c, &f);
+	if (is_clustered(c)) {
+		migrate_to(c, json_pack("{s:s}", "node", c->operand[1]), c->operand[1]);
 		return;
 	}
-	body = json_pack("{s:s, s:s, s:s}", "host", host.name, "fingerprint", host.fingerprint,
-			 "token", host.token);
-	request.body = body;
-	snprintf(doing, sizeof(doing), "moving the VM '%.80s' to %s", c->operand[0], host.name);
-	if (body && take_options(c, body) && command_vm_target(c, "migrate", target) &&
-	    job_begin_for(c, &request, doing, &job) && !c->json && !c->no_wait)
-		tell_end(c, job, &host);
-	json_decref(job);
-	json_decref(body);
+	if (c->status)
+		return;
+	if (take_host(c, &host, &f) < 0)
+		command_fail(c, &f);
+	else
+		migrate_to(c,
+			   json_pack("{s:s, s:s, s:s}", "host", host.name, "fingerprint",
+				     host.fingerprint, "token", host.token),
+			   host.name);
 	explicit_bzero(&host, sizeof(host));
 }
 

@@ -15,6 +15,7 @@
 #include "host/migrate.h"
 #include "host/offer.h"
 #include "host/relocate.h"
+#include "host/steer.h"
 #include "lib/fields.h"
 
 #define BANDWIDTH_MAX (UINT64_C(1) << 40)
@@ -22,30 +23,36 @@
 
 /* ---- going ---- */
 
-static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
+static int take_peer(json_t *body, struct peer *peer, struct failure *f)
 {
 	const char *host = json_string_value(json_object_get(body, "host"));
 	const char *fingerprint = json_string_value(json_object_get(body, "fingerprint"));
 	const char *token = json_string_value(json_object_get(body, "token"));
-	const json_t *postcopy = json_object_get(body, "postcopy");
-	uint64_t downtime_ms = 0;
-	int r = peer_decode_name(host ? host : "", &w->peer, f);
+	int r = peer_decode_name(host ? host : "", peer, f);
 
-	if (r == 0 && !peer_decode_fingerprint(fingerprint ? fingerprint : "", w->peer.fingerprint))
+	if (r == 0 && !peer_decode_fingerprint(fingerprint ? fingerprint : "", peer->fingerprint))
 		r = fail(f, -EINVAL,
 			 "'fingerprint' is not the 64 digits of SHA-256 of the certificate of %s",
-			 w->peer.name);
+			 peer->name);
 	if (r == 0 && (!token || !peer_token_allowed(token)))
-		r = fail(f, -EINVAL, "'token' is none by which %s lets anybody in", w->peer.name);
+		r = fail(f, -EINVAL, "'token' is none by which %s lets anybody in", peer->name);
 	if (r == 0)
-		r = field_number(body, "bandwidth", 1, BANDWIDTH_MAX, &w->bandwidth, f);
+		snprintf(peer->token, sizeof(peer->token), "%s", token);
+	return r;
+}
+
+static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
+{
+	const json_t *postcopy = json_object_get(body, "postcopy");
+	uint64_t downtime_ms = 0;
+	int r = field_number(body, "bandwidth", 1, BANDWIDTH_MAX, &w->bandwidth, f);
+
 	if (r == 0)
 		r = field_number(body, "downtime_ms", 1, DOWNTIME_MAX_MS, &downtime_ms, f);
 	if (r == 0)
 		r = field_number(body, "connections", 1, OFFER_CONNECTIONS_MAX, &w->connections, f);
 	if (r < 0)
 		return r;
-	snprintf(w->peer.token, sizeof(w->peer.token), "%s", token);
 	w->downtime_us = downtime_ms * 1000;
 	w->quick = json_is_true(json_object_get(body, "quick"));
 	if (postcopy)
@@ -57,12 +64,31 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 	return 0;
 }
 
+/* A VM of the cluster goes by its engine, to the member of that name. */
+static int go(struct vm *vm, json_t *body, struct migrate_wish *w, struct job **ret_job,
+	      struct failure *f)
+{
+	const char *node = json_string_value(json_object_get(body, "node"));
+	int r;
+
+	if (vm->clustered && node)
+		return steer_start(vm, node, w, ret_job, f);
+	if (node)
+		return fail(f, -EINVAL,
+			    "'node' is for VMs of the cluster, and the VM '%s' is of none",
+			    vm->name);
+	r = clustered_refuse(vm, "move", f);
+	if (r == 0)
+		r = take_peer(body, &w->peer, f);
+	return r < 0 ? r : migrate_start(vm, w, ret_job, f);
+}
+
 void api_migrate_vm(struct http_request *r, void *owner)
 {
 	static const struct field fields[] = {
 		{"host", JSON_STRING},       {"fingerprint", JSON_STRING},  {"token", JSON_STRING},
 		{"bandwidth", JSON_INTEGER}, {"downtime_ms", JSON_INTEGER}, {"quick", JSON_TRUE},
-		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}};
+		{"postcopy", JSON_TRUE},     {"connections", JSON_INTEGER}, {"node", JSON_STRING}};
 	struct vm *vm = api_vm(owner, r);
 	struct migrate_wish wish = {.connections = 1};
 	struct failure f;
@@ -71,11 +97,9 @@ void api_migrate_vm(struct http_request *r, void *owner)
 
 	if (!vm || !api_body(r, fields, ARRAY_LEN(fields)))
 		return;
-	code = clustered_refuse(vm, "move", &f);
+	code = take_wish(r->body, &wish, &f);
 	if (code == 0)
-		code = take_wish(r->body, &wish, &f);
-	if (code == 0)
-		code = migrate_start(vm, &wish, &job, &f);
+		code = go(vm, r->body, &wish, &job, &f);
 	explicit_bzero(&wish, sizeof(wish));
 	if (code < 0)
 		api_fail(r, code, &f);

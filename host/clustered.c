@@ -18,6 +18,7 @@
 #include "host/migrate.h"
 #include "host/moves.h"
 #include "host/save.h"
+#include "host/steer.h"
 #include "host/store.h"
 #include "lib/lease.h"
 #include "lib/log.h"
@@ -59,7 +60,8 @@ int clustered_refuse(const struct vm *vm, const char *what, struct failure *f)
 	return vm->clustered
 		       ? fail(f, -EBUSY,
 			      "cannot %s the VM '%s': the cluster decides that; ask it ('crm_resource "
-			      "--resource vm-%s'), or take the VM out of it",
+			      "--resource vm-%s', or 'oya vm migrate' to a member), or take the VM "
+			      "out of it",
 			      what, vm->name, vm->name)
 		       : 0;
 }
@@ -550,12 +552,13 @@ int clustered_stop(struct host *h, const char *name, const struct guid *uuid, vm
 int clustered_migrate(struct host *h, const char *name, const struct guid *uuid, const char *node,
 		      struct job **ret_job, struct failure *f)
 {
-	struct migrate_wish wish = {.bandwidth = 0};
 	struct vm *vm = host_find(h, name);
+	struct migrate_wish wish;
 	int r;
 
 	if (!vm || !vm->clustered || !guid_equal(&vm->settings->uuid, uuid))
 		return fail(f, -EBUSY, "the VM '%.80s' of the cluster is not here", name);
+	steer_take(vm, &wish);
 	r = cluster_peer(h->cluster, node, &wish.peer, f);
 	return r < 0 ? r : migrate_start(vm, &wish, ret_job, f);
 }

@@ -415,14 +415,16 @@ static int wait_for_corosync(const char *run, struct failure *f)
 
 /* ---- either ---- */
 
+/* Whether its units are enabled is left as it is: a member's oyad starts them at each boot. */
+
 int engine_start(const char *run, struct failure *f)
 {
-	static const char *const enable[] = {"/usr/bin/systemctl", "enable",    "--now",
-					     "corosync",           "pacemaker", NULL};
+	static const char *const start[] = {"/usr/bin/systemctl", "start", "corosync", "pacemaker",
+					    NULL};
 	int r;
 
 	if (sd_booted() > 0)
-		return engine_tool(enable, STOP_S, NULL, f);
+		return engine_tool(start, STOP_S, NULL, f);
 	r = start_process(run, COROSYNC, f);
 	if (r == 0)
 		r = wait_for_corosync(run, f);
@@ -431,11 +433,11 @@ int engine_start(const char *run, struct failure *f)
 
 int engine_stop(const char *run, struct failure *f)
 {
-	static const char *const disable[] = {"/usr/bin/systemctl", "disable",  "--now",
-					      "pacemaker",          "corosync", NULL};
+	static const char *const stop[] = {"/usr/bin/systemctl", "stop", "pacemaker", "corosync",
+					   NULL};
 
 	if (sd_booted() > 0)
-		return engine_tool(disable, 2 * STOP_S, NULL, f);
+		return engine_tool(stop, 2 * STOP_S, NULL, f);
 	stop_process(run, PACEMAKERD);
 	stop_process(run, COROSYNC);
 	return 0;

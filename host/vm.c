@@ -129,6 +129,7 @@ void vm_free(struct vm *vm)
 	if (list_linked(&vm->link))
 		list_remove(&vm->link);
 	settings_free(vm->settings);
+	free(vm->steered);
 	free(vm->folder);
 	free(vm->run);
 	free(vm);

@@ -57,6 +57,7 @@ struct host;
 struct launch;
 struct saving;
 struct incoming;
+struct migrate_wish;
 struct migration;
 struct relocation;
 
@@ -91,6 +92,7 @@ struct vm {
 	struct saving *saving;       /* or NULL */
 	struct incoming *incoming;   /* it comes from another host; or NULL */
 	struct migration *migration; /* it goes to one; or NULL */
+	struct migrate_wish *steered; /* what its user wants of a move by the cluster; or NULL */
 	struct relocation *relocation; /* its folder goes to another place; or NULL */
 	bool making, edited;           /* see edit.h */
 	bool plugged;                  /* its NICs have ports, or are given some */

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import vm
-from .hosts import Host, hosts
+from .cluster import Cluster
+from .hosts import Host, Hosts, hosts
 from .images import guest_image
-from .live import FOLDER, Live, Moved, each
+from .live import FOLDER, NAME, Live, Moved, each
 from .local import LocalHost
 from .machine import accel
 from .process import LabError, say
 from .service import PAGE as PAGE_OF_VM
-from .service import Service, packages
+from .service import Service, cluster_package, packages
 
 PROJECT = Path(__file__).resolve().parent.parent
 SUITE = "bookworm"
@@ -190,9 +191,33 @@ def show_live(build: Path, tmp: Path, steps: Steps) -> None:
             seen = done.seen if isinstance(done, Moved) else done
             steps.check(what, seen.whole(), str(done))
             gaps.append(f"{seen.page_gap} ms by `{what}`")
+        gaps += show_cluster(members, live, build, steps)
     steps.tell("Longest time between two answers to the VM's client, on emulated processors:")
     for gap in gaps:
         steps.tell(f"  {gap}")
+
+
+def show_cluster(members: Hosts, live: Live, build: Path, steps: Steps) -> list[str]:
+    """The three hosts become a cluster, and the VM one of its; its host dies. How long the client had no answer."""
+    say("a failover cluster of the three hosts, with the power board of the emulators to fence by")
+    cluster = Cluster(live)
+    cluster.install(packages(build)[0], cluster_package(build))
+    cluster.form()
+    steps.check("oya cluster create lab; oya cluster join, on two more hosts", True, cluster.told_nodes())
+    cluster.fence()
+    cluster.take()
+    steps.check("oya vm cluster web", True, cluster.told(f"vm-{NAME}"))
+    gaps = []
+    for options in ("", "--quick"):
+        told, seen = cluster.move(options)
+        steps.check(f"oya vm migrate web, by the cluster {options}".rstrip(), seen.whole(), f"{told} The client: {seen}")
+        gaps.append(f"{seen.page_gap} ms by a move of the cluster's {options}".rstrip())
+    lost = cluster.lose_host(members.board)
+    steps.check("its host loses power: the VM answers again from another", True, str(lost))
+    gaps.append(f"{1000 * lost.answers:.0f} ms by the death of its host")
+    cluster.comes_back()
+    steps.check("the host that was lost is a member again", True, cluster.told_nodes())
+    return gaps
 
 
 def show_host(host: vm.Place, build: Path, tmp: Path, steps: Steps) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import cache
+from .board import Board
 from .images import host_image, server_image
 from .machine import Hardware, Machine, Shape, accel, new_overlay
 from .process import LabError, run_dir, say, spawn, stop
@@ -119,6 +120,11 @@ class Host:
             self._shell.close()
             self._shell = None
 
+    def cut_power(self) -> None:
+        """The same for the board, from another thread: what this one has of the host is left as it is."""
+        if self._machine:
+            self._machine.kill()
+
     def power_on(self, wait: bool = True) -> None:
         """Boot again after `kill_host` or a power-off, with the disks that it had.
 
@@ -208,6 +214,7 @@ class Hosts(Sequence[Host]):
     def __init__(self, members: list[Host], directory: Path) -> None:
         self._members = members
         self.directory = directory
+        self.board = Board(directory / "board", {host.name: (host.alive, host.cut_power) for host in members})
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self._members[index]
@@ -286,6 +293,7 @@ def hosts(
     finally:
         for host in members:
             host.kill_host()
+        group.board.close()
         for child in children:
             stop(child)
         shutil.rmtree(directory, ignore_errors=True)

@@ -193,7 +193,7 @@ def _build_disk(
     say(f"building the {kind} image of {suite}; log in {log}")
     try:
         run_logged(_mmdebstrap(kind, suite, tree), log, f"root file system of {kind} {suite}")
-        _trim(tree, recipes.MASKED[kind])
+        _trim(tree, kind)
         finish(tree)
         for name in ("vmlinuz", "initrd.img"):
             source = max((tree / "boot").glob(f"{name}-*"))
@@ -222,9 +222,12 @@ def _mmdebstrap(kind: str, suite: str, tree: Path) -> list[str]:
     return argv + [suite, str(tree), *recipes.mirrors(suite)]
 
 
-def _trim(tree: Path, masked: tuple[str, ...]) -> None:
-    """Mask units; take away what ties the image to the machine that built it."""
-    for unit in masked:
+def _trim(tree: Path, kind: str) -> None:
+    """Mask units, or do not start them at boot; take away what ties the image to the machine that built it."""
+    for unit in recipes.ASLEEP.get(kind, ()):
+        for link in (tree / "etc/systemd/system").glob(f"*.wants/{unit}"):
+            link.unlink()
+    for unit in recipes.MASKED[kind]:
         link = tree / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")

@@ -108,7 +108,7 @@ class Live:
     def __init__(self, hosts: Sequence[Host], tmp: Path) -> None:
         self.hosts = list(hosts)
         self.pair, self.keeper = self.hosts[:2], self.hosts[2]
-        self._tmp = tmp
+        self.tmp = tmp
         self._clients = 0
 
     # ---- before ----
@@ -155,7 +155,7 @@ class Live:
 
     def _disks(self) -> None:
         image = guest_image()
-        root, data, job = (self._tmp / name for name in ("root.raw", "data.raw", "job.raw"))
+        root, data, job = (self.tmp / name for name in ("root.raw", "data.raw", "job.raw"))
         run(["cp", "--sparse=always", str(image.disk), str(root)], timeout=120)
         for host in self.pair:
             host.attach(root, "root-of-web", read_only=False, shared=True)

@@ -18,7 +18,7 @@ import re
 import time
 from pathlib import Path
 
-from . import cache, emulator, grub
+from . import board, cache, emulator, grub
 from .images import HostImage
 from .process import LabError, Progress, run, spawn, stop, tail
 from .qmp import Qmp
@@ -129,7 +129,8 @@ class Machine:
         argv += self._boot(shape, directory)
         root = "qcow2,node-name=root,discard=unmap,cache.no-flush=on"
         argv += ["-blockdev", f"{root},file.driver=file,file.filename={disk}"]
-        argv += ["-netdev", "user,id=out,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
+        ways = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:22,{board.forward(directory / 'board')}"
+        argv += ["-netdev", f"user,id=out,restrict=on,{ways}"]
         argv += ["-netdev", f"stream,id=lab,server=off,addr.type=unix,addr.path={switch}"]
         argv += ["-chardev", f"file,id=tty,path={self.serial_log},append=on", "-serial", "chardev:tty"]
         argv += ["-qmp", f"unix:{control},server=on,wait=off"]

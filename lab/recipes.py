@@ -25,6 +25,7 @@ _HOST = _COMMON + (
     "python3-minimal", "qemu-system-x86", "qemu-utils", "seabios",
     "libjansson4", "liburing2", "libsystemd0", "liblzma5", "libzstd1", "zlib1g", "liblz4-1",
     "libseccomp2", "libcap-ng0", "libmicrohttpd12", "dnsmasq-base", "libarchive13", "libexpat1", "libext2fs2",
+    "corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "libiscsi-bin", "open-iscsi", "tgt",
 )  # fmt: skip
 
 _GUEST = _COMMON + (
@@ -72,6 +73,12 @@ MASKED: dict[str, tuple[str, ...]] = {
 }
 MASKED["server"] = MASKED["host"]
 
+# Units that packages start by themselves, and that only a test which needs them is to start.
+_ASLEEP = (
+    "corosync.service", "pacemaker.service", "tgt.service", "open-iscsi.service", "iscsid.service", "iscsid.socket",
+)  # fmt: skip
+ASLEEP: dict[str, tuple[str, ...]] = {"host": _ASLEEP, "server": _ASLEEP}
+
 # Drivers of the tiny initrd; what they depend on is added. Absent ones are built in.
 HYPERV_MODULES = (
     "hv_vmbus", "hv_utils", "hv_balloon", "hv_storvsc", "hv_netvsc", "hyperv_keyboard", "hid_hyperv",
@@ -85,7 +92,8 @@ def recipe(kind: str, suite: str) -> dict[str, object]:
     if suite not in SUITES:
         raise LabError(f"no recipe for the suite {suite!r}; there are {' and '.join(SUITES)}.")
     masked = MASKED[kind] + MASKED_GENERATORS
-    return {"version": BUILD_VERSION, "kind": kind, "suite": suite, "packages": PACKAGES[kind], "masked": masked}
+    told = {"version": BUILD_VERSION, "kind": kind, "suite": suite, "packages": PACKAGES[kind], "masked": masked}
+    return {**told, "asleep": ASLEEP[kind]} if kind in ASLEEP else told
 
 
 def mirrors(suite: str) -> list[str]:

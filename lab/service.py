@@ -30,7 +30,8 @@ bootcmd:
 
 def packages(build: Path) -> list[Path]:
     """The packages, `oya` first; made when there are none of this build."""
-    built = max((build / name).stat().st_mtime for name in ("host/oyad", "cli/oya", "worker/oya-worker", "import/oya-import"))
+    parts = [build / name for name in ("host/oyad", "cli/oya", "worker/oya-worker", "import/oya-import")]
+    built = max(path.stat().st_mtime for path in [*parts, *(_PROJECT / "debian").rglob("*"), *(_PROJECT / "packaging").rglob("*")])
     folder = _PROJECT / "build" / "packages"
     found = list(folder.glob("oya_*_amd64.deb"))
     if not found or found[0].stat().st_mtime < built:
@@ -40,6 +41,11 @@ def packages(build: Path) -> list[Path]:
             raise LabError(f"package: {(done.stdout + done.stderr).decode(errors='replace')[-800:]}")
         found = list(folder.glob("oya_*_amd64.deb"))
     return found + sorted(folder.glob("oya-hypervisor_*.deb")) + sorted(folder.glob("oya-parent-dkms_*.deb"))
+
+
+def cluster_package(build: Path) -> Path:
+    """The package `oya-cluster` of the same build."""
+    return next(packages(build)[0].parent.glob("oya-cluster_*.deb"))
 
 
 class Service:

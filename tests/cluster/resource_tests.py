@@ -268,3 +268,31 @@ def _(place):
             c[1].run("crm_resource", "--resource", "vm-web", "--clear")
             here = there
         check(c.fenced() == [], f"fenced: {c.fenced()}")
+
+
+@cluster_test("a_vm_of_the_cluster_goes_where_its_user_sends_it_live_or_standing_still_and_stays_there")
+def _(place):
+    with Cluster(place, 2, start=False) as c:
+        vm = ClusterVm(c, live=True)
+        start(c, vm)
+        here = vm.wait_on(*c.nodes)
+        with Watch(vm):
+            for quick in (False, True):
+                there = c[3 - here.number]
+                before = vm.count()
+                told = here.run(Paths.oya, "vm", "migrate", "web", there.name, *(["--quick"] if quick else []), seconds=60)
+                check(f"The VM 'web' runs on {there.name}; it stood still for" in told, told)
+                check(vm.wait_on(there) is there and vm.count() > before, "its guest has not gone on")
+                jobs = here.oyad.good("GET", "/v1/jobs")["jobs"]
+                check([job["state"] for job in jobs if job["what"] == "cluster-move"][-1] == "done", f"{jobs}")
+                check("cli-prefer" not in c[1].run("cibadmin", "--query", "--scope", "constraints"), "it is bound there")
+                here = there
+            other = c[3 - here.number]
+            here.oyad.refused("POST", "/v1/vms/web/migrate", {"node": "n9"}, 404, "is no member of this host's cluster")
+            # The engine says no where it may not run, and it stays where it is.
+            never = f'<rsc_location id="never" rsc="vm-web" node="{other.name}" score="-INFINITY"/>'
+            c[1].run("cibadmin", "--create", "--scope", "constraints", "--xml-text", never)
+            job = here.oyad.job("POST", "/v1/vms/web/migrate", {"node": other.name})
+            check(job["state"] == "failed" and f"has not moved to {other.name}" in job["problem"], f"{job}")
+            check(vm.workers() == [here.name], f"workers on {vm.workers()}")
+        check(c.fenced() == [], f"fenced: {c.fenced()}")
