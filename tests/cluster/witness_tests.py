@@ -45,7 +45,7 @@ class Witnessed(Cluster):
         with open(node.path("/etc/corosync/authkey"), "w", encoding="ascii") as f:
             f.write(self.authkey)
         node.spawn(["corosync", "-f"], "corosync.log")
-        wait_for(lambda: "LINK ID" in node.run("corosync-cfgtool", "-s", fine=False), f"{node.name}: no corosync", 60)
+        wait_for(lambda: "LINK ID" in node.run("corosync-cfgtool", "-s", fine=False), f"{node.name}: no corosync", START_S)
         node.spawn([self.program], "witness.log")
 
     @staticmethod
