@@ -448,21 +448,20 @@ int engine_stop(const char *run, struct failure *f)
 /* As a unit it begins again when it has failed, until it has what it needs. */
 int engine_start_witness(const char *run, struct failure *f)
 {
-	static const char *const enable[] = {"/usr/bin/systemctl", "enable",      "--now",
-					     "--no-block",         "oya-witness", NULL};
+	static const char *const start[] = {"/usr/bin/systemctl", "start", "--no-block",
+					    "oya-witness", NULL};
 	static const char *const none[] = {NULL};
 
-	return sd_booted() > 0 ? engine_tool(enable, TOOL_S, NULL, f)
+	return sd_booted() > 0 ? engine_tool(start, TOOL_S, NULL, f)
 			       : start_process(run, ENGINE_WITNESS, none, f);
 }
 
 int engine_stop_witness(const char *run, struct failure *f)
 {
-	static const char *const disable[] = {"/usr/bin/systemctl", "disable", "--now",
-					      "oya-witness", NULL};
+	static const char *const stop[] = {"/usr/bin/systemctl", "stop", "oya-witness", NULL};
 
 	if (sd_booted() > 0)
-		return engine_tool(disable, STOP_S, NULL, f);
+		return engine_tool(stop, STOP_S, NULL, f);
 	stop_process(run, ENGINE_WITNESS);
 	return 0;
 }

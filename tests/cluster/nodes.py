@@ -236,7 +236,7 @@ class Node:
                 self.within(command), stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, **options
             )
 
-    def run(self, *command, seconds=20, fine=True, given=None):
+    def run(self, *command, seconds=60, fine=True, given=None):
         """Runs it to its end; its output. Unless `fine` is False, what it ends with has to be 0."""
         done = subprocess.run(
             self.within(command), input=given or "", capture_output=True, text=True, timeout=seconds, check=False,
