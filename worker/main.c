@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -206,6 +207,13 @@ static void keep_stacks_small(void)
 	pthread_attr_destroy(&attr);
 }
 
+/* Heaps of threads ask a file of /proc whether they may shrink, for which the sandbox would end the
+ * worker. */
+static void keep_one_heap(void)
+{
+	(void)mallopt(M_ARENA_MAX, 1);
+}
+
 /* What a guest can have here, for a baseline (docs/format/processor.md). */
 static int print_processor(void)
 {
@@ -283,6 +291,7 @@ int main(int argc, char **argv)
 	}
 	log_init("oya-worker", level);
 	keep_stacks_small();
+	keep_one_heap();
 	if (config_load(path, &config, &f) < 0) {
 		log_line(LOG_LEVEL_ERROR, "%s", f.text);
 		return EXIT_FAILURE;
