@@ -83,7 +83,7 @@ const struct http_route api_routes[] = {
 	 api_move_storage},
 	{HTTP_POST, "/v1/incoming", HTTP_ADMINISTRATOR, HTTP_NEEDS_BODY | HTTP_SECRET, NULL, NULL,
 	 api_take_vm},
-	{HTTP_DELETE, "/v1/incoming/{vm}", HTTP_ADMINISTRATOR, 0, "uuid", NULL, api_undo_vm},
+	{HTTP_DELETE, "/v1/incoming/{vm}", HTTP_ADMINISTRATOR, 0, "uuid known", NULL, api_undo_vm},
 	{HTTP_POST, "/v1/incoming/{vm}/stream", HTTP_ADMINISTRATOR, HTTP_UPGRADES, NULL,
 	 "oya-migration", api_stream_vm},
 	{HTTP_POST, "/v1/vms/{vm}/pause", HTTP_OPERATOR, HTTP_SCOPED, NULL, NULL, api_ask_vm},

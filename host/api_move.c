@@ -240,8 +240,9 @@ static void on_undone(void *ctx, const char *sentence)
 struct confession {
 	struct pool_work work;
 	struct http_request *request;
-	const struct host *host;
+	struct host *host;
 	char uuid[GUID_TEXT_LEN];
+	bool known;
 	int result;
 	struct failure f;
 };
@@ -250,17 +251,23 @@ static void confess(struct pool_work *w)
 {
 	struct confession *c = CONTAINER_OF(w, struct confession, work);
 
-	c->result = move_confess(c->host->state, c->uuid, &c->f);
+	c->result = move_confess(c->host->state, c->uuid, c->known, &c->f);
 }
 
 static void on_confessed(struct pool_work *w)
 {
 	struct confession *c = CONTAINER_OF(w, struct confession, work);
+	unsigned status = 500;
 
-	if (c->result == 0)
+	if (c->result == 0 && host_find_uuid(c->host, c->uuid)) {
+		fail(&c->f, -EEXIST, "the VM of the UUID %s has come, and is this host's", c->uuid);
+		status = 410;
+	} else if (c->result == 0) {
 		fail(&c->f, -ENOENT, "there is no VM of the UUID %s here, and none was undone",
 		     c->uuid);
-	api_conclude(c->request, c->result == 1 ? NULL : c->f.text, c->result ? 500 : 404);
+		status = 404;
+	}
+	api_conclude(c->request, c->result == 1 ? NULL : c->f.text, status);
 	free(c);
 }
 
@@ -277,6 +284,7 @@ static void look_for_undone(struct host *h, struct http_request *r, const char *
 	c->request = r;
 	c->host = h;
 	snprintf(c->uuid, sizeof(c->uuid), "%s", uuid);
+	c->known = http_query(r, "known") != NULL;
 	http_later(r);
 	pool_submit(h->pool, &c->work);
 }
@@ -301,12 +309,7 @@ static struct vm *find_undoable(struct api *api, struct http_request *r)
 	vm = host_find_uuid(api->host, uuid);
 	if (vm && vm->incoming)
 		return vm;
-	if (vm) {
-		fail(&f, -EEXIST, "the VM '%s' has come, and is this host's", vm->name);
-		http_fail(r, 410, &f);
-	} else {
-		look_for_undone(api->host, r, uuid);
-	}
+	look_for_undone(api->host, r, uuid);
 	return NULL;
 }
 

@@ -89,10 +89,13 @@ static void on_clean(struct pool_work *w)
 			    "cannot start the VM '%s': out of memory", vm->name);
 }
 
-void migrate_undo_target(const struct migration *m, char target[MIGRATE_TARGET_MAX])
+void migrate_undo_target(const struct migration *m, bool known, char target[MIGRATE_TARGET_MAX])
 {
-	snprintf(target, MIGRATE_TARGET_MAX, "/v1/incoming/%s%s%s", m->vm->name,
-		 m->move.storage ? "?uuid=" : "", m->move.storage ? m->vm->uuid : "");
+	int len = snprintf(target, MIGRATE_TARGET_MAX, "/v1/incoming/%s", m->vm->name);
+
+	if (m->move.storage)
+		snprintf(target + len, MIGRATE_TARGET_MAX - (size_t)len, "?uuid=%s%s", m->vm->uuid,
+			 known ? "&known=yes" : "");
 }
 
 static void on_undone(void *ctx, const struct far_answer *a)
@@ -102,10 +105,10 @@ static void on_undone(void *ctx, const struct far_answer *a)
 	struct failure why = m->f;
 
 	m->far = NULL;
-	/* It keeps in mind that it was undone, until it is asked for that. */
+	/* It keeps in mind that it was undone, until it hears that this is known. */
 	if (m->move.storage && a->code == 0 && a->status == 204 && !m->swept) {
 		m->swept = true;
-		migrate_undo_target(m, target);
+		migrate_undo_target(m, true, target);
 		migrate_call(m, "DELETE", target, NULL, NULL, on_undone);
 		m->f = why;
 		if (m->r == 0)
@@ -147,7 +150,7 @@ static void undo(struct migration *m)
 	if (m->job)
 		m->job->cancel = NULL;
 	link_fds_close(&m->streams);
-	migrate_undo_target(m, target);
+	migrate_undo_target(m, true, target);
 	if (m->offered && (m->peer.token[0] || m->peer.identity)) {
 		migrate_call(m, "DELETE", target, NULL, NULL, on_undone);
 		m->f = why;
@@ -738,14 +741,24 @@ int migrate_settle(struct vm *vm, struct failure *f)
 		return fail(f, -EBUSY, "cannot start the VM '%s': %s %s", vm->name,
 			    m->step == MIGRATE_STUCK ? "it runs on" : "it is on its way to",
 			    m->move.host);
-	if (m->move.storage && m->side == LEASE_THERE && migrate_doubt_settle(m, f) < 0)
-		return -EBUSY;
 	m->look = sd_event_source_disable_unref(m->look);
 	far_cancel(m->far);
 	m->far = NULL;
+	if (m->move.storage) /* its lease decides: migrate_started() */
+		return 0;
 	vm->migration = NULL;
 	migrate_in_pool(m, clean, on_dropped);
 	return 0;
+}
+
+void migrate_started(struct vm *vm)
+{
+	struct migration *m = vm->migration;
+
+	if (!m || m->step != MIGRATE_DOUBT)
+		return;
+	vm->migration = NULL;
+	migrate_in_pool(m, clean, on_dropped);
 }
 
 void migrate_forget(struct vm *vm)

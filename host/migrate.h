@@ -61,6 +61,8 @@ bool migrate_ended(struct vm *vm, bool failed, const char *why);
 void migrate_gone(struct vm *vm, const json_t *last);
 /* Its user starts it: 0 when that can be, or -errno and the sentence. */
 int migrate_settle(struct vm *vm, struct failure *f);
+/* The lease was got for that: what was in doubt is so no more. */
+void migrate_started(struct vm *vm);
 void migrate_forget(struct vm *vm);
 
 #endif

@@ -11,12 +11,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/util.h"
 #include "host/host.h"
 #include "host/migrate_priv.h"
-#include "lib/lease.h"
 #include "lib/log.h"
 
 #define ASK_EACH 4u /* of the times that one looks */
@@ -47,6 +45,8 @@ static void hear(struct migration *m, bool there)
 {
 	struct vm *vm = m->vm;
 
+	if (m->step == MIGRATE_DOUBT && vm->life != VM_OFF)
+		return; /* its user has decided */
 	log_line_of(LOG_LEVEL_INFO, vm->log_fields, "the VM '%s' %s %s, that host says", vm->name,
 		    there ? "runs on" : "has not come to", m->move.host);
 	if (m->step == MIGRATE_DOUBT && there) {
@@ -96,7 +96,7 @@ void migrate_ask(struct migration *m)
 		migrate_look_later(m);
 	if (!due || m->far || !may_ask(m))
 		return;
-	migrate_undo_target(m, target);
+	migrate_undo_target(m, false, target);
 	migrate_call(m, "DELETE", target, NULL, NULL, on_answer);
 	if (m->r < 0)
 		log_line_of(LOG_LEVEL_WARNING, m->vm->log_fields, "%s", m->f.text);
@@ -106,7 +106,8 @@ int migrate_ask_again(struct vm *vm, const struct migrate_wish *w, struct job **
 		      struct failure *f)
 {
 	struct migration *m = vm->migration;
-	bool doubt = m->step == MIGRATE_DOUBT || (m->step == MIGRATE_MOVES && m->asks);
+	bool doubt = (m->step == MIGRATE_DOUBT && vm->life == VM_OFF) ||
+		     (m->step == MIGRATE_MOVES && m->asks);
 
 	if (!doubt || !m->move.storage || !w->storage || strcmp(w->peer.name, m->move.host) != 0)
 		return 1;
@@ -122,18 +123,4 @@ int migrate_ask_again(struct vm *vm, const struct migrate_wish *w, struct job **
 	migrate_ask(m);
 	*ret_job = m->job;
 	return 0;
-}
-
-int migrate_doubt_settle(const struct migration *m, struct failure *f)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/" LEASE_FILE, m->vm->folder) < (int)sizeof(path) &&
-	    access(path, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	return fail(f, -EBUSY,
-		    "cannot start the VM '%s': it was on its way to %s with its disks, and may run "
-		    "there; 'oya vm migrate %s %s --with-storage' asks that host; if it is "
-		    "certainly off, and only then, remove %.200s/" LEASE_FILE,
-		    m->vm->name, m->move.host, m->vm->name, m->move.host, m->vm->folder);
 }

@@ -68,8 +68,8 @@ void migrate_in_pool(struct migration *m, void (*work)(struct pool_work *w),
 /* A request to the other host: m->r 0, and done() follows; or -errno, and m->f. */
 void migrate_call(struct migration *m, const char *method, const char *target, const json_t *body,
 		  const char *upgrade, far_done_fn *done);
-/* What undoes it there. */
-void migrate_undo_target(const struct migration *m, char target[MIGRATE_TARGET_MAX]);
+/* What undoes it there. `known`: that it was undone need not be kept in mind. */
+void migrate_undo_target(const struct migration *m, bool known, char target[MIGRATE_TARGET_MAX]);
 void migrate_give_up(struct migration *m, const char *why);
 /* It is looked at again, by and by. */
 void migrate_look_later(struct migration *m);
@@ -83,8 +83,5 @@ void migrate_ask(struct migration *m);
  * the sentence; 1: it is not in doubt. */
 int migrate_ask_again(struct vm *vm, const struct migrate_wish *w, struct job **ret_job,
 		      struct failure *f);
-/* Whether it may be started all the same: its lease was removed by hand. 0, or -errno and the
- * sentence. */
-int migrate_doubt_settle(const struct migration *m, struct failure *f);
 
 #endif

@@ -182,15 +182,14 @@ int move_let_go(const char *state, const char *uuid, const struct move *m, struc
 	return r < 0 ? r : move_drop(state, uuid, f);
 }
 
-int move_confess(const char *state, const char *uuid, struct failure *f)
+int move_confess(const char *state, const char *uuid, bool forget, struct failure *f)
 {
 	struct move m;
 	int r = move_read(state, uuid, &m, f);
 
-	if (r == 0 && m.state == MOVE_UNDONE)
-		r = move_drop(state, uuid, f);
-	else if (r == 0)
-		return 0;
+	if (r < 0 || m.state != MOVE_UNDONE)
+		return r;
+	r = forget ? move_drop(state, uuid, f) : 0;
 	return r < 0 ? r : 1;
 }
 

@@ -59,9 +59,9 @@ int move_undo(const char *state, const char *uuid, const struct move *m, struct 
  * With storage the folder has gone before. */
 int move_let_go(const char *state, const char *uuid, const struct move *m, struct failure *f);
 
-/* Whether one that was to come with storage was undone; who asks is told once. 1, 0, or -errno and
- * the sentence. */
-int move_confess(const char *state, const char *uuid, struct failure *f);
+/* Whether one that was to come with storage was undone; `forget`: it need not be kept in mind any
+ * more. 1, 0, or -errno and the sentence. */
+int move_confess(const char *state, const char *uuid, bool forget, struct failure *f);
 
 /* At the start of the daemon: calls for each file. */
 void moves_each(const char *state, void (*each)(void *ctx, const char *uuid, const struct move *m),

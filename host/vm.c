@@ -318,6 +318,8 @@ void vm_lease_taken(struct vm *vm, int r, const struct failure *why)
 {
 	struct failure f = *why;
 
+	if (r == 0)
+		migrate_started(vm);
 	if (r == 0 && vm->life == VM_STOPPING) {
 		vm_ended(vm, false, "");
 		return;

@@ -105,7 +105,7 @@ def _one(place, number, at=None, act=None):
         wait_for(lambda: has_ended(apart.source) or has_ended(apart.move.target), "it does not begin")
     source, target = apart.source, apart.move.target
     if at is not None:
-        wait_for(lambda: line.happened.is_set() or apart.asks(), "nothing happens", 20)
+        wait_for(lambda: line.happened.is_set() or apart.asks() or has_ended(source), "nothing happens", 20)
         time.sleep(0.02)
     states = apart.settled()
     here, there = (read_lease(path)[::2] for path in apart.leases)

@@ -118,23 +118,24 @@ static void a_vm_that_has_not_come_leaves_nothing(void **ctx)
 	assert_false(read_it().was_gone);
 }
 
-/* Who asks hears it once; of one that comes still, or has gone, nothing. */
-static void a_vm_that_has_not_come_with_its_disks_is_told_of_once(void **ctx)
+/* Who asks hears it, until it is known; of one that comes still, or has gone, nothing. */
+static void a_vm_that_has_not_come_with_its_disks_is_told_of_until_that_is_known(void **ctx)
 {
 	struct move m = {.state = MOVE_INCOMING, .name = "web", .host = "b", .storage = true};
 	struct failure f;
 
 	(void)ctx;
-	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_confess(state, UUID, true, &f), 0);
 	assert_int_equal(move_write(state, UUID, &m, &f), 0);
-	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_confess(state, UUID, true, &f), 0);
 	assert_int_equal(move_undo(state, UUID, &m, &f), 0);
 	assert_int_equal(read_it().state, MOVE_UNDONE);
-	assert_int_equal(move_confess(state, UUID, &f), 1);
-	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_confess(state, UUID, false, &f), 1);
+	assert_int_equal(move_confess(state, UUID, true, &f), 1);
+	assert_int_equal(move_confess(state, UUID, true, &f), 0);
 	m.state = MOVE_GONE;
 	assert_int_equal(move_write(state, UUID, &m, &f), 0);
-	assert_int_equal(move_confess(state, UUID, &f), 0);
+	assert_int_equal(move_confess(state, UUID, true, &f), 0);
 	assert_int_equal(read_it().state, MOVE_GONE);
 }
 
@@ -192,7 +193,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test(what_is_no_move_is_refused),
 		cmocka_unit_test_setup_teardown(
-			a_vm_that_has_not_come_with_its_disks_is_told_of_once, set_up, tear_down),
+			a_vm_that_has_not_come_with_its_disks_is_told_of_until_that_is_known,
+			set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_vm_that_has_not_come_leaves_nothing, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(
