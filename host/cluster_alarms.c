@@ -107,7 +107,7 @@ json_t *cluster_alarms(const json_t *status)
 	if (!is(status, "quorum"))
 		add(list, NO_QUORUM, "", "there is no quorum: %s; VMs do not run without one",
 		    text_of(status, "quorum_reason"));
-	if (!is(status, "fencing"))
+	if (!is(status, "fencing") && !*text_of(status, "fence_device_failed"))
 		add(list, NO_FENCING, "",
 		    "there is no fencing: VMs of a host that falls silent are not started "
 		    "elsewhere");

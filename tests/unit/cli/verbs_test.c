@@ -298,8 +298,8 @@ static void a_place_in_the_cluster_is_asked_for_as_it_is_written(void **state)
 	refuses("vm cluster web --remove --failback off", "--remove is given alone");
 	refuses("vm cluster web --restart 1/15", "such as 1/15m");
 	refuses("vm cluster web --restart 1/15mm", "such as 1/15m");
-	refuses("vm cluster web --preferred n1,,n2", "not hosts with commas");
-	refuses("vm cluster web --possible n1=2", "not hosts with commas");
+	refuses("vm cluster web --preferred n1,,n2", "not names with commas");
+	refuses("vm cluster web --possible n1=2", "not names with commas");
 	refuses("vm cluster web --probe-interval 30s", "need --probe");
 	refuses("vm cluster web --probe tcp://10.0.0.5:80 --probe-interval 30", "such as 30s");
 	refuses("vm cluster web --probe tcp://10.0.0.5:80 --probe-failures x", "failures");
