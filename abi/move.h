@@ -14,7 +14,7 @@
 /* 1: one connection, and all memory comes before the VM runs; 2: no disk comes along */
 #define MOVE_VERSION 3u
 #define MOVE_VERSION_DISKS 3u
-#define MOVE_READY_LATE 1u /* in READY's value: memory may come later */
+#define MOVE_READY_LATE 1u       /* in READY's value: memory may come later */
 #define MOVE_READY_COMPRESSED 2u /* the same: pages may come compressed */
 
 enum move_kind {

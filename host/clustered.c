@@ -42,8 +42,8 @@ struct clustering {
 	struct crm_question question;
 	struct fencing_wait wait;
 	json_t *devices; /* that were all that cut the holder off; or NULL */
-	bool stopped; /* meanwhile */
-	bool begun;   /* its worker is on its way */
+	bool stopped;    /* meanwhile */
+	bool begun;      /* its worker is on its way */
 	int r;
 	struct failure f;
 	vm_done_fn *done;

@@ -43,6 +43,7 @@ static bool has_arrived(const struct drain *d, const char *vm)
 	const char *host = drain_text(one, "host");
 
 	return *host && !json_is_true(json_object_get(one, "moving")) &&
+	       !json_is_true(json_object_get(one, "failed")) &&
 	       (strcmp(host, d->t->gone) == 0) == d->back;
 }
 

@@ -66,8 +66,9 @@ static void on_resource(struct look *l, const char **attributes)
 	/* "Starting", "Migrating" and the like are told by either. */
 	moving = xml_attribute(attributes, "pending") ||
 		 (role && strcmp(role, "Started") != 0 && strcmp(role, "Stopped") != 0);
-	json_array_append_new(l->vms, json_pack("{s:s, s:n, s:b, s:n, s:n}", "name", name, "host",
-						"moving", moving, "to", "way"));
+	json_array_append_new(l->vms, json_pack("{s:s, s:n, s:b, s:b, s:n, s:n}", "name", name,
+						"host", "moving", moving, "failed",
+						xml_is_true(attributes, "failed"), "to", "way"));
 }
 
 /* Of the resource that has come last. */

@@ -20,7 +20,8 @@
  * The XML of crm_simulate --run, as to one host:
  *
  *	{"online": bool, "standby": bool, "vms": [
- *		{"name": "web", "host": "n1"|null, "moving": bool, "to": "n2"|null, "way": ...}]}
+ *		{"name": "web", "host": "n1"|null, "moving": bool, "failed": bool, "to": "n2"|null,
+ *		 "way": ...}]}
  *
  * A VM that is on the host and another one is on the host. `way` is how the engine would change it:
  * "live", "stopped" and started, "nowhere" (it would stop it for good); null: it leaves it as it

@@ -41,16 +41,16 @@ struct host {
 	struct crm crm;          /* questions to the cluster's engine */
 	struct list clusterings; /* starts that the cluster asked for */
 	struct capacity capacity;
-	struct pool_lane placing; /* in which the cluster's placement is looked at and changed */
-	bool tells, balances;     /* capacity.h, balance.h: under way */
-	struct failure not_told;  /* why the engine does not know this host; or "" */
+	struct pool_lane placing;  /* in which the cluster's placement is looked at and changed */
+	bool tells, balances;      /* capacity.h, balance.h: under way */
+	struct failure not_told;   /* why the engine does not know this host; or "" */
 	struct pool_lane log_lane; /* of the cluster's log */
 	uint64_t failovers;        /* VMs of hosts that were off, started here since we began */
 	int64_t failover_s;        /* when the last one was; 0: none */
-	bool first;               /* the first start of the daemon since the host's */
-	bool ends;                /* the daemon does: nothing more begins */
-	const char *connector;    /* path of oya-tls */
-	int (*reboot)(void);      /* at once, as by a loss of power; 0 or -errno; NULL: no way */
+	bool first;                /* the first start of the daemon since the host's */
+	bool ends;                 /* the daemon does: nothing more begins */
+	const char *connector;     /* path of oya-tls */
+	int (*reboot)(void);       /* at once, as by a loss of power; 0 or -errno; NULL: no way */
 	/* Tells all who listen; `data` is taken. */
 	void (*publish)(void *ctx, const char *type, json_t *data);
 	void *publish_ctx;

@@ -195,9 +195,10 @@ void migrate_look_later(struct migration *m)
 /* Numbers of the worker's word. */
 static void show(struct migration *m, const json_t *s)
 {
-	static const char *const numbers[] = {
-		"round",      "total_bytes", "sent_bytes", "spared_bytes", "rate",           "dirty_rate",
-		"promised_us", "stopped_us",  "pages_left", "disk_bytes",   "disk_sent_bytes"};
+	static const char *const numbers[] = {"round",        "total_bytes",    "sent_bytes",
+					      "spared_bytes", "rate",           "dirty_rate",
+					      "promised_us",  "stopped_us",     "pages_left",
+					      "disk_bytes",   "disk_sent_bytes"};
 	const char *phase = json_string_value(json_object_get(s, "phase"));
 	json_int_t total = json_integer_value(json_object_get(s, "total_bytes")) +
 			   json_integer_value(json_object_get(s, "disk_bytes"));

@@ -206,9 +206,8 @@ static int enter(struct registration *g, bool was)
 	bool is_new = !g->found.ours;
 	char *xml = is_new ? resource_encode(&resource, &g->wish)
 			   : resource_encode_change(&resource, &g->wish);
-	const char *const command[] = {
-		CIBADMIN, is_new ? "--modify" : "--patch", "--xml-text", xml,
-		is_new ? "--allow-create" : NULL, NULL};
+	const char *const command[] = {CIBADMIN, is_new ? "--modify" : "--patch",  "--xml-text",
+				       xml,      is_new ? "--allow-create" : NULL, NULL};
 	int r = xml ? admit(g, command, !was) : fail(&g->f, -ENOMEM, "out of memory");
 
 	if (r == 0)

@@ -7,7 +7,8 @@
  *	wish kept -> crm_resource --move -> (agent -> clustered_migrate takes the wish) -> settled
  *		-> crm_resource --clear
  *
- * The engine's wish to have it there has an end of its own, should this daemon not come to clear it.
+ * The engine's wish to have it there has an end of its own, should this daemon not come to clear
+ *it.
  *
  * Threads: the loop's; the engine's programs are run in the pool.
  */
@@ -18,8 +19,8 @@
 #include "host/migrate.h"
 #include "host/vm.h"
 
-/* `w` without a peer. The job ends when the engine has it on that member, or has not moved it. 0, or
- * -errno and the sentence. */
+/* `w` without a peer. The job ends when the engine has it on that member, or has not moved it. 0,
+ * or -errno and the sentence. */
 int steer_start(struct vm *vm, const char *node, const struct migrate_wish *w, struct job **ret_job,
 		struct failure *f);
 
