@@ -134,7 +134,7 @@ def _(place):
         wait_in(c, san, "n1", "n2", "n3")
         body = {"uuid": vm.uuid, "folder": vm.folder}
         c[2].oyad.good("POST", "/v1/clustered/web/start", body, 204)
-        c[2].run(Paths.oya, "vm", "cluster", "web")
+        c[2].run(Paths.oya, "vm", "cluster", "web", "--priority", "normal")
         wait_for(lambda: c.where("vm-web") == ["n2"], f"the engine does not have it: {c.told()}", 60)
         status = oya(c[1], "cluster", "status")
         check("NOT COVERED: vm-web" in status and "lies on no device" in status, status)
