@@ -234,7 +234,7 @@ SUITES = {
     for suite in (
         Suite("style", 150, "layout, includes, lone headers, linters", style.tasks, parallel=True),
         Suite("tools", 60, "Python tests of check, bench and set-up", _tools, parallel=True),
-        Suite("unit", 600, "tests/unit by gcc and clang, address and undefined sanitizers", _unit, parallel=True),
+        Suite("unit", 800, "tests/unit by gcc and clang, address and undefined sanitizers", _unit, parallel=True),
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
         Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 300, "tests/system on this machine's /dev/kvm", _whole_vms("system")),
