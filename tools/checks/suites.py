@@ -232,11 +232,11 @@ def _hv(part: Part) -> list[Task]:
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("style", 150, "layout, includes, lone headers, linters", style.tasks, parallel=True),
+        Suite("style", 180, "layout, includes, lone headers, linters", style.tasks, parallel=True),
         Suite("tools", 60, "Python tests of check, bench and set-up", _tools, parallel=True),
         Suite("unit", 800, "tests/unit by gcc and clang, address and undefined sanitizers", _unit, parallel=True),
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
-        Suite("fuzz", 300, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
+        Suite("fuzz", 420, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 300, "tests/system on this machine's /dev/kvm", _whole_vms("system")),
         Suite("host", 300, "the host service with real workers, on this machine's /dev/kvm", _whole_vms("host")),
         Suite("migrate", 900, "migration cut off at every message, many times, of VMs in all states", _whole_vms("migrate")),
