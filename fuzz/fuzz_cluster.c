@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_tell(&r, sizeof(r));
 	}
 	must(json_array_size(json_object_get(status, "members")) == 2);
-	must(json_object_size(status) <= 12);
+	must(json_object_size(status) <= 14);
 	alarms = cluster_alarms(status);
 	must(alarms && json_array_size(alarms) <= CLUSTER_ALARMS_MAX);
 	json_decref(alarms);

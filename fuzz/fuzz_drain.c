@@ -27,7 +27,7 @@ static void check_view(const char *text, size_t len, const json_t *view)
 
 		must(name && drain_find(vms, name) == vm);
 		must(memmem(text, len, name, strlen(name)) != NULL);
-		must(json_object_size(vm) == 5);
+		must(json_object_size(vm) == 6);
 		must(!way || strcmp(way, "nowhere") != 0 || !text_of(vm, "to"));
 		fuzz_tell(name, strlen(name));
 	}

@@ -13,11 +13,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = strndup((const char *)data, size);
+	char *text = malloc(size + 1);
 	struct failure f = {""};
 	struct probe p;
 
 	must(text);
+	memcpy(text, data, size);
+	text[size] = '\0';
 	if (probe_decode(text, &p, &f) < 0) {
 		must(f.text[0]);
 	} else {
