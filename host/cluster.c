@@ -679,7 +679,8 @@ void cluster_close(struct cluster *c)
 	if (!c)
 		return;
 	c->timer = sd_event_source_disable_unref(c->timer);
-	c->alerts = sd_event_source_disable_unref(c->alerts);
+	cluster_log_deafen(c->host, c->alerts);
+	c->alerts = NULL;
 	far_cancel(c->far);
 	c->far = NULL;
 	fencing_close(c->fencing);

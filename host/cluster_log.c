@@ -226,3 +226,14 @@ int cluster_log_listen(struct host *h, sd_event_source **ret_source, struct fail
 		close(fd);
 	return fail(f, r, "cannot take the engine's alerts at %s: %s", at.sun_path, strerror(-r));
 }
+
+void cluster_log_deafen(const struct host *h, sd_event_source *source)
+{
+	char path[PATH_MAX];
+
+	if (!source)
+		return;
+	sd_event_source_disable_unref(source);
+	if (snprintf(path, sizeof(path), "%s/" CLUSTER_LOG_ALERTS, h->run) < (int)sizeof(path))
+		(void)unlink(path);
+}

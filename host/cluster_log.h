@@ -32,5 +32,7 @@ json_t *cluster_log_read(const char *state, int64_t since_us);
 
 /* Takes alerts from now on. 0, or -errno and the sentence. */
 int cluster_log_listen(struct host *h, sd_event_source **ret_source, struct failure *f);
+/* Its end; NULL is fine. An alert that comes then waits for the next daemon. */
+void cluster_log_deafen(const struct host *h, sd_event_source *source);
 
 #endif

@@ -117,7 +117,7 @@ def _(place):
 
 
 ROLES = ["reader", "operator", "administrator"]
-PLACES = {"vm": "web", "job": "999999", "switch": "none", "disk": "0:9", "nic": "02:00:00:00:00:01", "token": "none", "image": "none", "host": "none"}
+PLACES = {"vm": "web", "job": "999999", "switch": "none", "disk": "0:9", "nic": "02:00:00:00:00:01", "token": "none", "image": "none", "host": "none", "rung": "none"}
 
 
 def _answer_of(daemon, token, method, path, body):
