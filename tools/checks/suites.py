@@ -238,7 +238,7 @@ SUITES = {
         Suite("sim", 90, "tests/sim under the thread sanitizer", _sim, parallel=True),
         Suite("fuzz", 420, "corpora and short runs of all fuzzers", _fuzz, parallel=True, closing=lambda: _figures),
         Suite("system", 300, "tests/system on this machine's /dev/kvm", _whole_vms("system")),
-        Suite("host", 300, "the host service with real workers, on this machine's /dev/kvm", _whole_vms("host")),
+        Suite("host", 450, "the host service with real workers, on this machine's /dev/kvm", _whole_vms("host")),
         Suite("migrate", 900, "migration cut off at every message, many times, of VMs in all states", _whole_vms("migrate")),
         Suite("cluster", 1200, "hosts of a cluster in namespaces, with the real engine", _whole_vms("cluster")),
         Suite("blind", 300, "the blind guest at a real worker, also with sanitizers (--seconds N: that long)", _blind),
