@@ -13,13 +13,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size + 1);
+	char *text = calloc(1, size + 1);
 	struct failure f = {""};
 	struct probe p;
 
 	must(text);
 	memcpy(text, data, size);
-	text[size] = '\0';
 	if (probe_decode(text, &p, &f) < 0) {
 		must(f.text[0]);
 	} else {
