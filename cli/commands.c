@@ -66,7 +66,7 @@ static const struct command_option migrate_options[] = {
 	{"quick", NULL, NULL, "the guest stands still on its way: surer, and longer", 0},
 	{"connections", "N", NULL, "so many at once, 1 to 8, where both hosts can; default 1", 0},
 	{"compress", "WHEN", "auto never",
-	 "auto: its memory, while that makes the move shorter, the\ndefault; never", 0},
+	 "auto: its memory, while that makes the move shorter; never,\nthe default", 0},
 	{"postcopy", NULL, NULL,
 	 "a guest that writes too fast goes before all of its memory\n"
 	 "has; default: as migration.postcopy of the VM says",

@@ -44,7 +44,7 @@ static int take_peer(json_t *body, struct peer *peer, struct failure *f)
 
 static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 {
-	static const char *const compress[] = {"auto", "never"};
+	static const char *const compress[] = {"never", "auto"};
 	const json_t *postcopy = json_object_get(body, "postcopy");
 	uint64_t downtime_ms = 0;
 	unsigned how = 0;
@@ -60,7 +60,7 @@ static int take_wish(json_t *body, struct migrate_wish *w, struct failure *f)
 	if (r < 0)
 		return r;
 	w->downtime_us = downtime_ms * 1000;
-	w->uncompressed = how > 0;
+	w->compress = how > 0;
 	w->quick = json_is_true(json_object_get(body, "quick"));
 	w->storage = json_is_true(json_object_get(body, "storage"));
 	if (postcopy)

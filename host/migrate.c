@@ -329,7 +329,7 @@ static void on_noted(struct pool_work *w)
 		"bandwidth", (json_int_t)m->bandwidth, "quick", m->quick, "downtime_us",
 		m->downtime_us ? json_integer((json_int_t)m->downtime_us) : NULL, "postcopy",
 		m->postcopy ? json_true() : NULL, "storage", m->move.storage ? json_true() : NULL,
-		"compress", m->uncompressed ? json_false() : NULL);
+		"compress", json_boolean(m->compress));
 	m->r = vm_hand(m->vm, "move", request, &m->streams, on_asked, m->vm, &m->f);
 	if (m->r < 0)
 		undo(m);
@@ -526,7 +526,7 @@ static void take_wish(struct migration *m, const struct migrate_wish *w)
 	m->bandwidth = w->bandwidth;
 	m->downtime_us = w->downtime_us;
 	m->quick = w->quick;
-	m->uncompressed = w->uncompressed;
+	m->compress = w->compress;
 	m->postcopy_must = w->postcopy == POSTCOPY_YES;
 	m->move.storage = w->storage;
 	m->postcopy = m->postcopy_must || (w->postcopy == POSTCOPY_AS_SET &&

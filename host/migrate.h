@@ -37,7 +37,7 @@ struct migrate_wish {
 	uint64_t downtime_us; /* the guest may stand still; 0: the worker knows */
 	uint64_t connections; /* at most, where both hosts take so many; 1 to LINK_FDS_MAX */
 	enum migrate_postcopy postcopy; /* with YES it must be possible */
-	bool uncompressed;              /* also where compressing its memory would pay */
+	bool compress;                  /* its memory, where the worker finds that it pays */
 };
 
 /* Begins; the job ends when the VM runs there, or is as it was. 0, or -errno and the sentence. */

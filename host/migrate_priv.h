@@ -36,7 +36,7 @@ struct migration {
 	enum step step;
 	struct peer peer; /* without a token when a daemon before us has begun it */
 	uint64_t bandwidth, downtime_us;
-	bool quick, postcopy, postcopy_must, uncompressed;
+	bool quick, postcopy, postcopy_must, compress;
 	uint64_t epoch; /* of its lease, when its disks go along */
 	struct far *far;
 	struct move move;

@@ -158,10 +158,10 @@ def _(place):
     end(a, b)
 
 
-@move_test("a_worker_is_told_when_its_vm_is_not_to_be_compressed_and_by_default_decides_itself")
+@move_test("a_worker_is_told_when_its_vm_may_be_compressed_and_by_default_it_is_not")
 def _(place):
     a, b = pair(place, "manual")
-    for more, expected in (({}, None), ({"compress": "auto"}, None), ({"compress": "never"}, False)):
+    for more, expected in (({}, False), ({"compress": "auto"}, True), ({"compress": "never"}, False)):
         check(asked(a, b, **more)[0].get("compress") is expected, f"{more}")
     a.refused("POST", "/v1/vms/web/migrate", b.way(compress="always"), 400, "'compress'")
     end(a, b)
