@@ -11,20 +11,6 @@
 
 #define RESOURCES_MAX 1024u
 
-static bool is_true(const char **attributes, const char *name)
-{
-	const char *value = xml_attribute(attributes, name);
-
-	return value && strcmp(value, "true") == 0;
-}
-
-static bool ends(const char *path, const char *with)
-{
-	size_t len = strlen(path), tail = strlen(with);
-
-	return len >= tail && strcmp(path + len - tail, with) == 0;
-}
-
 /* ---- crm_mon ---- */
 
 static void on_node(json_t *status, const char **attributes)
@@ -41,7 +27,7 @@ static void on_node(json_t *status, const char **attributes)
 		for (size_t k = 0; name && own && strcmp(name, own) == 0 && k < ARRAY_LEN(words);
 		     k++)
 			json_object_set_new(one, words[k],
-					    json_boolean(is_true(attributes, words[k])));
+					    json_boolean(xml_is_true(attributes, words[k])));
 	}
 }
 
@@ -56,17 +42,17 @@ static void on_resource(json_t *status, const char **attributes)
 	if (!agent || !name)
 		return;
 	if (strncmp(agent, "stonith:", 8) == 0) {
-		if (is_true(attributes, "failed") || is_true(attributes, "blocked"))
+		if (xml_is_true(attributes, "failed") || xml_is_true(attributes, "blocked"))
 			json_object_set_new(status, "fence_device_failed", json_string(name));
 		else
 			json_object_set_new(status, "fence_devices", json_true());
 	} else if (json_array_size(list) < RESOURCES_MAX) {
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
-						"agent", agent, "state", role ? role : "unknown",
-						"failed", is_true(attributes, "failed"), "blocked",
-						is_true(attributes, "blocked"), "stop_wanted",
-						wanted && strcmp(wanted, "Stopped") == 0, "host"));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n}", "name", name,
+					"agent", agent, "state", role ? role : "unknown", "failed",
+					xml_is_true(attributes, "failed"), "blocked",
+					xml_is_true(attributes, "blocked"), "stop_wanted",
+					wanted && strcmp(wanted, "Stopped") == 0, "host"));
 	}
 }
 
@@ -136,25 +122,26 @@ static void on_begin(void *ctx, const char *path, const char **attributes)
 	json_t *status = ctx;
 	const char *name;
 
-	if (ends(path, "/summary/current_dc")) {
-		name = is_true(attributes, "present") ? xml_attribute(attributes, "name") : NULL;
+	if (xml_path_ends(path, "/summary/current_dc")) {
+		name = xml_is_true(attributes, "present") ? xml_attribute(attributes, "name")
+							  : NULL;
 		json_object_set_new(status, "coordinator", name ? json_string(name) : json_null());
 		json_object_set_new(status, "quorum",
-				    json_boolean(name && is_true(attributes, "with_quorum")));
-	} else if (ends(path, "/summary/cluster_options")) {
+				    json_boolean(name && xml_is_true(attributes, "with_quorum")));
+	} else if (xml_path_ends(path, "/summary/cluster_options")) {
 		/* In maintenance the engine restarts nothing, whoever is cut off. */
 		json_object_set_new(status, "fence_enabled",
-				    json_boolean(is_true(attributes, "stonith-enabled") &&
-						 !is_true(attributes, "maintenance-mode")));
-	} else if (ends(path, "/nodes/node")) {
+				    json_boolean(xml_is_true(attributes, "stonith-enabled") &&
+						 !xml_is_true(attributes, "maintenance-mode")));
+	} else if (xml_path_ends(path, "/nodes/node")) {
 		on_node(status, attributes);
-	} else if (ends(path, "/resource")) {
+	} else if (xml_path_ends(path, "/resource")) {
 		on_resource(status, attributes);
-	} else if (ends(path, "/resource/node")) {
+	} else if (xml_path_ends(path, "/resource/node")) {
 		on_host_of_resource(status, attributes);
-	} else if (ends(path, "/failures/failure")) {
+	} else if (xml_path_ends(path, "/failures/failure")) {
 		on_failure(status, attributes);
-	} else if (ends(path, "/fence_history/fence_event")) {
+	} else if (xml_path_ends(path, "/fence_history/fence_event")) {
 		on_fencing(status, attributes);
 	}
 }

@@ -18,23 +18,16 @@ struct look {
 	struct crm_view view;
 };
 
-static bool is_true(const char **attributes, const char *name)
-{
-	const char *value = xml_attribute(attributes, name);
-
-	return value && strcmp(value, "true") == 0;
-}
-
 static void on_element(void *ctx, const char *path, const char **attributes)
 {
 	struct look *l = ctx;
 	const char *name;
 
 	if (strcmp(path, "/pacemaker-result/summary/current_dc") == 0) {
-		l->view.decides =
-			is_true(attributes, "present") && is_true(attributes, "with_quorum");
+		l->view.decides = xml_is_true(attributes, "present") &&
+				  xml_is_true(attributes, "with_quorum");
 	} else if (strcmp(path, "/pacemaker-result/summary/cluster_options") == 0) {
-		l->view.fences = is_true(attributes, "stonith-enabled");
+		l->view.fences = xml_is_true(attributes, "stonith-enabled");
 	} else if (strcmp(path, "/pacemaker-result/nodes/node") == 0) {
 		name = xml_attribute(attributes, "name");
 		if (!name || strcmp(name, l->host) != 0)
@@ -42,10 +35,11 @@ static void on_element(void *ctx, const char *path, const char **attributes)
 		l->view.known = true;
 		/* What is on its way in or out is there. */
 		l->view.online |= !xml_attribute(attributes, "online") ||
-				  is_true(attributes, "online") || is_true(attributes, "pending");
-		l->view.leaves |= is_true(attributes, "shutdown");
+				  xml_is_true(attributes, "online") ||
+				  xml_is_true(attributes, "pending");
+		l->view.leaves |= xml_is_true(attributes, "shutdown");
 		l->view.unclean |=
-			!xml_attribute(attributes, "unclean") || is_true(attributes, "unclean");
+			!xml_attribute(attributes, "unclean") || xml_is_true(attributes, "unclean");
 	}
 }
 

@@ -22,13 +22,6 @@ struct reading {
 	bool failed;           /* memory was short, or there is too much of it: it is not whole */
 };
 
-static bool ends(const char *path, const char *with)
-{
-	size_t len = strlen(path), tail = strlen(with);
-
-	return len >= tail && strcmp(path + len - tail, with) == 0;
-}
-
 static bool is(const char **attributes, const char *name, const char *value)
 {
 	const char *text = xml_attribute(attributes, name);
@@ -121,12 +114,12 @@ static void on_begin(void *ctx, const char *path, const char **attributes)
 {
 	struct reading *r = ctx;
 
-	if (ends(path, "/primitive"))
+	if (xml_path_ends(path, "/primitive"))
 		on_primitive(r, attributes);
-	else if (ends(path, "/primitive/instance_attributes/nvpair") ||
-		 ends(path, "/primitive/meta_attributes/nvpair"))
+	else if (xml_path_ends(path, "/primitive/instance_attributes/nvpair") ||
+		 xml_path_ends(path, "/primitive/meta_attributes/nvpair"))
 		on_value(r, attributes);
-	else if (ends(path, "/fencing-topology/fencing-level"))
+	else if (xml_path_ends(path, "/fencing-topology/fencing-level"))
 		on_level(r, attributes);
 }
 

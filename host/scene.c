@@ -20,13 +20,6 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-static bool ends(const char *path, const char *with)
-{
-	size_t len = strlen(path), tail = strlen(with);
-
-	return len >= tail && strcmp(path + len - tail, with) == 0;
-}
-
 static bool is(const char **attributes, const char *name, const char *value)
 {
 	const char *has = xml_attribute(attributes, name);
@@ -126,18 +119,18 @@ static void take_pair(struct reading *r, const char *path, const char *name, con
 	struct scene_host *h = r->host;
 	struct scene_vm *vm = r->vm;
 
-	if (ends(path, "/cluster_property_set/nvpair")) {
+	if (xml_path_ends(path, "/cluster_property_set/nvpair")) {
 		if (strcmp(name, "placement-strategy") == 0)
 			snprintf(r->scene->strategy, sizeof(r->scene->strategy), "%s", value);
 		r->off |= strcmp(name, "stonith-enabled") == 0 && strcmp(value, "false") == 0;
-	} else if (h && ends(path, "/node/utilization/nvpair")) {
+	} else if (h && xml_path_ends(path, "/node/utilization/nvpair")) {
 		h->told |= take_use(name, value, &h->memory_mib, &h->cpus);
-	} else if (h && ends(path, "/node/instance_attributes/nvpair")) {
+	} else if (h && xml_path_ends(path, "/node/instance_attributes/nvpair")) {
 		if (begins(name, SCENE_TAG))
 			take_tag(h, name + strlen(SCENE_TAG), value);
-	} else if (vm && ends(path, "/primitive/utilization/nvpair")) {
+	} else if (vm && xml_path_ends(path, "/primitive/utilization/nvpair")) {
 		(void)take_use(name, value, &vm->memory_mib, &vm->cpus);
-	} else if (vm && ends(path, "/primitive/meta_attributes/nvpair")) {
+	} else if (vm && xml_path_ends(path, "/primitive/meta_attributes/nvpair")) {
 		if (strcmp(name, "allow-migrate") == 0)
 			vm->live = strcmp(value, "true") == 0;
 	}
@@ -153,7 +146,7 @@ static void on_configured(void *ctx, const char *path, const char **attributes)
 		return;
 	if (strcmp(path, CONFIGURATION "/nodes/node") == 0)
 		begin_host(r, attributes);
-	else if (ends(path, "/primitive"))
+	else if (xml_path_ends(path, "/primitive"))
 		begin_primitive(r, attributes);
 	else if (name && value)
 		take_pair(r, path, name, value);
@@ -268,9 +261,9 @@ static void on_played(void *ctx, const char *path, const char **attributes)
 		if (host >= 0)
 			w->play->online[host] = is(attributes, "online", "true") &&
 						!is(attributes, "standby", "true");
-	} else if (ends(path, "/resource")) {
+	} else if (xml_path_ends(path, "/resource")) {
 		begin_resource(w, attributes);
-	} else if (ends(path, "/resource/node") && w->vm >= 0 && host >= 0) {
+	} else if (xml_path_ends(path, "/resource/node") && w->vm >= 0 && host >= 0) {
 		w->play->at[w->vm] = host;
 	}
 }

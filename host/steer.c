@@ -26,6 +26,7 @@ struct steering {
 	struct pool_work work;
 	struct host *host;
 	struct job *job;
+	const struct migrate_wish *wish; /* the VM's, as long as that is here */
 	char name[VM_NAME_MAX + 1], id[VM_NAME_MAX + 4], node[VM_NAME_MAX + 1];
 	bool asked, over;
 	int64_t until_s;
@@ -133,7 +134,8 @@ static void done(struct pool_work *w)
 		pool_submit(s->host->pool, &s->work);
 		return;
 	}
-	if (vm) {
+	/* It may have gone, and come back to be sent on. */
+	if (vm && vm->steered == s->wish) {
 		free(vm->steered);
 		vm->steered = NULL;
 	}
@@ -179,6 +181,7 @@ int steer_start(struct vm *vm, const char *node, const struct migrate_wish *w, s
 	}
 	*wish = *w;
 	vm->steered = wish;
+	s->wish = wish;
 	s->host = vm->host;
 	s->work = (struct pool_work){.work = work, .done = done};
 	snprintf(s->name, sizeof(s->name), "%s", vm->name);
